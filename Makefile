@@ -1,0 +1,49 @@
+# Every task of the project. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+MARK := .venv/installed
+PACKAGES := prompts llms chains endpoints apps
+.DEFAULT_GOAL := help
+.PHONY: help install demo test prove lint types bench cassettes docs clean
+
+help: ## List the tasks
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(MARK) ## Make .venv with sagechain and all that its tests need
+$(MARK): pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(MARK)
+
+demo: install ## Show the main job: Llama 2 and Falcon wires with a real model behind them
+	$(BIN)/sagechain demo
+
+test: lint types ## Run all tests, with lint and types
+	$(BIN)/python -m pytest
+
+prove: install ## Run the long proofs
+	$(BIN)/python -m pytest -m prove -s
+
+lint: install ## Check style and the layer rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: install ## Check types (strict)
+	@mkdir -p .types/sagechain
+	@for name in $(PACKAGES); do ln -sfn ../../$$name .types/sagechain/$$name; done
+	MYPYPATH=.types $(BIN)/mypy --explicit-package-bases --namespace-packages $(PACKAGES:%=-p sagechain.%)
+	$(BIN)/mypy tests benchmarks
+
+bench: install ## Measure side by side, medians on standard output
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+cassettes: install ## Record the cassettes anew (REAL=1 with credentials: against real endpoints)
+	$(BIN)/python -m tests.record $(if $(REAL),--real)
+
+docs: install ## Build the guide into site/
+	$(BIN)/zensical build --clean
+
+clean: ## Remove what the tasks made
+	rm -rf .venv .types site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -1,0 +1,1 @@
+from .runtime.local import LocalRuntime as LocalRuntime

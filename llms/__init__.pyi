@@ -1,0 +1,10 @@
+from . import errors as errors
+from .chat import PromptedChatModel as PromptedChatModel
+from .handlers import FalconContentHandler as FalconContentHandler
+from .handlers import Llama2ContentHandler as Llama2ContentHandler
+from .llama_cpp import LlamaCppLLM as LlamaCppLLM
+from .load import load_chat_model as load_chat_model
+from .load import load_llm as load_llm
+from .parameters import GenerationParameters as GenerationParameters
+from .sagemaker import SageMakerLLM as SageMakerLLM
+from .text_model import TextModel as TextModel

@@ -1,0 +1,121 @@
+"""What can go wrong once a request was due. Bad input is a `ValueError`, raised before.
+
+    LLMError
+    ├── Throttled            ├── RequestRejected      ├── ConnectionFailed
+    ├── ModelNotReady        ├── ModelFailed          ├── MalformedResponse
+    ├── EndpointNotFound     ├── ServiceFailed        └── StreamInterrupted
+    ├── AccessDenied         ├── TimedOut
+    └── EulaNotAccepted
+
+Each error says which endpoint, what happened, what to do now (`advice`), and whether the same call may succeed later
+(`retryable`). Each pickles. The original exception is the `__cause__`.
+"""
+
+from typing import ClassVar
+
+
+class LLMError(Exception):
+    """A language model did not answer."""
+
+    advice: ClassVar[str] = "See the cause below this error."
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, endpoint: str, what: str) -> None:
+        super().__init__(endpoint, what)
+        self.endpoint = endpoint
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}: {self.what} {self.advice}"
+
+
+class Throttled(LLMError):
+    """More requests came than the account or the container takes."""
+
+    advice = "Send fewer at a time, or raise `max_retries` or `timeout`."
+    retryable = True
+
+
+class ModelNotReady(LLMError):
+    """The model is still being loaded."""
+
+    advice = "Wait a minute and call again."
+    retryable = True
+
+
+class EndpointNotFound(LLMError):
+    """No endpoint of that name is in service in this account and region."""
+
+    advice = "Check the name, the region and the account."
+
+
+class AccessDenied(LLMError):
+    """Credentials are missing, have expired, or do not allow the call."""
+
+    advice = "Check which credentials boto3 finds: `aws sts get-caller-identity`."
+
+
+class EulaNotAccepted(LLMError):
+    """The model's licence has to be accepted first."""
+
+    advice = "Read the model's licence, then pass `accept_eula=True`."
+
+
+class RequestRejected(LLMError):
+    """The model's container refuses the request."""
+
+    advice = "Change the prompt or the parameters as the message says."
+
+
+class ModelFailed(LLMError):
+    """The model's container failed while it answered."""
+
+    advice = "Look into the endpoint's log; a shorter prompt or answer needs less memory."
+    retryable = True
+
+
+class ServiceFailed(LLMError):
+    """AWS, or a gateway before it, failed."""
+
+    advice = "Call again later."
+    retryable = True
+
+
+class TimedOut(LLMError):
+    """No answer came in time. The model may still be generating, so the call is not repeated by itself."""
+
+    advice = "Ask for fewer tokens, stream the answer, or raise `timeout`."
+
+
+class ConnectionFailed(LLMError):
+    """The connection was refused, reset or lost before the first byte of an answer."""
+
+    advice = "Check the network and the endpoint's address."
+    retryable = True
+
+
+class MalformedResponse(LLMError):
+    """What came back is not what this wire's container sends."""
+
+    advice = "Check that the endpoint speaks this wire (`?wire=…`)."
+
+
+class StreamInterrupted(LLMError):
+    """The stream ended before the model did. `partial_text` is what had been yielded; it is not an answer."""
+
+    advice = "Call again, or show `partial_text` marked as incomplete."
+
+    def __init__(self, endpoint: str, what: str, partial_text: str = "") -> None:
+        super().__init__(endpoint, what)
+        self.args = (endpoint, what, partial_text)
+        self.partial_text = partial_text
+
+
+class MissingExtra(LLMError, ImportError):
+    """A part of sagechain that is not installed is needed."""
+
+    advice = ""
+
+    def __init__(self, endpoint: str, extra: str) -> None:
+        super().__init__(endpoint, f'this needs an extra: pip install "sagechain[{extra}]"')
+        self.args = (endpoint, extra)

@@ -1,0 +1,97 @@
+"""Models by URI: one line names the place, everything else stays as it is.
+
+sagemaker:ENDPOINT?family=…&wire=…&region=…&component=…&variant=…    an endpoint on SageMaker
+local:smollm2                                                          the embedded model
+local:FILE.gguf?family=…&context=…&slots=…                             a GGUF file, in llama.cpp
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from sagechain.llms.parameters import PARAMETER_NAMES
+from sagechain.prompts.names import unknown
+
+if TYPE_CHECKING:
+    from sagechain.llms.text_model import TextModel
+
+EVERYWHERE = ("timeout", "max_retries")
+"""Settings besides the inference parameters, that every model has."""
+ENDPOINTS_ONLY = ("accept_eula", "client")
+"""Settings that every URI accepts, and that mean nothing on this machine."""
+
+
+def load_llm(uri: str, **parameters: Any) -> "TextModel":
+    """The text model at `uri`: text in, text out; the prompt goes as it is and no stop string is added.
+
+    Args:
+        uri: where the model is; see above.
+        parameters: the fields of `GenerationParameters`, and `timeout` (seconds), `max_retries`, `accept_eula`, `client`.
+
+    Raises:
+        ValueError: a scheme, name, setting or parameter that is unknown or out of range.
+        LLMError: the model could not be fetched or loaded.
+    """
+    known = (*PARAMETER_NAMES, *EVERYWHERE, *ENDPOINTS_ONLY)
+    for name in parameters:
+        if name not in known:
+            raise unknown("parameter", name, known)
+    scheme, place, settings = _parts(uri)
+    if scheme == "sagemaker":
+        return _endpoint(place, settings, parameters)
+    return _local(place, settings, {name: v for name, v in parameters.items() if name not in ENDPOINTS_ONLY})
+
+
+def load_chat_model(uri: str, **parameters: Any) -> BaseChatModel:
+    """The chat model at `uri`: the family's layout and stop strings are applied here.
+
+    Arguments and errors as for `load_llm`.
+    """
+    from sagechain.llms.chat import PromptedChatModel
+
+    return PromptedChatModel(llm=load_llm(uri, **parameters))
+
+
+def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
+    scheme, colon, rest = uri.partition(":")
+    if not colon or scheme not in ("local", "sagemaker"):
+        raise unknown("model", uri, ("local:smollm2", "local:FILE.gguf", "sagemaker:ENDPOINT"))
+    place, _, query = rest.partition("?")
+    if not place:
+        raise ValueError(f"model: {uri!r} names no {'endpoint' if scheme == 'sagemaker' else 'file'} after {scheme}:")
+    return scheme, unquote(place), dict(parse_qsl(query, keep_blank_values=True))
+
+
+def _endpoint(name: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
+    from sagechain.llms.sagemaker import SageMakerLLM
+
+    fields = {
+        "family": "family",
+        "wire": "wire",
+        "region": "region_name",
+        "component": "inference_component_name",
+        "variant": "variant_name",
+    }
+    for setting in settings:
+        if setting not in fields:
+            raise unknown("setting", setting, fields)
+    given = {fields[setting]: value for setting, value in settings.items()}
+    return SageMakerLLM(endpoint_name=name, **given, **{k: v for k, v in parameters.items() if v is not None})
+
+
+def _local(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
+    from sagechain.llms.llama_cpp import LlamaCppLLM
+    from sagechain.llms.pull import embedded_models, pull
+
+    known = ("family", "context", "slots")
+    for setting in settings:
+        if setting not in known:
+            raise unknown("setting", setting, known)
+    if place in embedded_models():
+        path = pull(place)
+    elif Path(place).expanduser().is_file():
+        path = Path(place).expanduser()
+    else:
+        raise ValueError(f"model: there is no file {place!r}. Embedded models: {', '.join(sorted(embedded_models()))}")
+    return LlamaCppLLM(path=path, **settings, **{k: v for k, v in parameters.items() if v is not None})  # type: ignore[arg-type]  # pydantic reads numbers out of the URI

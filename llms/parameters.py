@@ -1,0 +1,122 @@
+"""The inference parameters: one name, one meaning and one range each, whatever wire or engine they go to.
+
+`GenerationParameters` holds them. Every LLM of sagechain has the same fields (`GenerationFields`), so they may be given
+at construction, at the call, or through LangChain's `configurable_fields`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from sagechain.prompts.names import unknown
+
+
+class GenerationFields(BaseModel):
+    """The parameters as fields, with their ranges. `None` leaves the choice to the server."""
+
+    max_length: Annotated[int | None, Field(ge=1, strict=True)] = None
+    """Most tokens of prompt and answer together."""
+    max_new_tokens: Annotated[int | None, Field(ge=1, strict=True)] = None
+    """Most tokens of the answer."""
+    min_length: Annotated[int | None, Field(ge=0, strict=True)] = None
+    """Fewest tokens of prompt and answer together."""
+    num_beams: Annotated[int | None, Field(ge=1, strict=True)] = None
+    """Beams searched side by side; 1 is no beam search."""
+    early_stopping: Annotated[bool | None, Field(strict=True)] = None
+    """End the beam search as soon as `num_beams` answers are complete."""
+    length_penalty: Annotated[float | None, Field(strict=True, allow_inf_nan=False)] = None
+    """In beam search: above 0 favours longer answers, below 0 shorter ones."""
+    no_repeat_ngram_size: Annotated[int | None, Field(ge=0, strict=True)] = None
+    """No run of so many tokens comes twice; 0 is off."""
+    repetition_penalty: Annotated[float | None, Field(gt=0, strict=True, allow_inf_nan=False)] = None
+    """Above 1 makes tokens that came already less likely; 1 is off."""
+    do_sample: Annotated[bool | None, Field(strict=True)] = None
+    """Draw the next token by chance rather than take the likeliest. Follows from `temperature, top_k, top_p` if unset."""
+    temperature: Annotated[float | None, Field(ge=0, strict=True, allow_inf_nan=False)] = None
+    """How far chance may stray from the likeliest token; 0 takes the likeliest (greedy)."""
+    top_k: Annotated[int | None, Field(ge=0, strict=True)] = None
+    """Draw among so many likeliest tokens; 0 is off."""
+    top_p: Annotated[float | None, Field(gt=0, le=1, strict=True)] = None
+    """Draw among the likeliest tokens that together have this probability; 1 is off."""
+    num_return_sequences: Annotated[int | None, Field(ge=1, strict=True)] = None
+    """Answers to one prompt."""
+    return_full_text: Annotated[bool | None, Field(strict=True)] = None
+    """Put the prompt before the answer."""
+    stop: tuple[str, ...] | None = None
+    """Strings at which the answer ends; they are not part of it."""
+    seed: Annotated[int | None, Field(ge=0, strict=True)] = None
+    """Makes sampling repeatable, as far as the server goes along."""
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _stop_strings(cls, value: object) -> object:
+        if value is None:
+            return None
+        strings = [value] if isinstance(value, str) else value
+        if not isinstance(strings, list | tuple) or not all(isinstance(item, str) for item in strings):
+            raise ValueError(f"give a string or a list of strings, not {value!r}")
+        if "" in strings:
+            raise ValueError("an empty stop string would end every answer before it begins")
+        return tuple(dict.fromkeys(strings))
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        answers, beams = self.num_return_sequences or 1, self.num_beams or 1
+        if answers > beams and not self.samples:
+            raise ValueError(
+                f"num_return_sequences={answers} needs sampling (temperature above 0) or num_beams of as many; "
+                "without either every answer is the same"
+            )
+        return self
+
+    @property
+    def samples(self) -> bool:
+        """Whether tokens are drawn by chance; temperature 0 is greedy whatever else is set."""
+        if self.temperature == 0:
+            return False
+        if self.do_sample is not None:
+            return self.do_sample
+        return any(value is not None for value in (self.temperature, self.top_k, self.top_p))
+
+
+class GenerationParameters(GenerationFields):
+    """A set of inference parameters that fit together.
+
+    Raises:
+        ValueError: a name that is unknown, or a value of the wrong type or out of range; the message names the field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_names(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for name in values:
+                if name not in PARAMETER_NAMES:
+                    raise unknown("parameter", name, PARAMETER_NAMES)
+        return values
+
+    def updated(self, changes: Mapping[str, Any]) -> "GenerationParameters":
+        """These parameters with some replaced, checked anew."""
+        return GenerationParameters(**(self.given() | dict(changes))) if changes else self
+
+    def given(self) -> dict[str, Any]:
+        """Those that are set, by name."""
+        return {name: value for name in PARAMETER_NAMES if (value := getattr(self, name)) is not None}
+
+
+PARAMETER_NAMES = tuple(GenerationFields.model_fields)
+
+# A value that asks for nothing: it may be left out where a wire does not carry, or refuses, it.
+OFF: dict[str, Any] = {
+    "min_length": 0,
+    "num_beams": 1,
+    "early_stopping": False,
+    "no_repeat_ngram_size": 0,
+    "repetition_penalty": 1,
+    "top_k": 0,
+    "top_p": 1,
+    "num_return_sequences": 1,
+    "return_full_text": False,
+}

@@ -1,0 +1,268 @@
+"""Llama 2, Falcon and any other text model behind a SageMaker endpoint, as a LangChain LLM.
+
+    llm = SageMakerLLM(endpoint_name="my-falcon", family="falcon", temperature=0.2)
+    llm.invoke("User: Hi\\nAssistant:")
+
+Credentials, region and server address come from boto3's own chain, so the same program runs against AWS and against the
+local runtime (`AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME`).
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
+from langchain_core.outputs import GenerationChunk
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from sagechain.llms.failures import failure
+from sagechain.llms.handlers import WireContentHandler
+from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
+from sagechain.llms.retry import retrying
+from sagechain.llms.text_model import ModelCall, Prompt, TextModel
+from sagechain.llms.wires import DEFAULT_WIRES, Wire, get_wire
+from sagechain.llms.wires.base import OnUnsupported, WireError
+from sagechain.prompts import get_family
+from sagechain.prompts.names import unknown
+
+CONNECT_TIMEOUT = 10.0  # seconds
+
+
+class SageMakerLLM(TextModel, SagemakerEndpoint):
+    """A SageMaker endpoint as a LangChain LLM.
+
+    Give `family`, or `wire`, or one of sagechain's content handlers. Inference parameters are fields; langchain-aws's
+    `model_kwargs` is taken too, and checked in the same way.
+
+    Raises:
+        ValueError: a field that is unknown, of the wrong type or out of range; no wire; no region.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # the input may hold keys
+
+    wire: str = ""
+    """The format in which the endpoint's container is asked; follows from `family` if not given."""
+    content_handler: LLMContentHandler = Field(default=None)  # type: ignore[assignment]  # made from the wire
+    accept_eula: bool = False
+    """Whether you accept the licence of the model, where one has to be accepted (Llama 2)."""
+    variant_name: str | None = None
+    """The production variant to ask, where the endpoint has several."""
+    on_unsupported: OnUnsupported = "error"
+    """What happens to a parameter that the wire does not carry: a ValueError, or dropped with a warning."""
+
+    _wire: Wire = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settings(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name in values:
+            if name not in cls.model_fields:
+                raise unknown("parameter", name, cls.model_fields)
+        values = dict(values)
+        for name, value in (values.pop("model_kwargs", None) or {}).items():
+            if name not in PARAMETER_NAMES:
+                raise unknown("model_kwargs", name, PARAMETER_NAMES)
+            values.setdefault(name, value)
+        values["wire"] = _wire_name(values)
+        values["content_handler"] = WireContentHandler(values["wire"])
+        return values
+
+    @model_validator(mode="after")
+    def validate_environment(self) -> Self:
+        """Find the client, if none is given. langchain-aws's own would not leave the credentials to boto3."""
+        if not self.endpoint_name:
+            raise ValueError("endpoint_name: it is empty; give the endpoint's name")
+        if self.family is not None:
+            get_family(self.family)
+        self._wire = get_wire(self.wire)
+        self._wire.parameters(self._parameters(None, {}), self.on_unsupported)
+        if self.client is None:
+            self.client = self._new_client()
+        return self
+
+    @property
+    def takes_roles(self) -> bool:
+        """Whether the wire takes roles."""
+        return self._wire.takes_roles
+
+    @property
+    def name_of_model(self) -> str:
+        """The endpoint's name."""
+        return self.endpoint_name
+
+    @property
+    def _llm_type(self) -> str:
+        return "sagechain-sagemaker"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        where = {
+            "endpoint_name": self.endpoint_name,
+            "inference_component_name": self.inference_component_name,
+            "variant_name": self.variant_name,
+            "region_name": self.client.meta.region_name,
+            "wire": self.wire,
+            "endpoint_kwargs": self.endpoint_kwargs,
+        }
+        return {**super()._identifying_params, **where}
+
+    def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
+        joined = self.streaming and not stream
+        stream = (stream or self.streaming) and self._wire.streams
+        body = self._wire.request(prompt, parameters, stream=stream, on_unsupported=self.on_unsupported)
+        request = {
+            "EndpointName": self.endpoint_name,
+            "ContentType": "application/json",
+            "Accept": "application/json",
+            "Body": json.dumps(body).encode(),
+            **({"InferenceComponentName": self.inference_component_name} if self.inference_component_name else {}),
+            **({"TargetVariant": self.variant_name} if self.variant_name else {}),
+            **({"CustomAttributes": "accept_eula=true"} if self.accept_eula else {}),
+            **(self.endpoint_kwargs or {}),
+        }
+        return EndpointCall(self, request, self._wire, stream=stream, joined=joined)
+
+    def _new_client(self) -> Any:
+        given = self.model_fields_set
+        secrets = {
+            name: value.get_secret_value()
+            for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+            if name in given and (value := getattr(self, name)) is not None
+        }
+        config = Config(
+            read_timeout=self.timeout,
+            connect_timeout=min(CONNECT_TIMEOUT, self.timeout),
+            retries={"total_max_attempts": 1},
+            max_pool_connections=self.max_concurrency,
+        )
+        try:
+            session = boto3.Session(
+                profile_name=self.credentials_profile_name, region_name=self.region_name or None, **secrets
+            )
+            return session.client(
+                "sagemaker-runtime",
+                endpoint_url=self.endpoint_url,
+                config=config.merge(self.config) if self.config else config,
+            )
+        except botocore.exceptions.NoRegionError as error:
+            raise ValueError("region_name: none is set; give region_name, ?region=… or AWS_DEFAULT_REGION") from error
+        except (botocore.exceptions.BotoCoreError, ValueError) as error:
+            raise ValueError(f"no client for SageMaker's runtime: {error}") from error
+
+
+class EndpointCall(ModelCall):
+    """One invocation: sent when iterated, sent again only before its first piece.
+
+    Args:
+        stream: read a streamed reply …
+        joined: … and give it as one whole answer.
+    """
+
+    def __init__(
+        self, llm: SageMakerLLM, request: Mapping[str, Any], wire: Wire, *, stream: bool, joined: bool
+    ) -> None:
+        self._llm, self._request, self._wire = llm, request, wire
+        self._read = self._unary if not stream else self._joined if joined else self._streamed
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._body: Any = None
+
+    def __iter__(self) -> Iterator[GenerationChunk]:
+        llm = self._llm
+        attempts = retrying(max_retries=llm.max_retries, timeout=llm.timeout, sleep=self._sleep)
+        try:
+            first, rest = attempts(self._attempt)
+            if first is not None:
+                yield first
+                yield from self._mapped(rest)
+        finally:
+            self._release()
+
+    def close(self) -> None:
+        """Shut the connection, which is how the server learns that nobody waits."""
+        with self._lock:
+            self._closed.set()
+            body = self._body
+        # Another thread may be reading: its read ends now, and that thread gives the connection up.
+        shutdown = getattr(body, "shutdown", None)
+        if shutdown is not None and not body.closed:
+            try:
+                shutdown()
+            except (OSError, RuntimeError, ValueError):
+                return  # the reader was faster: nothing is left to shut
+
+    def _attempt(self) -> tuple[GenerationChunk | None, Iterator[GenerationChunk]]:
+        pieces = self._mapped(self._read())
+        return next(pieces, None), pieces
+
+    def _mapped(self, pieces: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
+        try:
+            yield from pieces
+        except Exception as error:
+            if self._closed.is_set():
+                return
+            mapped = failure(self._llm.endpoint_name, error)
+            if mapped is error:
+                raise
+            raise mapped from error
+
+    def _unary(self) -> Iterator[GenerationChunk]:
+        body = self._llm.client.invoke_endpoint(**self._request)["Body"]
+        self._hold(body._raw_stream)
+        yield from self._wire.parsed(body.read())
+
+    def _streamed(self) -> Iterator[GenerationChunk]:
+        events = self._llm.client.invoke_endpoint_with_response_stream(**self._request)["Body"]
+        self._hold(events._raw_stream)
+        decoder = self._wire.decoder()
+        for event in events:
+            if "PayloadPart" in event:
+                yield from decoder.feed(event["PayloadPart"]["Bytes"])
+            if decoder.ended:
+                return
+        yield from decoder.flush()
+        if not decoder.ended and not self._closed.is_set():
+            raise WireError("the stream ended without its end marker.")
+
+    def _joined(self) -> Iterator[GenerationChunk]:
+        whole = None
+        for piece in self._streamed():
+            whole = piece if whole is None else whole + piece
+        if whole is not None:
+            yield whole
+
+    def _hold(self, body: Any) -> None:
+        with self._lock:
+            self._body = body
+        if self._closed.is_set():
+            self._release()
+
+    def _release(self) -> None:
+        if self._body is not None:
+            self._body.close()
+
+    def _sleep(self, seconds: float) -> None:
+        self._closed.wait(seconds)
+
+
+def _wire_name(values: Mapping[str, Any]) -> str:
+    handler = values.get("content_handler")
+    if handler is not None and not isinstance(handler, WireContentHandler):
+        raise ValueError(
+            "content_handler: SageMakerLLM speaks through a wire; give wire=… or one of sagechain's content handlers, "
+            "or use langchain_aws.SagemakerEndpoint with your own"
+        )
+    if values.get("wire"):
+        return str(values["wire"])
+    if handler is not None:
+        return handler.wire.name
+    family = values.get("family")
+    if family in DEFAULT_WIRES:
+        return DEFAULT_WIRES[family]
+    if family is not None:
+        get_family(family)
+        raise ValueError(f"wire: none is usual for family {family!r}; give wire=…")
+    raise ValueError("family: neither family nor wire is given; add ?family=…&wire=…")

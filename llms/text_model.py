@@ -1,0 +1,283 @@
+"""What every LLM of sagechain does, wherever its model lives: check, start, cut, stream, and run many at once.
+
+An engine (`sagemaker.py`, `llama_cpp.py`) subclasses `TextModel` and says one thing: how a call is started. It gives back
+a `ModelCall`, which is read in any thread and closed from any other. All else is here, once: stop strings, streams,
+async, batches, cancelling, and the error for a stream that broke after its first piece.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager, closing
+from contextvars import copy_context
+from typing import Annotated, Any
+
+import anyio
+import anyio.to_thread
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models.llms import LLM
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from pydantic import Field, PrivateAttr
+from sagechain.llms.errors import LLMError, StreamInterrupted
+from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
+from sagechain.llms.stops import StopCutter
+
+Prompt = str | Sequence[BaseMessage]
+
+
+class ModelCall(ABC):
+    """One call on its way: iterate over it for the answer's pieces, or for the answers of a whole reply."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[GenerationChunk]:
+        """The pieces as they arrive. Raises LLMError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the model's work for this call. Any thread may close, at any time, also twice; a reader then stops."""
+
+
+class TextModel(GenerationFields, LLM, ABC):
+    """A text model: the prompt goes as it is, and text comes back. Usable from several threads and event loops."""
+
+    timeout: Annotated[float, Field(gt=0)] = 70.0
+    """Seconds: for a whole call, retries included; in a stream to the first piece and between pieces."""
+    max_retries: Annotated[int, Field(ge=0)] = 2
+    """Attempts after the first, for errors that say they are `retryable`."""
+    max_concurrency: Annotated[int, Field(ge=1)] = 64
+    """Calls in flight at once; more wait for their turn."""
+    family: str | None = None
+    """The prompt family in which a chat over this model is laid out."""
+
+    _limiter: RunVar[CapacityLimiter] = PrivateAttr(default_factory=lambda: RunVar("calls in flight"))
+
+    @property
+    def takes_roles(self) -> bool:
+        """Whether messages go to the model as roles, and are laid out there."""
+        return False
+
+    @property
+    def name_of_model(self) -> str:
+        """What to call the model in traces and metadata."""
+        return self._llm_type
+
+    @abstractmethod
+    def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
+        """Begin one call; nothing is sent before it is iterated. Raises ValueError on input that can't be sent."""
+
+    # Whole answers
+
+    def complete(self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any) -> list[GenerationChunk]:
+        """The answers to one prompt (one, unless `num_return_sequences` says more).
+
+        Args:
+            prompt: text, or messages where `takes_roles`.
+            stop: replaces the model's own stop strings; `[]` means none.
+            changes: inference parameters for this call.
+
+        Raises:
+            ValueError: bad input; nothing was sent.
+            LLMError: the call failed.
+        """
+        parameters = self._parameters(stop, changes)
+        with closing(self._start(_checked(prompt), parameters, stream=False)) as call:
+            return _whole(call, parameters)
+
+    async def acomplete(
+        self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
+    ) -> list[GenerationChunk]:
+        """As `complete`; a cancel ends the model's work."""
+        parameters = self._parameters(stop, changes)
+        call = self._start(_checked(prompt), parameters, stream=False)
+        async with self._in_flight(call) as limiter:
+            return await anyio.to_thread.run_sync(_whole, call, parameters, abandon_on_cancel=True, limiter=limiter)
+
+    # Streams
+
+    def pieces(self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any) -> Iterator[GenerationChunk]:
+        """One answer in pieces as they arrive; arguments and errors as for `complete`.
+
+        After the first piece every failure is a StreamInterrupted. Closing the iterator ends the model's work.
+        """
+        parameters = self._parameters(stop, changes)
+        with closing(self._start(_checked(prompt), parameters, stream=True)) as call:
+            yield from _cut(call, parameters, self.name_of_model)
+
+    async def apieces(
+        self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
+    ) -> AsyncIterator[GenerationChunk]:
+        """As `pieces`; a cancel ends the model's work."""
+        parameters = self._parameters(stop, changes)
+        call = self._start(_checked(prompt), parameters, stream=True)
+        async with self._in_flight(call) as limiter:
+            pieces = _cut(call, parameters, self.name_of_model)
+            while True:
+                piece = await anyio.to_thread.run_sync(next, pieces, None, abandon_on_cancel=True, limiter=limiter)
+                if piece is None:
+                    return
+                yield piece
+
+    # LangChain's side
+
+    def _call(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> str:
+        return self.complete(prompt, stop, **kwargs)[0].text
+
+    async def _acall(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> str:
+        return (await self.acomplete(prompt, stop, **kwargs))[0].text
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """All prompts, `max_concurrency` of them at once; LangChain's own goes one by one."""
+        for prompt in prompts:
+            _checked(prompt)
+        if len(prompts) == 1:
+            return self._result([self.complete(prompts[0], stop, **kwargs)])
+        with ThreadPoolExecutor(min(len(prompts), self.max_concurrency)) as threads:
+            calls = [threads.submit(copy_context().run, lambda p=p: self.complete(p, stop, **kwargs)) for p in prompts]
+            try:
+                return self._result([call.result() for call in calls])
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        for prompt in prompts:
+            _checked(prompt)
+        answers: list[list[GenerationChunk]] = [[] for _ in prompts]
+
+        async def answer(position: int) -> None:
+            answers[position] = await self.acomplete(prompts[position], stop, **kwargs)
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for position in range(len(prompts)):
+                    tasks.start_soon(answer, position)
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from _first(failures).__cause__
+        return self._result(answers)
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        with closing(self.pieces(prompt, stop, **kwargs)) as pieces:  # type: ignore[type-var]  # it is a generator
+            for piece in pieces:
+                if run_manager:
+                    run_manager.on_llm_new_token(piece.text, chunk=piece)
+                yield piece
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        async with aclosing(self.apieces(prompt, stop, **kwargs)) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                if run_manager:
+                    await run_manager.on_llm_new_token(piece.text, chunk=piece)
+                yield piece
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        """All that an answer depends on: LangChain's cache takes it for its key."""
+        return {"model": self.name_of_model, "family": self.family, **self._parameters(None, {}).given()}
+
+    def _parameters(self, stop: Sequence[str] | None, changes: dict[str, Any]) -> GenerationParameters:
+        own = {name: value for name in PARAMETER_NAMES if (value := getattr(self, name)) is not None}
+        given = {name: value for name, value in changes.items() if value is not None}
+        return GenerationParameters(**own).updated(given | ({} if stop is None else {"stop": stop}))
+
+    def _result(self, answers: list[list[GenerationChunk]]) -> LLMResult:
+        generations = [[Generation(text=a.text, generation_info=a.generation_info) for a in each] for each in answers]
+        return LLMResult(generations=list(generations), llm_output={"model_name": self.name_of_model})
+
+    @asynccontextmanager
+    async def _in_flight(self, call: ModelCall) -> AsyncIterator[CapacityLimiter]:
+        """A turn among `max_concurrency`; the limiter it gives is for the call's threads."""
+        limiter = self._limiter.get(None)
+        if limiter is None:
+            limiter = CapacityLimiter(self.max_concurrency)
+            self._limiter.set(limiter)
+        await limiter.acquire_on_behalf_of(call)
+        try:
+            yield CapacityLimiter(1)  # a call needs one thread at a time, and has its turn already
+        finally:
+            limiter.release_on_behalf_of(call)
+            call.close()
+
+
+def _checked(prompt: Prompt) -> Prompt:
+    if not prompt:
+        raise ValueError("prompt: it is empty; give at least one character, or one message")
+    return prompt
+
+
+def _cut(call: ModelCall, parameters: GenerationParameters, model: str) -> Iterator[GenerationChunk]:
+    """The pieces of a call up to the first stop string."""
+    cutter = StopCutter(parameters.stop or ())
+    shown: list[str] = []
+    try:
+        for chunk in call:
+            text, info = cutter.feed(chunk.text), chunk.generation_info
+            if cutter.stopped:
+                info = {**(info or {}), "finish_reason": "stop"}
+            elif info:
+                text += cutter.flush()
+            if text or info:
+                shown.append(text)
+                yield GenerationChunk(text=text, generation_info=info)
+            if cutter.stopped:
+                return
+        if rest := cutter.flush():
+            yield GenerationChunk(text=rest)
+    except LLMError as error:
+        if not any(shown):
+            raise
+        raise StreamInterrupted(error.endpoint, f"the stream broke off: {error.what}", "".join(shown)) from error
+
+
+def _whole(call: ModelCall, parameters: GenerationParameters) -> list[GenerationChunk]:
+    """Every answer of a whole reply, each up to its first stop string."""
+    answers = []
+    for answer in call:
+        cutter = StopCutter(parameters.stop or ())
+        text = cutter.feed(answer.text) + cutter.flush()
+        info = {**(answer.generation_info or {}), "finish_reason": "stop"} if cutter.stopped else answer.generation_info
+        answers.append(GenerationChunk(text=text, generation_info=info))
+    return answers
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = failures.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,29 @@
+"""How containers on SageMaker are asked and how they answer: one small class a wire format, found by name."""
+
+from sagechain.llms.wires.base import Wire
+from sagechain.llms.wires.llama2 import Llama2Dialog
+from sagechain.llms.wires.tgi import TextGenerationInference
+from sagechain.prompts.names import unknown
+
+__all__ = ["DEFAULT_WIRES", "Wire", "get_wire", "list_wires"]
+
+_WIRES: dict[str, Wire] = {wire.name: wire for wire in (TextGenerationInference(), Llama2Dialog())}
+
+DEFAULT_WIRES = {"llama2": "tgi", "falcon": "tgi"}
+"""The wire that a family's endpoints speak where none is named."""
+
+
+def list_wires() -> list[str]:
+    """The names that `get_wire` knows, sorted."""
+    return sorted(_WIRES)
+
+
+def get_wire(name: str) -> Wire:
+    """The wire of that name.
+
+    Raises:
+        ValueError: no such wire; the message lists those there are.
+    """
+    if name not in _WIRES:
+        raise unknown("wire", name, _WIRES)
+    return _WIRES[name]

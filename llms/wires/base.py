@@ -1,0 +1,107 @@
+"""What a wire says about itself, and what it does with a request and a reply.
+
+A wire turns a prompt and parameters into bytes, and bytes into LangChain's `GenerationChunk`s. It knows no network: what
+carries the bytes is `llms/sagemaker.py`.
+"""
+
+import json
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import GenerationChunk
+from sagechain.llms.parameters import OFF, GenerationParameters
+
+OnUnsupported = Literal["error", "warn"]
+Prompt = str | Sequence[BaseMessage]
+
+
+class WireError(Exception):
+    """A reply that breaks the wire's own rules; `kind` says how."""
+
+    def __init__(self, what: str, kind: Literal["malformed", "failed", "throttled"] = "malformed") -> None:
+        super().__init__(what)
+        self.kind = kind
+
+
+class StreamDecoder(ABC):
+    """Reads one streamed reply, in whatever pieces its bytes arrive."""
+
+    ended = False
+    """Whether the wire's end marker was seen: without it the answer is not whole."""
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Iterable[GenerationChunk]:
+        """The pieces of text that are complete now. Raises `WireError` on an error inside the stream."""
+
+    @abstractmethod
+    def flush(self) -> Iterable[GenerationChunk]:
+        """What was still held when the bytes ended."""
+
+
+class Wire(ABC):
+    """One request and reply format."""
+
+    name: ClassVar[str]
+    carries: ClassVar[Mapping[str, str]]
+    """Our parameter's name → its name on the wire."""
+    refuses_off: ClassVar[frozenset[str]] = frozenset()
+    """Parameters whose value for *off* the server rejects, so that it is left out."""
+    streams: ClassVar[bool]
+    takes_roles: ClassVar[bool] = False
+    """Whether messages go out as roles and the server lays them out."""
+    needs_eula: ClassVar[bool] = False
+
+    @abstractmethod
+    def request(
+        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, on_unsupported: OnUnsupported = "error"
+    ) -> dict[str, Any]:
+        """The body of a request, still to be made JSON. Raises ValueError where a parameter is not carried."""
+
+    @abstractmethod
+    def replies(self, reply: Any) -> list[GenerationChunk]:
+        """The answers in a whole reply, parsed from JSON. Raises `WireError` where it has another shape."""
+
+    def decoder(self) -> StreamDecoder:
+        """A reader for one streamed reply."""
+        raise NotImplementedError(f"the {self.name} wire has no stream")
+
+    def parameters(self, parameters: GenerationParameters, on_unsupported: OnUnsupported = "error") -> dict[str, Any]:
+        """The parameters under their names on the wire. `stop` is cut by us as well, so no wire refuses it.
+
+        Raises:
+            ValueError: one that this wire does not carry is set.
+        """
+        sent = {}
+        for name, value in parameters.given().items():
+            off = name in OFF and value == OFF[name]
+            if off and (name not in self.carries or name in self.refuses_off):
+                continue
+            if name in self.carries:
+                sent[self.carries[name]] = list(value) if name == "stop" else value
+            elif name not in ("stop", "do_sample"):
+                carried = f"it carries {', '.join(sorted(self.carries))}"
+                if on_unsupported == "error":
+                    raise ValueError(f"{name}: the {self.name} wire does not carry it; {carried}")
+                warnings.warn(f"{name} dropped: the {self.name} wire does not carry it; {carried}", stacklevel=2)
+        return sent
+
+    def parsed(self, body: bytes) -> list[GenerationChunk]:
+        """The answers in the bytes of a whole reply. Raises `WireError`."""
+        try:
+            reply = json.loads(body)
+        except ValueError as error:
+            raise WireError(f"the reply is not JSON: {_shortened(body)!r}.") from error
+        return self.replies(reply)
+
+
+def wrong_shape(reply: Any) -> WireError:
+    """The error for a reply that is JSON, but not of this wire."""
+    return WireError(f"the reply has an unexpected shape: {_shortened(json.dumps(reply).encode())!r}.")
+
+
+def _shortened(body: bytes, limit: int = 200) -> str:
+    text = body[:limit].decode("utf-8", "replace")
+    return text + "…" if len(body) > limit else text

@@ -1,0 +1,12 @@
+"""One error for a name that is not known, with the nearest that is."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def unknown(field: str, value: object, known: Iterable[str]) -> ValueError:
+    """The error for `value`, which is none of the `known` names of `field`."""
+    names = sorted(known)
+    near = get_close_matches(str(value), names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ValueError(f"{field}: {value!r} is unknown.{hint} Known: {', '.join(names)}")
