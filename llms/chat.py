@@ -18,6 +18,9 @@ from pydantic import ConfigDict, model_validator
 from sagechain.llms.text_model import Prompt, TextModel
 from sagechain.prompts import PromptFamily, get_family
 
+# Call-time arguments of LangChain's that speak to the chat model itself.
+NOT_FOR_THE_LLM = ("model", "stream", "ls_structured_output_format")
+
 
 class PromptedChatModel(BaseChatModel):
     """Messages in, a message out, over an LLM that knows text only.
@@ -54,11 +57,7 @@ class PromptedChatModel(BaseChatModel):
             get_family(self.family)
         changes = {name: value for name in ("timeout", "max_retries") if (value := getattr(self, name)) is not None}
         if changes and isinstance(self.llm, TextModel):
-            self.llm = type(self.llm)(
-                **{**self.llm.__dict__, "client": None, **changes}
-                if hasattr(self.llm, "client")
-                else {**self.llm.__dict__, **changes}
-            )
+            self.llm = self.llm.renewed(**changes)
         return self
 
     @property
@@ -162,11 +161,7 @@ class PromptedChatModel(BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[Prompt, dict[str, Any]]:
         """What the LLM is asked: a prompt, and the parameters of this call."""
-        options = {
-            name: value
-            for name, value in kwargs.items()
-            if name not in ("model", "stream", "ls_structured_output_format")
-        }
+        options = {name: value for name, value in kwargs.items() if name not in NOT_FOR_THE_LLM}
         if self.temperature is not None:
             options.setdefault("temperature", self.temperature)
         limit = options.pop("max_tokens", self.max_tokens)

@@ -17,7 +17,7 @@ import botocore.exceptions
 from botocore.config import Config
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
 from langchain_core.outputs import GenerationChunk
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from sagechain.llms.failures import failure
 from sagechain.llms.handlers import WireContentHandler
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
@@ -53,7 +53,13 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     on_unsupported: OnUnsupported = "error"
     """What happens to a parameter that the wire does not carry: a ValueError, or dropped with a warning."""
 
+    # langchain-aws fills these from the environment; here boto3 looks for credentials, unless these are given.
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
+
     _wire: Wire = PrivateAttr()
+    _own_client: bool = PrivateAttr(default=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -80,8 +86,12 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         self._wire = get_wire(self.wire)
         self._wire.parameters(self._parameters(None, {}), self.on_unsupported)
         if self.client is None:
-            self.client = self._new_client()
+            self.client, self._own_client = self._new_client(), True
         return self
+
+    def renewed(self, **changes: Any) -> Self:
+        """As for every text model; the client is made anew, unless it was given."""
+        return super().renewed(**({"client": None} if self._own_client else {}), **changes)
 
     @property
     def takes_roles(self) -> bool:
@@ -126,11 +136,10 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return EndpointCall(self, request, self._wire, stream=stream, joined=joined)
 
     def _new_client(self) -> Any:
-        given = self.model_fields_set
         secrets = {
             name: value.get_secret_value()
             for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-            if name in given and (value := getattr(self, name)) is not None
+            if (value := getattr(self, name)) is not None
         }
         config = Config(
             read_timeout=self.timeout,

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, closing
 from contextvars import copy_context
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import anyio
 import anyio.to_thread
@@ -63,6 +63,10 @@ class TextModel(GenerationFields, LLM, ABC):
     def name_of_model(self) -> str:
         """What to call the model in traces and metadata."""
         return self._llm_type
+
+    def renewed(self, **changes: Any) -> Self:
+        """A model like this one with some fields replaced, checked anew."""
+        return type(self)(**{**self.__dict__, **changes})
 
     @abstractmethod
     def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:

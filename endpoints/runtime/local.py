@@ -53,6 +53,11 @@ class LocalRuntime:
         self.url = ""
 
     @property
+    def endpoints(self) -> Sequence[str]:
+        """The names of the endpoints."""
+        return tuple(self._server.containers)
+
+    @property
     def requests(self) -> Sequence[LoggedRequest]:
         """The latest requests that reached the runtime, oldest first."""
         return tuple(self._server.requests)

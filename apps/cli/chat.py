@@ -1,0 +1,67 @@
+"""`sagechain chat`: a conversation that remembers, in the terminal or over a pipe (one turn a line)."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, warn_if_cut
+
+if TYPE_CHECKING:
+    from sagechain.chains.conversations import Conversation
+
+THREAD = "chat"
+
+
+def chat(
+    model: ModelOption = DEFAULT_MODEL,
+    system: Annotated[
+        str | None, typer.Option("-s", "--system", help="What the model is told first; a friendly text if not given.")
+    ] = None,
+    given: ParameterOption = None,
+) -> None:
+    """Talk with a model that remembers. /reset forgets, /exit ends.
+
+    Example: sagechain chat -m "sagemaker:my-falcon?family=falcon"
+    """
+    import asyncio
+
+    from sagechain.chains import conversation
+    from sagechain.llms import load_chat_model
+    from sagechain.prompts import load_prompt
+
+    told = load_prompt("chatbot").format() if system is None else system
+    graph = conversation(load_chat_model(model, **parameters(given)), system=told)
+    asyncio.run(_talk(graph))
+
+
+async def _talk(graph: "Conversation") -> None:
+    from sagechain.chains import areset
+
+    while (turn := await _next_turn()) is not None:
+        if turn == "/exit":
+            return
+        if turn == "/reset":
+            await areset(graph, THREAD)
+            print("(forgotten)", file=sys.stderr)
+        elif turn:
+            await _answer(graph, turn)
+
+
+async def _answer(graph: "Conversation", turn: str) -> None:
+    # Async all the way: a Ctrl-C then ends the model's work at once (see `chains/conversations.py`).
+    thread: Any = {"configurable": {"thread_id": THREAD}}
+    reason = None
+    async for piece, _ in graph.astream({"messages": [("human", turn)]}, thread, stream_mode="messages"):
+        print(piece.text, end="", flush=True)
+        reason = piece.response_metadata.get("finish_reason", reason)
+    print(flush=True)
+    warn_if_cut(reason)
+
+
+async def _next_turn() -> str | None:
+    """The next line; None at the end of the input."""
+    if sys.stdin.isatty():
+        print("> ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    return line.strip() if line else None

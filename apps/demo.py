@@ -1,0 +1,125 @@
+"""The demo: Llama 2 and Falcon wires on this machine, a real model behind both, no account and no key.
+
+Everything goes through the same code as against AWS: boto3 signs and sends HTTP to the local runtime, which answers in
+SageMaker's own framing. Only the address and the size of the model differ.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
+from rich.console import Console
+
+from sagechain.chains import chain_of_thought, conversation, reset, same_answer
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import load_chat_model, load_llm
+from sagechain.llms.pull import pull
+from sagechain.prompts import load_prompt
+
+LLAMA = "sagemaker:llama-2-7b-chat?family=llama2&wire=llama2-dialog"
+FALCON = "sagemaker:falcon-7b-instruct?family=falcon"
+NAME = "Ada"
+TURNS = (f"Hello! My name is {NAME}.", "I live in Paris.", "What is my name?")
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def run() -> None:
+    """Show all of it on standard output."""
+    began = time.monotonic()
+    pull("smollm2")
+    with LocalRuntime() as runtime, _environment(runtime.url):
+        _heading("1. A conversation over the Llama 2 wire (llama2-dialog)")
+        _talk()
+        _heading("2. A streamed answer over the Falcon wire (tgi)")
+        _stream()
+        _heading("3. Twenty word problems over the Falcon wire: direct against few-shot chain of thought")
+        _solve()
+        requests = len(runtime.requests)
+    _heading("What was real, and what was local")
+    console.print(
+        f"Real:  the model (SmolLM2-135M-Instruct in llama.cpp), boto3, SigV4-signed HTTP, SageMaker's paths, event-stream\n"
+        f"       framing and error bodies ({requests} requests), the chains, every answer above.\n"
+        f"Local: the server at {runtime.url} stood in for AWS, and a model of 135 million weights for 7 billion.\n"
+        f"       Against AWS: unset AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME and name your own endpoints.\n"
+        f"Took {time.monotonic() - began:.0f} s."
+    )
+
+
+def _talk() -> None:
+    graph = conversation(
+        load_chat_model(LLAMA, accept_eula=True, max_new_tokens=60), system=load_prompt("chatbot").format()
+    )
+    thread: RunnableConfig = {"configurable": {"thread_id": "demo"}}
+    answers = [_turn(graph, turn, thread) for turn in TURNS]
+    reset(graph, "demo")
+    console.print("— reset —")
+    after = _turn(graph, TURNS[-1], thread)
+    for moment, answer in (("third turn", answers[-1]), ("after the reset", after)):
+        console.print(f"({moment}: the name {NAME} is {'in' if NAME in answer else 'not in'} the answer)")
+
+
+def _turn(graph: Any, turn: str, thread: RunnableConfig) -> str:
+    answer: str = graph.invoke({"messages": [HumanMessage(turn)]}, thread)["messages"][-1].text
+    console.print(f"[bold]You:[/bold] {turn}")
+    console.print("[bold]Model:[/bold]", end=" ")
+    console.print(answer, markup=False)
+    return answer
+
+
+def _stream() -> None:
+    question = "Write one sentence about the sea."
+    console.print(f"[bold]You:[/bold] {question}")
+    console.print("[bold]Model:[/bold]", end="")
+    pieces = 0
+    for piece in load_chat_model(FALCON, max_new_tokens=60).stream(question):
+        pieces += bool(piece.text)
+        console.print(piece.text, end="", markup=False)
+    console.print(f"\n({pieces} pieces)")
+
+
+def _solve() -> None:
+    problems = yaml.safe_load((files("sagechain.apps") / "word_problems.yaml").read_text(encoding="utf-8"))
+    questions = [{"question": problem["question"]} for problem in problems]
+    llm = load_llm(FALCON)
+    for strategy in ("direct", "few-shot-cot"):
+        found = chain_of_thought(llm, strategy=strategy).batch(questions)
+        right = [same_answer(r.answer, p["answer"], "number") for r, p in zip(found, problems, strict=True)]
+        first = right.index(True) if any(right) else 0
+        console.print(f"[bold]{strategy}[/bold]: {sum(right)} of {len(right)} right")
+        console.print(f"  Q: {problems[first]['question']}", markup=False)
+        console.print(f"  A: {found[first].text}  (truth: {problems[first]['answer']})", markup=False)
+
+
+def _heading(text: str) -> None:
+    console.print()
+    console.rule(f"[bold]{text}", align="left")
+
+
+@contextmanager
+def _environment(url: str) -> Iterator[None]:
+    """boto3's own settings point at the runtime meanwhile, so that no request can leave this machine."""
+    local = {
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in (*local, "AWS_SESSION_TOKEN", "AWS_PROFILE")}
+    os.environ.update(local)
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
