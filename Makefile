@@ -33,8 +33,8 @@ lint: install ## Check style and the layer rule
 types: install ## Check types (strict)
 	@mkdir -p .types/sagechain
 	@for name in $(PACKAGES); do ln -sfn ../../$$name .types/sagechain/$$name; done
-	MYPYPATH=.types $(BIN)/mypy --explicit-package-bases --namespace-packages $(PACKAGES:%=-p sagechain.%)
-	$(BIN)/mypy tests benchmarks
+	MYPYPATH=.types $(BIN)/mypy $(PACKAGES:%=-p sagechain.%)
+	MYPYPATH=.types $(BIN)/mypy tests benchmarks
 
 bench: install ## Measure side by side, medians on standard output
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -15,7 +15,6 @@ import yaml
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from rich.console import Console
-
 from sagechain.chains import chain_of_thought, conversation, reset, same_answer
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import load_chat_model, load_llm
@@ -44,8 +43,8 @@ def run() -> None:
         requests = len(runtime.requests)
     _heading("What was real, and what was local")
     console.print(
-        f"Real:  the model (SmolLM2-135M-Instruct in llama.cpp), boto3, SigV4-signed HTTP, SageMaker's paths, event-stream\n"
-        f"       framing and error bodies ({requests} requests), the chains, every answer above.\n"
+        f"Real:  the model (SmolLM2-135M-Instruct in llama.cpp), boto3, SigV4-signed HTTP, SageMaker's paths,\n"
+        f"       event-stream framing and error bodies ({requests} requests), the chains, every answer above.\n"
         f"Local: the server at {runtime.url} stood in for AWS, and a model of 135 million weights for 7 billion.\n"
         f"       Against AWS: unset AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME and name your own endpoints.\n"
         f"Took {time.monotonic() - began:.0f} s."

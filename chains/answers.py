@@ -9,7 +9,7 @@ Models that continue text go on with a next question of their own: everything fr
 import re
 from decimal import Decimal
 
-from sagechain.prompts.library import AnswerKind
+from sagechain.prompts.loading import AnswerKind
 
 _NEXT_QUESTION = re.compile(r"^\s*Q:", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n\s*\n")

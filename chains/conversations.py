@@ -17,7 +17,6 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-
 from sagechain.llms import PromptedChatModel
 
 Conversation = CompiledStateGraph[MessagesState, Any, MessagesState, MessagesState]

@@ -94,4 +94,4 @@ def _local(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> 
         path = Path(place).expanduser()
     else:
         raise ValueError(f"model: there is no file {place!r}. Embedded models: {', '.join(sorted(embedded_models()))}")
-    return LlamaCppLLM(path=path, **settings, **{k: v for k, v in parameters.items() if v is not None})  # type: ignore[arg-type]  # pydantic reads numbers out of the URI
+    return LlamaCppLLM(path=path, **settings, **{k: v for k, v in parameters.items() if v is not None})

@@ -126,8 +126,7 @@ class _SourceFailed(Exception):
 
 
 def _from_hub(model: EmbeddedModel, folder: Path) -> Path:
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session, hf_hub_download
 
     _say(f"Fetching {model.file} ({model.bytes / 1e6:.0f} MB) from the Hugging Face hub …")
     try:

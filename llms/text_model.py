@@ -6,7 +6,7 @@ async, batches, cancelling, and the error for a stream that broke after its firs
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, closing
 from contextvars import copy_context
@@ -101,7 +101,9 @@ class TextModel(GenerationFields, LLM, ABC):
 
     # Streams
 
-    def pieces(self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any) -> Iterator[GenerationChunk]:
+    def pieces(
+        self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
+    ) -> Generator[GenerationChunk, None, None]:
         """One answer in pieces as they arrive; arguments and errors as for `complete`.
 
         After the first piece every failure is a StreamInterrupted. Closing the iterator ends the model's work.
@@ -112,7 +114,7 @@ class TextModel(GenerationFields, LLM, ABC):
 
     async def apieces(
         self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
-    ) -> AsyncIterator[GenerationChunk]:
+    ) -> AsyncGenerator[GenerationChunk, None]:
         """As `pieces`; a cancel ends the model's work."""
         parameters = self._parameters(stop, changes)
         call = self._start(_checked(prompt), parameters, stream=True)
@@ -193,7 +195,7 @@ class TextModel(GenerationFields, LLM, ABC):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        with closing(self.pieces(prompt, stop, **kwargs)) as pieces:  # type: ignore[type-var]  # it is a generator
+        with closing(self.pieces(prompt, stop, **kwargs)) as pieces:
             for piece in pieces:
                 if run_manager:
                     run_manager.on_llm_new_token(piece.text, chunk=piece)
@@ -206,7 +208,7 @@ class TextModel(GenerationFields, LLM, ABC):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        async with aclosing(self.apieces(prompt, stop, **kwargs)) as pieces:  # type: ignore[type-var]
+        async with aclosing(self.apieces(prompt, stop, **kwargs)) as pieces:
             async for piece in pieces:
                 if run_manager:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)

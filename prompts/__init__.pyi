@@ -2,9 +2,9 @@ from .families import get_family as get_family
 from .families import list_families as list_families
 from .family import PromptFamily as PromptFamily
 from .family import RenderedPrompt as RenderedPrompt
-from .library import Exemplar as Exemplar
-from .library import Task as Task
-from .library import list_prompts as list_prompts
-from .library import list_tasks as list_tasks
-from .library import load_prompt as load_prompt
-from .library import load_task as load_task
+from .loading import Exemplar as Exemplar
+from .loading import Task as Task
+from .loading import list_prompts as list_prompts
+from .loading import list_tasks as list_tasks
+from .loading import load_prompt as load_prompt
+from .loading import load_task as load_task

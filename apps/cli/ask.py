@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-
 from sagechain.apps.cli.options import (
     DEFAULT_MODEL,
     ModelOption,
@@ -26,7 +25,6 @@ def ask(
     """
     asked = question_of(question)
     from langchain_core.messages import HumanMessage, SystemMessage
-
     from sagechain.llms import load_chat_model
 
     chat = load_chat_model(model, **parameters(given))

@@ -1,13 +1,14 @@
 """`sagechain chat`: a conversation that remembers, in the terminal or over a pipe (one turn a line)."""
 
 import sys
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
 from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, warn_if_cut
 
 if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
     from sagechain.chains.conversations import Conversation
 
 THREAD = "chat"
@@ -50,9 +51,12 @@ async def _talk(graph: "Conversation") -> None:
 
 async def _answer(graph: "Conversation", turn: str) -> None:
     # Async all the way: a Ctrl-C then ends the model's work at once (see `chains/conversations.py`).
-    thread: Any = {"configurable": {"thread_id": THREAD}}
+    from langchain_core.messages import HumanMessage
+
+    thread: RunnableConfig = {"configurable": {"thread_id": THREAD}}
     reason = None
-    async for piece, _ in graph.astream({"messages": [("human", turn)]}, thread, stream_mode="messages"):
+    parts: AsyncIterator[Any] = graph.astream({"messages": [HumanMessage(turn)]}, thread, stream_mode="messages")
+    async for piece, _ in parts:
         print(piece.text, end="", flush=True)
         reason = piece.response_metadata.get("finish_reason", reason)
     print(flush=True)

@@ -8,7 +8,6 @@ import sys
 from typing import Annotated
 
 import typer
-
 from sagechain.apps.cli import ask, chat, demo, models, serve, solve
 
 FAILED, USAGE, NOT_NOW, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141

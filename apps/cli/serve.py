@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
 
 import typer
-
 from sagechain.apps.cli.options import DEFAULT_MODEL
 
 if TYPE_CHECKING:

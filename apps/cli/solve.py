@@ -4,7 +4,6 @@ import sys
 from typing import Annotated
 
 import typer
-
 from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, question_of
 
 

@@ -1,16 +1,15 @@
 """Ask a model a question with worked examples before it: as `Q: … A: …` text, or as messages to a chat model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.language_models import BaseLanguageModel
+from langchain_core.language_models import BaseLanguageModel, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.outputs import LLMResult
+from langchain_core.outputs import Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
-
 from sagechain.llms import PromptedChatModel, TextModel
 
 NEXT_QUESTION = "\nQ:"
@@ -56,7 +55,7 @@ class Answer:
 def ask(model: BaseLanguageModel[Any], asks: Sequence[Ask], config: RunnableConfig) -> list[Answer]:
     """The answers to several questions, asked together."""
     if isinstance(model, BaseChatModel):
-        messages = [each.messages for each in asks]
+        messages: list[LanguageModelInput] = [each.messages for each in asks]
         return [_of_message(m) for m in model.batch(messages, config, stop=[NEXT_QUESTION], **_limit(model, asks))]
     assert isinstance(model, BaseLLM)
     texts = [each.text for each in asks]
@@ -66,7 +65,7 @@ def ask(model: BaseLanguageModel[Any], asks: Sequence[Ask], config: RunnableConf
 async def aask(model: BaseLanguageModel[Any], asks: Sequence[Ask], config: RunnableConfig) -> list[Answer]:
     """As `ask`."""
     if isinstance(model, BaseChatModel):
-        messages = [each.messages for each in asks]
+        messages: list[LanguageModelInput] = [each.messages for each in asks]
         answers = await model.abatch(messages, config, stop=[NEXT_QUESTION], **_limit(model, asks))
         return [_of_message(message) for message in answers]
     assert isinstance(model, BaseLLM)
@@ -76,7 +75,7 @@ async def aask(model: BaseLanguageModel[Any], asks: Sequence[Ask], config: Runna
     )
 
 
-def _limit(model: BaseLanguageModel[Any], asks: Sequence[Ask]) -> dict[str, int]:
+def _limit(model: BaseLanguageModel[Any], asks: Sequence[Ask]) -> dict[str, Any]:
     """A token limit for our own models that have none: without one a small model may never end."""
     inner = model.llm if isinstance(model, PromptedChatModel) else model
     if not isinstance(inner, TextModel) or inner.max_new_tokens is not None:
@@ -87,15 +86,16 @@ def _limit(model: BaseLanguageModel[Any], asks: Sequence[Ask]) -> dict[str, int]
 
 
 def _of_message(message: AIMessage) -> Answer:
-    usage = message.usage_metadata
-    counts = {name: usage[name] for name in ("input_tokens", "output_tokens")} if usage else {}  # type: ignore[literal-required]
-    return Answer(message.text, counts)
+    return Answer(message.text, _counts(message.usage_metadata or {}))
 
 
 def _of_result(result: LLMResult) -> list[Answer]:
     answers = []
     for generations in result.generations:
-        info = generations[0].generation_info or {}
-        counts = {name: info[name] for name in ("input_tokens", "output_tokens") if name in info}
-        answers.append(Answer(generations[0].text, counts))
+        assert isinstance(generations[0], Generation)
+        answers.append(Answer(generations[0].text, _counts(generations[0].generation_info or {})))
     return answers
+
+
+def _counts(figures: Mapping[str, Any]) -> dict[str, int]:
+    return {name: figures[name] for name in ("input_tokens", "output_tokens") if name in figures}

@@ -6,7 +6,6 @@ from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-
 from sagechain.chains.reasoning.asking import Answer, Ask, aask, ask
 from sagechain.chains.reasoning.outcome import Reasoning
 from sagechain.chains.reasoning.strategies import STRATEGIES, Outcome

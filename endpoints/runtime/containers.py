@@ -6,7 +6,7 @@ either bytes or a stream of bytes. `server.py` puts SageMaker's framing around i
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -31,7 +31,7 @@ class Reply:
 
     status: int
     content_type: str
-    body: bytes | AsyncIterator[bytes]
+    body: bytes | AsyncGenerator[bytes, None]
 
 
 class Container(ABC):
@@ -123,14 +123,14 @@ class _Token:
     last: _End | None = None
 
 
-async def _tokens(llm: TextModel, request: TgiRequest) -> AsyncIterator[_Token]:
+async def _tokens(llm: TextModel, request: TgiRequest) -> AsyncGenerator[_Token, None]:
     """The model's tokens as TGI gives them: one is held back, since the last one carries the end."""
     asked = request.parameters
     limit = asked.max_new_tokens or DEFAULT_NEW_TOKENS["tgi"]
     names = ("repetition_penalty", "do_sample", "temperature", "top_k", "top_p", "seed")
     given = {name: value for name in names if (value := getattr(asked, name)) is not None}
     text, count, held = "", 0, None
-    async with aclosing(llm.apieces(request.inputs, stop=[], max_new_tokens=limit, **_greedy(given))) as pieces:  # type: ignore[type-var]
+    async with aclosing(llm.apieces(request.inputs, stop=[], max_new_tokens=limit, **_greedy(given))) as pieces:
         async for piece in pieces:
             if held is not None and (piece.text or _reason(piece) != "length"):
                 yield held
@@ -151,9 +151,9 @@ async def _tokens(llm: TextModel, request: TgiRequest) -> AsyncIterator[_Token]:
                 return
 
 
-async def _events(tokens: AsyncIterator[_Token], request: TgiRequest) -> AsyncIterator[bytes]:
+async def _events(tokens: AsyncGenerator[_Token, None], request: TgiRequest) -> AsyncGenerator[bytes, None]:
     index = 0
-    async with aclosing(tokens):  # type: ignore[type-var]
+    async with aclosing(tokens):
         async for token in tokens:
             index += 1
             event: dict[str, Any] = {
@@ -257,12 +257,12 @@ def _reason(piece: GenerationChunk) -> str | None:
     return (piece.generation_info or {}).get("finish_reason")
 
 
-async def _begun(events: AsyncIterator[bytes]) -> Reply:
+async def _begun(events: AsyncGenerator[bytes, None]) -> Reply:
     """The stream as a reply, once its first event is there: before that an error is a refusal."""
     first = await anext(events)
 
-    async def all_events() -> AsyncIterator[bytes]:
-        async with aclosing(events):  # type: ignore[type-var]
+    async def all_events() -> AsyncGenerator[bytes, None]:
+        async with aclosing(events):
             yield first
             async for event in events:
                 yield event

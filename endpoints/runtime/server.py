@@ -10,7 +10,7 @@ Source: Amazon SageMaker's API reference, `InvokeEndpoint` and `InvokeEndpointWi
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +116,7 @@ class RuntimeServer:
 class Watched(StreamingResponse):
     """A streamed response that ends its work as soon as the client leaves, also while nothing is being sent."""
 
-    def __init__(self, server: RuntimeServer, body: AsyncIterator[bytes], **settings: Any) -> None:
+    def __init__(self, server: RuntimeServer, body: AsyncGenerator[bytes, None], **settings: Any) -> None:
         super().__init__(body, **settings)
         self._server = server
         self._body = body
@@ -125,7 +125,7 @@ class Watched(StreamingResponse):
         """Send the response, and listen for the client's leaving meanwhile."""
         self._server.generating += 1
         try:
-            async with aclosing(self._body), anyio.create_task_group() as tasks:  # type: ignore[type-var]
+            async with aclosing(self._body), anyio.create_task_group() as tasks:
 
                 async def watch() -> None:
                     while (await receive())["type"] != "http.disconnect":
@@ -139,18 +139,18 @@ class Watched(StreamingResponse):
             self._server.generating -= 1
 
 
-async def _chunks(reply: Reply) -> AsyncIterator[bytes]:
+async def _chunks(reply: Reply) -> AsyncGenerator[bytes, None]:
     if isinstance(reply.body, bytes):
         yield reply.body
         return
-    async with aclosing(reply.body) as chunks:  # type: ignore[type-var]
+    async with aclosing(reply.body) as chunks:
         async for chunk in chunks:
             yield chunk
 
 
-async def _framed(reply: Reply) -> AsyncIterator[bytes]:
+async def _framed(reply: Reply) -> AsyncGenerator[bytes, None]:
     try:
-        async with aclosing(_chunks(reply)) as chunks:  # type: ignore[type-var]
+        async with aclosing(_chunks(reply)) as chunks:
             async for chunk in chunks:
                 yield event_stream.payload_part(chunk)
     except (LLMError, ValueError) as error:

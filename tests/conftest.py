@@ -1,0 +1,85 @@
+"""What all tests share: no way out but loopback, no credentials but made-up ones, one runtime with the real small model."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import LlamaCppLLM
+from sagechain.llms.load import load_llm
+from tests.recording import lock_new_connections
+
+LLAMA = "llama-2-7b-chat"
+FALCON = "falcon-7b-instruct"
+LLAMA_URI = f"sagemaker:{LLAMA}?family=llama2&wire=llama2-dialog"
+FALCON_URI = f"sagemaker:{FALCON}?family=falcon"
+
+lock_new_connections()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real", action="store_true", help="record cassettes against real endpoints (see CONTRIBUTING.md)"
+    )
+
+
+@pytest.fixture(autouse=True)
+def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may use an account of whoever runs it, unless cassettes are recorded for real."""
+    if request.config.getoption("--real"):
+        return
+    for name in [name for name in os.environ if name.startswith(("AWS_", "SAGECHAIN_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDMADEUP")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The embedded model's file; a process of its own fetches it, since tests reach nothing but loopback."""
+    command = [sys.executable, "-c", "from sagechain.llms.pull import pull; print(pull('smollm2'))"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def llm(smollm2: Path) -> LlamaCppLLM:
+    """The embedded model, in this process."""
+    model = load_llm(f"local:{smollm2}")
+    assert isinstance(model, LlamaCppLLM)
+    return model
+
+
+@pytest.fixture(scope="session")
+def running_runtime(llm: LlamaCppLLM) -> Iterator[LocalRuntime]:
+    """The local runtime with its two default endpoints; it shares the engine of `llm`."""
+    with LocalRuntime() as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def runtime(running_runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> LocalRuntime:
+    """The local runtime, with boto3's own settings pointed at it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", running_runtime.url)
+    return running_runtime
+
+
+@pytest.fixture
+def client(runtime: LocalRuntime) -> Any:
+    """A stock boto3 client, as any user of AWS would make one."""
+    return boto3.client("sagemaker-runtime")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

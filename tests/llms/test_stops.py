@@ -1,0 +1,61 @@
+"""Stop strings: literal, exact, and the same however the text arrives."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagechain.llms.stops import StopCutter
+
+CASES = [
+    (["</s>", "\nUser:"], "Paris.\nUser: and Rome?", "Paris."),
+    (["<|endoftext|>"], "a <b> c<|endoftext|> d", "a <b> c"),
+    (["(", "[x]*"], "f[x]*(1)", "f"),
+    ([".*"], "no match.", "no match."),
+    (["ab", "abc"], "xabc", "x"),
+    (["bcd", "abcde"], "xabcdef", "xa"),
+    (["aab"], "aaab", "a"),
+    (["é!", "ü"], "naïve é? é! ü", "naïve é? "),
+    (["\n\n"], "one\n\ntwo", "one"),
+    (["STOP"], "stop", "stop"),
+    (["END"], "EN", "EN"),
+    ([], "anything", "anything"),
+]
+
+
+def cut(stops: list[str], chunks: list[str]) -> str:
+    cutter = StopCutter(stops)
+    return "".join(cutter.feed(chunk) for chunk in chunks) + cutter.flush()
+
+
+@pytest.mark.parametrize(("stops", "text", "expected"), CASES)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_the_cut_is_the_same_however_the_stream_is_chunked(
+    stops: list[str], text: str, expected: str, size: int
+) -> None:
+    assert cut(stops, [text[i : i + size] for i in range(0, len(text), size)]) == expected
+
+
+@given(
+    st.lists(st.text("abc", min_size=1, max_size=4), max_size=4),
+    st.lists(st.text("abc", max_size=5), max_size=8),
+)
+def test_chunking_never_matters(stops: list[str], chunks: list[str]) -> None:
+    assert cut(stops, chunks) == cut(stops, list("".join(chunks))) == cut(stops, ["".join(chunks)])
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=4)), st.text("abc"))
+def test_what_is_shown_holds_no_stop_and_is_the_texts_beginning(stops: list[str], text: str) -> None:
+    shown = cut(stops, [text])
+    assert text.startswith(shown)
+    assert not any(stop in shown for stop in stops)
+
+
+def test_only_what_may_begin_a_stop_is_held_back() -> None:
+    cutter = StopCutter(["\nUser:"])
+    assert cutter.feed("Paris.\nUs") == "Paris."
+    assert cutter.feed("ual") == "\nUsual"
+
+
+def test_an_empty_stop_string_is_refused() -> None:
+    with pytest.raises(ValueError, match="an empty stop string"):
+        StopCutter(["a", ""])

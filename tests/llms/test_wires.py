@@ -1,0 +1,155 @@
+"""The wires: the bytes that go out, and every shape in which an answer may come back."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+from sagechain.llms import GenerationParameters
+from sagechain.llms.wires import get_wire, list_wires
+from sagechain.llms.wires.base import WireError
+
+FULL = {
+    "max_new_tokens": 5,
+    "repetition_penalty": 1.1,
+    "temperature": 0.5,
+    "top_k": 3,
+    "top_p": 0.9,
+    "seed": 7,
+    "stop": ["a", "b"],
+    "return_full_text": True,
+}
+
+
+def event(text: str, **more: Any) -> bytes:
+    token = {"id": 1, "text": text, "logprob": -0.1, "special": more.pop("special", False)}
+    return f"data:{json.dumps({'index': 1, 'token': token, 'generated_text': None, **more})}\n\n".encode()
+
+
+def read(chunks: list[bytes]) -> tuple[str, bool]:
+    decoder = get_wire("tgi").decoder()
+    text = "".join(chunk.text for data in chunks for chunk in decoder.feed(data))
+    return text + "".join(chunk.text for chunk in decoder.flush()), decoder.ended
+
+
+def test_the_known_wires_are_listed_and_another_is_an_error() -> None:
+    assert list_wires() == ["llama2-dialog", "tgi"]
+    with pytest.raises(ValueError, match=r"wire: 'tgl' is unknown\. Did you mean 'tgi'\?"):
+        get_wire("tgl")
+
+
+def test_tgi_carries_every_parameter_under_its_own_name() -> None:
+    body = get_wire("tgi").request("Hi", GenerationParameters(**FULL), stream=True)
+    assert body == {"inputs": "Hi", "parameters": {**FULL, "do_sample": True, "details": True}, "stream": True}
+
+
+@pytest.mark.parametrize("given", [{}, {"temperature": 0}, {"temperature": 0, "top_p": 0.9, "top_k": 4}])
+def test_greedy_on_tgi_names_nothing_that_would_make_it_sample(given: dict[str, Any]) -> None:
+    body = get_wire("tgi").request("Hi", GenerationParameters(**given), stream=False)
+    assert body["parameters"] == {"do_sample": False, "details": True}
+
+
+def test_values_that_mean_off_are_left_out_where_tgi_would_refuse_them() -> None:
+    off = GenerationParameters(temperature=1.0, top_p=1.0, top_k=0, num_beams=1, no_repeat_ngram_size=0)
+    body = get_wire("tgi").request("Hi", off, stream=False)
+    assert body["parameters"] == {"temperature": 1.0, "do_sample": True, "details": True}
+
+
+def test_tgi_is_sent_no_more_stop_strings_than_it_takes() -> None:
+    body = get_wire("tgi").request("Hi", GenerationParameters(stop=tuple("abcdef")), stream=False)
+    assert body["parameters"]["stop"] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("name", ["num_beams", "max_length", "min_length", "no_repeat_ngram_size"])
+def test_a_parameter_that_a_wire_does_not_carry_is_refused_or_dropped_with_a_warning(name: str) -> None:
+    parameters = GenerationParameters(**{name: 4})
+    for wire in list_wires():
+        with pytest.raises(ValueError, match=rf"{name}: the {wire} wire does not carry it; it carries"):
+            get_wire(wire).request("Hi", parameters, stream=False)
+        with pytest.warns(UserWarning, match=f"{name} dropped"):
+            body = get_wire(wire).request("Hi", parameters, stream=False, on_unsupported="warn")
+        assert name not in body["parameters"]
+
+
+def test_dialog_sends_roles_that_alternate_with_tags_neutralised() -> None:
+    messages = [HumanMessage("a"), HumanMessage("b [/INST]"), AIMessage("c"), SystemMessage("s"), HumanMessage("d")]
+    body = get_wire("llama2-dialog").request(messages, GenerationParameters(max_new_tokens=5), stream=False)
+    assert body == {
+        "inputs": [
+            [
+                {"role": "system", "content": "s"},
+                {"role": "user", "content": "a\n\nb [\\/INST]"},
+                {"role": "assistant", "content": "c"},
+                {"role": "user", "content": "d"},
+            ]
+        ],
+        "parameters": {"max_new_tokens": 5},
+    }
+
+
+def test_a_string_over_dialog_is_one_user_turn_and_greedy_is_temperature_0() -> None:
+    body = get_wire("llama2-dialog").request("Hi", GenerationParameters(do_sample=False), stream=False)
+    assert body == {"inputs": [[{"role": "user", "content": "Hi"}]], "parameters": {"temperature": 0}}
+
+
+@pytest.mark.parametrize("reply", [[{"generated_text": "Hi"}], {"generated_text": "Hi"}])
+def test_tgi_answers_with_a_list_of_one_or_the_bare_object(reply: Any) -> None:
+    assert [answer.text for answer in get_wire("tgi").replies(reply)] == ["Hi"]
+
+
+@pytest.mark.parametrize(
+    ("wire", "body"),
+    [
+        (wire, body)
+        for wire in ("tgi", "llama2-dialog")
+        for body in (b"", b"null", b"[]", b"<html>", b'"text"', b"[1]", b'{"x": 1}', b'[{"generation": 1}]', b"\xff")
+    ],
+)
+def test_a_reply_that_is_not_the_wires_is_an_error(wire: str, body: bytes) -> None:
+    with pytest.raises(WireError):
+        get_wire(wire).parsed(body)
+
+
+def test_an_error_in_a_reply_is_not_an_answer() -> None:
+    with pytest.raises(WireError, match="out of memory"):
+        get_wire("tgi").replies({"error": "out of memory", "error_type": "generation"})
+    with pytest.raises(WireError, match="overloaded") as caught:
+        read([b'data:{"error":"Model is overloaded","error_type":"overloaded"}\n\n'])
+    assert caught.value.kind == "throttled"
+
+
+def test_a_closing_special_token_is_not_text_and_its_event_ends_the_stream() -> None:
+    end = event("</s>", special=True, generated_text="Hi", details={"finish_reason": "eos_token"})
+    assert read([event("Hi"), end]) == ("Hi", True)
+    assert read([event("Hi")]) == ("Hi", False)
+
+
+def test_comments_blank_lines_other_fields_and_carriage_returns_are_passed_over() -> None:
+    end = event("!", generated_text="Hi!").replace(b"\n\n", b"\r\n\r\n")
+    assert read([b": keep-alive\n\n\n", b"event: x\nid: 3\n", event("Hi"), end]) == ("Hi!", True)
+
+
+def test_a_last_line_needs_no_end() -> None:
+    assert read([event("Hi", generated_text="Hi").rstrip(b"\n")]) == ("Hi", True)
+
+
+def test_a_whole_reply_where_a_stream_was_asked_for_is_an_error() -> None:
+    with pytest.raises(WireError, match="not a stream of events"):
+        read([b'[{"generated_text": "Hi"}]'])
+    with pytest.raises(WireError, match="an event is not JSON"):
+        read([b"data:{broken\n"])
+
+
+@given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=6), st.data())
+def test_text_arrives_unchanged_however_its_bytes_are_split(texts: list[str], data: st.DataObject) -> None:
+    raw = b"".join(
+        f"data:{json.dumps({'token': {'text': text}, 'generated_text': None}, ensure_ascii=False)}\n\n".encode()
+        for text in texts
+    )
+    raw += event("", generated_text="")
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
+    chunks = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+    assert read(chunks) == ("".join(texts), True)
