@@ -89,7 +89,7 @@ class PromptedChatModel(BaseChatModel):
         prompt, options = self._asked(messages, stop, kwargs)
         if isinstance(self.llm, TextModel):
             return self._result(self.llm.complete(prompt, **options), kwargs)
-        generations = self.llm.generate([_text(prompt)], callbacks=_child(run_manager), **options).generations[0]
+        generations = self.llm.generate([_text(prompt)], **options).generations[0]
         return self._result(
             [GenerationChunk(text=g.text, generation_info=g.generation_info) for g in generations], kwargs
         )
@@ -104,7 +104,7 @@ class PromptedChatModel(BaseChatModel):
         prompt, options = self._asked(messages, stop, kwargs)
         if isinstance(self.llm, TextModel):
             return self._result(await self.llm.acomplete(prompt, **options), kwargs)
-        result = await self.llm.agenerate([_text(prompt)], callbacks=_child(run_manager), **options)
+        result = await self.llm.agenerate([_text(prompt)], **options)
         generations = result.generations[0]
         return self._result(
             [GenerationChunk(text=g.text, generation_info=g.generation_info) for g in generations], kwargs
@@ -118,7 +118,7 @@ class PromptedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         prompt, options = self._asked(messages, stop, kwargs)
-        for piece in self._pieces(prompt, options, run_manager):
+        for piece in self._pieces(prompt, options):
             chunk = self._chunk(piece, kwargs)
             if run_manager:
                 run_manager.on_llm_new_token(piece.text, chunk=chunk)
@@ -132,29 +132,25 @@ class PromptedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         prompt, options = self._asked(messages, stop, kwargs)
-        async for piece in self._apieces(prompt, options, run_manager):
+        async for piece in self._apieces(prompt, options):
             chunk = self._chunk(piece, kwargs)
             if run_manager:
                 await run_manager.on_llm_new_token(piece.text, chunk=chunk)
             yield chunk
 
-    def _pieces(
-        self, prompt: Prompt, options: dict[str, Any], run_manager: CallbackManagerForLLMRun | None
-    ) -> Iterator[GenerationChunk]:
+    def _pieces(self, prompt: Prompt, options: dict[str, Any]) -> Iterator[GenerationChunk]:
         if isinstance(self.llm, TextModel):
             yield from self.llm.pieces(prompt, **options)
             return
-        for text in self.llm.stream(_text(prompt), {"callbacks": _child(run_manager)}, **options):
+        for text in self.llm.stream(_text(prompt), **options):
             yield GenerationChunk(text=text)
 
-    async def _apieces(
-        self, prompt: Prompt, options: dict[str, Any], run_manager: AsyncCallbackManagerForLLMRun | None
-    ) -> AsyncIterator[GenerationChunk]:
+    async def _apieces(self, prompt: Prompt, options: dict[str, Any]) -> AsyncIterator[GenerationChunk]:
         if isinstance(self.llm, TextModel):
             async for piece in self.llm.apieces(prompt, **options):
                 yield piece
             return
-        async for text in self.llm.astream(_text(prompt), {"callbacks": _child(run_manager)}, **options):
+        async for text in self.llm.astream(_text(prompt), **options):
             yield GenerationChunk(text=text)
 
     def _asked(
@@ -202,10 +198,6 @@ class PromptedChatModel(BaseChatModel):
         )
         message = AIMessageChunk(content=piece.text, response_metadata=metadata, usage_metadata=_usage(info))
         return ChatGenerationChunk(message=message)
-
-
-def _child(run_manager: Any) -> Any:
-    return run_manager.get_child() if run_manager else None
 
 
 def _text(prompt: Prompt) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import boto3
 import pytest
-
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM
 from sagechain.llms.load import load_llm
+
 from tests.recording import lock_new_connections
 
 LLAMA = "llama-2-7b-chat"

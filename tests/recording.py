@@ -11,9 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from botocore.eventstream import EventStreamBuffer
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-
 from sagechain.endpoints.runtime import event_stream
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 HOST = "runtime.sagemaker.us-east-1.amazonaws.com"
 ACCOUNT = "000000000000"

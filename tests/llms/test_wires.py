@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-
 from sagechain.llms import GenerationParameters
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.base import WireError

@@ -2,7 +2,6 @@
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
-
 from sagechain.prompts import get_family, list_families
 
 TALK: list[BaseMessage] = [

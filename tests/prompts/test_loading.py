@@ -1,7 +1,6 @@
 """The prompt library: what is there, and that it fits together."""
 
 import pytest
-
 from sagechain.chains import extract_answer, same_answer
 from sagechain.prompts import list_prompts, list_tasks, load_prompt, load_task
 

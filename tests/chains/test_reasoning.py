@@ -1,0 +1,122 @@
+"""Chains of thought: the text that is asked, how it is read, and that it helps a real small model."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.language_models.fake import FakeListLLM
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from sagechain.chains import Reasoning, chain_of_thought, list_strategies, same_answer
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_llm
+from sagechain.prompts import list_tasks, load_task
+
+from tests.conftest import FALCON_URI
+
+QUESTION = "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?"
+STEPS = "There are 5 pens. 5 * 3 = 15 dollars. The answer is 15."
+
+
+def solved(strategy: str, *responses: str, task: str = "arithmetic") -> Reasoning:
+    chain = chain_of_thought(FakeListLLM(responses=list(responses)), strategy=strategy, task=task)
+    return chain.invoke({"question": QUESTION})
+
+
+def test_direct_asks_for_the_answer_at_once() -> None:
+    got = solved("direct", " 15.\n\nQ: Another?")
+    assert got.prompts == [f"Q: {QUESTION}\nA: The answer is"]
+    assert (got.answer, got.text, got.votes) == ("15", "The answer is 15.", {"15": 1})
+
+
+def test_few_shot_shows_answers_without_steps() -> None:
+    got = solved("few-shot", " The answer is 15.")
+    exemplars = load_task("arithmetic").exemplars
+    shown = "".join(f"Q: {each.question}\nA: The answer is {each.answer}.\n\n" for each in exemplars)
+    assert got.prompts == [f"{shown}Q: {QUESTION}\nA:"]
+    assert got.answer == "15"
+
+
+def test_few_shot_cot_shows_answers_with_their_steps() -> None:
+    got = solved("few-shot-cot", f" {STEPS}\nQ: Another?\nA: The answer is 9.")
+    exemplars = load_task("arithmetic").exemplars
+    shown = "".join(f"Q: {each.question}\nA: {each.steps} The answer is {each.answer}.\n\n" for each in exemplars)
+    assert got.prompts == [f"{shown}Q: {QUESTION}\nA:"]
+    assert (got.answer, got.text, got.steps, got.usage) == ("15", STEPS, [STEPS], {"calls": 1})
+
+
+def test_zero_shot_cot_asks_for_steps_and_then_for_the_answer() -> None:
+    got = solved("zero-shot-cot", " 5 pens cost 3 each.\nThat makes 15.\nQ: Another?", " 15.")
+    asked = f"Q: {QUESTION}\nA: Let's think step by step."
+    assert got.prompts == [
+        asked,
+        f"{asked} 5 pens cost 3 each.\nThat makes 15.\nTherefore, the answer (a number) is",
+    ]
+    assert (got.answer, got.usage) == ("15", {"calls": 2})
+    assert got.steps == ["5 pens cost 3 each.", "That makes 15.", "Therefore, the answer (a number) is 15."]
+
+
+@pytest.mark.parametrize("strategy", ["direct", "few-shot", "zero-shot-cot", "few-shot-cot"])
+@pytest.mark.parametrize("task", list_tasks())
+def test_no_answer_is_none_not_a_guess(strategy: str, task: str) -> None:
+    got = solved(strategy, "I can't say.", task=task)
+    assert (got.answer, got.votes) == (None, {})
+
+
+@pytest.mark.parametrize("strategy", list_strategies())
+def test_a_chat_model_is_asked_by_messages_and_sync_and_async_agree(strategy: str) -> None:
+    def chain() -> Any:
+        return chain_of_thought(FakeListChatModel(responses=[STEPS, "15"]), strategy=strategy)
+
+    got = chain().invoke({"question": QUESTION})
+    assert got.answer == "15"
+    assert asyncio.run(chain().ainvoke({"question": QUESTION})) == got
+
+
+@pytest.mark.parametrize("strategy", list_strategies())
+def test_every_strategy_runs_over_the_falcon_wire_sync_and_async(runtime: LocalRuntime, strategy: str) -> None:
+    chain = chain_of_thought(load_llm(FALCON_URI, max_new_tokens=40), strategy=strategy)
+    got = chain.invoke({"question": QUESTION})
+    assert asyncio.run(chain.ainvoke({"question": QUESTION})) == got
+    assert got.prompts[0].endswith(f"Q: {QUESTION}\nA:") or strategy in ("direct", "zero-shot-cot")
+
+
+def test_a_chat_over_a_text_model_is_asked_by_messages(llm: LlamaCppLLM) -> None:
+    chain = chain_of_thought(PromptedChatModel(llm=llm), strategy="few-shot-cot")
+    got = chain.invoke({"question": QUESTION})
+    assert got.usage["calls"] == 1
+    assert got.usage["input_tokens"] > 400
+
+
+def test_chain_of_thought_helps_a_real_small_model(llm: LlamaCppLLM) -> None:
+    problems = [
+        ("Tom has 14 marbles. He wins 8 more. How many marbles does he have now?", "22"),
+        ("Ben has 3 bags with 7 apples in each bag. How many apples does he have?", "21"),
+        (QUESTION, "15"),
+        ("Rita has 7 red balls and 9 blue balls. How many balls does she have in all?", "16"),
+        ("Paul walks 4 miles every day. How many miles does he walk in 7 days?", "28"),
+        ("Sara buys 4 boxes of eggs with 6 eggs in each box. How many eggs does she have?", "24"),
+    ]
+
+    def right(strategy: str) -> int:
+        found = chain_of_thought(llm, strategy=strategy).batch([{"question": question} for question, _ in problems])
+        return sum(same_answer(r.answer, truth, "number") for r, (_, truth) in zip(found, problems, strict=True))
+
+    assert right("few-shot-cot") > right("direct")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strategy": "few-shot-ct"}, "Did you mean 'few-shot-cot'"),
+        ({"strategy": "direct", "task": "arithmetics"}, "Did you mean 'arithmetic'"),
+    ],
+)
+def test_an_unknown_strategy_or_task_is_a_value_error(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        chain_of_thought(FakeListLLM(responses=["x"]), **options)
+
+
+@pytest.mark.parametrize("inputs", [{}, {"question": ""}, {"question": "  "}, {"question": 5}, "text"])
+def test_a_missing_question_is_a_value_error(inputs: Any) -> None:
+    with pytest.raises(ValueError, match="question: give"):
+        chain_of_thought(FakeListLLM(responses=["x"]), strategy="direct").invoke(inputs)

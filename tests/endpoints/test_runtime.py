@@ -1,0 +1,235 @@
+"""The local runtime, asked by a stock boto3 client as AWS is, and by plain HTTP as a container is."""
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import LlamaCppLLM
+
+from tests.conftest import FALCON, LLAMA
+
+PROMPT = "User: What is the capital of France?\nAssistant:"
+ANSWER = " The capital of France is Paris."
+DIALOG = [[{"role": "user", "content": "What is the capital of France?"}]]
+
+
+def invoke(client: Any, endpoint: str, body: Any, **options: Any) -> Any:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    reply = client.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=data, **options)
+    return json.loads(reply["Body"].read())
+
+
+def stream(client: Any, endpoint: str, body: Any, **options: Any) -> bytes:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    reply = client.invoke_endpoint_with_response_stream(
+        EndpointName=endpoint, ContentType="application/json", Body=data, **options
+    )
+    return b"".join(event["PayloadPart"]["Bytes"] for event in reply["Body"])
+
+
+def events(raw: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line.removeprefix(b"data:")) for line in raw.split(b"\n\n") if line]
+
+
+def test_tgi_answers_with_the_text_and_on_request_with_details(client: Any) -> None:
+    parameters = {"max_new_tokens": 7}
+    assert invoke(client, FALCON, {"inputs": PROMPT, "parameters": parameters}) == [{"generated_text": ANSWER}]
+    detailed = {"inputs": PROMPT, "parameters": {**parameters, "details": True}}
+    details = {"finish_reason": "length", "generated_tokens": 7, "seed": None}
+    assert invoke(client, FALCON, detailed) == [{"generated_text": ANSWER, "details": details}]
+
+
+def test_tgi_streams_an_event_a_token_and_ends_with_the_whole_text(client: Any) -> None:
+    got = events(stream(client, FALCON, {"inputs": PROMPT, "parameters": {"max_new_tokens": 7}, "stream": True}))
+    assert "".join(event["token"]["text"] for event in got) == ANSWER
+    assert [event["index"] for event in got] == [1, 2, 3, 4, 5, 6, 7]
+    assert [event["generated_text"] for event in got] == [None] * 6 + [ANSWER]
+    assert got[-1]["details"]["finish_reason"] == "length"
+
+
+def test_tgi_without_stream_in_the_body_gives_the_whole_reply_as_the_stream(client: Any) -> None:
+    raw = stream(client, FALCON, {"inputs": PROMPT, "parameters": {"max_new_tokens": 7}})
+    assert json.loads(raw) == [{"generated_text": ANSWER}]
+
+
+def test_tgi_ends_at_a_stop_string_and_keeps_it_in_the_text(client: Any) -> None:
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 50, "stop": [" France"], "details": True}}
+    [answer] = invoke(client, FALCON, body)
+    assert answer["generated_text"] == " The capital of France"
+    assert answer["details"]["finish_reason"] == "stop_sequence"
+    got = events(stream(client, FALCON, {**body, "stream": True}))
+    assert got[-1]["generated_text"] == " The capital of France"
+
+
+def test_tgi_closes_with_a_special_token_when_the_model_ends_by_itself(client: Any) -> None:
+    prompt = "<|im_start|>user\nSay hi<|im_end|>\n<|im_start|>assistant\n"
+    got = events(stream(client, FALCON, {"inputs": prompt, "parameters": {"max_new_tokens": 200}, "stream": True}))
+    assert (got[-1]["token"]["special"], got[-1]["details"]["finish_reason"]) == (True, "eos_token")
+    assert got[-1]["generated_text"] == "".join(event["token"]["text"] for event in got[:-1])
+
+
+def test_tgi_puts_the_prompt_before_the_text_on_request(client: Any) -> None:
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 7, "return_full_text": True}}
+    assert invoke(client, FALCON, body) == [{"generated_text": PROMPT + ANSWER}]
+
+
+def test_dialog_answers_once_the_eula_is_accepted(client: Any) -> None:
+    body = {"inputs": DIALOG, "parameters": {"max_new_tokens": 30}}
+    [answer] = invoke(client, LLAMA, body, CustomAttributes="accept_eula=true")
+    assert list(answer) == ["generation"]
+    assert answer["generation"]["role"] == "assistant"
+    assert answer["generation"]["content"]
+    whole = stream(client, LLAMA, body, CustomAttributes="accept_eula=true")
+    assert json.loads(whole) == [answer]
+
+
+def test_dialog_answers_several_dialogs_in_one_request(client: Any) -> None:
+    body = {"inputs": DIALOG * 2, "parameters": {"max_new_tokens": 5}}
+    first, second = invoke(client, LLAMA, body, CustomAttributes="accept_eula=true")
+    assert first == second
+
+
+@pytest.mark.parametrize("ask", [invoke, stream])
+@pytest.mark.parametrize(
+    ("endpoint", "body", "attributes", "status", "words"),
+    [
+        (LLAMA, {"inputs": DIALOG}, "", 424, "accept_eula=true"),
+        (LLAMA, {"inputs": DIALOG}, "accept_eula=false", 424, "accept_eula=true"),
+        (LLAMA, b"{broken", "accept_eula=true", 400, "not JSON"),
+        (LLAMA, {"inputs": "Hi"}, "accept_eula=true", 400, "inputs"),
+        (LLAMA, {"inputs": [[{"role": "assistant", "content": "x"}]]}, "accept_eula=true", 400, "ends with 'user'"),
+        (FALCON, b"{broken", "", 400, "Failed to parse the request body as JSON"),
+        (FALCON, b"\xff", "", 400, "not UTF-8"),
+        (FALCON, {"inputs": ""}, "", 422, "inputs"),
+        (FALCON, {"inputs": 3}, "", 422, "inputs"),
+        (FALCON, {"inputs": "Hi", "parameters": {"temperature": 0}}, "", 422, "temperature"),
+        (FALCON, {"inputs": "Hi", "parameters": {"top_p": 1.0}}, "", 422, "top_p"),
+        (FALCON, {"inputs": "Hi", "parameters": {"stop": list("abcde")}}, "", 422, "stop"),
+        (FALCON, {"inputs": "hello " * 3000, "stream": True}, "", 422, "953 more than the context"),
+    ],
+)
+def test_what_a_container_refuses_is_a_model_error(
+    client: Any, ask: Any, endpoint: str, body: Any, attributes: str, status: int, words: str
+) -> None:
+    options = {"CustomAttributes": attributes} if attributes else {}
+    with pytest.raises(ClientError) as caught:
+        ask(client, endpoint, body, **options)
+    response = caught.value.response
+    assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == ("ModelError", 424)
+    assert response["OriginalStatusCode"] == status
+    assert words in response["OriginalMessage"]
+    assert words in response["Error"]["Message"].replace('\\"', '"')
+    assert response["LogStreamArn"].startswith("arn:aws:logs:")
+
+
+@pytest.mark.parametrize("ask", [invoke, stream])
+def test_an_unknown_endpoint_is_a_validation_error(client: Any, ask: Any) -> None:
+    with pytest.raises(ClientError) as caught:
+        ask(client, "nowhere", {})
+    response = caught.value.response
+    assert response["Error"] == {
+        "Code": "ValidationError",
+        "Message": "Endpoint nowhere of account 000000000000 not found.",
+    }
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_replies_carry_the_runtimes_headers(client: Any) -> None:
+    body = json.dumps({"inputs": PROMPT, "parameters": {"max_new_tokens": 1}, "stream": True}).encode()
+    reply = client.invoke_endpoint_with_response_stream(EndpointName=FALCON, Body=body)
+    assert (reply["ContentType"], reply["InvokedProductionVariant"]) == ("text/event-stream", "AllTraffic")
+    list(reply["Body"])
+
+
+def test_concurrent_requests_share_the_engines_slots(client: Any, runtime: LocalRuntime) -> None:
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 40}}
+    most = 0
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.is_set():
+            most = max(most, runtime.generating)
+            time.sleep(0.002)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(4) as threads:
+        answers = [each.result() for each in [threads.submit(invoke, client, FALCON, body) for _ in range(4)]]
+    done.set()
+    watcher.join()
+    assert answers == [answers[0]] * 4
+    assert most >= 4
+
+
+@pytest.mark.parametrize(
+    "path", [f"/endpoints/{FALCON}/invocations", f"/endpoints/{FALCON}/invocations-response-stream"]
+)
+def test_a_client_that_leaves_ends_the_generation(runtime: LocalRuntime, path: str) -> None:
+    connection = HTTPConnection(runtime.url.removeprefix("http://"))
+    body = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 1500}, "stream": path.endswith("stream")}
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    _until(lambda: runtime.generating == 1)
+    connection.close()
+    _until(lambda: runtime.generating == 0)
+
+
+def _until(condition: Any) -> None:
+    deadline = time.monotonic() + 0.5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert condition()
+
+
+def plain(runtime: LocalRuntime, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, bytes]:
+    connection = HTTPConnection(runtime.url.removeprefix("http://"))
+    connection.request(method, path, None if body is None else json.dumps(body), headers)
+    response = connection.getresponse()
+    data = response.read()
+    connection.close()
+    return response.status, response.headers["Content-Type"], data
+
+
+def test_the_container_contract_is_served_without_aws_around_it(runtime: LocalRuntime) -> None:
+    assert plain(runtime, "GET", "/ping")[0] == 200
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 7}}
+    whole = plain(runtime, "POST", f"/invocations?endpoint={FALCON}", body)
+    assert (whole[0], json.loads(whole[2])) == (200, [{"generated_text": ANSWER}])
+    streamed = plain(runtime, "POST", f"/invocations?endpoint={FALCON}", {**body, "stream": True})
+    assert streamed[1].startswith("text/event-stream")
+    assert events(streamed[2])[-1]["generated_text"] == ANSWER
+    refused = plain(runtime, "POST", "/invocations", {"inputs": DIALOG})
+    assert (refused[0], json.loads(refused[2])["code"]) == (424, 424)
+    assert plain(runtime, "POST", "/invocations?endpoint=nowhere", body)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ({}, "no endpoint is given"),
+        ({"x": {"family": "falcon"}}, "endpoint 'x': it has no model"),
+        ({"x": {"model": "local:smollm2", "family": "falcn"}}, "Did you mean 'falcon'"),
+        ({"x": {"model": "local:smollm2", "wire": "tgl"}}, "Did you mean 'tgi'"),
+        ({"x": {"model": "local:smollm2"}}, "no wire is given"),
+        ({"x": {"model": "local:smollm2", "famly": "falcon"}}, "Did you mean 'family'"),
+        ({"x": {"model": "local:/no/file", "family": "falcon"}}, "there is no file"),
+    ],
+)
+def test_bad_settings_are_value_errors(models: dict[str, dict[str, str]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LocalRuntime(models)
+
+
+def test_a_taken_port_is_an_error_and_a_stopped_runtime_gives_it_back(llm: LlamaCppLLM) -> None:
+    with LocalRuntime() as first:
+        port = int(first.url.rsplit(":", 1)[1])
+        with pytest.raises(OSError, match="in use"), LocalRuntime(port=port):
+            pass
+    with LocalRuntime(port=port) as second:
+        assert plain(second, "GET", "/ping")[0] == 200

@@ -1,0 +1,113 @@
+"""PromptedChatModel: a chat over our models, over roles, and over any other LLM."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from langchain_core.language_models.fake import FakeListLLM
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
+
+from tests.conftest import FALCON, FALCON_URI, LLAMA_URI
+
+TALK = [SystemMessage("Answer the question."), HumanMessage("What is the capital of France?")]
+
+
+def test_over_a_text_wire_the_family_lays_out_and_its_stops_are_sent(runtime: LocalRuntime) -> None:
+    message = load_chat_model(FALCON_URI, max_new_tokens=20).invoke(TALK, stop=["Berlin"])
+    assert message.text.startswith("The capital of France is Paris.")
+    assert json.loads(runtime.requests[-1].body) == {
+        "inputs": "Answer the question.\nUser: What is the capital of France?\nAssistant:",
+        "parameters": {
+            "max_new_tokens": 20,
+            "stop": ["Berlin", "\nUser:", "<|endoftext|>"],
+            "do_sample": False,
+            "details": True,
+        },
+        "stream": False,
+    }
+
+
+def test_over_roles_the_messages_go_out_as_they_are_and_nothing_is_rendered(runtime: LocalRuntime) -> None:
+    chat = load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=20)
+    assert chat.invoke(TALK).text
+    assert json.loads(runtime.requests[-1].body)["inputs"] == [
+        [
+            {"role": "system", "content": "Answer the question."},
+            {"role": "user", "content": "What is the capital of France?"},
+        ]
+    ]
+
+
+def test_all_ways_of_asking_give_the_same_answer(runtime: LocalRuntime) -> None:
+    chat = load_chat_model(FALCON_URI, max_new_tokens=8)
+
+    async def asynchronous() -> list[str]:
+        pieces = [piece.text async for piece in chat.astream(TALK)]
+        return [(await chat.ainvoke(TALK)).text, "".join(pieces).strip()]
+
+    answers = [chat.invoke(TALK).text, "".join(piece.text for piece in chat.stream(TALK)).strip()]
+    assert len({*answers, *asyncio.run(asynchronous())}) == 1
+
+
+def test_the_constructors_settings_replace_the_llms(runtime: LocalRuntime) -> None:
+    llm = load_llm(FALCON_URI, max_new_tokens=50)
+    chat = PromptedChatModel(
+        llm=llm, family="falcon", temperature=0.5, max_tokens=2, stop=["x"], timeout=3, max_retries=0
+    )
+    chat.invoke("Hi")
+    sent = json.loads(runtime.requests[-1].body)["parameters"]
+    assert (sent["temperature"], sent["max_new_tokens"]) == (0.5, 2)
+    assert sent["stop"] == ["x", "\nUser:", "<|endoftext|>"]
+    assert isinstance(chat.llm, SageMakerLLM)
+    assert (chat.llm.timeout, chat.llm.max_retries) == (3, 0)
+    assert chat.llm.client.meta.config.read_timeout == 3
+    chat.invoke("Hi", max_tokens=1, temperature=0)
+    sent = json.loads(runtime.requests[-1].body)["parameters"]
+    assert (sent["max_new_tokens"], sent["do_sample"]) == (1, False)
+
+
+def test_a_message_tells_model_and_reason(runtime: LocalRuntime) -> None:
+    message = load_chat_model(FALCON_URI, max_new_tokens=2).invoke("Hi", model="mine")
+    assert message.response_metadata == {
+        "finish_reason": "length",
+        "model_name": "mine",
+        "model_provider": "sagechain",
+    }
+    assert load_chat_model(FALCON_URI)._get_ls_params()["ls_model_name"] == FALCON
+
+
+def test_any_other_llm_becomes_a_chat_model() -> None:
+    chat = PromptedChatModel(llm=FakeListLLM(responses=["Hello."]))
+    assert chat.family == "plain"
+    assert chat.invoke("Hi") == AIMessage("Hello.", id=_ANY, response_metadata=_ANY)
+    assert [piece.text for piece in chat.stream("Hi")][:3] == ["H", "e", "l"]
+
+    async def asynchronous() -> list[str]:
+        return [(await chat.ainvoke("Hi")).text, "".join([piece.text async for piece in chat.astream("Hi")])]
+
+    assert asyncio.run(asynchronous()) == ["Hello.", "Hello."]
+
+
+def test_bad_input_is_a_value_error_and_a_failure_an_llm_error(runtime: LocalRuntime) -> None:
+    with pytest.raises(ValueError, match="family: 'falcn' is unknown"):
+        PromptedChatModel(llm=FakeListLLM(responses=["x"]), family="falcn")
+    before = len(runtime.requests)
+    for wrong in ({"temperature": -1.0}, {"nonsense": 1}, {"max_tokens": 0}):
+        with pytest.raises(ValueError, match=r"temperature|nonsense|max_new_tokens"):
+            load_chat_model(FALCON_URI).invoke("Hi", **wrong)
+    assert len(runtime.requests) == before
+    with pytest.raises(errors.EulaNotAccepted):
+        load_chat_model(LLAMA_URI).invoke("Hi")
+
+
+class _Any:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+_ANY: Any = _Any()

@@ -1,0 +1,68 @@
+"""Which error each failure of AWS, of a container and of the network is."""
+
+from typing import Any
+
+import botocore.exceptions
+import pytest
+import urllib3.exceptions
+from botocore.eventstream import ChecksumMismatch
+from botocore.exceptions import ClientError, EventStreamError
+from sagechain.llms import errors
+from sagechain.llms.failures import failure
+
+
+def answered(code: str, status: int, message: str = "said so", **more: Any) -> ClientError:
+    response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}
+    return ClientError(response, "InvokeEndpoint")
+
+
+def contained(status: int, message: str) -> ClientError:
+    return answered("ModelError", 424, "…", OriginalStatusCode=status, OriginalMessage=message)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (answered("ThrottlingException", 400), errors.Throttled, "said so"),
+        (answered("429", 429, ""), errors.Throttled, "429"),
+        (contained(429, '{"error":"Model is overloaded","error_type":"overloaded"}'), errors.Throttled, "overloaded"),
+        (answered("ModelNotReadyException", 429), errors.ModelNotReady, "said so"),
+        (answered("ValidationError", 400, "Endpoint x of account 1 not found."), errors.EndpointNotFound, "not found"),
+        (answered("ExpiredTokenException", 403), errors.AccessDenied, "said so"),
+        (answered("InvalidSignatureException", 403, "bad\nThe Canonical String …"), errors.AccessDenied, "bad."),
+        (contained(424, '{"error": "pass accept_eula=true"}'), errors.EulaNotAccepted, "accept_eula"),
+        (contained(422, '{"error": "too long"}'), errors.RequestRejected, "status 422.: too long."),
+        (answered("ValidationError", 413, "Body too large"), errors.RequestRejected, "too large"),
+        (contained(500, "CUDA out of memory"), errors.ModelFailed, "out of memory"),
+        (answered("InternalFailure", 500), errors.ServiceFailed, "status 500"),
+        (answered("ServiceUnavailable", 503), errors.ServiceFailed, "status 503"),
+        (answered("InternalDependencyException", 530), errors.ServiceFailed, "status 530"),
+        (answered("502", 502, "Bad Gateway"), errors.ServiceFailed, "status 502"),
+        (contained(0, ""), errors.TimedOut, "60 s limit"),
+        (botocore.exceptions.ReadTimeoutError(endpoint_url="x"), errors.TimedOut, "in time"),
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="x"), errors.ConnectionFailed, "connect"),
+        (botocore.exceptions.ConnectTimeoutError(endpoint_url="x"), errors.ConnectionFailed, "timeout"),
+        (urllib3.exceptions.ProtocolError("broken"), errors.ConnectionFailed, "broken"),
+        (botocore.exceptions.NoCredentialsError(), errors.AccessDenied, "no credentials"),
+        (ChecksumMismatch(1, 2), errors.MalformedResponse, "cannot be read"),
+    ],
+)
+def test_each_failure_is_one_of_our_errors(error: Exception, kind: type[errors.LLMError], words: str) -> None:
+    ours = failure("my-endpoint", error)
+    assert type(ours) is kind
+    assert words.replace("422.", "422)") in str(ours)
+    assert "Canonical" not in str(ours)
+    assert ours.endpoint == "my-endpoint"
+
+
+@pytest.mark.parametrize(
+    ("code", "inner", "kind"),
+    [
+        ("ModelStreamError", "ModelInvocationTimeExceeded", errors.TimedOut),
+        ("ModelStreamError", "StreamBroken", errors.ModelFailed),
+        ("InternalStreamFailure", "", errors.ServiceFailed),
+    ],
+)
+def test_each_error_event_is_one_of_our_errors(code: str, inner: str, kind: type[errors.LLMError]) -> None:
+    response = {"Error": {"Code": code, "Message": "broke"}, "ErrorCode": inner}
+    assert type(failure("e", EventStreamError(response, "InvokeEndpointWithResponseStream"))) is kind

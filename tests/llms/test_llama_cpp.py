@@ -1,0 +1,110 @@
+"""The embedded model in llama.cpp: answers, parameters, stops, many at once, and Ctrl-C still ours."""
+
+import asyncio
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from sagechain.llms import LlamaCppLLM, load_chat_model, load_llm
+
+PROMPT = "User: What is the capital of France?\nAssistant:"
+ANSWER = " The capital of France is Paris."
+
+
+def test_all_ways_of_asking_give_the_same_answer(llm: LlamaCppLLM) -> None:
+    async def asynchronous() -> list[str]:
+        whole = await llm.ainvoke(PROMPT, max_new_tokens=7)
+        return [whole, "".join([piece async for piece in llm.astream(PROMPT, max_new_tokens=7)])]
+
+    answers = [
+        llm.invoke(PROMPT, max_new_tokens=7),
+        "".join(llm.stream(PROMPT, max_new_tokens=7)),
+        *llm.batch([PROMPT, PROMPT], max_new_tokens=7),
+        *asyncio.run(asynchronous()),
+        *asyncio.run(asynchronous()),
+    ]
+    assert set(answers) == {ANSWER}
+
+
+def test_a_piece_tells_why_the_answer_ended_and_how_many_tokens_it_took(llm: LlamaCppLLM) -> None:
+    info = list(llm.pieces(PROMPT, max_new_tokens=7))[-1].generation_info
+    assert info == {"finish_reason": "length", "input_tokens": 13, "output_tokens": 7}
+    [answer] = llm.complete(PROMPT, ["France"], max_new_tokens=7)
+    assert answer.text == " The capital of "
+    assert (answer.generation_info or {})["finish_reason"] == "stop"
+
+
+def test_a_seed_makes_chance_repeatable(llm: LlamaCppLLM) -> None:
+    settings: dict[str, Any] = {"temperature": 1.5, "max_new_tokens": 12}
+    first, again, other = (llm.invoke("Once upon a time", seed=seed, **settings) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_temperature_0_is_greedy_whatever_else_is_set(llm: LlamaCppLLM) -> None:
+    assert llm.invoke(PROMPT, temperature=0, top_p=0.5, max_new_tokens=7) == ANSWER
+
+
+def test_roles_go_through_the_models_own_template_with_special_tags_broken(llm: LlamaCppLLM) -> None:
+    assert llm.takes_roles
+    [plain] = llm.complete([HumanMessage("Hi there")], max_new_tokens=5)
+    assert plain.text
+    tagged = llm.complete([HumanMessage("Hi<|im_end|>")], max_new_tokens=1)[0].generation_info or {}
+    untagged = llm.complete([HumanMessage("Hi")], max_new_tokens=1)[0].generation_info or {}
+    # As structure the tag would be one token; as text it is several.
+    assert tagged["input_tokens"] - untagged["input_tokens"] > 3
+
+
+def test_models_over_one_file_share_one_engine(llm: LlamaCppLLM, smollm2: Path) -> None:
+    other = load_llm(f"local:{smollm2}?family=chatml", temperature=0.3)
+    assert isinstance(other, LlamaCppLLM)
+    assert other._engine is llm._engine
+
+
+def test_a_prompt_longer_than_the_context_is_a_value_error_that_says_by_how_much(llm: LlamaCppLLM) -> None:
+    with pytest.raises(ValueError, match=r"it has 3001 tokens, 953 more than the context of 2048"):
+        llm.invoke("hello " * 3000)
+
+
+@pytest.mark.parametrize("name", ["num_beams", "max_length", "num_return_sequences"])
+def test_a_parameter_that_llama_cpp_does_not_carry_is_refused(llm: LlamaCppLLM, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: llama.cpp does not carry it"):
+        llm.invoke("Hi", temperature=1.0, **{name: 2})
+
+
+def test_loading_leaves_ctrl_c_to_python(smollm2: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    loaded: list[Any] = []
+    # From another thread, where Python's own `signal.signal` may not be called.
+    thread = threading.Thread(target=lambda: loaded.append(load_llm(f"local:{smollm2}?slots=1&context=256")))
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert loaded[0].invoke(PROMPT, max_new_tokens=7) == ANSWER
+
+
+def test_leaving_a_stream_frees_its_slot(smollm2: Path) -> None:
+    llm = load_llm(f"local:{smollm2}?slots=1&context=256")
+    for _ in llm.stream("Once upon a time"):
+        break
+    # The only slot: this answer can't come before the work above has ended.
+    assert llm.invoke(PROMPT, max_new_tokens=7) == ANSWER
+
+
+def test_a_file_that_is_missing_or_no_gguf_is_refused_at_load(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no file"):
+        load_llm(f"local:{tmp_path}/none.gguf")
+    (tmp_path / "x.gguf").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match="is not a GGUF file"):
+        load_llm(f"local:{tmp_path}/x.gguf")
+
+
+def test_a_chat_over_it_counts_tokens(smollm2: Path) -> None:
+    chat = load_chat_model(f"local:{smollm2}", max_new_tokens=3)
+    message = chat.invoke("Hi")
+    assert message.usage_metadata is not None  # type: ignore[attr-defined]
+    assert message.usage_metadata["output_tokens"] == 3  # type: ignore[attr-defined]
