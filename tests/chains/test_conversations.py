@@ -30,11 +30,11 @@ def sent(runtime: LocalRuntime) -> list[dict[str, str]]:
     return dialog
 
 
-def test_it_remembers_a_name_over_three_turns_and_has_forgotten_it_after_a_reset(runtime: LocalRuntime) -> None:
+def test_it_sends_what_was_said_before_and_after_a_reset_nothing_of_it(runtime: LocalRuntime) -> None:
     chat = load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=60)
     graph = conversation(chat, system=load_prompt("chatbot").format())
     first, second = say(graph, "Hello! My name is Ada."), say(graph, "I live in Paris.")
-    assert "Ada" in say(graph, "What is my name?")
+    say(graph, "What is my name?")
     assert sent(runtime) == [
         {"role": "system", "content": "You are a helpful assistant. You remember what the user says."},
         {"role": "user", "content": "Hello! My name is Ada."},
@@ -44,7 +44,7 @@ def test_it_remembers_a_name_over_three_turns_and_has_forgotten_it_after_a_reset
         {"role": "user", "content": "What is my name?"},
     ]
     reset(graph, "a")
-    assert "Ada" not in say(graph, "What is my name?")
+    say(graph, "What is my name?")
     assert sent(runtime)[1:] == [{"role": "user", "content": "What is my name?"}]
 
 

@@ -1,0 +1,173 @@
+"""The command, run as its users run it: what goes to standard output, what to standard error, which exit code."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from sagechain.endpoints import LocalRuntime
+
+from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
+
+COMMAND = [str(Path(sys.executable).with_name("sagechain"))]
+
+
+def run(*arguments: str, stdin: str = "", **options: Any) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*COMMAND, *arguments], input=stdin, capture_output=True, text=True, check=False, **options)
+
+
+def test_ask_prints_the_answer_and_nothing_else_on_standard_output(smollm2: Path) -> None:
+    done = run("ask", "Say hello.", "-p", "max_new_tokens=200", "-s", "Be brief.")
+    assert done.returncode == 0
+    assert done.stdout.strip()
+    assert done.stderr == ""
+
+
+def test_ask_puts_standard_input_below_the_question(runtime: LocalRuntime) -> None:
+    done = run("ask", "Sum up:", "-m", FALCON_URI, "-p", "max_new_tokens=2", "-p", "stop=zz", stdin="Some text.\n")
+    assert done.returncode == 0
+    assert b'"inputs": "User: Sum up:\\n\\nSome text.\\nAssistant:"' in runtime.requests[-1].body
+    assert b'"stop": ["zz", ' in runtime.requests[-1].body
+    assert "cut at the token limit" in done.stderr
+
+
+def test_the_model_may_come_from_the_environment(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGECHAIN_MODEL", FALCON_URI)
+    assert run("ask", "Hi", "-p", "max_new_tokens=2").returncode == 0
+    assert runtime.requests[-1].path == f"/endpoints/{FALCON}/invocations-response-stream"
+
+
+def test_chat_takes_a_turn_a_line_remembers_and_forgets(runtime: LocalRuntime) -> None:
+    lines = "My name is Ada.\nHello.\n/reset\nHi.\n/exit\nnever sent\n"
+    before = len(runtime.requests)
+    done = run(
+        "chat", "-m", LLAMA_URI, "-p", "accept_eula=true", "-p", "max_new_tokens=8", "-s", "Be kind.", stdin=lines
+    )
+    assert done.returncode == 0
+    sent = [request.body for request in runtime.requests[before:]]
+    assert [b"Ada" in body for body in sent] == [True, True, False]
+    assert all(b"Be kind." in body for body in sent)
+    assert "(forgotten)" in done.stderr
+
+
+def test_solve_prints_the_answer_alone_and_the_steps_on_standard_error(smollm2: Path) -> None:
+    done = run("solve", "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?")
+    assert done.returncode == 0
+    assert done.stdout.strip().lstrip("-$").replace(",", "").isdigit()
+    assert "The answer is" in done.stderr
+
+
+def test_models_lists_and_pulls(smollm2: Path) -> None:
+    done = run("models", "list")
+    assert done.stdout.startswith("local:smollm2  98 MB  Apache-2.0")
+    assert str(smollm2) in done.stdout
+    assert run("models", "pull", "smollm2").stdout.strip() == str(smollm2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["ask"], 2, "give a question"),
+        (["ask", "Hi", "-p", "temperature"], 2, "not NAME=VALUE"),
+        (["ask", "Hi", "-p", "temprature=1"], 2, "Did you mean 'temperature'"),
+        (
+            ["ask", "Hi", "-p", "temperature=-1"],
+            2,
+            "sagechain: temperature: Input should be greater than or equal to 0",
+        ),
+        (["ask", "Hi", "-m", "local:/no/file"], 2, "there is no file '/no/file'"),
+        (["ask", "Hi", "-m", "sagemaker:x?family=falcn"], 2, "Did you mean 'falcon'"),
+        (["ask", "Hi", "--nonsense"], 2, "No such option"),
+        (["solve", "Hi", "--strategy", "guess"], 2, "strategy: 'guess' is unknown"),
+        (["models", "pull", "smollm3"], 2, "Did you mean 'smollm2'"),
+        (["serve", "x"], 2, "no wire is given"),
+        (["ask", "Hi", "-m", LLAMA_URI], 1, "accept_eula"),
+        (["ask", "Hi", "-m", "sagemaker:nowhere?family=falcon"], 1, "Endpoint nowhere of account"),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error_and_an_exit_code(
+    runtime: LocalRuntime, arguments: list[str], code: int, words: str
+) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_pipe_is_silent(runtime: LocalRuntime) -> None:
+    line = f"{COMMAND[0]} ask 'Tell a story.' -m '{FALCON_URI}' -p max_new_tokens=100 </dev/null"
+    done = subprocess.run(
+        ["bash", "-c", f"{line} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+def test_help_and_version_and_no_arguments() -> None:
+    assert run("--version").stdout == "sagechain 0.1.0\n"
+    commands = run("--help").stdout
+    for name in ("ask", "chat", "solve", "serve", "models", "demo"):
+        assert f"\n  {name} " in commands
+        assert "Example: sagechain" in run(name, "--help").stdout or name == "models"
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    # A shell that starts something in the background has it ignore Ctrl-C; a terminal does not.
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+
+
+def test_serve_tells_where_it_is_and_ends_on_ctrl_c(smollm2: Path) -> None:
+    served = start("serve", "--port", "0", "my-falcon?family=falcon")
+    assert served.stderr is not None
+    first = served.stderr.readline()
+    assert first.startswith("Serving my-falcon at http://127.0.0.1:")
+    url = first.split(" at ")[1].split(" ")[0]
+    with urlopen(f"{url}/ping", timeout=10) as reply:
+        assert reply.status == 200
+    served.send_signal(signal.SIGINT)
+    served.communicate(timeout=10)
+    assert served.returncode == 130
+
+
+@pytest.mark.parametrize("command", [["ask", "Tell a long story."], ["chat"], ["solve", "Tell a long story."]])
+def test_ctrl_c_ends_a_command_and_its_work_on_the_server(runtime: LocalRuntime, command: list[str]) -> None:
+    asking = start(*command, "-m", FALCON_URI, "-p", "max_new_tokens=1900", "-p", "temperature=2.0")
+    assert asking.stdin is not None
+    asking.stdin.write("Tell a long story.\n")
+    asking.stdin.close() if command[0] != "chat" else asking.stdin.flush()
+    deadline = time.monotonic() + 30
+    while not runtime.generating and time.monotonic() < deadline:
+        time.sleep(0.01)
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(timeout=10) == 130
+    while runtime.generating and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert runtime.generating == 0
+    assert asking.stderr is not None
+    assert "Traceback" not in asking.stderr.read()
+    for pipe in (asking.stdout, asking.stderr):
+        assert pipe is not None
+        pipe.close()
+
+
+def test_a_taken_port_is_one_line(runtime: LocalRuntime) -> None:
+    port = runtime.url.rsplit(":", 1)[1]
+    done = run("serve", "--port", port)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "in use" in done.stderr
+    assert os.environ["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"].endswith(port)
+
+
+def test_the_default_endpoints_are_served(runtime: LocalRuntime) -> None:
+    assert runtime.endpoints == (LLAMA, FALCON)

@@ -1,0 +1,215 @@
+"""Recorded exchanges, replayed with every way out closed: the first cassettes.
+
+They were recorded against the local runtime with the real small model (`make cassettes`), so they prove how sagechain
+asks and how it reads an answer of that form; that AWS sends this form is FACTS the runtime's tests are built on. With
+`make cassettes REAL=1` they are recorded against real endpoints (CONTRIBUTING.md).
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import vcr as vcrpy
+import yaml
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
+from sagechain.chains import chain_of_thought, conversation, reset
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import errors, load_chat_model, load_llm
+from sagechain.prompts import load_prompt
+
+from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
+from tests.recording import HOST, REQUEST_HEADERS, RESPONSE_HEADERS, SECRETS, kept_request, kept_response
+
+CASSETTES = Path(__file__).parent / "cassettes"
+MATCHED = ["method", "scheme", "host", "port", "path", "query", "body"]
+REAL_ENDPOINTS = {LLAMA: "SAGECHAIN_REAL_LLAMA2", FALCON: "SAGECHAIN_REAL_FALCON"}
+
+
+@pytest.fixture(scope="module")
+def vcr_config() -> dict[str, Any]:
+    """For pytest-recording."""
+    return {
+        "before_record_request": kept_request,
+        "before_record_response": kept_response,
+        "match_on": MATCHED,
+        "decode_compressed_response": True,
+    }
+
+
+@pytest.fixture(scope="module")
+def vcr_cassette_dir() -> str:
+    """All in one folder."""
+    return str(CASSETTES)
+
+
+@pytest.fixture
+def replayed(request: pytest.FixtureRequest, vcr: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The cassette; at the end every recorded request has been made, once, and no other."""
+    recording = request.config.getoption("--record-mode") not in (None, "none")
+    if recording and not request.config.getoption("--real"):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", request.getfixturevalue("running_runtime").url)
+    yield vcr
+    if not recording:
+        assert vcr.all_played
+        assert vcr.play_count == len(vcr.requests)
+
+
+def uri(request: pytest.FixtureRequest, known: str) -> str:
+    """The model's URI; with `--real` it names the endpoint that the environment gives."""
+    name = FALCON if FALCON in known else LLAMA
+    real = os.environ.get(REAL_ENDPOINTS[name], name) if request.config.getoption("--real") else name
+    return known.replace(name, real)
+
+
+def sent(cassette: Any) -> list[Any]:
+    return [json.loads(each.body) for each in cassette.requests]
+
+
+@pytest.mark.vcr
+def test_llama2_conversation(replayed: Any, request: pytest.FixtureRequest) -> None:
+    chat = load_chat_model(uri(request, LLAMA_URI), accept_eula=True, max_new_tokens=60)
+    graph = conversation(chat, system=load_prompt("chatbot").format())
+    thread: RunnableConfig = {"configurable": {"thread_id": "ada"}}
+
+    def say(text: str) -> str:
+        answer: str = graph.invoke({"messages": [HumanMessage(text)]}, thread)["messages"][-1].text
+        return answer
+
+    first, second = say("Hello! My name is Ada."), say("I live in Paris.")
+    assert "Ada" in say("What is my name?")
+    reset(graph, "ada")
+    assert "Ada" not in say("What is my name?")
+    system = {"role": "system", "content": "You are a helpful assistant. You remember what the user says."}
+    turns = [
+        {"role": "user", "content": "Hello! My name is Ada."},
+        {"role": "assistant", "content": first},
+        {"role": "user", "content": "I live in Paris."},
+        {"role": "assistant", "content": second},
+        {"role": "user", "content": "What is my name?"},
+    ]
+    dialogs = [turns[:1], turns[:3], turns, turns[4:]]
+    expected = [{"inputs": [[system, *dialog]], "parameters": {"max_new_tokens": 60}} for dialog in dialogs]
+    assert sent(replayed) == expected
+    attributes = {each.headers["X-Amzn-SageMaker-Custom-Attributes"] for each in replayed.requests}
+    assert attributes <= {"accept_eula=true", b"accept_eula=true"}
+
+
+@pytest.mark.vcr
+def test_falcon_stream(replayed: Any, request: pytest.FixtureRequest) -> None:
+    llm = load_llm(uri(request, FALCON_URI), max_new_tokens=12, stop=["\nUser:"])
+    pieces = list(llm.stream("User: What is the capital of France?\nAssistant:"))
+    assert len(pieces) > 5
+    assert "Paris" in "".join(pieces)
+    assert sent(replayed) == [
+        {
+            "inputs": "User: What is the capital of France?\nAssistant:",
+            "parameters": {"max_new_tokens": 12, "stop": ["\nUser:"], "do_sample": False, "details": True},
+            "stream": True,
+        }
+    ]
+
+
+@pytest.mark.vcr
+def test_falcon_chain_of_thought(replayed: Any, request: pytest.FixtureRequest) -> None:
+    question = "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?"
+    chain = chain_of_thought(load_llm(uri(request, FALCON_URI)), strategy="few-shot-cot")
+    reasoning = chain.invoke({"question": question})
+    assert reasoning.answer == "15"
+    assert [body["inputs"] for body in sent(replayed)] == reasoning.prompts
+
+
+@pytest.mark.vcr
+def test_llama2_missing_eula(replayed: Any, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(errors.EulaNotAccepted):
+        load_llm(uri(request, LLAMA_URI)).invoke("Hi")
+
+
+# The cassettes themselves
+
+
+def recorded() -> list[Path]:
+    return sorted(CASSETTES.rglob("*.yaml"))
+
+
+def test_no_cassette_is_an_orphan_and_no_test_lacks_one() -> None:
+    names = {
+        name for name, value in globals().items() if any(m.name == "vcr" for m in getattr(value, "pytestmark", []))
+    }
+    assert {path.stem for path in recorded()} == names
+    assert len(names) == 4
+
+
+def test_no_secret_is_in_a_cassette() -> None:
+    for path in recorded():
+        for exchange in yaml.load(path.read_text(), Loader=yaml.Loader)["interactions"]:
+            body = exchange["response"]["body"]["string"]
+            text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+            assert (
+                SECRETS.search(json.dumps([exchange["request"], text, str(exchange["response"])], default=str)) is None
+            )
+
+
+def test_no_cassette_has_a_header_beyond_the_short_list() -> None:
+    for path in recorded():
+        for exchange in yaml.load(path.read_text(), Loader=yaml.Loader)["interactions"]:
+            assert {name.lower() for name in exchange["request"]["headers"]} <= REQUEST_HEADERS
+            assert {name.lower() for name in exchange["response"]["headers"]} <= RESPONSE_HEADERS
+            assert exchange["request"]["uri"].startswith(f"https://{HOST}/endpoints/")
+
+
+def test_the_patterns_know_a_secret_when_they_see_one() -> None:
+    for secret in ("AKIDMADEUP", "AKIAIOSFODNN7EXAMPLE", "Signature=0a", "account 123456789012", "made-up-secret"):
+        assert SECRETS.search(secret) is not None
+    assert SECRETS.search("account 000000000000") is None
+
+
+def test_a_request_that_was_not_recorded_is_refused(runtime: LocalRuntime, tmp_path: Path) -> None:
+    with (
+        vcrpy.VCR(before_record_request=kept_request, match_on=MATCHED, record_mode="none").use_cassette(
+            str(tmp_path / "empty.yaml")
+        ),
+        pytest.raises(errors.ConnectionFailed),
+    ):
+        load_llm(FALCON_URI, max_retries=0).invoke("Hi")
+
+
+def test_no_thread_passes_a_cassette_by(runtime: LocalRuntime, tmp_path: Path) -> None:
+    recorder = vcrpy.VCR(before_record_request=kept_request, before_record_response=kept_response, match_on=MATCHED)
+    path = str(tmp_path / "one.yaml")
+    body = json.dumps({"inputs": "Hi", "parameters": {"max_new_tokens": 1}}).encode()
+
+    def ask() -> bytes:
+        client = boto3.Session().client("sagemaker-runtime")
+        answer: bytes = client.invoke_endpoint(EndpointName=FALCON, ContentType="application/json", Body=body)[
+            "Body"
+        ].read()
+        return answer
+
+    with recorder.use_cassette(path):
+        first = ask()
+    before = len(runtime.requests)
+    lock = threading.Lock()
+
+    def ask_twenty() -> list[bytes]:
+        with lock:
+            client = boto3.Session().client("sagemaker-runtime")
+        return [
+            client.invoke_endpoint(EndpointName=FALCON, ContentType="application/json", Body=body)["Body"].read()
+            for _ in range(20)
+        ]
+
+    with (
+        recorder.use_cassette(path, record_mode="none", allow_playback_repeats=True) as cassette,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        answers = [answer for each in [threads.submit(ask_twenty) for _ in range(8)] for answer in each.result()]
+    assert answers == [first] * 160
+    assert cassette.play_count == 160
+    assert len(runtime.requests) == before
