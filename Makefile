@@ -40,7 +40,7 @@ bench: install ## Measure side by side, medians on standard output
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 cassettes: install ## Record the cassettes anew (REAL=1 with credentials: against real endpoints)
-	$(BIN)/python -m pytest tests/test_cassettes.py --record-mode=rewrite $(if $(REAL),--real --allow-hosts=)
+	$(BIN)/python -m pytest tests/test_cassettes.py --record-mode=rewrite $(if $(REAL),--real --force-enable-socket)
 
 docs: install ## Build the guide into site/
 	$(BIN)/zensical build --clean

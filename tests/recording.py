@@ -4,6 +4,7 @@ Only a few headers are kept, account ids are replaced, and every request goes by
 against the local runtime and one recorded against AWS have the same form.
 """
 
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -16,6 +17,11 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 HOST = "runtime.sagemaker.us-east-1.amazonaws.com"
 ACCOUNT = "000000000000"
+# The names of real endpoints, for recording against them.
+REAL_ENDPOINTS = {
+    "llama-2-7b-chat": "SAGECHAIN_REAL_LLAMA2",
+    "falcon-7b-instruct": "SAGECHAIN_REAL_FALCON",
+}
 REQUEST_HEADERS = {
     "accept",
     "content-type",
@@ -28,7 +34,7 @@ RESPONSE_HEADERS = {
     "x-amzn-invoked-production-variant",
     "x-amzn-sagemaker-content-type",
 }
-SECRETS = re.compile(r"AKI[AD]\w{8,}|ASIA\w{8,}|AWS4-HMAC|Signature=|Credential=|made-up-secret|\b(?!0{12})\d{12}\b")
+SECRETS = re.compile(r"AKI[AD]\w{6,}|ASIA\w{8,}|AWS4-HMAC|Signature=|Credential=|made-up-secret|\b(?!0{12})\d{12}\b")
 
 _ACCOUNT_ID = re.compile(rb"\b\d{12}\b")
 
@@ -36,8 +42,9 @@ _ACCOUNT_ID = re.compile(rb"\b\d{12}\b")
 def kept_request(request: Any) -> Any:
     """The request as it is recorded and compared: one address, few headers."""
     parts = urlsplit(request.uri)
-    request.uri = urlunsplit(("https", HOST, parts.path, parts.query, ""))
-    request.headers = {name: value for name, value in request.headers.items() if name.lower() in REQUEST_HEADERS}
+    request.uri = urlunsplit(("https", HOST, _known_path(parts.path), parts.query, ""))
+    kept = {name: value for name, value in request.headers.items() if name.lower() in REQUEST_HEADERS}
+    request.headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in kept.items()}
     return request
 
 
@@ -47,6 +54,13 @@ def kept_response(response: dict[str, Any]) -> dict[str, Any]:
     body = response["body"]["string"]
     framed = any(event_stream.CONTENT_TYPE in str(value) for value in headers.values())
     return {**response, "headers": headers, "body": {"string": _reframed(body) if framed else _scrubbed(body)}}
+
+
+def _known_path(path: str) -> str:
+    """The path with the endpoint's usual name, where a real one with another name was asked."""
+    for known, variable in REAL_ENDPOINTS.items():
+        path = path.replace(f"/endpoints/{os.environ.get(variable) or known}/", f"/endpoints/{known}/")
+    return path
 
 
 def lock_new_connections() -> None:

@@ -1,8 +1,7 @@
 """Recorded exchanges, replayed with every way out closed: the first cassettes.
 
-They were recorded against the local runtime with the real small model (`make cassettes`), so they prove how sagechain
-asks and how it reads an answer of that form; that AWS sends this form is FACTS the runtime's tests are built on. With
-`make cassettes REAL=1` they are recorded against real endpoints (CONTRIBUTING.md).
+They were recorded against the local runtime with the real small model (`make cassettes`; see cassettes/README.md), so
+they prove how sagechain asks, and how it reads an answer of that form. `make cassettes REAL=1` records against AWS.
 """
 
 import json
@@ -25,11 +24,18 @@ from sagechain.llms import errors, load_chat_model, load_llm
 from sagechain.prompts import load_prompt
 
 from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
-from tests.recording import HOST, REQUEST_HEADERS, RESPONSE_HEADERS, SECRETS, kept_request, kept_response
+from tests.recording import (
+    HOST,
+    REAL_ENDPOINTS,
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+    SECRETS,
+    kept_request,
+    kept_response,
+)
 
 CASSETTES = Path(__file__).parent / "cassettes"
 MATCHED = ["method", "scheme", "host", "port", "path", "query", "body"]
-REAL_ENDPOINTS = {LLAMA: "SAGECHAIN_REAL_LLAMA2", FALCON: "SAGECHAIN_REAL_FALCON"}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +104,7 @@ def test_llama2_conversation(replayed: Any, request: pytest.FixtureRequest) -> N
     expected = [{"inputs": [[system, *dialog]], "parameters": {"max_new_tokens": 60}} for dialog in dialogs]
     assert sent(replayed) == expected
     attributes = {each.headers["X-Amzn-SageMaker-Custom-Attributes"] for each in replayed.requests}
-    assert attributes <= {"accept_eula=true", b"accept_eula=true"}
+    assert attributes == {"accept_eula=true"}
 
 
 @pytest.mark.vcr

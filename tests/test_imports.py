@@ -11,8 +11,9 @@ NOT_FOR_HELP = HEAVY | {"langchain_core", "langgraph", "langchain_aws", "boto3",
 
 
 def loaded(script: str) -> set[str]:
-    report = f"import atexit, json, sys; atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n{script}"
-    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    report = "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))"
+    script = f"import atexit, json, sys\n{report}\n{script}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
 
 

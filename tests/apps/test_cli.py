@@ -116,14 +116,14 @@ def test_help_and_version_and_no_arguments() -> None:
 
 
 def start(*arguments: str) -> "subprocess.Popen[str]":
-    # A shell that starts something in the background has it ignore Ctrl-C; a terminal does not.
+    # Whatever runs the tests in the background may have them ignore Ctrl-C, and their children with them.
+    listening = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from sagechain.apps.cli "
     return subprocess.Popen(
-        [*COMMAND, *arguments],
+        [sys.executable, "-c", f"{listening}import main; main()", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
     )
 
 

@@ -65,16 +65,16 @@ def test_the_system_text_is_sent_at_every_turn_and_not_kept_in_the_thread(runtim
 
 
 def test_a_plain_llm_streams_token_by_token_sync_and_async(runtime: LocalRuntime) -> None:
-    graph = conversation(load_llm(FALCON_URI, max_new_tokens=12))
+    graph: Any = conversation(load_llm(FALCON_URI, max_new_tokens=12))
     turn = {"messages": [HumanMessage("What is the capital of France?")]}
-    pieces = [piece.text for piece, _ in graph.stream(turn, THREAD, stream_mode="messages")]  # type: ignore[arg-type, union-attr]
+    pieces = [piece.text for piece, _ in graph.stream(turn, THREAD, stream_mode="messages")]
     assert len(pieces) > 5
 
     async def asynchronous() -> tuple[list[str], str]:
-        parts: Any = graph.astream(turn, OTHER, stream_mode="messages")  # type: ignore[arg-type]
+        parts: Any = graph.astream(turn, OTHER, stream_mode="messages")
         streamed = [piece.text async for piece, _ in parts]
         reset(graph, "b")
-        whole = await graph.ainvoke(turn, OTHER)  # type: ignore[arg-type]
+        whole = await graph.ainvoke(turn, OTHER)
         return streamed, whole["messages"][-1].text
 
     streamed, whole = asyncio.run(asynchronous())

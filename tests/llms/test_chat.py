@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from langchain_core.language_models.fake import FakeListLLM
+from langchain_core.language_models.fake import FakeListLLM, FakeStreamingListLLM
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
@@ -84,7 +84,8 @@ def test_any_other_llm_becomes_a_chat_model() -> None:
     message = chat.invoke("Hi")
     assert isinstance(message, AIMessage)
     assert (message.text, message.response_metadata["model_name"]) == ("Hello.", "fake-list")
-    assert [piece.text for piece in chat.stream("Hi")][:3] == ["H", "e", "l"]
+    streamed = PromptedChatModel(llm=FakeStreamingListLLM(responses=["Hello."])).stream("Hi")
+    assert [piece.text for piece in streamed][:3] == ["H", "e", "l"]
 
     async def asynchronous() -> list[str]:
         return [(await chat.ainvoke("Hi")).text, "".join([piece.text async for piece in chat.astream("Hi")])]

@@ -70,8 +70,9 @@ def test_a_prompt_longer_than_the_context_is_a_value_error_that_says_by_how_much
 
 @pytest.mark.parametrize("name", ["num_beams", "max_length", "num_return_sequences"])
 def test_a_parameter_that_llama_cpp_does_not_carry_is_refused(llm: LlamaCppLLM, name: str) -> None:
+    changes: dict[str, Any] = {"temperature": 1.0, name: 2}
     with pytest.raises(ValueError, match=f"{name}: llama.cpp does not carry it"):
-        llm.invoke("Hi", temperature=1.0, **{name: 2})
+        llm.invoke("Hi", **changes)
 
 
 def test_loading_leaves_ctrl_c_to_python(smollm2: Path) -> None:
@@ -106,5 +107,5 @@ def test_a_file_that_is_missing_or_no_gguf_is_refused_at_load(tmp_path: Path) ->
 def test_a_chat_over_it_counts_tokens(smollm2: Path) -> None:
     chat = load_chat_model(f"local:{smollm2}", max_new_tokens=3)
     message = chat.invoke("Hi")
-    assert message.usage_metadata is not None  # type: ignore[attr-defined]
-    assert message.usage_metadata["output_tokens"] == 3  # type: ignore[attr-defined]
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["output_tokens"] == 3

@@ -78,5 +78,5 @@ def test_chance_follows_from_what_is_given_and_temperature_0_is_greedy(given: di
 
 
 def test_a_single_stop_string_and_repeated_ones_are_taken() -> None:
-    assert GenerationParameters(stop="x").stop == ("x",)  # type: ignore[arg-type]
-    assert GenerationParameters(stop=["x", "y", "x"]).stop == ("x", "y")  # type: ignore[arg-type]
+    assert GenerationParameters(stop="x").stop == ("x",)
+    assert GenerationParameters(stop=["x", "y", "x"]).stop == ("x", "y")

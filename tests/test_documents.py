@@ -1,0 +1,44 @@
+"""Every Python example in README and guide runs, and every task that `make help` names is there."""
+
+import doctest
+import importlib
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def examples() -> list[tuple[str, str]]:
+    found = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)):
+            found.append((f"{path.name}:{number}", code))
+    return found
+
+
+@pytest.mark.parametrize(("place", "code"), examples())
+def test_the_example_runs(smollm2: Path, place: str, code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(code, place, "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("module", ["prompts.neutralise", "llms.stops"])
+def test_the_examples_in_docstrings_are_true(module: str) -> None:
+    results = doctest.testmod(importlib.import_module(f"sagechain.{module}"))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_make_help_has_a_line_for_each_task() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tasks = [line.split()[1] for line in shown.splitlines()]
+    assert tasks == ["help", "install", "demo", "test", "prove", "lint", "types", "bench", "cassettes", "docs", "clean"]
+
+
+def test_docstring_and_document_links_name_files_that_exist() -> None:
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
