@@ -110,8 +110,11 @@ class Engine:
     def __init__(self, path: Path, *, context: int, slots: int) -> None:
         try:
             import xllamacpp
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise MissingExtra(f"local:{path}", "local") from error
+        except ImportError as error:
+            what = f"llama.cpp cannot be loaded: {error}. A bare Debian lacks a library: apt-get install libgomp1."
+            raise ModelFailed(path.name, what) from error
         settings = xllamacpp.CommonParams()
         settings.model.path = str(path)
         settings.n_ctx = context * slots

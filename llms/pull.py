@@ -96,7 +96,7 @@ def pull(name: str) -> Path:
         return model.path
     try:
         from filelock import FileLock
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingExtra(f"local:{name}", "local") from error
     model.path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(model.path.with_suffix(".lock")):
