@@ -44,7 +44,7 @@ def run() -> None:
     _heading("What was real, and what was local")
     console.print(
         f"Real:  the model (SmolLM2-135M-Instruct in llama.cpp), boto3, SigV4-signed HTTP, SageMaker's paths,\n"
-        f"       event-stream framing and error bodies ({requests} requests), the chains, every answer above.\n"
+        f"       event-stream framing ({requests} requests), the chains, every answer above.\n"
         f"Local: the server at {runtime.url} stood in for AWS, and a model of 135 million weights for 7 billion.\n"
         f"       Against AWS: unset AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME and name your own endpoints.\n"
         f"Took {time.monotonic() - began:.0f} s."

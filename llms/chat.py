@@ -15,7 +15,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk
 from pydantic import ConfigDict, model_validator
-from sagechain.llms.text_model import Prompt, TextModel
+from sagechain.llms.calls import Prompt
+from sagechain.llms.text_model import TextModel
 from sagechain.prompts import PromptFamily, get_family
 
 # Call-time arguments of LangChain's that speak to the chat model itself.

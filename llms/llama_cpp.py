@@ -16,9 +16,10 @@ from typing import Any, Self
 
 from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from sagechain.llms.calls import ModelCall, Prompt
 from sagechain.llms.errors import MissingExtra, ModelFailed
 from sagechain.llms.parameters import OFF, PARAMETER_NAMES, GenerationParameters
-from sagechain.llms.text_model import ModelCall, Prompt, TextModel
+from sagechain.llms.text_model import TextModel
 from sagechain.prompts import get_family
 from sagechain.prompts.chatml import ChatML
 from sagechain.prompts.family import turns_of

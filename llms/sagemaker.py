@@ -7,24 +7,24 @@ Credentials, region and server address come from boto3's own chain, so the same 
 local runtime (`AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME`).
 """
 
+import functools
 import json
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import boto3
 import botocore.exceptions
 from botocore.config import Config
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
-from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
-from sagechain.llms.failures import failure
+from sagechain.llms.calls import ModelCall, Prompt
+from sagechain.llms.endpoint_call import EndpointCall
 from sagechain.llms.handlers import WireContentHandler
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
 from sagechain.llms.retry import retrying
-from sagechain.llms.text_model import ModelCall, Prompt, TextModel
+from sagechain.llms.text_model import TextModel
 from sagechain.llms.wires import DEFAULT_WIRES, Wire, get_wire
-from sagechain.llms.wires.base import OnUnsupported, WireError
+from sagechain.llms.wires.base import OnUnsupported
 from sagechain.prompts import get_family
 from sagechain.prompts.names import unknown
 
@@ -133,7 +133,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             **({"CustomAttributes": "accept_eula=true"} if self.accept_eula else {}),
             **(self.endpoint_kwargs or {}),
         }
-        return EndpointCall(self, request, self._wire, stream=stream, joined=joined)
+        attempts = functools.partial(retrying, max_retries=self.max_retries, timeout=self.timeout)
+        return EndpointCall(self.client, request, self._wire, attempts, stream=stream, joined=joined)
 
     def _new_client(self) -> Any:
         secrets = {
@@ -160,101 +161,6 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             raise ValueError("region_name: none is set; give region_name, ?region=… or AWS_DEFAULT_REGION") from error
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ValueError(f"no client for SageMaker's runtime: {error}") from error
-
-
-class EndpointCall(ModelCall):
-    """One invocation: sent when iterated, sent again only before its first piece.
-
-    Args:
-        stream: read a streamed reply …
-        joined: … and give it as one whole answer.
-    """
-
-    def __init__(
-        self, llm: SageMakerLLM, request: Mapping[str, Any], wire: Wire, *, stream: bool, joined: bool
-    ) -> None:
-        self._llm, self._request, self._wire = llm, request, wire
-        self._read = self._unary if not stream else self._joined if joined else self._streamed
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._body: Any = None
-
-    def __iter__(self) -> Iterator[GenerationChunk]:
-        llm = self._llm
-        attempts = retrying(max_retries=llm.max_retries, timeout=llm.timeout, sleep=self._sleep)
-        try:
-            first, rest = attempts(self._attempt)
-            if first is not None:
-                yield first
-                yield from self._mapped(rest)
-        finally:
-            self._release()
-
-    def close(self) -> None:
-        """Shut the connection, which is how the server learns that nobody waits."""
-        with self._lock:
-            self._closed.set()
-            body = self._body
-        # Another thread may be reading: its read ends now, and that thread gives the connection up.
-        shutdown = getattr(body, "shutdown", None)
-        if shutdown is not None and not body.closed:
-            try:
-                shutdown()
-            except (OSError, RuntimeError, ValueError):
-                return  # the reader was faster: nothing is left to shut
-
-    def _attempt(self) -> tuple[GenerationChunk | None, Iterator[GenerationChunk]]:
-        pieces = self._mapped(self._read())
-        return next(pieces, None), pieces
-
-    def _mapped(self, pieces: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
-        try:
-            yield from pieces
-        except Exception as error:
-            if self._closed.is_set():
-                return
-            mapped = failure(self._llm.endpoint_name, error)
-            if mapped is error:
-                raise
-            raise mapped from error
-
-    def _unary(self) -> Iterator[GenerationChunk]:
-        body = self._llm.client.invoke_endpoint(**self._request)["Body"]
-        self._hold(body._raw_stream)
-        yield from self._wire.parsed(body.read())
-
-    def _streamed(self) -> Iterator[GenerationChunk]:
-        events = self._llm.client.invoke_endpoint_with_response_stream(**self._request)["Body"]
-        self._hold(events._raw_stream)
-        decoder = self._wire.decoder()
-        for event in events:
-            if "PayloadPart" in event:
-                yield from decoder.feed(event["PayloadPart"]["Bytes"])
-            if decoder.ended:
-                return
-        yield from decoder.flush()
-        if not decoder.ended and not self._closed.is_set():
-            raise WireError("the stream ended without its end marker.")
-
-    def _joined(self) -> Iterator[GenerationChunk]:
-        whole = None
-        for piece in self._streamed():
-            whole = piece if whole is None else whole + piece
-        if whole is not None:
-            yield whole
-
-    def _hold(self, body: Any) -> None:
-        with self._lock:
-            self._body = body
-        if self._closed.is_set():
-            self._release()
-
-    def _release(self) -> None:
-        if self._body is not None:
-            self._body.close()
-
-    def _sleep(self, seconds: float) -> None:
-        self._closed.wait(seconds)
 
 
 def _wire_name(values: Mapping[str, Any]) -> str:

@@ -18,26 +18,10 @@ from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import LLM
-from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, PrivateAttr
-from sagechain.llms.errors import LLMError, StreamInterrupted
+from sagechain.llms.calls import ModelCall, Prompt, cut, whole
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
-from sagechain.llms.stops import StopCutter
-
-Prompt = str | Sequence[BaseMessage]
-
-
-class ModelCall(ABC):
-    """One call on its way: iterate over it for the answer's pieces, or for the answers of a whole reply."""
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[GenerationChunk]:
-        """The pieces as they arrive. Raises LLMError."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """End the model's work for this call. Any thread may close, at any time, also twice; a reader then stops."""
 
 
 class TextModel(GenerationFields, LLM, ABC):
@@ -88,7 +72,7 @@ class TextModel(GenerationFields, LLM, ABC):
         """
         parameters = self._parameters(stop, changes)
         with closing(self._start(_checked(prompt), parameters, stream=False)) as call:
-            return _whole(call, parameters)
+            return whole(call, parameters)
 
     async def acomplete(
         self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
@@ -97,7 +81,7 @@ class TextModel(GenerationFields, LLM, ABC):
         parameters = self._parameters(stop, changes)
         call = self._start(_checked(prompt), parameters, stream=False)
         async with self._in_flight(call) as limiter:
-            return await anyio.to_thread.run_sync(_whole, call, parameters, abandon_on_cancel=True, limiter=limiter)
+            return await anyio.to_thread.run_sync(whole, call, parameters, abandon_on_cancel=True, limiter=limiter)
 
     # Streams
 
@@ -110,7 +94,7 @@ class TextModel(GenerationFields, LLM, ABC):
         """
         parameters = self._parameters(stop, changes)
         with closing(self._start(_checked(prompt), parameters, stream=True)) as call:
-            yield from _cut(call, parameters, self.name_of_model)
+            yield from cut(call, parameters, self.name_of_model)
 
     async def apieces(
         self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
@@ -119,7 +103,7 @@ class TextModel(GenerationFields, LLM, ABC):
         parameters = self._parameters(stop, changes)
         call = self._start(_checked(prompt), parameters, stream=True)
         async with self._in_flight(call) as limiter:
-            pieces = _cut(call, parameters, self.name_of_model)
+            pieces = cut(call, parameters, self.name_of_model)
             while True:
                 piece = await anyio.to_thread.run_sync(next, pieces, None, abandon_on_cancel=True, limiter=limiter)
                 if piece is None:
@@ -247,41 +231,6 @@ def _checked(prompt: Prompt) -> Prompt:
     if not prompt:
         raise ValueError("prompt: it is empty; give at least one character, or one message")
     return prompt
-
-
-def _cut(call: ModelCall, parameters: GenerationParameters, model: str) -> Iterator[GenerationChunk]:
-    """The pieces of a call up to the first stop string."""
-    cutter = StopCutter(parameters.stop or ())
-    shown: list[str] = []
-    try:
-        for chunk in call:
-            text, info = cutter.feed(chunk.text), chunk.generation_info
-            if cutter.stopped:
-                info = {**(info or {}), "finish_reason": "stop"}
-            elif info:
-                text += cutter.flush()
-            if text or info:
-                shown.append(text)
-                yield GenerationChunk(text=text, generation_info=info)
-            if cutter.stopped:
-                return
-        if rest := cutter.flush():
-            yield GenerationChunk(text=rest)
-    except LLMError as error:
-        if not any(shown):
-            raise
-        raise StreamInterrupted(error.endpoint, f"the stream broke off: {error.what}", "".join(shown)) from error
-
-
-def _whole(call: ModelCall, parameters: GenerationParameters) -> list[GenerationChunk]:
-    """Every answer of a whole reply, each up to its first stop string."""
-    answers = []
-    for answer in call:
-        cutter = StopCutter(parameters.stop or ())
-        text = cutter.feed(answer.text) + cutter.flush()
-        info = {**(answer.generation_info or {}), "finish_reason": "stop"} if cutter.stopped else answer.generation_info
-        answers.append(GenerationChunk(text=text, generation_info=info))
-    return answers
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

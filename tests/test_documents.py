@@ -33,7 +33,9 @@ def test_the_examples_in_docstrings_are_true(module: str) -> None:
 
 
 def test_make_help_has_a_line_for_each_task() -> None:
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     tasks = [line.split()[1] for line in shown.splitlines()]
     assert tasks == ["help", "install", "demo", "test", "prove", "lint", "types", "bench", "cassettes", "docs", "clean"]
 

@@ -1,1 +1,1 @@
-"""The local SageMaker runtime: `local.py` starts it, `server.py` speaks HTTP, `containers.py` answers."""
+"""The local SageMaker runtime: `local.py` starts it, `server.py` speaks HTTP, `containers/` answers."""

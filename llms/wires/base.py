@@ -7,15 +7,14 @@ carries the bytes is `llms/sagemaker.py`.
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
-from langchain_core.messages import BaseMessage
 from langchain_core.outputs import GenerationChunk
+from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import OFF, GenerationParameters
 
 OnUnsupported = Literal["error", "warn"]
-Prompt = str | Sequence[BaseMessage]
 
 
 class WireError(Exception):

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import GenerationChunk
+from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.wires.base import OnUnsupported, Prompt, Wire, wrong_shape
+from sagechain.llms.wires.base import OnUnsupported, Wire, wrong_shape
 from sagechain.prompts.family import Turn, alternating, turns_of
 from sagechain.prompts.llama2 import Llama2
 

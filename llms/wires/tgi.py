@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
+from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.wires.base import OnUnsupported, Prompt, StreamDecoder, Wire, WireError, wrong_shape
+from sagechain.llms.wires.base import OnUnsupported, StreamDecoder, Wire, WireError, wrong_shape
 from sagechain.llms.wires.lines import LineReader
 
 MAX_STOPS = 4  # TGI's default --max-stop-sequences; further ones are cut by us alone

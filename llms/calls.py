@@ -1,0 +1,59 @@
+"""A call on its way to a model, and its answer up to the first stop string."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import GenerationChunk
+from sagechain.llms.errors import LLMError, StreamInterrupted
+from sagechain.llms.parameters import GenerationParameters
+from sagechain.llms.stops import StopCutter
+
+Prompt = str | Sequence[BaseMessage]
+
+
+class ModelCall(ABC):
+    """One call on its way: iterate over it for the answer's pieces, or for the answers of a whole reply."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[GenerationChunk]:
+        """The pieces as they arrive. Raises LLMError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the model's work for this call. Any thread may close, at any time, also twice; a reader then stops."""
+
+
+def cut(call: ModelCall, parameters: GenerationParameters, model: str) -> Iterator[GenerationChunk]:
+    """The pieces of a call up to the first stop string."""
+    cutter = StopCutter(parameters.stop or ())
+    shown: list[str] = []
+    try:
+        for chunk in call:
+            text, info = cutter.feed(chunk.text), chunk.generation_info
+            if cutter.stopped:
+                info = {**(info or {}), "finish_reason": "stop"}
+            elif info:
+                text += cutter.flush()
+            if text or info:
+                shown.append(text)
+                yield GenerationChunk(text=text, generation_info=info)
+            if cutter.stopped:
+                return
+        if rest := cutter.flush():
+            yield GenerationChunk(text=rest)
+    except LLMError as error:
+        if not any(shown):
+            raise
+        raise StreamInterrupted(error.endpoint, f"the stream broke off: {error.what}", "".join(shown)) from error
+
+
+def whole(call: ModelCall, parameters: GenerationParameters) -> list[GenerationChunk]:
+    """Every answer of a whole reply, each up to its first stop string."""
+    answers = []
+    for answer in call:
+        cutter = StopCutter(parameters.stop or ())
+        text = cutter.feed(answer.text) + cutter.flush()
+        info = {**(answer.generation_info or {}), "finish_reason": "stop"} if cutter.stopped else answer.generation_info
+        answers.append(GenerationChunk(text=text, generation_info=info))
+    return answers
