@@ -119,11 +119,12 @@ class PromptedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         prompt, options = self._asked(messages, stop, kwargs)
+        stripper = _Stripper()
         for piece in self._pieces(prompt, options):
-            chunk = self._chunk(piece, kwargs)
-            if run_manager:
-                run_manager.on_llm_new_token(piece.text, chunk=chunk)
-            yield chunk
+            if (chunk := self._chunk(piece, stripper, kwargs)) is not None:
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     async def _astream(
         self,
@@ -133,11 +134,12 @@ class PromptedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         prompt, options = self._asked(messages, stop, kwargs)
+        stripper = _Stripper()
         async for piece in self._apieces(prompt, options):
-            chunk = self._chunk(piece, kwargs)
-            if run_manager:
-                await run_manager.on_llm_new_token(piece.text, chunk=chunk)
-            yield chunk
+            if (chunk := self._chunk(piece, stripper, kwargs)) is not None:
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     def _pieces(self, prompt: Prompt, options: dict[str, Any]) -> Iterator[GenerationChunk]:
         if isinstance(self.llm, TextModel):
@@ -192,13 +194,31 @@ class PromptedChatModel(BaseChatModel):
             usage_metadata=_usage(info),
         )
 
-    def _chunk(self, piece: GenerationChunk, kwargs: dict[str, Any]) -> ChatGenerationChunk:
-        info = piece.generation_info or {}
+    def _chunk(
+        self, piece: GenerationChunk, stripper: "_Stripper", kwargs: dict[str, Any]
+    ) -> ChatGenerationChunk | None:
+        text, info = stripper.feed(piece.text), piece.generation_info or {}
+        if not text and not info:
+            return None
         metadata = (
             {**_reason(info), "model_name": self._model_name(kwargs), "model_provider": "sagechain"} if info else {}
         )
-        message = AIMessageChunk(content=piece.text, response_metadata=metadata, usage_metadata=_usage(info))
+        message = AIMessageChunk(content=text, response_metadata=metadata, usage_metadata=_usage(info))
         return ChatGenerationChunk(message=message)
+
+
+class _Stripper:
+    """Keeps blanks around a streamed answer back, so that its pieces come to what `invoke` gives."""
+
+    def __init__(self) -> None:
+        self._held, self._begun = "", False
+
+    def feed(self, text: str) -> str:
+        text = self._held + text
+        text = text if self._begun else text.lstrip()
+        shown = text.rstrip()
+        self._held, self._begun = text[len(shown) :], self._begun or bool(shown)
+        return shown
 
 
 def _text(prompt: Prompt) -> str:

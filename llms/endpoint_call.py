@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import ModelCall
+from sagechain.llms.errors import LLMError
 from sagechain.llms.failures import failure
 from sagechain.llms.wires import Wire
 from sagechain.llms.wires.base import WireError
@@ -67,7 +68,11 @@ class EndpointCall(ModelCall):
 
     def _attempt(self) -> tuple[GenerationChunk | None, Iterator[GenerationChunk]]:
         pieces = self._mapped(self._read())
-        return next(pieces, None), pieces
+        try:
+            return next(pieces, None), pieces
+        except LLMError:
+            self._release()
+            raise
 
     def _mapped(self, pieces: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
         try:

@@ -4,6 +4,7 @@ One engine holds the weights and a few slots; calls that run together share them
 object over the same file shares one engine.
 """
 
+import atexit
 import ctypes
 import os
 import queue
@@ -164,7 +165,9 @@ class LlamaCppCall(ModelCall):
         self._arrived: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[GenerationChunk]:
-        threading.Thread(target=self._run, daemon=True, name="sagechain-llama-cpp").start()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="sagechain-llama-cpp")
+        _running.add(self)
+        self._thread.start()
         return self._joined() if self._is_whole else self._pieces()
 
     def close(self) -> None:
@@ -177,7 +180,14 @@ class LlamaCppCall(ModelCall):
             self._engine.run(self._request, self._listen)
         except Exception as error:  # noqa: BLE001  # raised again where the answer is read
             self._arrived.put(error)
-        self._arrived.put(None)
+        finally:
+            _running.discard(self)
+            self._arrived.put(None)
+
+    def end(self) -> None:
+        """Close, and wait until llama.cpp has let go."""
+        self.close()
+        self._thread.join()
 
     def _listen(self, piece: Any) -> bool:
         self._arrived.put(piece)
@@ -210,6 +220,16 @@ class LlamaCppCall(ModelCall):
         if 400 <= int(error.get("code", 500)) < 500:
             return ValueError(f"llama.cpp refuses the request: {error.get('message')}")
         return ModelFailed(self._engine.name, f"llama.cpp failed: {error.get('message')}.")
+
+
+_running: set[LlamaCppCall] = set()
+
+
+@atexit.register
+def _end_running_calls() -> None:
+    """A thread that is still inside llama.cpp when Python ends would abort the whole process."""
+    for call in tuple(_running):
+        call.end()
 
 
 def _sent(parameters: GenerationParameters) -> dict[str, Any]:

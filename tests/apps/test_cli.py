@@ -161,6 +161,20 @@ def test_ctrl_c_ends_a_command_and_its_work_on_the_server(runtime: LocalRuntime,
         pipe.close()
 
 
+def test_ctrl_c_ends_a_local_answer(smollm2: Path) -> None:
+    asking = start("ask", "Tell a long story.", "-p", "temperature=2.0", "-p", "seed=1")
+    assert asking.stdin is not None
+    assert asking.stdout is not None
+    asking.stdin.close()
+    assert asking.stdout.read(1)
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(timeout=10) == 130
+    assert asking.stderr is not None
+    assert asking.stderr.read() == ""
+    asking.stdout.close()
+    asking.stderr.close()
+
+
 def test_a_taken_port_is_one_line(runtime: LocalRuntime) -> None:
     port = runtime.url.rsplit(":", 1)[1]
     done = run("serve", "--port", port)

@@ -2,10 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.language_models.fake import FakeListLLM, FakeStreamingListLLM
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import GenerationChunk
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
 
@@ -45,10 +50,21 @@ def test_all_ways_of_asking_give_the_same_answer(runtime: LocalRuntime) -> None:
 
     async def asynchronous() -> list[str]:
         pieces = [piece.text async for piece in chat.astream(TALK)]
-        return [(await chat.ainvoke(TALK)).text, "".join(pieces).strip()]
+        return [(await chat.ainvoke(TALK)).text, "".join(pieces)]
 
-    answers = [chat.invoke(TALK).text, "".join(piece.text for piece in chat.stream(TALK)).strip()]
+    answers = [chat.invoke(TALK).text, "".join(piece.text for piece in chat.stream(TALK))]
     assert len({*answers, *asyncio.run(asynchronous())}) == 1
+    assert answers[0] == answers[0].strip()
+
+
+@given(st.lists(st.text(" \nab", max_size=4), max_size=6))
+def test_a_streamed_answer_comes_to_the_whole_one_without_blanks_around(pieces: list[str]) -> None:
+    class Pieces(FakeListLLM):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
+            yield from (GenerationChunk(text=piece) for piece in [*pieces, "."])
+
+    streamed = PromptedChatModel(llm=Pieces(responses=["x"])).stream("Hi")
+    assert "".join(piece.text for piece in streamed) == ("".join(pieces) + ".").strip()
 
 
 def test_the_constructors_settings_replace_the_llms(runtime: LocalRuntime) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,16 @@ def test_leaving_a_stream_frees_its_slot(smollm2: Path) -> None:
         break
     # The only slot: this answer can't come before the work above has ended.
     assert llm.invoke(PROMPT, max_new_tokens=7) == ANSWER
+
+
+def test_a_program_may_end_in_the_middle_of_an_answer(smollm2: Path) -> None:
+    script = f"""
+from sagechain.llms import load_llm
+stream = load_llm("local:{smollm2}").stream("Once upon a time", max_new_tokens=1500)
+print(next(stream))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, ",\n", "")
 
 
 def test_a_file_that_is_missing_or_no_gguf_is_refused_at_load(tmp_path: Path) -> None:
