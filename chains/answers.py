@@ -14,7 +14,7 @@ from sagechain.prompts.loading import AnswerKind
 _NEXT_QUESTION = re.compile(r"^\s*Q:", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 _ANSWER = re.compile(r"\banswer(?:\s*\([^)]*\))?\s*(?:is|:|=)\s*:?\s*", re.IGNORECASE)
-_NUMBER = re.compile(r"-?(?:\$\s*)?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_NUMBER = re.compile(r"-?(?:\$\s*)?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _SEPARATORS = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+|\s*;\s*")
 _AROUND = " \t\n\"'`*.!"
@@ -25,17 +25,19 @@ def before_next_question(text: str) -> str:
     return _NEXT_QUESTION.split(text, maxsplit=1)[0].rstrip()
 
 
-def extract_answer(text: str, kind: AnswerKind) -> str | None:
+def extract_answer(text: str, kind: AnswerKind, *, announced: bool = False) -> str | None:
     """The answer in a model's text; None where there is none.
 
     It is looked for behind "the answer is": in the first paragraph that says so, behind the last time it does. A number,
-    or a yes or no, that nothing announces is taken where it stands last.
+    or a yes or no, that nothing announces is taken where it stands last, unless only what is `announced` counts.
     """
     text = before_next_question(text)
     for paragraph in _PARAGRAPHS.split(text):
-        announced = _ANSWER.split(paragraph)
-        if len(announced) > 1:
-            return _stated(announced[-1].split("\n", 1)[0], kind)
+        stated = _ANSWER.split(paragraph)
+        if len(stated) > 1:
+            return _stated(stated[-1].split("\n", 1)[0], kind)
+    if announced:
+        return None
     if kind == "number":
         return _last(_NUMBER.findall(text))
     if kind == "yes-no":
@@ -51,7 +53,7 @@ def same_answer(found: str | None, truth: str, kind: AnswerKind) -> bool:
 def _stated(rest: str, kind: AnswerKind) -> str | None:
     if kind == "number":
         # "The answer is 3 * 6 = 18": what counts stands behind the last equals sign of the sentence.
-        sentence = re.split(r"(?<=[^\d])\.|\.(?=\s|$)", rest, maxsplit=1)[0]
+        sentence = re.split(r"\.(?=\s|$)", rest, maxsplit=1)[0]
         numbers = _NUMBER.findall(sentence.rpartition("=")[2])
         return numbers[0] if numbers else None
     if kind == "yes-no":
@@ -66,7 +68,7 @@ def _stated(rest: str, kind: AnswerKind) -> str | None:
 def _value(answer: str, kind: AnswerKind) -> object:
     if kind == "number":
         digits = re.sub(r"[$,\s]", "", answer)
-        return Decimal(digits) if re.fullmatch(r"-?\d+(\.\d+)?", digits) else answer
+        return Decimal(digits) if re.fullmatch(r"-?(\d+(\.\d+)?|\.\d+)", digits) else answer
     if kind == "list":
         return [item.strip(_AROUND + "[]").casefold() for item in _SEPARATORS.split(answer.strip(_AROUND + "[]"))]
     return answer.strip(_AROUND + ",").casefold()

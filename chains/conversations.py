@@ -39,7 +39,8 @@ def conversation(
         checkpointer: keeps the threads; in memory if not given.
     """
     chat = PromptedChatModel(llm=model) if isinstance(model, BaseLLM) else model
-    assert isinstance(chat, BaseChatModel)
+    if not isinstance(chat, BaseChatModel):
+        raise ValueError(f"model: give a chat model or an LLM, not {type(model).__name__}; set parameters on the model")
     first = [SystemMessage(system)] if system else []
 
     def answer(state: MessagesState, config: RunnableConfig) -> dict[str, list[AnyMessage]]:

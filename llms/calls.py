@@ -24,8 +24,8 @@ class ModelCall(ABC):
         """End the model's work for this call. Any thread may close, at any time, also twice; a reader then stops."""
 
 
-def cut(call: ModelCall, parameters: GenerationParameters, model: str) -> Iterator[GenerationChunk]:
-    """The pieces of a call up to the first stop string."""
+def cut(call: ModelCall, parameters: GenerationParameters, prefix: str = "") -> Iterator[GenerationChunk]:
+    """The pieces of a call up to the first stop string, at least one; `prefix` goes before the first."""
     cutter = StopCutter(parameters.stop or ())
     shown: list[str] = []
     try:
@@ -36,11 +36,13 @@ def cut(call: ModelCall, parameters: GenerationParameters, model: str) -> Iterat
             elif info:
                 text += cutter.flush()
             if text or info:
-                shown.append(text)
-                yield GenerationChunk(text=text, generation_info=info)
+                yield GenerationChunk(text=prefix + text, generation_info=info)
+                shown.append(prefix + text)
+                prefix = ""
             if cutter.stopped:
                 return
-        if rest := cutter.flush():
+        rest = prefix + cutter.flush()
+        if rest or not shown:
             yield GenerationChunk(text=rest)
     except LLMError as error:
         if not any(shown):
@@ -48,12 +50,12 @@ def cut(call: ModelCall, parameters: GenerationParameters, model: str) -> Iterat
         raise StreamInterrupted(error.endpoint, f"the stream broke off: {error.what}", "".join(shown)) from error
 
 
-def whole(call: ModelCall, parameters: GenerationParameters) -> list[GenerationChunk]:
-    """Every answer of a whole reply, each up to its first stop string."""
+def whole(call: ModelCall, parameters: GenerationParameters, prefix: str = "") -> list[GenerationChunk]:
+    """Every answer of a whole reply, each up to its first stop string and with `prefix` before it."""
     answers = []
     for answer in call:
         cutter = StopCutter(parameters.stop or ())
         text = cutter.feed(answer.text) + cutter.flush()
         info = {**(answer.generation_info or {}), "finish_reason": "stop"} if cutter.stopped else answer.generation_info
-        answers.append(GenerationChunk(text=text, generation_info=info))
+        answers.append(GenerationChunk(text=prefix + text, generation_info=info))
     return answers

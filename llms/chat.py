@@ -29,7 +29,7 @@ class PromptedChatModel(BaseChatModel):
     Args:
         llm: any LangChain LLM.
         family: the prompt family of the LLM's model; if not given, the LLM's own, else `plain`. Where the LLM's wire
-            takes roles, the server lays them out and no family is used.
+            takes roles only, the server lays them out and no family is used.
         temperature, max_tokens, stop: as in `GenerationParameters` (`max_tokens` is `max_new_tokens`); each replaces the
             LLM's own. The family's stop strings are always added.
         timeout, max_retries: replace the LLM's own.
@@ -53,7 +53,8 @@ class PromptedChatModel(BaseChatModel):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         if self.family is None:
-            self.family = getattr(self.llm, "family", None) or (None if self._takes_roles else "plain")
+            own = getattr(self.llm, "family", None)
+            self.family = own or (None if self._takes_roles else "plain")
         if self.family is not None:
             get_family(self.family)
         changes = {name: value for name in ("timeout", "max_retries") if (value := getattr(self, name)) is not None}
@@ -63,7 +64,8 @@ class PromptedChatModel(BaseChatModel):
 
     @property
     def _takes_roles(self) -> bool:
-        return isinstance(self.llm, TextModel) and self.llm.takes_roles
+        llm = self.llm
+        return isinstance(llm, TextModel) and (llm.takes_only_roles or (llm.takes_roles and self.family is None))
 
     @property
     def _llm_type(self) -> str:
@@ -198,10 +200,13 @@ class PromptedChatModel(BaseChatModel):
         self, piece: GenerationChunk, stripper: "_Stripper", kwargs: dict[str, Any]
     ) -> ChatGenerationChunk | None:
         text, info = stripper.feed(piece.text), piece.generation_info or {}
-        if not text and not info:
+        if not text and not info and not stripper.first:
             return None
+        stripper.first = False
         metadata = (
-            {**_reason(info), "model_name": self._model_name(kwargs), "model_provider": "sagechain"} if info else {}
+            {**_reason(info), "model_name": self._model_name(kwargs), "model_provider": "sagechain"}
+            if "finish_reason" in info
+            else {}
         )
         message = AIMessageChunk(content=text, response_metadata=metadata, usage_metadata=_usage(info))
         return ChatGenerationChunk(message=message)
@@ -212,6 +217,7 @@ class _Stripper:
 
     def __init__(self) -> None:
         self._held, self._begun = "", False
+        self.first = True  # one piece at least is shown, also of an empty answer
 
     def feed(self, text: str) -> str:
         text = self._held + text

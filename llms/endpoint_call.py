@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from botocore.exceptions import ParamValidationError
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import ModelCall
 from sagechain.llms.errors import LLMError
@@ -67,6 +68,8 @@ class EndpointCall(ModelCall):
                 return  # the reader was faster: nothing is left to shut
 
     def _attempt(self) -> tuple[GenerationChunk | None, Iterator[GenerationChunk]]:
+        if self._closed.is_set():
+            return None, iter(())
         pieces = self._mapped(self._read())
         try:
             return next(pieces, None), pieces
@@ -80,8 +83,11 @@ class EndpointCall(ModelCall):
         except Exception as error:
             if self._closed.is_set():
                 return
+            if isinstance(error, ParamValidationError):
+                said = " ".join(str(error).split())
+                raise ValueError(f"endpoint_kwargs: {said}") from error
             mapped = failure(self._request["EndpointName"], error)
-            if mapped is error:
+            if mapped is None or mapped is error:
                 raise
             raise mapped from error
 

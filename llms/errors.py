@@ -111,6 +111,12 @@ class StreamInterrupted(LLMError):
         self.partial_text = partial_text
 
 
+class ModelNotLoaded(LLMError):
+    """A model on this machine cannot be loaded."""
+
+    advice = "Fetch the file anew, or take another."
+
+
 class MissingExtra(LLMError, ImportError):
     """A part of sagechain that is not installed is needed."""
 

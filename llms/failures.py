@@ -39,11 +39,17 @@ _NO_CREDENTIALS = (
     botocore.exceptions.SSOError,
 )
 _READ_TIMEOUTS = (botocore.exceptions.ReadTimeoutError, urllib3.exceptions.ReadTimeoutError, TimeoutError)
-_MALFORMED = (EventStreamParserError, ResponseParserError)
+_MALFORMED = (
+    EventStreamParserError,
+    ResponseParserError,
+    botocore.exceptions.IncompleteReadError,  # the body is shorter than declared
+    botocore.exceptions.ResponseStreamingError,
+)
+_CONNECTION = (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError, OSError)
 
 
-def failure(endpoint: str, error: Exception) -> errors.LLMError:
-    """The error to raise `from` this one."""
+def failure(endpoint: str, error: Exception) -> errors.LLMError | None:
+    """The error to raise `from` this one; None for one that is no failure of a call, but a mistake in a program."""
     if isinstance(error, errors.LLMError):
         return error
     if isinstance(error, WireError):
@@ -58,7 +64,9 @@ def failure(endpoint: str, error: Exception) -> errors.LLMError:
         return errors.TimedOut(endpoint, "no answer came in time.")
     if isinstance(error, _MALFORMED):
         return errors.MalformedResponse(endpoint, f"the reply cannot be read: {_sentence(error)}")
-    return errors.ConnectionFailed(endpoint, f"the connection failed: {_sentence(error)}")
+    if isinstance(error, _CONNECTION):
+        return errors.ConnectionFailed(endpoint, f"the connection failed: {_sentence(error)}")
+    return None
 
 
 def _of_wire(endpoint: str, error: WireError) -> errors.LLMError:

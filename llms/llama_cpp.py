@@ -18,7 +18,7 @@ from typing import Any, Self
 from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.llms.calls import ModelCall, Prompt
-from sagechain.llms.errors import MissingExtra, ModelFailed
+from sagechain.llms.errors import MissingExtra, ModelFailed, ModelNotLoaded
 from sagechain.llms.parameters import OFF, PARAMETER_NAMES, GenerationParameters
 from sagechain.llms.text_model import TextModel
 from sagechain.prompts import get_family
@@ -26,6 +26,7 @@ from sagechain.prompts.chatml import ChatML
 from sagechain.prompts.family import turns_of
 from sagechain.prompts.llama2 import Llama2
 from sagechain.prompts.names import unknown
+from sagechain.prompts.neutralise import Tags
 
 CARRIES = {
     "max_new_tokens": "max_tokens",
@@ -41,11 +42,21 @@ CARRIES = {
 NEUTRAL = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 
 # What a chat template that we do not know may read as structure.
-TEMPLATE_TAGS = ChatML.tags + Llama2.tags
+TEMPLATE_TAGS = (
+    ChatML.tags
+    + Llama2.tags
+    + Tags(
+        [
+            ("<", r"(?:start_of_turn|end_of_turn|bos|eos)>"),
+            (r"\[", r"/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"),
+            ("<", r"｜[^｜<>]{1,40}｜>"),
+        ]
+    )
+)
 
 
 class LlamaCppLLM(TextModel):
-    """A GGUF file as a LangChain LLM, run in this process.
+    """A GGUF file as a LangChain LLM, run in this process. `timeout` and `max_retries` mean nothing here.
 
     Raises:
         ValueError: no such file, not GGUF, or a parameter that is unknown, out of range or not carried.
@@ -93,6 +104,10 @@ class LlamaCppLLM(TextModel):
     def _llm_type(self) -> str:
         return "sagechain-llama-cpp"
 
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {**super()._identifying_params, "path": str(self.path.resolve()), "context": self.context}
+
     def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
         request = {
             **_sent(parameters),
@@ -116,7 +131,7 @@ class Engine:
             raise MissingExtra(f"local:{path}", "local") from error
         except ImportError as error:
             what = f"llama.cpp cannot be loaded: {error}. A bare Debian lacks a library: apt-get install libgomp1."
-            raise ModelFailed(path.name, what) from error
+            raise ModelNotLoaded(path.name, what) from error
         settings = xllamacpp.CommonParams()
         settings.model.path = str(path)
         settings.n_ctx = context * slots
@@ -124,8 +139,12 @@ class Engine:
         settings.fit_params = False
         settings.verbosity = -1
         self.name = path.name
-        with _signal_handlers_kept():
-            self._server = xllamacpp.Server(settings)
+        try:
+            with _signal_handlers_kept():
+                self._server = xllamacpp.Server(settings)
+        except RuntimeError as error:
+            what = f"llama.cpp cannot load {str(path)!r}: broken, of an unknown kind, or too large for the memory."
+            raise ModelNotLoaded(path.name, what) from error
 
     def run(self, request: Mapping[str, Any], listener: Any) -> None:
         """Answer one request; `listener` gets each piece as llama.cpp's dict, and ends the work by giving back True."""
@@ -205,9 +224,9 @@ class LlamaCppCall(ModelCall):
                     yield chunk
 
     def _joined(self) -> Iterator[GenerationChunk]:
-        text, info = "", None
+        text, info = "", dict[str, Any]()
         for piece in self._pieces():
-            text, info = text + piece.text, piece.generation_info or info
+            text, info = text + piece.text, info | (piece.generation_info or {})
         yield GenerationChunk(text=text, generation_info=info)
 
     def _refusal(self, error: Mapping[str, Any]) -> Exception:

@@ -22,7 +22,7 @@ ENDPOINTS_ONLY = ("accept_eula", "client")
 """Settings that every URI accepts, and that mean nothing on this machine."""
 
 
-def load_llm(uri: str, **parameters: Any) -> "TextModel":
+def load_llm(uri: str, /, **parameters: Any) -> "TextModel":
     """The text model at `uri`: text in, text out; the prompt goes as it is and no stop string is added.
 
     Args:
@@ -43,7 +43,7 @@ def load_llm(uri: str, **parameters: Any) -> "TextModel":
     return _local(place, settings, {name: v for name, v in parameters.items() if name not in ENDPOINTS_ONLY})
 
 
-def load_chat_model(uri: str, **parameters: Any) -> BaseChatModel:
+def load_chat_model(uri: str, /, **parameters: Any) -> BaseChatModel:
     """The chat model at `uri`: the family's layout and stop strings are applied here.
 
     Arguments and errors as for `load_llm`.

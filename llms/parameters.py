@@ -76,7 +76,8 @@ class GenerationFields(BaseModel):
             return False
         if self.do_sample is not None:
             return self.do_sample
-        return any(value is not None for value in (self.temperature, self.top_k, self.top_p))
+        # A value that means "off" asks for nothing.
+        return self.temperature is not None or bool(self.top_k) or self.top_p not in (None, 1)
 
 
 class GenerationParameters(GenerationFields):

@@ -99,6 +99,11 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return self._wire.takes_roles
 
     @property
+    def takes_only_roles(self) -> bool:
+        """As `takes_roles`."""
+        return self._wire.takes_roles
+
+    @property
     def name_of_model(self) -> str:
         """The endpoint's name."""
         return self.endpoint_name
@@ -113,7 +118,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             "endpoint_name": self.endpoint_name,
             "inference_component_name": self.inference_component_name,
             "variant_name": self.variant_name,
-            "region_name": self.client.meta.region_name,
+            "endpoint_url": self.client.meta.endpoint_url,
             "wire": self.wire,
             "endpoint_kwargs": self.endpoint_kwargs,
         }

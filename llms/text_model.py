@@ -40,7 +40,12 @@ class TextModel(GenerationFields, LLM, ABC):
 
     @property
     def takes_roles(self) -> bool:
-        """Whether messages go to the model as roles, and are laid out there."""
+        """Whether messages may go to the model as roles, and are laid out there."""
+        return False
+
+    @property
+    def takes_only_roles(self) -> bool:
+        """Whether they must: text would be one user's turn."""
         return False
 
     @property
@@ -70,18 +75,20 @@ class TextModel(GenerationFields, LLM, ABC):
             ValueError: bad input; nothing was sent.
             LLMError: the call failed.
         """
-        parameters = self._parameters(stop, changes)
+        parameters, prefix = self._asked(prompt, stop, changes)
         with closing(self._start(_checked(prompt), parameters, stream=False)) as call:
-            return whole(call, parameters)
+            return whole(call, parameters, prefix)
 
     async def acomplete(
         self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
     ) -> list[GenerationChunk]:
-        """As `complete`; a cancel ends the model's work."""
-        parameters = self._parameters(stop, changes)
+        """As `complete`; a cancel gives up the call, and ends the model's work once a reply has begun."""
+        parameters, prefix = self._asked(prompt, stop, changes)
         call = self._start(_checked(prompt), parameters, stream=False)
         async with self._in_flight(call) as limiter:
-            return await anyio.to_thread.run_sync(whole, call, parameters, abandon_on_cancel=True, limiter=limiter)
+            return await anyio.to_thread.run_sync(
+                whole, call, parameters, prefix, abandon_on_cancel=True, limiter=limiter
+            )
 
     # Streams
 
@@ -92,18 +99,18 @@ class TextModel(GenerationFields, LLM, ABC):
 
         After the first piece every failure is a StreamInterrupted. Closing the iterator ends the model's work.
         """
-        parameters = self._parameters(stop, changes)
+        parameters, prefix = self._asked(prompt, stop, changes)
         with closing(self._start(_checked(prompt), parameters, stream=True)) as call:
-            yield from cut(call, parameters, self.name_of_model)
+            yield from cut(call, parameters, prefix)
 
     async def apieces(
         self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
     ) -> AsyncGenerator[GenerationChunk, None]:
         """As `pieces`; a cancel ends the model's work."""
-        parameters = self._parameters(stop, changes)
+        parameters, prefix = self._asked(prompt, stop, changes)
         call = self._start(_checked(prompt), parameters, stream=True)
         async with self._in_flight(call) as limiter:
-            pieces = cut(call, parameters, self.name_of_model)
+            pieces = cut(call, parameters, prefix)
             while True:
                 piece = await anyio.to_thread.run_sync(next, pieces, None, abandon_on_cancel=True, limiter=limiter)
                 if piece is None:
@@ -138,17 +145,22 @@ class TextModel(GenerationFields, LLM, ABC):
         **kwargs: Any,
     ) -> LLMResult:
         """All prompts, `max_concurrency` of them at once; LangChain's own goes one by one."""
-        for prompt in prompts:
-            _checked(prompt)
         if len(prompts) == 1:
             return self._result([self.complete(prompts[0], stop, **kwargs)])
+        asked = [(_checked(prompt), *self._asked(prompt, stop, kwargs)) for prompt in prompts]
+        calls = [self._start(prompt, parameters, stream=False) for prompt, parameters, _ in asked]
         with ThreadPoolExecutor(min(len(prompts), self.max_concurrency)) as threads:
-            calls = [threads.submit(copy_context().run, lambda p=p: self.complete(p, stop, **kwargs)) for p in prompts]
+            answers = [
+                threads.submit(copy_context().run, whole, call, parameters, prefix)
+                for call, (_, parameters, prefix) in zip(calls, asked, strict=True)
+            ]
             try:
-                return self._result([call.result() for call in calls])
-            except BaseException:
+                return self._result([answer.result() for answer in answers])
+            finally:
+                # After a failure, or Ctrl-C, nobody waits for the others any more.
                 threads.shutdown(wait=False, cancel_futures=True)
-                raise
+                for call in calls:
+                    call.close()
 
     async def _agenerate(
         self,
@@ -208,6 +220,17 @@ class TextModel(GenerationFields, LLM, ABC):
         given = {name: value for name, value in changes.items() if value is not None}
         return GenerationParameters(**own).updated(given | ({} if stop is None else {"stop": stop}))
 
+    def _asked(
+        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any]
+    ) -> tuple[GenerationParameters, str]:
+        """The parameters of one call, and what goes before its answer.
+
+        `return_full_text` is met here: a server that put the prompt before the answer would have us cut inside it.
+        """
+        parameters = self._parameters(stop, changes)
+        prefix = prompt if parameters.return_full_text and isinstance(prompt, str) else ""
+        return parameters.updated({"return_full_text": None}) if prefix else parameters, prefix
+
     def _result(self, answers: list[list[GenerationChunk]]) -> LLMResult:
         generations = [[Generation(text=a.text, generation_info=a.generation_info) for a in each] for each in answers]
         return LLMResult(generations=list(generations), llm_output={"model_name": self.name_of_model})
@@ -230,6 +253,11 @@ class TextModel(GenerationFields, LLM, ABC):
 def _checked(prompt: Prompt) -> Prompt:
     if not prompt:
         raise ValueError("prompt: it is empty; give at least one character, or one message")
+    try:
+        if isinstance(prompt, str):
+            prompt.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"prompt: it is not valid text at character {error.start}") from error
     return prompt
 
 

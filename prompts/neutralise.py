@@ -18,8 +18,8 @@ from collections.abc import Iterable
 
 # What `str.splitlines` and a model may take for the start of a line.
 LINE_START = r"(?:\A|(?<=[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]))"
-# Blanks inside a line: a turn's name with blanks around it reads as the same turn to a model.
-BLANKS = r"[^\S\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]*"
+# Blanks inside a line, invisible characters among them: with them around its name a turn reads as the same to a model.
+BLANKS = r"(?:[^\S\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]|[\u00ad\u200b-\u200f\u2060-\u2064\ufeff])*"
 
 
 def turn_line(*names: str) -> tuple[str, str]:

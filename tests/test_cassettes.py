@@ -181,7 +181,7 @@ def test_a_request_that_was_not_recorded_is_refused(runtime: LocalRuntime, tmp_p
         vcrpy.VCR(before_record_request=kept_request, match_on=MATCHED, record_mode="none").use_cassette(
             str(tmp_path / "empty.yaml")
         ),
-        pytest.raises(errors.ConnectionFailed),
+        pytest.raises(errors.ConnectionFailed, match="No match for the request"),
     ):
         load_llm(FALCON_URI, max_retries=0).invoke("Hi")
 

@@ -27,26 +27,19 @@ def chat(
     """
     import asyncio
 
-    from sagechain.chains import conversation
+    from sagechain.chains import conversation, reset
     from sagechain.llms import load_chat_model
     from sagechain.prompts import load_prompt
 
     told = load_prompt("chatbot").format() if system is None else system
     graph = conversation(load_chat_model(model, **parameters(given)), system=told)
-    asyncio.run(_talk(graph))
-
-
-async def _talk(graph: "Conversation") -> None:
-    from sagechain.chains import areset
-
-    while (turn := await _next_turn()) is not None:
-        if turn == "/exit":
-            return
-        if turn == "/reset":
-            await areset(graph, THREAD)
-            print("(forgotten)", file=sys.stderr)
-        elif turn:
-            await _answer(graph, turn)
+    with asyncio.Runner() as runner:
+        while (turn := _next_turn()) not in (None, "/exit"):
+            if turn == "/reset":
+                reset(graph, THREAD)
+                print("(forgotten)", file=sys.stderr)
+            elif turn:
+                runner.run(_answer(graph, turn))
 
 
 async def _answer(graph: "Conversation", turn: str) -> None:
@@ -63,7 +56,7 @@ async def _answer(graph: "Conversation", turn: str) -> None:
     warn_if_cut(reason)
 
 
-async def _next_turn() -> str | None:
+def _next_turn() -> str | None:
     """The next line; None at the end of the input."""
     if sys.stdin.isatty():
         print("> ", end="", file=sys.stderr, flush=True)

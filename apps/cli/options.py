@@ -33,9 +33,19 @@ ParameterOption = Annotated[
 ]
 
 
-def parameters(given: list[Any] | None) -> dict[str, Any]:
-    """What came by `-p`, by name."""
-    return dict(given or [])
+def parameters(given: list[tuple[str, Any]] | None) -> dict[str, Any]:
+    """What came by `-p`, by name. `stop` may come several times. Raises typer.BadParameter on other repeats."""
+    found: dict[str, Any] = {}
+    for name, value in given or []:
+        if name == "client":
+            raise typer.BadParameter("-p client: a client is an object of a program")
+        if name == "stop":
+            found.setdefault("stop", []).extend(value if isinstance(value, list) else [value])
+        elif name in found:
+            raise typer.BadParameter(f"-p {name}: it is given twice")
+        else:
+            found[name] = value
+    return found
 
 
 def piped() -> str:

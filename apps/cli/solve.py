@@ -4,7 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
-from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, question_of
+from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, question_of, warn_if_cut
 
 
 def solve(
@@ -29,6 +29,7 @@ def solve(
     chain = chain_of_thought(load_llm(model, **parameters(given)), strategy=strategy, task=task)
     reasoning = chain.invoke({"question": asked})
     print(reasoning.text, file=sys.stderr)
+    warn_if_cut("length" if reasoning.usage.get("cut") else None)
     if reasoning.answer is None:
         print("sagechain: the model gave no answer.", file=sys.stderr)
         raise typer.Exit(1)

@@ -46,10 +46,15 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said, with its token counts where it gives them."""
+    """What the model said, with its token counts where it gives them, and `cut` where it ran into the token limit."""
 
     text: str
     usage: dict[str, int]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model ended by itself, as far as it says."""
+        return "cut" not in self.usage
 
 
 def ask(model: BaseLanguageModel[Any], asks: Sequence[Ask], config: RunnableConfig) -> list[Answer]:
@@ -86,7 +91,7 @@ def _limit(model: BaseLanguageModel[Any], asks: Sequence[Ask]) -> dict[str, Any]
 
 
 def _of_message(message: AIMessage) -> Answer:
-    return Answer(message.text, _counts(message.usage_metadata or {}))
+    return Answer(message.text, _counts({**(message.usage_metadata or {}), **message.response_metadata}))
 
 
 def _of_result(result: LLMResult) -> list[Answer]:
@@ -98,4 +103,5 @@ def _of_result(result: LLMResult) -> list[Answer]:
 
 
 def _counts(figures: Mapping[str, Any]) -> dict[str, int]:
-    return {name: figures[name] for name in ("input_tokens", "output_tokens") if name in figures}
+    counts = {name: figures[name] for name in ("input_tokens", "output_tokens") if name in figures}
+    return {**counts, "cut": 1} if figures.get("finish_reason") == "length" else counts

@@ -5,6 +5,8 @@ from collections.abc import Generator
 from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models.llms import BaseLLM
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from sagechain.chains.reasoning.asking import Answer, Ask, aask, ask
 from sagechain.chains.reasoning.outcome import Reasoning
@@ -37,6 +39,8 @@ def chain_of_thought(
     """
     if strategy not in STRATEGIES:
         raise unknown("strategy", strategy, STRATEGIES)
+    if not isinstance(model, BaseLLM | BaseChatModel):
+        raise ValueError(f"model: give a chat model or an LLM, not {type(model).__name__}; set parameters on the model")
     chosen, about = STRATEGIES[strategy], load_task(task)
 
     def solve(inputs: Question, config: RunnableConfig) -> Reasoning:

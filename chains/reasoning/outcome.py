@@ -9,8 +9,9 @@ class Reasoning(BaseModel):
     """An answer, and how it came about.
 
     `answer` is None where the model gave none. `text` is what the model wrote, up to a next question of its own; `steps`
-    are its lines. `votes` counts the answers that were drawn; `prompts` are the texts that were sent; `usage` holds
-    `calls`, and `input_tokens` and `output_tokens` where the model counts them.
+    are its lines. `votes` counts the answers that were drawn. `prompts` are the texts that were sent (to a chat model
+    they go as messages). `usage` holds `calls`, `cut` (answers that ran into the token limit), and `input_tokens` and
+    `output_tokens` where the model counts them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -75,4 +75,4 @@ def _worked(exemplar: Exemplar) -> str:
 def _read(task: Task, answer: Answer, begun: str = "") -> Outcome:
     text = before_next_question(answer.text).strip()
     said = text if not begun or text.startswith(begun) else f"{begun} {text}"
-    return Outcome(extract_answer(said, task.answer_kind), said)
+    return Outcome(extract_answer(said, task.answer_kind, announced=not answer.whole), said)

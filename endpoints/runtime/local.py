@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -70,6 +71,7 @@ class LocalRuntime:
     def serve(self, started: Any = None) -> None:
         """Listen until Ctrl-C; `started` is called with the runtime once it does."""
         listener, uvicorn_server = self._listening()
+        self._server.requests = deque(maxlen=0)  # nobody reads them here, and they may hold what people wrote
         if started is not None:
             started(self)
         uvicorn_server.run(sockets=[listener])

@@ -20,7 +20,7 @@ from sagechain.endpoints.runtime import event_stream
 from sagechain.endpoints.runtime.containers import Container, Reply
 from sagechain.llms.errors import LLMError
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 ACCOUNT = "000000000000"
 ATTRIBUTES_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 VARIANT_HEADER = {"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
+CLIENT_LEFT = 499  # nobody reads it
 LOGGED_REQUESTS = 1000  # the latest are kept
 
 
@@ -108,9 +109,7 @@ class RuntimeServer:
             finally:
                 self.generating -= 1
             tasks.cancel_scope.cancel()
-        if reply is None:
-            raise ClientDisconnect
-        return reply
+        return reply or Reply(CLIENT_LEFT, "text/plain", b"")
 
 
 class Watched(StreamingResponse):

@@ -29,10 +29,22 @@ def test_ask_prints_the_answer_and_nothing_else_on_standard_output(smollm2: Path
 
 
 def test_ask_puts_standard_input_below_the_question(runtime: LocalRuntime) -> None:
-    done = run("ask", "Sum up:", "-m", FALCON_URI, "-p", "max_new_tokens=2", "-p", "stop=zz", stdin="Some text.\n")
+    done = run(
+        "ask",
+        "Sum up:",
+        "-m",
+        FALCON_URI,
+        "-p",
+        "max_new_tokens=2",
+        "-p",
+        "stop=zz",
+        "-p",
+        "stop=yy",
+        stdin="Some text.\n",
+    )
     assert done.returncode == 0
     assert b'"inputs": "User: Sum up:\\n\\nSome text.\\nAssistant:"' in runtime.requests[-1].body
-    assert b'"stop": ["zz", ' in runtime.requests[-1].body
+    assert b'"stop": ["zz", "yy", ' in runtime.requests[-1].body
     assert "cut at the token limit" in done.stderr
 
 
@@ -82,6 +94,9 @@ def test_models_lists_and_pulls(smollm2: Path) -> None:
         ),
         (["ask", "Hi", "-m", "local:/no/file"], 2, "there is no file '/no/file'"),
         (["ask", "Hi", "-m", "sagemaker:x?family=falcn"], 2, "Did you mean 'falcon'"),
+        (["ask", "Hi", "-p", "uri=1"], 2, "'uri' is unknown"),
+        (["ask", "Hi", "-p", "client=1"], 2, "-p client"),
+        (["ask", "Hi", "-p", "seed=1", "-p", "seed=2"], 2, "given twice"),
         (["ask", "Hi", "--nonsense"], 2, "No such option"),
         (["solve", "Hi", "--strategy", "guess"], 2, "strategy: 'guess' is unknown"),
         (["models", "pull", "smollm3"], 2, "Did you mean 'smollm2'"),

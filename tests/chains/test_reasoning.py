@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from sagechain.chains import Reasoning, chain_of_thought, list_strategies, same_answer
+from sagechain.chains import Reasoning, chain_of_thought, conversation, list_strategies, same_answer
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_llm
 from sagechain.prompts import list_tasks, load_task
@@ -122,6 +122,19 @@ def test_chain_of_thought_helps_a_real_small_model(llm: LlamaCppLLM) -> None:
 def test_an_unknown_strategy_or_task_is_a_value_error(options: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         chain_of_thought(FakeListLLM(responses=["x"]), **options)
+
+
+def test_a_bound_model_is_a_value_error_at_once() -> None:
+    bound: Any = FakeListLLM(responses=["x"]).bind(stop=["y"])
+    for make in (conversation, lambda model: chain_of_thought(model, strategy="direct")):
+        with pytest.raises(ValueError, match="model: give a chat model or an LLM, not RunnableBinding"):
+            make(bound)
+
+
+def test_an_answer_that_was_cut_is_not_guessed_at(llm: LlamaCppLLM) -> None:
+    cut = load_llm(f"local:{llm.path}", max_new_tokens=9)
+    got = chain_of_thought(cut, strategy="few-shot-cot").invoke({"question": QUESTION})
+    assert (got.answer, got.usage["cut"]) == (None, 1)
 
 
 @pytest.mark.parametrize("inputs", [{}, {"question": ""}, {"question": "  "}, {"question": 5}, "text"])

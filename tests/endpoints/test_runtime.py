@@ -1,7 +1,6 @@
 """The local runtime, asked by a stock boto3 client as AWS is, and by plain HTTP as a container is."""
 
 import json
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -101,6 +100,9 @@ def test_dialog_answers_several_dialogs_in_one_request(client: Any) -> None:
     [
         (LLAMA, {"inputs": DIALOG}, "", 424, "accept_eula=true"),
         (LLAMA, {"inputs": DIALOG}, "accept_eula=false", 424, "accept_eula=true"),
+        (LLAMA, {"inputs": DIALOG}, "not_accept_eula=true", 424, "accept_eula=true"),
+        (LLAMA, b"[" * 200_000, "accept_eula=true", 400, "not JSON"),
+        (FALCON, b"[" * 200_000, "", 400, "Failed to parse"),
         (LLAMA, b"{broken", "accept_eula=true", 400, "not JSON"),
         (LLAMA, {"inputs": "Hi"}, "accept_eula=true", 400, "inputs"),
         (LLAMA, {"inputs": [[{"role": "assistant", "content": "x"}]]}, "accept_eula=true", 400, "ends with 'user'"),
@@ -147,25 +149,17 @@ def test_replies_carry_the_runtimes_headers(client: Any) -> None:
     list(reply["Body"])
 
 
-def test_concurrent_requests_share_the_engines_slots(client: Any, runtime: LocalRuntime) -> None:
-    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 40}}
-    most = 0
-    done = threading.Event()
+def test_concurrent_requests_share_the_engines_slots(client: Any) -> None:
+    body = json.dumps({"inputs": PROMPT, "parameters": {"max_new_tokens": 40}, "stream": True}).encode()
 
-    def watch() -> None:
-        nonlocal most
-        while not done.is_set():
-            most = max(most, runtime.generating)
-            time.sleep(0.002)
+    def times(_: int) -> tuple[float, float]:
+        events = client.invoke_endpoint_with_response_stream(EndpointName=FALCON, Body=body)["Body"]
+        moments = [time.monotonic() for _ in events]
+        return moments[0], moments[-1]
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     with ThreadPoolExecutor(4) as threads:
-        answers = [each.result() for each in [threads.submit(invoke, client, FALCON, body) for _ in range(4)]]
-    done.set()
-    watcher.join()
-    assert answers == [answers[0]] * 4
-    assert most >= 4
+        firsts, lasts = zip(*threads.map(times, range(4)), strict=True)
+    assert max(firsts) < min(lasts)
 
 
 @pytest.mark.parametrize(

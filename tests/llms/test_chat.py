@@ -12,7 +12,8 @@ from langchain_core.language_models.fake import FakeListLLM, FakeStreamingListLL
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import GenerationChunk
 from sagechain.endpoints import LocalRuntime
-from sagechain.llms import PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
+from sagechain.llms import LlamaCppLLM, PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
+from sagechain.prompts import get_family
 
 from tests.conftest import FALCON, FALCON_URI, LLAMA_URI
 
@@ -119,3 +120,29 @@ def test_bad_input_is_a_value_error_and_a_failure_an_llm_error(runtime: LocalRun
     assert len(runtime.requests) == before
     with pytest.raises(errors.EulaNotAccepted):
         load_chat_model(LLAMA_URI).invoke("Hi")
+
+
+def test_a_family_over_a_local_model_is_used(llm: LlamaCppLLM) -> None:
+    prompt = get_family("falcon").render(TALK)
+    chat = PromptedChatModel(llm=llm, family="falcon", max_tokens=7)
+    message = chat.invoke(TALK)
+    [expected] = llm.complete(prompt.text, prompt.stop, max_new_tokens=7)
+    assert message.text == expected.text.strip()
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["input_tokens"] == (expected.generation_info or {})["input_tokens"]
+
+
+def test_the_pieces_of_a_stream_add_up_to_one_message(llm: LlamaCppLLM) -> None:
+    chat = PromptedChatModel(llm=llm, max_tokens=4)
+    pieces = list(chat.stream("Hi"))
+    whole = pieces[0]
+    for piece in pieces[1:]:
+        whole += piece
+    message = chat.invoke("Hi")
+    assert (whole.text, whole.response_metadata) == (message.text, message.response_metadata)
+    assert whole.usage_metadata == message.usage_metadata
+
+
+def test_an_empty_answer_is_an_empty_message_also_as_a_stream() -> None:
+    chat = PromptedChatModel(llm=FakeListLLM(responses=["  "]))
+    assert chat.invoke("Hi").text == "".join(piece.text for piece in chat.stream("Hi")) == ""

@@ -44,15 +44,25 @@ def contained(status: int, message: str) -> ClientError:
         (botocore.exceptions.ConnectTimeoutError(endpoint_url="x"), errors.ConnectionFailed, "timeout"),
         (urllib3.exceptions.ProtocolError("broken"), errors.ConnectionFailed, "broken"),
         (botocore.exceptions.NoCredentialsError(), errors.AccessDenied, "no credentials"),
+        (
+            botocore.exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2),
+            errors.MalformedResponse,
+            "cannot be read",
+        ),
         (ChecksumMismatch(1, 2), errors.MalformedResponse, "cannot be read"),
     ],
 )
 def test_each_failure_is_one_of_our_errors(error: Exception, kind: type[errors.LLMError], words: str) -> None:
     ours = failure("my-endpoint", error)
     assert type(ours) is kind
+    assert ours is not None
     assert words.replace("422.", "422)") in str(ours)
     assert "Canonical" not in str(ours)
     assert ours.endpoint == "my-endpoint"
+
+
+def test_a_mistake_in_a_program_is_not_a_failure_of_a_call() -> None:
+    assert failure("e", KeyError("x")) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The embedded model in llama.cpp: answers, parameters, stops, many at once, and Ctrl-C still ours."""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
-from sagechain.llms import LlamaCppLLM, load_chat_model, load_llm
+from sagechain.llms import LlamaCppLLM, errors, load_chat_model, load_llm
 
 PROMPT = "User: What is the capital of France?\nAssistant:"
 ANSWER = " The capital of France is Paris."
@@ -115,6 +116,28 @@ def test_a_file_that_is_missing_or_no_gguf_is_refused_at_load(tmp_path: Path) ->
     (tmp_path / "x.gguf").write_bytes(b"PK\x03\x04")
     with pytest.raises(ValueError, match="is not a GGUF file"):
         load_llm(f"local:{tmp_path}/x.gguf")
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\x03" * 100)
+    with pytest.raises(errors.ModelNotLoaded, match="cannot load"):
+        load_llm(f"local:{tmp_path}/broken.gguf")
+
+
+def test_two_files_of_one_name_are_two_models(smollm2: Path, tmp_path: Path) -> None:
+    (tmp_path / smollm2.name).symlink_to(smollm2)
+    (tmp_path / "copy").mkdir()
+    copy = tmp_path / "copy" / smollm2.name
+    copy.hardlink_to(smollm2) if copy.parent.stat().st_dev == smollm2.stat().st_dev else shutil.copy(smollm2, copy)
+    one, other = (load_llm(f"local:{path}?slots=1&context=64")._identifying_params for path in (smollm2, copy))
+    assert one != other
+
+
+def test_text_that_is_none_is_a_value_error(llm: LlamaCppLLM) -> None:
+    with pytest.raises(ValueError, match="prompt: it is not valid text at character 3"):
+        llm.invoke("caf\udce9")
+
+
+def test_the_full_text_is_the_prompt_and_the_answer_whatever_the_stops(llm: LlamaCppLLM) -> None:
+    settings: dict[str, Any] = {"max_new_tokens": 7, "stop": ["\nAssistant:"], "return_full_text": True}
+    assert llm.invoke(PROMPT, **settings) == PROMPT + ANSWER == "".join(llm.stream(PROMPT, **settings))
 
 
 def test_a_chat_over_it_counts_tokens(smollm2: Path) -> None:

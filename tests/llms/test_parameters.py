@@ -71,6 +71,7 @@ def test_several_greedy_answers_need_as_many_beams() -> None:
         ({"top_k": 40}, True),
         ({"temperature": 0.7, "do_sample": False}, False),
         ({"do_sample": True}, True),
+        ({"top_p": 1.0, "top_k": 0}, False),
     ],
 )
 def test_chance_follows_from_what_is_given_and_temperature_0_is_greedy(given: dict[str, Any], samples: bool) -> None:

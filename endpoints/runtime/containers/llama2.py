@@ -4,6 +4,7 @@ Source: JumpStart's pages for `meta-textgeneration-llama-2-7b-f`.
 """
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -48,11 +49,11 @@ class DialogContainer(Container):
 
     async def answer(self, body: bytes, attributes: str) -> Reply:
         """Answer one request."""
-        if "accept_eula=true" not in attributes.replace(" ", ""):
+        if "accept_eula=true" not in re.split(r"[,;\s]+", attributes):
             return self.refusal(424, EULA_MESSAGE)
         try:
             request = DialogRequest.model_validate(json.loads(body))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             return self.refusal(400, f"the body is not JSON: {error}")
         except ValidationError as error:
             return self.refusal(400, complaints(error))

@@ -49,7 +49,7 @@ class TgiContainer(Container):
         """Answer one request."""
         try:
             request = TgiRequest.model_validate(json.loads(body))
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             return Reply(
                 400, "text/plain; charset=utf-8", f"Failed to parse the request body as JSON: {error}".encode()
             )
