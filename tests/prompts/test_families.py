@@ -1,4 +1,4 @@
-"""Prompt families: the layouts of FACTS, one by one, and what each makes of unusual conversations."""
+"""Prompt families: the published layouts, one by one, and what each makes of unusual conversations."""
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
