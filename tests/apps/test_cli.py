@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -188,6 +189,42 @@ def test_ctrl_c_ends_a_local_answer(smollm2: Path) -> None:
     assert asking.stderr.read() == ""
     asking.stdout.close()
     asking.stderr.close()
+
+
+def test_ctrl_c_at_the_prompt_of_a_chat_ends_it(smollm2: Path) -> None:
+    talking = start("chat", "-p", "max_new_tokens=2")
+    assert talking.stdin is not None
+    assert talking.stdout is not None
+    talking.stdin.write("Hi\n")
+    talking.stdin.flush()
+    assert talking.stdout.readline().endswith("\n")
+    talking.send_signal(signal.SIGINT)
+    assert talking.wait(timeout=10) == 130
+    for pipe in (talking.stdin, talking.stdout, talking.stderr):
+        assert pipe is not None
+        pipe.close()
+
+
+def test_a_client_that_leaves_is_no_error_of_the_server(smollm2: Path) -> None:
+    served = start("serve", "--port", "0")
+    assert served.stderr is not None
+    host = served.stderr.readline().split("http://")[1].split(" ")[0]
+    leaving = HTTPConnection(host)
+    body = '{"inputs": "Once upon a time", "parameters": {"max_new_tokens": 1500}}'
+    leaving.request("POST", f"/endpoints/{FALCON}/invocations", body)
+    with urlopen(f"http://{host}/ping", timeout=10) as reply:
+        assert reply.status == 200
+    leaving.close()
+    # With one request answered after it, the server has met the leaving.
+    staying = HTTPConnection(host)
+    staying.request(
+        "POST", f"/endpoints/{FALCON}/invocations", '{"inputs": "Hi", "parameters": {"max_new_tokens": 20}}'
+    )
+    assert staying.getresponse().status == 200
+    staying.close()
+    served.send_signal(signal.SIGINT)
+    _, errors = served.communicate(timeout=20)
+    assert "Traceback" not in errors
 
 
 def test_a_taken_port_is_one_line(runtime: LocalRuntime) -> None:
