@@ -1,1 +1,2 @@
 from .runtime.local import LocalRuntime as LocalRuntime
+from .runtime.local import list_faults as list_faults

@@ -91,6 +91,8 @@ def _answered(endpoint: str, error: botocore.exceptions.ClientError) -> errors.L
     status = int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0))
     if code == "ModelError":
         return _of_container(endpoint, error.response)
+    if code == "ModelStreamError":
+        return errors.ModelFailed(endpoint, f"the model's stream failed: {what}")
     if code in _THROTTLED_CODES or (status == 429 and code != "ModelNotReadyException"):
         return errors.Throttled(endpoint, what)
     if code == "ModelNotReadyException":

@@ -6,20 +6,24 @@ object over the same file shares one engine.
 
 import atexit
 import ctypes
+import json
 import os
 import queue
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.llms.calls import ModelCall, Prompt
 from sagechain.llms.errors import MissingExtra, ModelFailed, ModelNotLoaded
-from sagechain.llms.parameters import OFF, PARAMETER_NAMES, GenerationParameters
+from sagechain.llms.parameters import OFF, GenerationParameters
 from sagechain.llms.text_model import TextModel
 from sagechain.prompts import get_family
 from sagechain.prompts.chatml import ChatML
@@ -86,7 +90,7 @@ class LlamaCppLLM(TextModel):
     def _load(self) -> Self:
         if self.family is not None:
             get_family(self.family)
-        _sent(self._parameters(None, {}))
+        _sent(self._parameters(None, {}).updated({"max_length": None}))
         self._engine = engine(self.path, context=self.context, slots=self.slots)
         return self
 
@@ -108,6 +112,14 @@ class LlamaCppLLM(TextModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {**super()._identifying_params, "path": str(self.path.resolve()), "context": self.context}
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """The ids of the model's own tokens in a text; special tags in it are read as such."""
+        return self._engine.token_ids(text)
+
+    def _prompt_tokens(self, prompt: Prompt) -> int | None:
+        text = prompt if isinstance(prompt, str) else self._engine.laid_out(_dialog(prompt))
+        return len(self.get_token_ids(text))
+
     def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
         request = {
             **_sent(parameters),
@@ -117,8 +129,7 @@ class LlamaCppLLM(TextModel):
         }
         if isinstance(prompt, str):
             return LlamaCppCall(self._engine, {**request, "prompt": prompt}, whole=not stream)
-        messages = [{"role": t.role, "content": TEMPLATE_TAGS.neutralised(t.text)} for t in turns_of(prompt)]
-        return LlamaCppCall(self._engine, {**request, "messages": messages}, whole=not stream)
+        return LlamaCppCall(self._engine, {**request, "messages": _dialog(prompt)}, whole=not stream)
 
 
 class Engine:
@@ -150,6 +161,26 @@ class Engine:
         """Answer one request; `listener` gets each piece as llama.cpp's dict, and ends the work by giving back True."""
         handle = self._server.handle_chat_completions if "messages" in request else self._server.handle_completions
         handle(dict(request), listener)
+
+    def token_ids(self, text: str) -> list[int]:
+        """The tokens of a text, as a prompt of that text has them."""
+        asked = {"content": text, "add_special": True, "parse_special": True}
+        tokens: list[int] = self._ask("/tokenize", asked)["tokens"]
+        return tokens
+
+    def laid_out(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The text that the model's own chat template makes of messages."""
+        return str(self._ask("/apply-template", {"messages": messages})["prompt"])
+
+    def _ask(self, path: str, body: Any) -> Any:
+        """llama.cpp answers small questions over its own loopback address only."""
+        with closing(HTTPConnection(urlsplit(self._server.listening_address).netloc)) as connection:
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = json.load(response)
+        if response.status != 200:
+            raise ModelFailed(self.name, f"llama.cpp failed: {answer.get('error', answer)}.")
+        return answer
 
 
 _engines: "weakref.WeakValueDictionary[tuple[Path, int, int], Engine]" = weakref.WeakValueDictionary()
@@ -251,6 +282,10 @@ def _end_running_calls() -> None:
         call.end()
 
 
+def _dialog(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.text} for turn in turns_of(messages, TEMPLATE_TAGS)]
+
+
 def _sent(parameters: GenerationParameters) -> dict[str, Any]:
     """The parameters under llama.cpp's names."""
     sent: dict[str, Any] = {}
@@ -258,7 +293,7 @@ def _sent(parameters: GenerationParameters) -> dict[str, Any]:
         if name in CARRIES:
             sent[CARRIES[name]] = list(value) if name == "stop" else value
         elif name != "do_sample" and not (name in OFF and value == OFF[name]):
-            known = sorted(CARRIES.keys() & set(PARAMETER_NAMES) | {"do_sample"})
+            known = sorted({*CARRIES, "do_sample", "max_length"})
             raise ValueError(f"{name}: llama.cpp does not carry it; it carries {', '.join(known)}")
     sent = {**NEUTRAL, **sent}
     return sent if parameters.samples else {**sent, "temperature": 0.0}

@@ -7,31 +7,26 @@ generating, and billing.
 import time
 from collections.abc import Callable
 
+from sagechain.llms.connections import Deadline
 from sagechain.llms.errors import LLMError
-from tenacity import (
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_any,
-    stop_before_delay,
-    wait_random_exponential,
-)
+from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
 FIRST_WAIT = 0.5  # seconds: the first wait is a random part of this, the next of twice as much …
 LONGEST_WAIT = 20.0  # seconds
 
 
-def retrying(*, max_retries: int, timeout: float, sleep: Callable[[float], None] = time.sleep) -> Retrying:
+def retrying(*, max_retries: int, deadline: Deadline, sleep: Callable[[float], None] = time.sleep) -> Retrying:
     """A tenacity loop that gives up with the last error.
 
     Args:
         max_retries: attempts after the first.
-        timeout: seconds; no attempt begins after them.
+        deadline: no wait reaches beyond it.
         sleep: waits so many seconds.
     """
+
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, LLMError) and error.retryable),
-        stop=stop_any(stop_after_attempt(max_retries + 1), stop_before_delay(timeout)),
+        stop=lambda state: state.attempt_number > max_retries or deadline.left() <= state.upcoming_sleep,
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
         sleep=sleep,
         reraise=True,

@@ -7,7 +7,6 @@ Credentials, region and server address come from boto3's own chain, so the same 
 local runtime (`AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME`).
 """
 
-import functools
 import json
 from collections.abc import Mapping
 from typing import Any, Self
@@ -18,10 +17,10 @@ from botocore.config import Config
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from sagechain.llms.calls import ModelCall, Prompt
+from sagechain.llms.connections import watch
 from sagechain.llms.endpoint_call import EndpointCall
 from sagechain.llms.handlers import WireContentHandler
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
-from sagechain.llms.retry import retrying
 from sagechain.llms.text_model import TextModel
 from sagechain.llms.wires import DEFAULT_WIRES, Wire, get_wire
 from sagechain.llms.wires.base import OnUnsupported
@@ -35,7 +34,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     """A SageMaker endpoint as a LangChain LLM.
 
     Give `family`, or `wire`, or one of sagechain's content handlers. Inference parameters are fields; langchain-aws's
-    `model_kwargs` is taken too, and checked in the same way.
+    `model_kwargs` is taken too, and checked in the same way. `max_length` needs `custom_get_token_ids`, the model's own
+    tokenizer (text → token ids), unless the wire carries it.
 
     Raises:
         ValueError: a field that is unknown, of the wrong type or out of range; no wire; no region.
@@ -81,12 +81,14 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         """Find the client, if none is given. langchain-aws's own would not leave the credentials to boto3."""
         if not self.endpoint_name:
             raise ValueError("endpoint_name: it is empty; give the endpoint's name")
-        if self.family is not None:
-            get_family(self.family)
         self._wire = get_wire(self.wire)
-        self._wire.parameters(self._parameters(None, {}), self.on_unsupported)
+        if self.family is not None and not get_family(self.family).stop and not self._wire.takes_roles:
+            raise ValueError(f"family: {self.family!r} lays nothing out, and the {self.wire} wire takes text only")
+        carried = {"max_length": None} if self.custom_get_token_ids is not None else {}
+        self._wire.parameters(self._parameters(None, {}).updated(carried), self.on_unsupported)
         if self.client is None:
             self.client, self._own_client = self._new_client(), True
+        watch(self.client)
         return self
 
     def renewed(self, **changes: Any) -> Self:
@@ -138,8 +140,21 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             **({"CustomAttributes": "accept_eula=true"} if self.accept_eula else {}),
             **(self.endpoint_kwargs or {}),
         }
-        attempts = functools.partial(retrying, max_retries=self.max_retries, timeout=self.timeout)
-        return EndpointCall(self.client, request, self._wire, attempts, stream=stream, joined=joined)
+        return EndpointCall(
+            self.client,
+            request,
+            self._wire,
+            answers=parameters.num_return_sequences or 1,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            stream=stream,
+            joined=joined,
+        )
+
+    def _prompt_tokens(self, prompt: Prompt) -> int | None:
+        if self.custom_get_token_ids is None or "max_length" in self._wire.carries or not isinstance(prompt, str):
+            return None
+        return len(self.custom_get_token_ids(prompt))
 
     def _new_client(self) -> Any:
         secrets = {
@@ -179,10 +194,6 @@ def _wire_name(values: Mapping[str, Any]) -> str:
         return str(values["wire"])
     if handler is not None:
         return handler.wire.name
-    family = values.get("family")
-    if family in DEFAULT_WIRES:
-        return DEFAULT_WIRES[family]
-    if family is not None:
-        get_family(family)
-        raise ValueError(f"wire: none is usual for family {family!r}; give wire=…")
-    raise ValueError("family: neither family nor wire is given; add ?family=…&wire=…")
+    if values.get("family") is None:
+        raise ValueError("family: neither family nor wire is given; add ?family=…&wire=…")
+    return DEFAULT_WIRES[get_family(values["family"]).name]

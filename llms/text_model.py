@@ -82,7 +82,7 @@ class TextModel(GenerationFields, LLM, ABC):
     async def acomplete(
         self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
     ) -> list[GenerationChunk]:
-        """As `complete`; a cancel gives up the call, and ends the model's work once a reply has begun."""
+        """As `complete`; a cancel ends the model's work."""
         parameters, prefix = self._asked(prompt, stop, changes)
         call = self._start(_checked(prompt), parameters, stream=False)
         async with self._in_flight(call) as limiter:
@@ -99,7 +99,7 @@ class TextModel(GenerationFields, LLM, ABC):
 
         After the first piece every failure is a StreamInterrupted. Closing the iterator ends the model's work.
         """
-        parameters, prefix = self._asked(prompt, stop, changes)
+        parameters, prefix = self._asked_for_one(prompt, stop, changes)
         with closing(self._start(_checked(prompt), parameters, stream=True)) as call:
             yield from cut(call, parameters, prefix)
 
@@ -107,7 +107,7 @@ class TextModel(GenerationFields, LLM, ABC):
         self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
     ) -> AsyncGenerator[GenerationChunk, None]:
         """As `pieces`; a cancel ends the model's work."""
-        parameters, prefix = self._asked(prompt, stop, changes)
+        parameters, prefix = self._asked_for_one(prompt, stop, changes)
         call = self._start(_checked(prompt), parameters, stream=True)
         async with self._in_flight(call) as limiter:
             pieces = cut(call, parameters, prefix)
@@ -226,10 +226,38 @@ class TextModel(GenerationFields, LLM, ABC):
         """The parameters of one call, and what goes before its answer.
 
         `return_full_text` is met here: a server that put the prompt before the answer would have us cut inside it.
+        So is `max_length`, where the server does not count and the model's tokenizer is at hand.
         """
-        parameters = self._parameters(stop, changes)
+        parameters = self._counted(prompt, self._parameters(stop, changes))
         prefix = prompt if parameters.return_full_text and isinstance(prompt, str) else ""
         return parameters.updated({"return_full_text": None}) if prefix else parameters, prefix
+
+    def _counted(self, prompt: Prompt, parameters: GenerationParameters) -> GenerationParameters:
+        """`max_length` as the `max_new_tokens` that are left after the prompt."""
+        longest = parameters.max_length
+        asked = None if longest is None else self._prompt_tokens(prompt)
+        if longest is None or asked is None:
+            return parameters
+        if asked >= longest:
+            over = asked - longest + 1
+            raise ValueError(
+                f"prompt: it has {asked} tokens, {over} too many for an answer within max_length={longest}; shorten it"
+            )
+        room = longest - asked
+        limit = min(parameters.max_new_tokens or room, room)
+        return parameters.updated({"max_length": None, "max_new_tokens": limit})
+
+    def _prompt_tokens(self, prompt: Prompt) -> int | None:
+        """How many tokens a prompt has; None where nobody here can count them."""
+        return None
+
+    def _asked_for_one(
+        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any]
+    ) -> tuple[GenerationParameters, str]:
+        parameters, prefix = self._asked(prompt, stop, changes)
+        if (parameters.num_return_sequences or 1) > 1:
+            raise ValueError(f"num_return_sequences={parameters.num_return_sequences}: a stream has one answer")
+        return parameters, prefix
 
     def _result(self, answers: list[list[GenerationChunk]]) -> LLMResult:
         generations = [[Generation(text=a.text, generation_info=a.generation_info) for a in each] for each in answers]

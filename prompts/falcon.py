@@ -1,4 +1,4 @@
-"""The layout of Falcon 7b-instruct and 40b-instruct: a transcript, one line a turn.
+"""The layouts of Falcon 7b-instruct and 40b-instruct, and of 180b-chat: transcripts, one line a turn.
 
 These models have no special tokens for turns; what they were tuned on is the transcript itself. So a line in a
 message that looks like a turn would be one, and is neutralised.
@@ -6,7 +6,7 @@ message that looks like a turn would be one, and is neutralised.
 
 from typing import ClassVar
 
-from sagechain.prompts.family import PromptFamily, Turn, alternating
+from sagechain.prompts.family import PromptFamily, Turn, transcript
 from sagechain.prompts.neutralise import Tags, turn_line
 
 
@@ -26,7 +26,17 @@ class Falcon(PromptFamily):
 
     def layout(self, turns: list[Turn]) -> str:
         """One line a turn, the last one open for the answer."""
-        system, exchange = alternating([Turn(turn.role, turn.text.strip()) for turn in turns])
-        names = {"user": "User", "assistant": "Assistant"}
-        lines = [f"{names[turn.role]}: {turn.text}".rstrip(" ") for turn in exchange]
-        return "\n".join([*([system] if system else []), *lines, "Assistant:"])
+        return transcript(turns, system="{}", names={"user": "User", "assistant": "Assistant"})
+
+
+class Falcon180B(Falcon):
+    """`System: …\\nUser: …\\nFalcon: …\\nUser: …\\nFalcon:`
+
+    Source: the model card of `tiiuae/falcon-180B-chat`.
+    """
+
+    name: ClassVar[str] = "falcon180b"
+
+    def layout(self, turns: list[Turn]) -> str:
+        """One line a turn, the last one open for the answer."""
+        return transcript(turns, system="System: {}", names={"user": "User", "assistant": "Falcon"})

@@ -1,13 +1,15 @@
 """The families by name."""
 
 from sagechain.prompts.chatml import ChatML
-from sagechain.prompts.falcon import Falcon
+from sagechain.prompts.falcon import Falcon, Falcon180B
 from sagechain.prompts.family import PromptFamily
 from sagechain.prompts.llama2 import Llama2
+from sagechain.prompts.messages import Messages
 from sagechain.prompts.names import unknown
 from sagechain.prompts.plain import Plain
 
-_FAMILIES: dict[str, PromptFamily] = {family.name: family for family in (ChatML(), Falcon(), Llama2(), Plain())}
+_ALL = (ChatML(), Falcon(), Falcon180B(), Llama2(), Messages(), Plain())
+_FAMILIES: dict[str, PromptFamily] = {family.name: family for family in _ALL}
 
 
 def list_families() -> list[str]:

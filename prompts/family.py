@@ -3,17 +3,30 @@
 A family is a small class (`llama2.py`, `falcon.py`, `chatml.py`, `plain.py`) that says three things: which tags are
 its structure, which stop strings end a turn, and how turns are laid out. Everything else is here: the text of a
 message, the order of turns, and that text from people never becomes structure.
+
+Tool calls and tool results that a conversation holds are shown in the form of Nous Research's Hermes models:
+`<tool_call>` with JSON, `<tool_response>` with the result.
 """
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from sagechain.prompts.neutralise import Tags
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+COMMON_TAGS = Tags(
+    [
+        ("<", r"\s*/?\s*tool(?:s|_call|_response)\s*>"),
+        # Most tokenizers write their special tokens so, also where a model of another family stands behind a layout.
+        ("<", r"\|[^|<>\s]{1,40}\|>"),
+    ]
+)
+"""What is structure in every family: the tags of tool calls and results, and special tokens."""
 
 
 @dataclass(frozen=True)
@@ -47,40 +60,40 @@ class PromptFamily(ABC):
         Raises:
             ValueError: no messages, a role that no model knows, or content other than text.
         """
-        turns = [Turn(turn.role, self.tags.neutralised(turn.text)) for turn in turns_of(messages)]
-        return RenderedPrompt(self.layout(turns), self.stop)
+        return RenderedPrompt(self.layout(turns_of(messages, self.tags)), self.stop)
 
     @abstractmethod
     def layout(self, turns: list[Turn]) -> str:
         """The prompt of turns whose texts are already safe."""
 
 
-def turns_of(messages: Sequence[BaseMessage]) -> list[Turn]:
-    """Each message as a turn; a tool's result is a user's turn that says so.
+def turns_of(messages: Sequence[BaseMessage], tags: Tags) -> list[Turn]:
+    """Each message as a turn, with `tags` neutralised in all that it holds; tool calls and results stand in tags of ours.
 
     Raises:
         ValueError: no messages, a role that no model knows, or content other than text.
     """
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
-    return [_turn(message, position) for position, message in enumerate(messages)]
+    return [_turn(message, position, tags + COMMON_TAGS) for position, message in enumerate(messages)]
 
 
 def alternating(turns: list[Turn]) -> tuple[str, list[Turn]]:
     """The system text, and turns that go user, assistant, user … and end with the user.
 
-    System texts are joined in front, wherever they stood; neighbours of one role are joined by a blank line; where a
-    user's turn is missing, an empty one stands in.
+    System texts are joined in front, wherever they stood; a tool's turn is a user's; neighbours of one role are joined
+    by a blank line; where a user's turn is missing, an empty one stands in.
     """
     system = "\n\n".join(turn.text for turn in turns if turn.role == "system")
     merged: list[Turn] = []
     for turn in turns:
         if turn.role == "system":
             continue
-        if merged and merged[-1].role == turn.role:
-            merged[-1] = Turn(turn.role, f"{merged[-1].text}\n\n{turn.text}")
+        role: Role = "assistant" if turn.role == "assistant" else "user"
+        if merged and merged[-1].role == role:
+            merged[-1] = Turn(role, f"{merged[-1].text}\n\n{turn.text}")
         else:
-            merged.append(turn)
+            merged.append(Turn(role, turn.text))
     if not merged or merged[0].role == "assistant":
         merged.insert(0, Turn("user", ""))
     if merged[-1].role == "assistant":
@@ -88,11 +101,29 @@ def alternating(turns: list[Turn]) -> tuple[str, list[Turn]]:
     return system, merged
 
 
-def _turn(message: BaseMessage, position: int) -> Turn:
-    text = _text(message, position)
+def transcript(turns: list[Turn], *, system: str, names: Mapping[str, str]) -> str:
+    """A line a turn, `NAME: text`, with the answerer's line left open.
+
+    Args:
+        system: the form of the system text, which stands first.
+        names: what the user and the assistant are called.
+    """
+    said, exchange = alternating([Turn(turn.role, turn.text.strip()) for turn in turns])
+    lines = [f"{names[turn.role]}: {turn.text}".rstrip(" ") for turn in exchange]
+    return "\n".join([*([system.format(said)] if said else []), *lines, f"{names['assistant']}:"])
+
+
+def _turn(message: BaseMessage, position: int, tags: Tags) -> Turn:
+    text = tags.neutralised(_text(message, position))
     if isinstance(message, ToolMessage):
-        return Turn("user", f"Result of {message.name or 'the tool'}: {text}")
-    return Turn(_role(message, position), text)
+        return Turn("tool", f"<tool_response>\n{text}\n</tool_response>")
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    shown = [_tool_call(tags.neutralised_values({"name": c["name"], "arguments": c["args"]})) for c in calls]
+    return Turn(_role(message, position), "\n".join([*([text] if text or not shown else []), *shown]))
+
+
+def _tool_call(call: object) -> str:
+    return f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
 
 
 def _role(message: BaseMessage, position: int) -> Role:

@@ -15,6 +15,7 @@ Which tags a model reads as structure is each family's own knowledge (`llama2.py
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 # What `str.splitlines` and a model may take for the start of a line.
 LINE_START = r"(?:\A|(?<=[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]))"
@@ -46,6 +47,16 @@ class Tags:
         for pattern in self._patterns:
             text = pattern.sub(r"\1\\\2\3", text)
         return text
+
+    def neutralised_values(self, value: Any) -> Any:
+        """A JSON value with every text in it neutralised, so that it is still JSON when it is written."""
+        if isinstance(value, str):
+            return self.neutralised(value)
+        if isinstance(value, dict):
+            return {self.neutralised(str(name)): self.neutralised_values(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.neutralised_values(item) for item in value]
+        return value
 
     def restored(self, text: str) -> str:
         """What `neutralised` was given."""

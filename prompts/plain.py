@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from sagechain.prompts.family import PromptFamily, Turn, alternating
+from sagechain.prompts.family import PromptFamily, Turn, transcript
 from sagechain.prompts.neutralise import Tags, turn_line
 
 
@@ -15,7 +15,4 @@ class Plain(PromptFamily):
 
     def layout(self, turns: list[Turn]) -> str:
         """One line a turn, the last one open for the answer."""
-        system, exchange = alternating([Turn(turn.role, turn.text.strip()) for turn in turns])
-        names = {"user": "Human", "assistant": "AI"}
-        lines = [f"{names[turn.role]}: {turn.text}".rstrip(" ") for turn in exchange]
-        return "\n".join([*([f"{system}\n"] if system else []), *lines, "AI:"])
+        return transcript(turns, system="{}\n", names={"user": "Human", "assistant": "AI"})

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--real", action="store_true", help="record cassettes against real endpoints (see CONTRIBUTING.md)"
     )
+    parser.addoption("--write-docs", action="store_true", help="write the pages of the guide that tests make")
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,19 @@ def runtime(running_runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> L
 def client(runtime: LocalRuntime) -> Any:
     """A stock boto3 client, as any user of AWS would make one."""
     return boto3.client("sagemaker-runtime")
+
+
+@pytest.fixture
+def same_page(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Hold that a page of the guide is what a test makes; with `--write-docs` it is written."""
+
+    def check(name: str, text: str) -> None:
+        path = Path(__file__).parent.parent / "docs" / name
+        if request.config.getoption("--write-docs"):
+            path.write_text(text, encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == text, f"docs/{name} is old: run pytest --write-docs"
+
+    return check
 
 
 @pytest.fixture

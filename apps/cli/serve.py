@@ -15,8 +15,14 @@ def serve(
     endpoints: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME?family=…&wire=…&model=…]...",
+            metavar="[NAME?family=…&wire=…&model=…&fault=…]...",
             help="Endpoints to serve; a Llama 2 and a Falcon endpoint if none is given.",
+        ),
+    ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            "--upstream", metavar="URL", help="Put the container at this address behind the endpoints, not a model."
         ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
@@ -25,15 +31,19 @@ def serve(
     """Serve models as SageMaker endpoints on this machine, until Ctrl-C.
 
     Example: sagechain serve "my-falcon?family=falcon" --port 8080
+
+    An endpoint may show a fault on purpose: sagechain serve "busy?family=falcon&fault=throttled&times=2"
     """
     from sagechain.endpoints import LocalRuntime
 
-    LocalRuntime(dict(map(_endpoint, endpoints)) if endpoints else None, port=port, host=host).serve(_announce)
+    named = endpoints or (["upstream"] if upstream else [])
+    models = {name: _settings(query, upstream) for name, _, query in (text.partition("?") for text in named)}
+    LocalRuntime(models or None, port=port, host=host).serve(_announce)
 
 
-def _endpoint(text: str) -> tuple[str, dict[str, str]]:
-    name, _, query = text.partition("?")
-    return name, {"model": DEFAULT_MODEL, **dict(parse_qsl(query))}
+def _settings(query: str, upstream: str | None) -> dict[str, str]:
+    behind = {"upstream": upstream} if upstream else {"model": DEFAULT_MODEL}
+    return {**behind, **dict(parse_qsl(query))}
 
 
 def _announce(runtime: "LocalRuntime") -> None:

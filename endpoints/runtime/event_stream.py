@@ -28,12 +28,18 @@ def payload_part(data: bytes) -> bytes:
 
 def model_stream_error(message: str, code: str) -> bytes:
     """A frame that tells that the container failed in mid-stream."""
-    headers = {
-        ":exception-type": "ModelStreamError",
-        ":content-type": "application/json",
-        ":message-type": "exception",
-    }
-    return frame(headers, json.dumps({"Message": message, "ErrorCode": code}).encode())
+    return exception("ModelStreamError", {"Message": message, "ErrorCode": code})
+
+
+def exception(kind: str, facts: Mapping[str, str]) -> bytes:
+    """A frame that tells of a failure by its type and facts."""
+    headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
+    return frame(headers, json.dumps(facts).encode())
+
+
+def error(code: str, message: str) -> bytes:
+    """A frame that tells of a failure by a code and a message in its headers."""
+    return frame({":message-type": "error", ":error-code": code, ":error-message": message}, b"")
 
 
 def frame(headers: Mapping[str, str], payload: bytes) -> bytes:

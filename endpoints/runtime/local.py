@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import uvicorn
 import yaml
-from sagechain.endpoints.runtime.containers import CONTAINERS, Container
-from sagechain.endpoints.runtime.server import LoggedRequest, RuntimeServer
+from sagechain.endpoints.runtime.containers import CONTAINERS, Container, UpstreamContainer
+from sagechain.endpoints.runtime.faults import FaultPlan, faults
+from sagechain.endpoints.runtime.server import Endpoint, LoggedRequest, Protocol, RuntimeServer
 from sagechain.llms.load import load_llm
 from sagechain.llms.wires import DEFAULT_WIRES, get_wire
 from sagechain.prompts import get_family
@@ -20,7 +21,10 @@ from sagechain.prompts.names import unknown
 
 STOP_SECONDS = 2  # how long requests in flight may take to end when the runtime stops
 
-Endpoints = Mapping[str, Mapping[str, str]]
+FAULT_SETTINGS = ("fault", "times", "frames", "seconds")
+SETTINGS = ("model", "upstream", "family", "wire", *FAULT_SETTINGS)
+
+Endpoints = Mapping[str, Mapping[str, Any]]
 
 
 @cache
@@ -36,7 +40,9 @@ class LocalRuntime:
 
     Args:
         models: endpoint name → `{"model": uri, "family": …, "wire": …}`. `model` is a `local:` URI; `wire` follows from
-            `family` if not given. Endpoints with one model share one engine.
+            `family` if not given. Endpoints with one model share one engine. `{"upstream": url}` instead of a model puts
+            any real container behind the endpoint. `"fault"` names a fault that it shows (`list_faults()`), with
+            `"times"` (requests; all if not given), `"frames"` (of a stream before it) and `"seconds"` (of a slow one).
         port: 0 takes a free one.
         host: the address to listen on.
 
@@ -49,14 +55,14 @@ class LocalRuntime:
     """
 
     def __init__(self, models: Endpoints | None = None, port: int = 0, host: str = "127.0.0.1") -> None:
-        self._server = RuntimeServer(_containers(default_endpoints() if models is None else models))
+        self._server = RuntimeServer(_endpoints(default_endpoints() if models is None else models))
         self._host, self._port = host, port
         self.url = ""
 
     @property
     def endpoints(self) -> Sequence[str]:
         """The names of the endpoints."""
-        return tuple(self._server.containers)
+        return tuple(self._server.endpoints)
 
     @property
     def requests(self) -> Sequence[LoggedRequest]:
@@ -94,6 +100,7 @@ class LocalRuntime:
         self.url = f"http://{self._host}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             self._server.app,
+            http=Protocol,
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -102,17 +109,34 @@ class LocalRuntime:
         return listener, uvicorn.Server(config)
 
 
-def _containers(models: Endpoints) -> dict[str, Container]:
+def list_faults() -> list[str]:
+    """The faults that an endpoint of the local runtime can show, in the order in which `faults.yaml` tells of them."""
+    return list(faults())
+
+
+def _endpoints(models: Endpoints) -> dict[str, Endpoint]:
     if not models:
         raise ValueError("models: no endpoint is given; give at least one")
-    return {name: _container(name, settings) for name, settings in models.items()}
+    return {name: _endpoint(name, settings) for name, settings in models.items()}
 
 
-def _container(name: str, settings: Mapping[str, str]) -> Container:
-    known = ("model", "family", "wire")
+def _endpoint(name: str, settings: Mapping[str, Any]) -> Endpoint:
     for setting in settings:
-        if setting not in known:
-            raise unknown(f"endpoint {name!r}", setting, known)
+        if setting not in SETTINGS:
+            raise unknown(f"endpoint {name!r}", setting, SETTINGS)
+    plan = None
+    if "fault" in settings:
+        plan = FaultPlan(**{field: settings[field] for field in FAULT_SETTINGS if field in settings})
+    elif extra := [field for field in FAULT_SETTINGS if field in settings]:
+        raise ValueError(f"endpoint {name!r}: {extra[0]} is given, but no fault")
+    return Endpoint(name, _container(name, settings), plan)
+
+
+def _container(name: str, settings: Mapping[str, Any]) -> Container:
+    if "upstream" in settings:
+        if "model" in settings:
+            raise ValueError(f"endpoint {name!r}: it has a model and an upstream; give one of them")
+        return UpstreamContainer(settings["upstream"])
     if "model" not in settings:
         raise ValueError(f"endpoint {name!r}: it has no model; give one, for example 'local:smollm2'")
     family, wire = settings.get("family"), settings.get("wire")
@@ -120,5 +144,5 @@ def _container(name: str, settings: Mapping[str, str]) -> Container:
         get_family(family)
     wire = wire or DEFAULT_WIRES.get(family or "")
     if wire is None:
-        raise ValueError(f"endpoint {name!r}: no wire is given, and none is usual for family {family!r}")
+        raise ValueError(f"endpoint {name!r}: no wire is given, and no family that has a usual one")
     return CONTAINERS[get_wire(wire).name](load_llm(settings["model"]))

@@ -10,26 +10,29 @@ Source: Amazon SageMaker's API reference, `InvokeEndpoint` and `InvokeEndpointWi
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 from sagechain.endpoints.runtime import event_stream
-from sagechain.endpoints.runtime.containers import Container, Reply
+from sagechain.endpoints.runtime.containers import Container, Reply, chunks_of
+from sagechain.endpoints.runtime.faults import Connection, FaultPlan, break_connection, spoiled
 from sagechain.llms.errors import LLMError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 ACCOUNT = "000000000000"
 ATTRIBUTES_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 VARIANT_HEADER = {"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
 CLIENT_LEFT = 499  # nobody reads it
 LOGGED_REQUESTS = 1000  # the latest are kept
+MOST_BYTES = 6_291_456  # of a request's body, in AWS
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,20 @@ class LoggedRequest:
     body: bytes
 
 
-class RuntimeServer:
-    """The containers behind one ASGI application (`.app`), with a log of what came and a count of what runs."""
+@dataclass(frozen=True)
+class Endpoint:
+    """A container under a name, and the fault that it shows, if any."""
 
-    def __init__(self, containers: Mapping[str, Container]) -> None:
-        self.containers = dict(containers)
+    name: str
+    container: Container
+    plan: FaultPlan | None = None
+
+
+class RuntimeServer:
+    """The endpoints behind one ASGI application (`.app`), with a log of what came and a count of what runs."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self.endpoints = dict(endpoints)
         self.requests: deque[LoggedRequest] = deque(maxlen=LOGGED_REQUESTS)
         self.generating = 0
         self.app = Starlette(
@@ -53,7 +65,7 @@ class RuntimeServer:
                 Route("/ping", self._ping, methods=["GET"]),
                 Route("/invocations", self._container, methods=["POST"]),
                 Route("/endpoints/{name}/invocations", self._invoke, methods=["POST"]),
-                Route("/endpoints/{name}/invocations-response-stream", self._invoke_stream, methods=["POST"]),
+                Route("/endpoints/{name}/invocations-response-stream", self._invoke, methods=["POST"]),
             ]
         )
 
@@ -61,40 +73,83 @@ class RuntimeServer:
         return Response(status_code=200)
 
     async def _container(self, request: Request) -> Response:
-        name = request.query_params.get("endpoint") or next(iter(self.containers))
-        if name not in self.containers:
-            return JSONResponse({"error": f"no endpoint {name!r}; known: {', '.join(self.containers)}"}, 404)
-        reply = await self._answered(request, name)
-        return Watched(self, _chunks(reply), status_code=reply.status, media_type=reply.content_type)
+        name = request.query_params.get("endpoint") or next(iter(self.endpoints))
+        if name not in self.endpoints:
+            return JSONResponse({"error": f"no endpoint {name!r}; known: {', '.join(self.endpoints)}"}, 404)
+        body = await self._received(request)
+        reply = await self._answered(request, self.endpoints[name], body)
+        return Watched(self, chunks_of(reply), status_code=reply.status, media_type=reply.content_type)
 
     async def _invoke(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in self.containers:
-            return _not_found(name)
-        reply = await self._answered(request, name)
-        if reply.status != 200:
-            return await _model_error(reply, name)
-        return Watched(self, _chunks(reply), headers={**VARIANT_HEADER, "Content-Type": reply.content_type})
+        streamed = request.url.path.endswith("-stream")
+        name, body = request.path_params["name"], await self._received(request)
+        if name not in self.endpoints:
+            return _aws_error(400, "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
+        if len(body) > MOST_BYTES:
+            return _aws_error(413, "ValidationError", f"The body has {len(body)} bytes, more than {MOST_BYTES}.")
+        endpoint = self.endpoints[name]
+        fault = (endpoint.plan.due() if endpoint.plan else None) or {}
+        if "html" in fault:
+            return HTMLResponse(fault["html"], fault["status"])
+        if "status" in fault:
+            return _aws_error(fault["status"], fault.get("code"), fault.get("message", ""))
+        if "container_status" in fault:
+            return _model_error(fault["container_status"], fault["message"], name)
+        return await self._replied(request, endpoint, body, fault, streamed=streamed)
 
-    async def _invoke_stream(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in self.containers:
-            return _not_found(name)
-        reply = await self._answered(request, name)
+    async def _replied(
+        self, request: Request, endpoint: Endpoint, body: bytes, fault: Mapping[str, Any], *, streamed: bool
+    ) -> Response:
+        connection, plan = Connection(request.scope["state"]["transport"]), endpoint.plan
+        if fault.get("connection") == "slow" and plan is not None:
+            await anyio.sleep(plan.seconds)
+        elif "connection" in fault:
+
+            async def whole() -> bytes:
+                return b"".join([chunk async for chunk in chunks_of(await self._answered(request, endpoint, body))])
+
+            await self._until_the_client_leaves(request, break_connection(fault["connection"], connection, whole))
+            return Response(status_code=CLIENT_LEFT)
+        if "body" in fault:
+            reply = Reply(200, "application/json", fault["body"].encode())
+        elif fault.get("stream") == "in-band-error" and not streamed:
+            reply = Reply(200, "application/json", endpoint.container.failed_reply("the model failed"))
+        else:
+            reply = await self._answered(request, endpoint, body)
         if reply.status != 200:
-            return await _model_error(reply, name)
+            message = b"".join([chunk async for chunk in chunks_of(reply)]).decode("utf-8", "replace")
+            return _model_error(reply.status, message, endpoint.name)
+        if not streamed:
+            return Watched(self, chunks_of(reply), headers={**VARIANT_HEADER, "Content-Type": reply.content_type})
         headers = {
             **VARIANT_HEADER,
             "Content-Type": event_stream.CONTENT_TYPE,
             "X-Amzn-SageMaker-Content-Type": reply.content_type,
         }
-        return Watched(self, _framed(reply), headers=headers)
+        if "stream" in fault and plan is not None:
+            frames = spoiled(chunks_of(reply), fault, plan, endpoint.container, connection)
+        else:
+            frames = _framed(reply)
+        return Watched(self, frames, headers=headers)
 
-    async def _answered(self, request: Request, name: str) -> Reply:
-        """The container's reply; the work for it ends when the client leaves."""
+    async def _received(self, request: Request) -> bytes:
         body = await request.body()
         self.requests.append(LoggedRequest(request.method, request.url.path, body))
-        reply: Reply | None = None
+        return body
+
+    async def _answered(self, request: Request, endpoint: Endpoint, body: bytes) -> Reply:
+        """The container's reply; the work for it ends when the client leaves."""
+        self.generating += 1
+        try:
+            answer = endpoint.container.invoke(body, request.headers.get(ATTRIBUTES_HEADER, ""))
+            reply = await self._until_the_client_leaves(request, answer)
+        finally:
+            self.generating -= 1
+        return reply or Reply(CLIENT_LEFT, "text/plain", b"")
+
+    async def _until_the_client_leaves(self, request: Request, work: Awaitable[Any]) -> Any:
+        """What the work gives, or None if the client has left before."""
+        result = None
         async with anyio.create_task_group() as tasks:
 
             async def watch() -> None:
@@ -103,13 +158,9 @@ class RuntimeServer:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(watch)
-            self.generating += 1
-            try:
-                reply = await self.containers[name].invoke(body, request.headers.get(ATTRIBUTES_HEADER, ""))
-            finally:
-                self.generating -= 1
+            result = await work
             tasks.cancel_scope.cancel()
-        return reply or Reply(CLIENT_LEFT, "text/plain", b"")
+        return result
 
 
 class Watched(StreamingResponse):
@@ -138,38 +189,38 @@ class Watched(StreamingResponse):
             self._server.generating -= 1
 
 
-async def _chunks(reply: Reply) -> AsyncGenerator[bytes, None]:
-    if isinstance(reply.body, bytes):
-        yield reply.body
-        return
-    async with aclosing(reply.body) as chunks:
-        async for chunk in chunks:
-            yield chunk
+class Protocol(H11Protocol):
+    """uvicorn's HTTP, which lets faults reach the connection under it."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Note the connection where requests find it."""
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
 
 
 async def _framed(reply: Reply) -> AsyncGenerator[bytes, None]:
     try:
-        async with aclosing(_chunks(reply)) as chunks:
+        async with aclosing(chunks_of(reply)) as chunks:
             async for chunk in chunks:
                 yield event_stream.payload_part(chunk)
     except (LLMError, ValueError) as error:
         yield event_stream.model_stream_error(str(error), "StreamBroken")
 
 
-async def _model_error(reply: Reply, name: str) -> Response:
-    message = b"".join([chunk async for chunk in _chunks(reply)]).decode("utf-8", "replace")
+def _model_error(status: int, message: str, name: str) -> Response:
     log = f"https://localhost/cloudwatch/home#logEventViewer:group=/aws/sagemaker/Endpoints/{name}"
-    kind = "client" if reply.status < 500 else "server"
+    kind = "client" if status < 500 else "server"
     body = {
-        "Message": f'Received {kind} error ({reply.status}) from primary with message "{message}". '
+        "Message": f'Received {kind} error ({status}) from primary with message "{message}". '
         f"See {log} in account {ACCOUNT} for more information.",
         "OriginalMessage": message,
-        "OriginalStatusCode": reply.status,
+        "OriginalStatusCode": status,
         "LogStreamArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{name}",
     }
     return JSONResponse(body, 424, headers={"x-amzn-ErrorType": "ModelError"})
 
 
-def _not_found(name: str) -> Response:
-    body = {"message": f"Endpoint {name} of account {ACCOUNT} not found."}
-    return JSONResponse(body, 400, headers={"x-amzn-ErrorType": "ValidationError"})
+def _aws_error(status: int, code: str | None, message: str) -> Response:
+    if code is None:
+        return Response(status_code=status)
+    return JSONResponse({"message": message}, status, headers={"x-amzn-ErrorType": code})

@@ -1,15 +1,33 @@
 """How containers on SageMaker are asked and how they answer: one small class a wire format, found by name."""
 
 from sagechain.llms.wires.base import Wire
-from sagechain.llms.wires.llama2 import Llama2Dialog
+from sagechain.llms.wires.hf import HuggingFace
+from sagechain.llms.wires.llama2 import Llama2Dialog, Llama2Text
+from sagechain.llms.wires.lmi import LargeModelInference
+from sagechain.llms.wires.messages import ChatCompletions
 from sagechain.llms.wires.tgi import TextGenerationInference
 from sagechain.prompts.names import unknown
 
 __all__ = ["DEFAULT_WIRES", "Wire", "get_wire", "list_wires"]
 
-_WIRES: dict[str, Wire] = {wire.name: wire for wire in (TextGenerationInference(), Llama2Dialog())}
+_ALL = (
+    TextGenerationInference(),
+    LargeModelInference(),
+    ChatCompletions(),
+    HuggingFace(),
+    Llama2Dialog(),
+    Llama2Text(),
+)
+_WIRES: dict[str, Wire] = {wire.name: wire for wire in _ALL}
 
-DEFAULT_WIRES = {"llama2": "tgi", "falcon": "tgi"}
+DEFAULT_WIRES = {
+    "llama2": "tgi",
+    "falcon": "tgi",
+    "falcon180b": "tgi",
+    "chatml": "lmi",
+    "plain": "hf",
+    "messages": "messages",
+}
 """The wire that a family's endpoints speak where none is named."""
 
 

@@ -44,14 +44,28 @@ class Wire(ABC):
     """One request and reply format."""
 
     name: ClassVar[str]
+    speakers: ClassVar[str]
+    """Which servers speak it."""
     carries: ClassVar[Mapping[str, str]]
     """Our parameter's name → its name on the wire."""
     refuses_off: ClassVar[frozenset[str]] = frozenset()
-    """Parameters whose value for *off* the server rejects, so that it is left out."""
-    streams: ClassVar[bool]
+    """Parameters whose value for *off* a server rejects, so that it is left out."""
+    greedy_by: ClassVar[Literal["do_sample", "temperature"]] = "do_sample"
+    """What asks for the likeliest token: `do_sample: false` and no word of sampling, or temperature 0."""
+    most_stops: ClassVar[int | None] = None
+    """How many stop strings a server takes; further ones are cut by us alone."""
+    end_marker: ClassVar[str] = ""
+    """What ends a stream; empty where the wire has no stream."""
+    tells_reason: ClassVar[bool] = True
+    """Whether a reply says why it ended: at the token limit or by itself."""
     takes_roles: ClassVar[bool] = False
     """Whether messages go out as roles and the server lays them out."""
     needs_eula: ClassVar[bool] = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether the wire has a stream; without one `stream` gives the answer whole."""
+        return bool(self.end_marker)
 
     @abstractmethod
     def request(
@@ -73,15 +87,20 @@ class Wire(ABC):
         Raises:
             ValueError: one that this wire does not carry is set.
         """
+        given = self._with_greedy(parameters)
         sent = {}
-        for name, value in parameters.given().items():
+        for name, value in given.items():
             off = name in OFF and value == OFF[name]
             if off and (name not in self.carries or name in self.refuses_off):
                 continue
             if name in self.carries:
-                sent[self.carries[name]] = list(value) if name == "stop" else value
+                sent[self.carries[name]] = list(value)[: self.most_stops] if name == "stop" else value
             elif name not in ("stop", "do_sample"):
                 carried = f"it carries {', '.join(sorted(self.carries))}"
+                if name == "max_length":
+                    carried += (
+                        "; give max_new_tokens, or custom_get_token_ids (the model's tokenizer) to have it counted"
+                    )
                 if on_unsupported == "error":
                     raise ValueError(f"{name}: the {self.name} wire does not carry it; {carried}")
                 warnings.warn(f"{name} dropped: the {self.name} wire does not carry it; {carried}", stacklevel=2)
@@ -91,16 +110,35 @@ class Wire(ABC):
         """The answers in the bytes of a whole reply. Raises `WireError`."""
         try:
             reply = json.loads(body)
-        except ValueError as error:
-            raise WireError(f"the reply is not JSON: {_shortened(body)!r}.") from error
+        except (ValueError, RecursionError) as error:
+            raise WireError(f"the reply is not JSON: {shortened(body)!r}.") from error
         return self.replies(reply)
+
+    def _with_greedy(self, parameters: GenerationParameters) -> dict[str, Any]:
+        given = parameters.given()
+        if self.greedy_by == "temperature":
+            return given | ({"temperature": 0} if parameters.do_sample is False else {})
+        if not parameters.samples:
+            # Servers sample as soon as one of these is there, and some reject temperature 0.
+            given = {name: value for name, value in given.items() if name not in ("temperature", "top_k", "top_p")}
+        return given | {"do_sample": parameters.samples}
 
 
 def wrong_shape(reply: Any) -> WireError:
     """The error for a reply that is JSON, but not of this wire."""
-    return WireError(f"the reply has an unexpected shape: {_shortened(json.dumps(reply).encode())!r}.")
+    return WireError(f"the reply has an unexpected shape: {shortened(json.dumps(reply).encode())!r}.")
 
 
-def _shortened(body: bytes, limit: int = 200) -> str:
+def container_error(reply: Mapping[str, Any]) -> WireError:
+    """The error that a container reports inside a reply: `{"error": "…" or {"message", "code"}, "error_type", "code"}`."""
+    said = reply["error"]
+    details = said if isinstance(said, dict) else reply
+    message = str(details.get("message") or said).rstrip(".")
+    busy = details.get("code") == 429 or "overloaded" in (details.get("type"), reply.get("error_type"))
+    return WireError(f"the container says: {message}.", "throttled" if busy else "failed")
+
+
+def shortened(body: bytes, limit: int = 200) -> str:
+    """The beginning of a body, for an error."""
     text = body[:limit].decode("utf-8", "replace")
     return text + "…" if len(body) > limit else text

@@ -1,6 +1,18 @@
-"""Lines out of bytes that arrive in any pieces: half a line, many lines, half a character."""
+"""Streams of one JSON value a line: lines out of bytes in any pieces, and what a line is in each framing.
 
+reader = LineReader()
+reader.feed(b'data: {"a"')        # nothing yet
+reader.feed(b': 1}\r\n\n: ping')  # b'data: {"a": 1}', b''
+reader.flush()                    # b': ping', since a last line needs no end
+"""
+
+import json
+from abc import abstractmethod
 from collections.abc import Iterator
+from typing import Any, Protocol
+
+from langchain_core.outputs import GenerationChunk
+from sagechain.llms.wires.base import StreamDecoder, WireError, container_error, wrong_shape
 
 
 class LineReader:
@@ -20,3 +32,96 @@ class LineReader:
         held, self._held = self._held, b""
         if held:
             yield held.removesuffix(b"\r")
+
+
+class Framing(Protocol):
+    """What a line holds."""
+
+    def payload(self, line: bytes) -> bytes | None:
+        """The JSON in a line; None for a line that holds none. Raises `WireError` on a line of another framing."""
+
+
+class ServerSentEvents:
+    """`data:` lines. Comments, which keep a connection alive, other fields and events of other names are passed over.
+
+    Each `data:` line is taken as an event of its own, although the specification would join neighbours: the servers
+    send JSON, which holds no line ends, and not all send the blank line between events.
+
+    Source: the HTML Living Standard, "Server-sent events".
+    """
+
+    def __init__(self) -> None:
+        self._event = ""
+
+    def payload(self, line: bytes) -> bytes | None:
+        """The JSON in a line; None for a line that holds none. Raises `WireError` on a line that is no field."""
+        if not line.strip():
+            self._event = ""
+            return None
+        field, _, value = line.partition(b":")
+        if field == b"event":
+            self._event = value.strip().decode("utf-8", "replace")
+        if field == b"data":
+            return value if self._event in ("", "message", "error") else None
+        if field in (b"", b"event", b"id", b"retry"):
+            return None
+        if line.lstrip().startswith((b"{", b"[")):
+            raise _whole_reply(line)
+        raise WireError(f"a line is no field of an event: {line[:200]!r}.")
+
+
+class JsonLines:
+    """A JSON value a line; blank lines, and comments as in server-sent events, are passed over."""
+
+    def payload(self, line: bytes) -> bytes | None:
+        """The line, unless it holds nothing."""
+        return None if not line.strip() or line.startswith(b":") else line
+
+
+class LineDecoder(StreamDecoder):
+    """Reads a stream of one JSON object a line; what an object says is the wire's (`_event`)."""
+
+    def __init__(self, framing: Framing) -> None:
+        self._lines, self._framing = LineReader(), framing
+
+    def feed(self, data: bytes) -> Iterator[GenerationChunk]:
+        """Text of the lines that are complete."""
+        for line in self._lines.feed(data):
+            yield from self._line(line)
+
+    def flush(self) -> Iterator[GenerationChunk]:
+        """Text of a last line that had no end."""
+        for line in self._lines.flush():
+            yield from self._line(line)
+
+    def _line(self, line: bytes) -> Iterator[GenerationChunk]:
+        payload = None if self.ended else self._framing.payload(line)
+        if payload is None or self._is_end(payload):
+            return
+        try:
+            event = json.loads(payload)
+        except (ValueError, RecursionError) as error:
+            raise WireError(f"an event is not JSON: {payload[:200]!r}.") from error
+        if not isinstance(event, dict):
+            raise wrong_shape(event)
+        if event.get("error"):
+            raise container_error(event)
+        yield from self._event(event)
+
+    def _is_end(self, payload: bytes) -> bool:
+        """Whether the line is an end marker that is not JSON."""
+        return False
+
+    @abstractmethod
+    def _event(self, event: dict[str, Any]) -> Iterator[GenerationChunk]:
+        """The pieces in one object; sets `ended` at the last."""
+
+
+def _whole_reply(line: bytes) -> WireError:
+    try:
+        reply = json.loads(line)
+    except (ValueError, RecursionError):
+        reply = None
+    if isinstance(reply, dict) and reply.get("error"):
+        return container_error(reply)
+    return WireError("the reply is not a stream of events; the container did not take `stream`.")

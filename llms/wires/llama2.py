@@ -1,6 +1,6 @@
-"""The wire of JumpStart's Llama 2 chat models, version 2.x: dialogs of roles, no stream, the EULA in a header.
+"""The wires of JumpStart's Llama 2 models, version 2.x: dialogs of roles, or text; no stream, the EULA in a header.
 
-Source: JumpStart's pages for `meta-textgeneration-llama-2-7b-f`.
+Source: JumpStart's pages for `meta-textgeneration-llama-2-7b-f`. Neither form says why an answer ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,44 +10,62 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.wires.base import OnUnsupported, Wire, wrong_shape
-from sagechain.prompts.family import Turn, alternating, turns_of
+from sagechain.llms.wires.base import OnUnsupported, Wire, container_error, wrong_shape
+from sagechain.prompts.family import alternating, turns_of
 from sagechain.prompts.llama2 import Llama2
 
 
-class Llama2Dialog(Wire):
-    """`{"inputs": [[{"role", "content"}…]], "parameters"}` → `[{"generation": {"role", "content"}}]`"""
+class Llama2Text(Wire):
+    """`{"inputs", "parameters"}` → `[{"generation"}]`"""
 
-    name: ClassVar[str] = "llama2-dialog"
-    streams: ClassVar[bool] = False
-    takes_roles: ClassVar[bool] = True
+    name: ClassVar[str] = "llama2-text"
+    speakers: ClassVar[str] = "JumpStart's Llama 2, model version 2.x, asked with text"
+    greedy_by: ClassVar[Any] = "temperature"
+    tells_reason: ClassVar[bool] = False
     needs_eula: ClassVar[bool] = True
     carries: ClassVar[Mapping[str, str]] = {name: name for name in ("max_new_tokens", "temperature", "top_p")}
 
     def request(
         self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, on_unsupported: OnUnsupported = "error"
     ) -> dict[str, Any]:
-        """The body; temperature 0 is greedy here. A string is one user turn."""
-        messages = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
-        sent = self.parameters(parameters, on_unsupported)
-        if parameters.do_sample is False:
-            sent["temperature"] = 0
-        return {"inputs": [_dialog(messages)], "parameters": sent}
+        """The body; temperature 0 is greedy here."""
+        return {"inputs": self._inputs(prompt), "parameters": self.parameters(parameters, on_unsupported)}
 
     def replies(self, reply: Any) -> list[GenerationChunk]:
-        """One answer a dialog."""
+        """One answer a prompt."""
+        if isinstance(reply, dict) and reply.get("error"):
+            raise container_error(reply)
         try:
-            texts = [item["generation"]["content"] for item in reply]
+            texts = [self._text(item["generation"]) for item in reply]
         except (TypeError, KeyError) as error:
             raise wrong_shape(reply) from error
         if not texts or not all(isinstance(text, str) for text in texts):
             raise wrong_shape(reply)
         return [GenerationChunk(text=text) for text in texts]
 
+    def _inputs(self, prompt: Prompt) -> Any:
+        return prompt
+
+    def _text(self, generation: Any) -> Any:
+        return generation
+
+
+class Llama2Dialog(Llama2Text):
+    """`{"inputs": [[{"role", "content"}…]], "parameters"}` → `[{"generation": {"role", "content"}}]`"""
+
+    name: ClassVar[str] = "llama2-dialog"
+    speakers: ClassVar[str] = "JumpStart's Llama 2 chat, model version 2.x"
+    takes_roles: ClassVar[bool] = True
+
+    def _inputs(self, prompt: Prompt) -> Any:
+        return [_dialog([HumanMessage(prompt)] if isinstance(prompt, str) else prompt)]
+
+    def _text(self, generation: Any) -> Any:
+        return generation["content"]
+
 
 def _dialog(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
     """Roles that alternate, as the container asserts, with the layout's own tags neutralised."""
-    turns = [Turn(turn.role, Llama2.tags.neutralised(turn.text)) for turn in turns_of(messages)]
-    system, exchange = alternating(turns)
+    system, exchange = alternating(turns_of(messages, Llama2.tags))
     first = [{"role": "system", "content": system}] if system else []
     return [*first, *({"role": turn.role, "content": turn.text} for turn in exchange)]

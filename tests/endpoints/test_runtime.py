@@ -2,14 +2,17 @@
 
 import json
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM
+from sagechain.llms.wires import list_wires
 
 from tests.conftest import FALCON, LLAMA
 
@@ -107,7 +110,7 @@ def test_dialog_answers_several_dialogs_in_one_request(client: Any) -> None:
         (LLAMA, {"inputs": "Hi"}, "accept_eula=true", 400, "inputs"),
         (LLAMA, {"inputs": [[{"role": "assistant", "content": "x"}]]}, "accept_eula=true", 400, "ends with 'user'"),
         (FALCON, b"{broken", "", 400, "Failed to parse the request body as JSON"),
-        (FALCON, b"\xff", "", 400, "not UTF-8"),
+        (FALCON, b"\xff", "", 400, "Failed to parse"),
         (FALCON, {"inputs": ""}, "", 422, "inputs"),
         (FALCON, {"inputs": 3}, "", 422, "inputs"),
         (FALCON, {"inputs": "Hi", "parameters": {"temperature": 0}}, "", 422, "temperature"),
@@ -213,6 +216,11 @@ def test_the_container_contract_is_served_without_aws_around_it(runtime: LocalRu
         ({"x": {"model": "local:smollm2"}}, "no wire is given"),
         ({"x": {"model": "local:smollm2", "famly": "falcon"}}, "Did you mean 'family'"),
         ({"x": {"model": "local:/no/file", "family": "falcon"}}, "there is no file"),
+        ({"x": {"model": "local:smollm2", "family": "falcon", "fault": "throtled"}}, "Did you mean 'throttled'"),
+        ({"x": {"model": "local:smollm2", "family": "falcon", "fault": "hang", "times": -1}}, "times"),
+        ({"x": {"model": "local:smollm2", "family": "falcon", "times": 1}}, "times is given, but no fault"),
+        ({"x": {"model": "local:smollm2", "upstream": "http://localhost:1"}}, "give one of them"),
+        ({"x": {"upstream": "localhost:1"}}, "is no http:// or https:// address"),
     ],
 )
 def test_bad_settings_are_value_errors(models: dict[str, dict[str, str]], message: str) -> None:
@@ -227,3 +235,106 @@ def test_a_taken_port_is_an_error_and_a_stopped_runtime_gives_it_back(llm: Llama
             pass
     with LocalRuntime(port=port) as second:
         assert plain(second, "GET", "/ping")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def every_wire(llm: LlamaCppLLM) -> Iterator[LocalRuntime]:
+    with LocalRuntime({wire: {"model": "local:smollm2", "wire": wire} for wire in list_wires()}) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def any_client(every_wire: LocalRuntime) -> Any:
+    return boto3.client("sagemaker-runtime", endpoint_url=every_wire.url)
+
+
+CHAT = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "max_tokens": 5}
+
+
+def test_lmi_answers_with_an_object_and_streams_json_lines(any_client: Any) -> None:
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 7, "details": True}}
+    details = {"finish_reason": "length", "generated_tokens": 7, "seed": None}
+    assert invoke(any_client, "lmi", body) == {"generated_text": ANSWER, "details": details}
+    raw = stream(any_client, "lmi", {**body, "stream": True})
+    lines = [json.loads(line) for line in raw.splitlines()]
+    assert "".join(line["token"]["text"] for line in lines) == ANSWER
+    assert ["generated_text" in line for line in lines] == [False] * 6 + [True]
+    limited = invoke(any_client, "lmi", {"inputs": "Once upon a time", "parameters": {"details": True}})
+    assert limited["details"]["generated_tokens"] == 30
+
+
+def test_hf_puts_the_prompt_before_the_answer_unless_told_otherwise(any_client: Any) -> None:
+    parameters = {"max_new_tokens": 7}
+    assert invoke(any_client, "hf", {"inputs": PROMPT, "parameters": parameters}) == [
+        {"generated_text": PROMPT + ANSWER}
+    ]
+    bare = {"inputs": PROMPT, "parameters": {**parameters, "return_full_text": False}}
+    assert invoke(any_client, "hf", bare) == [{"generated_text": ANSWER}]
+
+
+def test_llama2_text_continues_the_prompt(any_client: Any) -> None:
+    body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 7}}
+    assert invoke(any_client, "llama2-text", body, CustomAttributes="accept_eula=true") == [{"generation": ANSWER}]
+
+
+def test_messages_answers_as_openais_chat_completions(any_client: Any) -> None:
+    reply = invoke(any_client, "messages", CHAT)
+    [choice] = reply["choices"]
+    assert (choice["message"]["role"], choice["finish_reason"]) == ("assistant", "length")
+    assert reply["usage"]["completion_tokens"] == 5
+    raw = stream(any_client, "messages", {**CHAT, "stream": True, "stream_options": {"include_usage": True}})
+    *lines, done = [line.removeprefix(b"data: ") for line in raw.split(b"\n\n") if line]
+    got = [json.loads(line) for line in lines]
+    assert done == b"[DONE]"
+    text = "".join(c["delta"].get("content", "") for event in got for c in event["choices"])
+    assert text == choice["message"]["content"]
+    assert got[-1]["usage"] == reply["usage"]
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "words"),
+    [
+        ("lmi", {"inputs": ""}, "inputs"),
+        ("hf", {"inputs": "Hi", "parameters": {"stop": ["x"]}}, "not used by the model: ['stop']"),
+        ("hf", {"inputs": "Hi", "parameters": {"details": True}}, "not used by the model: ['details']"),
+        ("hf", {"inputs": "Hi", "parameters": {"do_sample": True, "temperature": 0}}, "strictly positive"),
+        ("messages", {"messages": []}, "messages"),
+        ("messages", {**CHAT, "temperature": 3}, "temperature"),
+        ("messages", b"{broken", "not JSON"),
+    ],
+)
+def test_each_container_refuses_what_its_own_server_refuses(any_client: Any, wire: str, body: Any, words: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        invoke(any_client, wire, body)
+    assert caught.value.response["OriginalStatusCode"] == 400
+    assert words in json.loads(caught.value.response["OriginalMessage"]).get("error", {}).__str__()
+
+
+def test_a_seed_makes_sampling_repeatable(any_client: Any) -> None:
+    body = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 12, "temperature": 1.0, "seed": 7}}
+    assert invoke(any_client, "tgi", body) == invoke(any_client, "tgi", body)
+
+
+def test_a_body_over_awss_limit_is_refused(any_client: Any) -> None:
+    with pytest.raises(ClientError, match="more than 6291456"):
+        invoke(any_client, "tgi", b"x" * 6_291_457)
+
+
+def test_any_container_stands_behind_the_runtimes_framing(runtime: LocalRuntime) -> None:
+    with LocalRuntime({"mine": {"upstream": runtime.url, "wire": "tgi"}}) as front:
+        client = boto3.client("sagemaker-runtime", endpoint_url=front.url)
+        # The other runtime's `/invocations` answers for its first endpoint, which speaks dialogs.
+        body = {"inputs": DIALOG, "parameters": {"max_new_tokens": 5}}
+        [answer] = invoke(client, "mine", body, CustomAttributes="accept_eula=true")
+        assert answer["generation"]["role"] == "assistant"
+        assert json.loads(stream(client, "mine", body, CustomAttributes="accept_eula=true")) == [answer]
+        with pytest.raises(ClientError) as caught:
+            invoke(client, "mine", body)
+        assert caught.value.response["OriginalStatusCode"] == 424
+
+
+def test_an_upstream_that_cannot_be_reached_is_a_model_error() -> None:
+    with LocalRuntime({"mine": {"upstream": "http://127.0.0.1:9"}}) as front:
+        with pytest.raises(ClientError) as caught:
+            invoke(boto3.client("sagemaker-runtime", endpoint_url=front.url), "mine", {"inputs": "Hi"})
+        assert caught.value.response["OriginalStatusCode"] == 502

@@ -3,6 +3,7 @@
 from typing import Any
 
 import botocore.exceptions
+import botocore.session
 import pytest
 import urllib3.exceptions
 from botocore.eventstream import ChecksumMismatch
@@ -76,3 +77,30 @@ def test_a_mistake_in_a_program_is_not_a_failure_of_a_call() -> None:
 def test_each_error_event_is_one_of_our_errors(code: str, inner: str, kind: type[errors.LLMError]) -> None:
     response = {"Error": {"Code": code, "Message": "broke"}, "ErrorCode": inner}
     assert type(failure("e", EventStreamError(response, "InvokeEndpointWithResponseStream"))) is kind
+
+
+DECLARED = {
+    "InternalDependencyException": errors.ServiceFailed,
+    "InternalFailure": errors.ServiceFailed,
+    "InternalStreamFailure": errors.ServiceFailed,
+    "ModelError": errors.ModelFailed,
+    "ModelNotReadyException": errors.ModelNotReady,
+    "ModelStreamError": errors.ModelFailed,
+    "ServiceUnavailable": errors.ServiceFailed,
+    "ValidationError": errors.RequestRejected,
+}
+
+
+@pytest.mark.parametrize("operation", ["InvokeEndpoint", "InvokeEndpointWithResponseStream"])
+def test_every_exception_that_botocores_model_of_the_service_declares_is_one_of_our_errors(operation: str) -> None:
+    session = botocore.session.get_session()
+    model = session.get_service_model("sagemaker-runtime").operation_model(operation)
+    stream = model.get_event_stream_output()
+    events = [shape for shape in stream.members.values() if shape.metadata.get("exception")] if stream else []
+    assert len(model.error_shapes) >= 5
+    for shape in [*model.error_shapes, *events]:
+        status = shape.metadata.get("error", {}).get("httpStatusCode", 500)
+        assert shape.name in DECLARED, f"botocore declares {shape.name}: say in failures.py which error it is"
+        in_stream = EventStreamError({"Error": {"Code": shape.name, "Message": "broke"}}, operation)
+        error = in_stream if shape in events else answered(shape.name, status)
+        assert type(failure("e", error)) is DECLARED[shape.name]

@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from sagechain.llms import LlamaCppLLM, errors, load_chat_model, load_llm
+from sagechain.prompts import get_family
+from sagechain.prompts.family import COMMON_TAGS
 
+FIRST_ORDINARY_TOKEN = 17  # SmolLM2's tokenizer: 0 to 16 are its special tokens
 PROMPT = "User: What is the capital of France?\nAssistant:"
 ANSWER = " The capital of France is Paris."
 
@@ -71,7 +76,7 @@ def test_a_prompt_longer_than_the_context_is_a_value_error_that_says_by_how_much
         llm.invoke("hello " * 3000)
 
 
-@pytest.mark.parametrize("name", ["num_beams", "max_length", "num_return_sequences"])
+@pytest.mark.parametrize("name", ["num_beams", "min_length", "num_return_sequences"])
 def test_a_parameter_that_llama_cpp_does_not_carry_is_refused(llm: LlamaCppLLM, name: str) -> None:
     changes: dict[str, Any] = {"temperature": 1.0, name: 2}
     with pytest.raises(ValueError, match=f"{name}: llama.cpp does not carry it"):
@@ -145,3 +150,56 @@ def test_a_chat_over_it_counts_tokens(smollm2: Path) -> None:
     message = chat.invoke("Hi")
     assert message.usage_metadata is not None
     assert message.usage_metadata["output_tokens"] == 3
+
+
+def test_max_length_is_counted_with_the_models_own_tokenizer(llm: LlamaCppLLM) -> None:
+    prompt = "User: What is the capital of France?\nAssistant:"
+    asked = len(llm.get_token_ids(prompt))
+    assert llm.invoke(prompt, max_length=asked + 7) == llm.invoke(prompt, max_new_tokens=7)
+    assert llm.invoke(prompt, max_length=asked + 70, max_new_tokens=2) == " The capital"
+    with pytest.raises(
+        ValueError, match=f"it has {asked} tokens, 3 too many for an answer within max_length={asked - 2}"
+    ):
+        llm.invoke(prompt, max_length=asked - 2)
+
+
+def test_max_length_counts_messages_as_the_template_lays_them_out(llm: LlamaCppLLM) -> None:
+    messages = [SystemMessage("Be brief."), HumanMessage("Hi")]
+    text = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    asked = len(llm.get_token_ids(text))
+    with pytest.raises(ValueError, match=f"it has {asked} tokens, 1 too many"):
+        llm.complete(messages, max_length=asked)
+
+
+def test_special_tags_are_one_token_and_broken_ones_are_text(llm: LlamaCppLLM) -> None:
+    assert len(llm.get_token_ids("<|im_start|>")) == 1
+    assert len(llm.get_token_ids("<\\|im_start|>")) > 1
+
+
+hostile = st.lists(
+    st.sampled_from(["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<repo_name>", "<|IM_END|>", "\n", "system", " "])
+    | st.text(max_size=5),
+    max_size=6,
+).map("".join)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hostile, hostile, hostile)
+def test_hostile_text_adds_no_special_token_and_our_chatml_is_the_models_own_template(
+    llm: LlamaCppLLM, system: str, answered: str, asked: str
+) -> None:
+    family = get_family("chatml")
+
+    def prompt(*texts: str) -> str:
+        kinds = (SystemMessage, AIMessage, HumanMessage)
+        return family.render([kind(text) for kind, text in zip(kinds, texts, strict=True)]).text
+
+    def special(text: str) -> list[int]:
+        return [token for token in llm.get_token_ids(text) if token < FIRST_ORDINARY_TOKEN]
+
+    assert special(prompt(system, answered, asked)) == special(prompt("a", "b", "c"))
+    dialog = [
+        {"role": role, "content": (family.tags + COMMON_TAGS).neutralised(text)}
+        for role, text in (("system", system), ("assistant", answered), ("user", asked))
+    ]
+    assert prompt(system, answered, asked) == llm._engine.laid_out(dialog)

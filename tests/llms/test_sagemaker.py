@@ -10,10 +10,11 @@ import boto3
 import pytest
 from botocore.config import Config
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
 from langchain_core.runnables import ConfigurableField
 from sagechain.endpoints import LocalRuntime
-from sagechain.llms import FalconContentHandler, SageMakerLLM, errors, load_llm
+from sagechain.llms import FalconContentHandler, LlamaCppLLM, SageMakerLLM, errors, load_llm
 
 from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
 
@@ -146,6 +147,69 @@ def test_a_cancelled_stream_ends_the_servers_work(runtime: LocalRuntime) -> None
     _wait_until_idle(runtime)
 
 
+@pytest.mark.parametrize("uri", [LLAMA_URI, FALCON_URI])
+def test_a_cancelled_call_ends_the_servers_work_before_anything_came_back(runtime: LocalRuntime, uri: str) -> None:
+    async def leave() -> None:
+        llm = load_llm(uri, max_new_tokens=1500, accept_eula=True)
+        task = asyncio.create_task(llm.ainvoke("Tell a long story of a king and his three daughters."))
+        while not runtime.generating:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(leave())
+    _wait_until_idle(runtime)
+
+
+def test_a_failure_in_a_batch_ends_the_servers_work_for_the_others(runtime: LocalRuntime) -> None:
+    with pytest.raises(errors.RequestRejected):
+        falcon(max_new_tokens=1500).generate(["Once upon a time", "hello " * 3000])
+    _wait_until_idle(runtime)
+
+
+def test_max_length_is_counted_with_the_tokenizer_that_is_given(runtime: LocalRuntime, llm: LlamaCppLLM) -> None:
+    counting, before = falcon(max_new_tokens=None), len(runtime.requests)
+    counting.custom_get_token_ids = llm.get_token_ids
+    asked = len(llm.get_token_ids(PROMPT))
+    assert counting.invoke(PROMPT, max_length=asked + 2) == " The capital"
+    assert bodies(runtime, before)[0]["parameters"]["max_new_tokens"] == 2
+    with pytest.raises(ValueError, match="5 too many for an answer within max_length"):
+        counting.invoke(PROMPT, max_length=asked - 4)
+    with pytest.raises(ValueError, match="give max_new_tokens, or custom_get_token_ids"):
+        falcon().invoke(PROMPT, max_length=100)
+    assert len(runtime.requests) == before + 1
+
+
+def test_no_more_calls_are_in_flight_than_max_concurrency(runtime: LocalRuntime) -> None:
+    llm = SageMakerLLM(endpoint_name=FALCON, family="falcon", max_new_tokens=30, max_concurrency=2)
+    most = 0
+
+    async def watched() -> None:
+        nonlocal most
+        calls = asyncio.create_task(llm.abatch([PROMPT] * 8))
+        while not calls.done():
+            most = max(most, runtime.generating)
+            await asyncio.sleep(0.002)
+        assert len(await calls) == 8
+
+    asyncio.run(watched())
+    assert most == 2
+
+
+def test_callbacks_see_each_token(runtime: LocalRuntime) -> None:
+    class Tokens(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def on_llm_new_token(self, token: Any, **_: Any) -> None:
+            self.seen.append(token)
+
+    handler = Tokens()
+    text = "".join(falcon().stream(PROMPT, config={"callbacks": [handler]}))
+    assert "".join(handler.seen) == text
+
+
 def _wait_until_idle(runtime: LocalRuntime) -> None:
     """The server has 0.5 s to notice; a poll, since nothing tells this side."""
     deadline = time.monotonic() + 0.5
@@ -193,7 +257,7 @@ def test_missing_credentials_are_an_error(runtime: LocalRuntime, monkeypatch: py
         ({"endpoint_name": ""}, "endpoint_name: it is empty"),
         ({"family": None}, r"add \?family=…&wire=…"),
         ({"family": "falcn"}, "Did you mean 'falcon'"),
-        ({"family": "plain"}, "wire: none is usual for family 'plain'"),
+        ({"family": "messages", "wire": "tgi"}, "the tgi wire takes text only"),
         ({"wire": "tgl"}, "Did you mean 'tgi'"),
         ({"temprature": 1}, "Did you mean 'temperature'"),
         ({"model_kwargs": {"temprature": 1}}, "Did you mean 'temperature'"),

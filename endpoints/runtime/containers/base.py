@@ -6,8 +6,9 @@ A container knows nothing of SageMaker: `server.py` puts SageMaker's framing aro
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ValidationError
 from sagechain.llms.errors import LLMError
@@ -24,7 +25,29 @@ class Reply:
 
 
 class Container(ABC):
+    """What stands behind an endpoint."""
+
+    keep_alive: ClassVar[bytes] = b"\n"
+    """What a stream of it may hold between two events."""
+
+    @abstractmethod
+    async def invoke(self, body: bytes, attributes: str) -> Reply:
+        """Answer one request; `attributes` are SageMaker's custom attributes."""
+
+    def failed_event(self, message: str) -> bytes:
+        """How a failure shows inside a stream that has begun."""
+        return self.failed_reply(message) + b"\n"
+
+    def failed_reply(self, message: str) -> bytes:
+        """How a failure shows inside a whole reply whose status says that all is well."""
+        return json.dumps({"error": message}).encode()
+
+
+class ModelContainer(Container):
     """A model and the wire that it speaks."""
+
+    refuses_with: ClassVar[int] = 422
+    """The status of a body that is not valid."""
 
     def __init__(self, llm: TextModel) -> None:
         self.llm = llm
@@ -33,8 +56,14 @@ class Container(ABC):
         """Answer one request. What the model refuses is a reply too."""
         try:
             return await self.answer(body, attributes)
-        except (ValueError, LLMError) as error:
-            return self.refusal(422 if isinstance(error, ValueError) else 500, str(error))
+        except ValidationError as error:
+            return self.refusal(self.refuses_with, complaints(error))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            return self.refusal(400, f"the body is not JSON: {error}")
+        except ValueError as error:
+            return self.refusal(self.refuses_with, str(error))
+        except LLMError as error:
+            return self.refusal(500, str(error))
 
     @abstractmethod
     async def answer(self, body: bytes, attributes: str) -> Reply:
@@ -53,6 +82,29 @@ def greedy(given: dict[str, Any]) -> dict[str, Any]:
 def json_reply(value: Any, status: int = 200) -> Reply:
     """A whole reply in JSON."""
     return Reply(status, "application/json", json.dumps(value, ensure_ascii=False).encode())
+
+
+async def stream_reply(events: AsyncGenerator[bytes, None], content_type: str) -> Reply:
+    """A stream as a reply, once its first event is there: before that an error is a refusal."""
+    first = await anext(events)
+
+    async def all_events() -> AsyncGenerator[bytes, None]:
+        async with aclosing(events):
+            yield first
+            async for event in events:
+                yield event
+
+    return Reply(200, content_type, all_events())
+
+
+async def chunks_of(reply: Reply) -> AsyncGenerator[bytes, None]:
+    """The body of a reply as it comes, whole or in a stream."""
+    if isinstance(reply.body, bytes):
+        yield reply.body
+        return
+    async with aclosing(reply.body) as chunks:
+        async for chunk in chunks:
+            yield chunk
 
 
 def complaints(error: ValidationError) -> str:

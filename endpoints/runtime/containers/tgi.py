@@ -7,26 +7,25 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from langchain_core.outputs import GenerationChunk
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sagechain.endpoints.runtime.containers.base import Container, Reply, complaints, greedy, json_reply
+from pydantic import BaseModel, ConfigDict, Field
+from sagechain.endpoints.runtime.containers.base import ModelContainer, Reply, greedy, json_reply, stream_reply
 from sagechain.llms.text_model import TextModel
-
-DEFAULT_NEW_TOKENS = 100  # TGI 2.x, where a request names no limit
 
 
 class TgiParameters(BaseModel):
     """What Text Generation Inference reads; it ignores names that it does not know."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
-    max_new_tokens: Annotated[int, Field(gt=0)] | None = None
+    max_new_tokens: Annotated[int, Field(gt=0)] = 100
     repetition_penalty: Annotated[float, Field(gt=0)] | None = None
     do_sample: bool | None = None
     temperature: Annotated[float, Field(gt=0)] | None = None
     top_k: Annotated[int, Field(gt=0)] | None = None
     top_p: Annotated[float, Field(gt=0, lt=1)] | None = None
+    typical_p: Annotated[float, Field(gt=0, lt=1)] | None = None  # checked, not used
     seed: Annotated[int, Field(ge=0)] | None = None
     stop: Annotated[list[str], Field(max_length=4)] = []
     return_full_text: bool | None = None
@@ -42,32 +41,65 @@ class TgiRequest(BaseModel):
     stream: bool = False
 
 
-class TgiContainer(Container):
-    """Text Generation Inference: text in, text or server-sent events out. Stop strings stay in the text, as in TGI."""
+class TgiContainer(ModelContainer):
+    """Text Generation Inference. Stop strings stay in the text, as in TGI."""
+
+    Request: ClassVar[type[TgiRequest]] = TgiRequest
+    stream_type: ClassVar[str] = "text/event-stream"
+    keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
 
     async def answer(self, body: bytes, attributes: str) -> Reply:
         """Answer one request."""
-        try:
-            request = TgiRequest.model_validate(json.loads(body))
-        except (json.JSONDecodeError, RecursionError) as error:
-            return Reply(
-                400, "text/plain; charset=utf-8", f"Failed to parse the request body as JSON: {error}".encode()
-            )
-        except UnicodeDecodeError as error:
-            return Reply(400, "text/plain; charset=utf-8", f"The request body is not UTF-8: {error}".encode())
-        except ValidationError as error:
-            return self.refusal(422, "Input validation error: " + complaints(error))
+        request = self.Request.model_validate(json.loads(body))
         tokens = _tokens(self.llm, request)
         if request.stream:
-            return await _begun(_events(tokens, request))
+            return await stream_reply(self._events(tokens, request), self.stream_type)
         async with aclosing(tokens):
             async for token in tokens:
                 if token.last is not None:
                     answer = _final(token.last, request)
-                    return json_reply(
-                        [answer if request.parameters.details else {"generated_text": answer["generated_text"]}]
-                    )
+                    if not request.parameters.details:
+                        del answer["details"]
+                    return json_reply(self.whole(answer))
         raise AssertionError("the last token has `last`")
+
+    def refusal(self, status: int, message: str) -> Reply:
+        """An error, in the form of this container."""
+        if status == 400:
+            said = f"Failed to parse the request body as JSON: {message}"
+            return Reply(400, "text/plain; charset=utf-8", said.encode())
+        return super().refusal(status, f"Input validation error: {message}" if status == 422 else message)
+
+    def whole(self, answer: dict[str, Any]) -> Any:
+        """A whole reply."""
+        return [answer]
+
+    def event(self, event: dict[str, Any]) -> bytes:
+        """One event of a stream."""
+        return f"data:{json.dumps(event, ensure_ascii=False)}\n\n".encode()
+
+    def token(self, text: str, special: bool) -> dict[str, Any]:
+        """A token, as an event tells it."""
+        return {"id": 0, "text": text, "logprob": 0.0, "special": special}
+
+    def failed_event(self, message: str) -> bytes:
+        """A failure inside a stream."""
+        return self.event({"error": message, "error_type": "generation"})
+
+    async def _events(self, tokens: AsyncGenerator["_Token", None], request: TgiRequest) -> AsyncGenerator[bytes, None]:
+        index = 0
+        async with aclosing(tokens):
+            async for token in tokens:
+                index += 1
+                event: dict[str, Any] = {
+                    "index": index,
+                    "token": self.token(token.text, token.special),
+                    "generated_text": None,
+                    "details": None,
+                }
+                if token.last is not None:
+                    event |= _final(token.last, request)
+                yield self.event(event)
 
 
 @dataclass(frozen=True)
@@ -87,11 +119,11 @@ class _Token:
 async def _tokens(llm: TextModel, request: TgiRequest) -> AsyncGenerator[_Token, None]:
     """The model's tokens as TGI gives them: one is held back, since the last one carries the end."""
     asked = request.parameters
-    limit = asked.max_new_tokens or DEFAULT_NEW_TOKENS
     names = ("repetition_penalty", "do_sample", "temperature", "top_k", "top_p", "seed")
     given = {name: value for name in names if (value := getattr(asked, name)) is not None}
     text, count, held = "", 0, None
-    async with aclosing(llm.apieces(request.inputs, stop=[], max_new_tokens=limit, **greedy(given))) as pieces:
+    pieces = llm.apieces(request.inputs, stop=[], max_new_tokens=asked.max_new_tokens, **greedy(given))
+    async with aclosing(pieces):
         async for piece in pieces:
             if held is not None and (piece.text or _reason(piece) != "length"):
                 yield held
@@ -112,22 +144,6 @@ async def _tokens(llm: TextModel, request: TgiRequest) -> AsyncGenerator[_Token,
                 return
 
 
-async def _events(tokens: AsyncGenerator[_Token, None], request: TgiRequest) -> AsyncGenerator[bytes, None]:
-    index = 0
-    async with aclosing(tokens):
-        async for token in tokens:
-            index += 1
-            event: dict[str, Any] = {
-                "index": index,
-                "token": {"id": 0, "text": token.text, "logprob": 0.0, "special": token.special},
-                "generated_text": None,
-                "details": None,
-            }
-            if token.last is not None:
-                event |= _final(token.last, request)
-            yield f"data:{json.dumps(event, ensure_ascii=False)}\n\n".encode()
-
-
 def _final(end: _End, request: TgiRequest) -> dict[str, Any]:
     text = request.inputs + end.text if request.parameters.return_full_text else end.text
     details = {"finish_reason": end.reason, "generated_tokens": end.tokens, "seed": request.parameters.seed}
@@ -136,16 +152,3 @@ def _final(end: _End, request: TgiRequest) -> dict[str, Any]:
 
 def _reason(piece: GenerationChunk) -> str | None:
     return (piece.generation_info or {}).get("finish_reason")
-
-
-async def _begun(events: AsyncGenerator[bytes, None]) -> Reply:
-    """The stream as a reply, once its first event is there: before that an error is a refusal."""
-    first = await anext(events)
-
-    async def all_events() -> AsyncGenerator[bytes, None]:
-        async with aclosing(events):
-            yield first
-            async for event in events:
-                yield event
-
-    return Reply(200, "text/event-stream", all_events())

@@ -1,0 +1,109 @@
+"""The table of the wires in the guide is made of what the wires say, and that is what they send."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from sagechain.llms import GenerationParameters
+from sagechain.llms.parameters import PARAMETER_NAMES
+from sagechain.llms.wires import get_wire, list_wires
+
+VALUES: dict[str, Any] = {
+    "max_length": 64,
+    "max_new_tokens": 8,
+    "min_length": 4,
+    "num_beams": 2,
+    "early_stopping": True,
+    "length_penalty": 0.5,
+    "no_repeat_ngram_size": 3,
+    "repetition_penalty": 1.2,
+    "do_sample": True,
+    "temperature": 0.5,
+    "top_k": 5,
+    "top_p": 0.5,
+    "num_return_sequences": 2,
+    "return_full_text": True,
+    "stop": ["x"],
+    "seed": 7,
+}
+
+
+def sent(wire: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    body = get_wire(wire).request("Hi", GenerationParameters(**parameters), stream=False, on_unsupported="warn")
+    found: dict[str, Any] = body.get("parameters", body)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:.* dropped")
+@pytest.mark.parametrize("name", PARAMETER_NAMES)
+@pytest.mark.parametrize("wire", list_wires())
+def test_each_parameter_goes_out_under_the_name_that_the_wire_states_or_not_at_all(wire: str, name: str) -> None:
+    needed = {"temperature": 0.9} if name == "num_return_sequences" else {}
+    value = VALUES[name]
+    before, body = sent(wire, needed), sent(wire, {**needed, name: value})
+    added = {key for key in body if key not in before or body[key] != before[key]} - {"do_sample"}
+    stated = get_wire(wire).carries.get(name)
+    if name == "do_sample":
+        assert (body.get("do_sample") is True) == (stated is not None)
+    else:
+        assert added == ({stated} if stated else set())
+        assert stated is None or body[stated] == value
+
+
+@pytest.mark.parametrize("parameters", [{"temperature": 0}, {"do_sample": False}])
+@pytest.mark.parametrize("wire", list_wires())
+def test_greedy_is_asked_for_in_each_wires_own_way(wire: str, parameters: dict[str, Any]) -> None:
+    body = sent(wire, parameters)
+    if get_wire(wire).greedy_by == "do_sample":
+        assert body["do_sample"] is False
+        assert not body.keys() & {"temperature", "top_k", "top_p"}
+    else:
+        assert body["temperature"] == 0
+
+
+@pytest.mark.parametrize("name", [name for name in list_wires() if get_wire(name).takes_roles])
+def test_a_wire_that_takes_roles_is_sent_roles(name: str) -> None:
+    body = get_wire(name).request([HumanMessage("Hi")], GenerationParameters(), stream=False)
+    assert {"role": "user", "content": "Hi"} in (body["messages"] if name == "messages" else body["inputs"][0])
+
+
+def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> None:
+    wires = [get_wire(name) for name in list_wires()]
+    lines = [
+        ["", *(f"`{wire.name}`" for wire in wires)],
+        ["---"] * (len(wires) + 1),
+        ["spoken by", *(wire.speakers for wire in wires)],
+        ["takes", *("roles" if wire.takes_roles else "text" for wire in wires)],
+        ["a stream ends with", *(wire.end_marker or "no stream" for wire in wires)],
+        ["says why it ended", *("yes" if wire.tells_reason else "no" for wire in wires)],
+        ["greedy by", *("`do_sample: false`" if w.greedy_by == "do_sample" else "`temperature: 0`" for w in wires)],
+        ["stop strings sent", *(_stops(wire) for wire in wires)],
+        *([f"`{name}`", *(_cell(wire.carries.get(name)) for wire in wires)] for name in PARAMETER_NAMES),
+    ]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    same_page("wires.md", f"{INTRODUCTION}\n{table}\n")
+
+
+def _stops(wire: Any) -> str:
+    if "stop" not in wire.carries:
+        return "none"
+    return "all" if wire.most_stops is None else f"the first {wire.most_stops}"
+
+
+def _cell(name: str | None) -> str:
+    return f"`{name}`" if name else "–"
+
+
+INTRODUCTION = """# Wires
+
+A wire is the format in which a container on SageMaker is asked and answers: which one an endpoint speaks decides which
+inference parameters it takes. `?wire=…` names it; without it the family's usual one is taken.
+
+A parameter that a wire does not carry (–) is a `ValueError` before anything is sent; `SageMakerLLM(on_unsupported="warn")`
+drops it with a warning. Stop strings are always cut by sagechain, exactly, and sent where the wire has them, so that the
+server stops too. On a wire without a stream `stream` makes one call and gives the answer whole. Where a wire does not say why
+an answer ended, one that was cut at its token limit cannot be told from a whole one: give `max_new_tokens` enough room.
+`max_length` counts prompt and answer together: the server counts on `hf`, the model's own tokenizer on this machine and
+where `SageMakerLLM(custom_get_token_ids=…)` gives one.
+"""
