@@ -111,7 +111,10 @@ class Line:
     def _read(self, reply: Any, seconds: float | None) -> bytes:
         with self._lock:
             if self._socket is not None:
-                self._socket.settimeout(self.limited(seconds))
+                wanted, now = self.limited(seconds), self._socket.gettimeout()
+                # Each change is a system call; a twentieth more is near enough.
+                if now is None or now > wanted * 1.05:
+                    self._socket.settimeout(wanted)
         data: bytes = reply.read1(READ_BYTES)
         return data
 

@@ -54,8 +54,7 @@ class EndpointCall(ModelCall):
 
     def __iter__(self) -> Iterator[GenerationChunk]:
         self._deadline = Deadline(self._timeout)
-        again = retrying(max_retries=self._max_retries, deadline=self._deadline, sleep=self._sleep)
-        begun, rest = again(self._attempt)
+        begun, rest = retrying(self._attempt, max_retries=self._max_retries, deadline=self._deadline, sleep=self._sleep)
         yield from begun
         yield from rest
 

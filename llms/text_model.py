@@ -147,20 +147,7 @@ class TextModel(GenerationFields, LLM, ABC):
         """All prompts, `max_concurrency` of them at once; LangChain's own goes one by one."""
         if len(prompts) == 1:
             return self._result([self.complete(prompts[0], stop, **kwargs)])
-        asked = [(_checked(prompt), *self._asked(prompt, stop, kwargs)) for prompt in prompts]
-        calls = [self._start(prompt, parameters, stream=False) for prompt, parameters, _ in asked]
-        with ThreadPoolExecutor(min(len(prompts), self.max_concurrency)) as threads:
-            answers = [
-                threads.submit(copy_context().run, whole, call, parameters, prefix)
-                for call, (_, parameters, prefix) in zip(calls, asked, strict=True)
-            ]
-            try:
-                return self._result([answer.result() for answer in answers])
-            finally:
-                # After a failure, or Ctrl-C, nobody waits for the others any more.
-                threads.shutdown(wait=False, cancel_futures=True)
-                for call in calls:
-                    call.close()
+        return self._result(self._together(self._batch(prompts, stop, kwargs)))
 
     async def _agenerate(
         self,
@@ -169,20 +156,42 @@ class TextModel(GenerationFields, LLM, ABC):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        for prompt in prompts:
-            _checked(prompt)
-        answers: list[list[GenerationChunk]] = [[] for _ in prompts]
-
-        async def answer(position: int) -> None:
-            answers[position] = await self.acomplete(prompts[position], stop, **kwargs)
-
+        """As `_generate`: one thread here waits for all, which costs less than a task for each."""
+        if len(prompts) == 1:
+            return self._result([await self.acomplete(prompts[0], stop, **kwargs)])
+        batch = self._batch(prompts, stop, kwargs)
         try:
-            async with anyio.create_task_group() as tasks:
-                for position in range(len(prompts)):
-                    tasks.start_soon(answer, position)
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from _first(failures).__cause__
-        return self._result(answers)
+            return self._result(
+                await anyio.to_thread.run_sync(
+                    self._together, batch, abandon_on_cancel=True, limiter=CapacityLimiter(1)
+                )
+            )
+        finally:
+            for call, _, _ in batch:
+                call.close()
+
+    def _batch(
+        self, prompts: list[str], stop: list[str] | None, changes: dict[str, Any]
+    ) -> list[tuple[ModelCall, GenerationParameters, str]]:
+        """A call for each prompt, with its parameters and what goes before its answer; nothing is sent yet."""
+        asked = [(_checked(prompt), *self._asked(prompt, stop, changes)) for prompt in prompts]
+        return [
+            (self._start(prompt, parameters, stream=False), parameters, prefix) for prompt, parameters, prefix in asked
+        ]
+
+    def _together(self, batch: list[tuple[ModelCall, GenerationParameters, str]]) -> list[list[GenerationChunk]]:
+        with ThreadPoolExecutor(min(len(batch), self.max_concurrency)) as threads:
+            answers = [
+                threads.submit(copy_context().run, whole, call, parameters, prefix)
+                for call, parameters, prefix in batch
+            ]
+            try:
+                return [answer.result() for answer in answers]
+            finally:
+                # After a failure, or Ctrl-C, nobody waits for the others any more.
+                threads.shutdown(wait=False, cancel_futures=True)
+                for call, _, _ in batch:
+                    call.close()
 
     def _stream(
         self,
@@ -287,8 +296,3 @@ def _checked(prompt: Prompt) -> Prompt:
     except UnicodeEncodeError as error:
         raise ValueError(f"prompt: it is not valid text at character {error.start}") from error
     return prompt
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = failures.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -3,19 +3,15 @@
 import json
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import yaml
 from sagechain.chains import chain_of_thought, list_strategies, same_answer
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, load_llm
 
-from tests.conftest import FALCON_URI
+from tests.mixed_load import mixed_load
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
 
@@ -47,30 +43,5 @@ def test_few_shot_chain_of_thought_is_the_best_of_the_strategies(llm: LlamaCppLL
     assert max(right, key=lambda name: right[name]) == "few-shot-cot"
 
 
-def test_a_minute_of_load_leaves_nothing_behind(runtime: LocalRuntime) -> None:
-    llm = load_llm(FALCON_URI, max_new_tokens=6)
-    prompt = "User: What is the capital of France?\nAssistant:"
-
-    def load(seconds: float) -> int:
-        until = time.monotonic() + seconds
-
-        def work(number: int) -> int:
-            done = 0
-            while time.monotonic() < until:
-                if (number + done) % 10 == 0:
-                    assert next(llm.stream(prompt, max_new_tokens=500)) == " The"
-                else:
-                    assert llm.invoke(prompt) == " The capital of France is Paris"
-                done += 1
-            return done
-
-        with ThreadPoolExecutor(16) as threads:
-            return sum(threads.map(work, range(16)))
-
-    load(5)
-    threads_before, files_before = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
-    print(json.dumps({"calls in a minute": load(60)}))
-    assert runtime.generating == 0
-    assert threading.active_count() <= threads_before
-    # Both ends of the 16 connections that the pool keeps may be open or not; a leak would show by the hundred.
-    assert len(list(Path("/proc/self/fd").iterdir())) <= files_before + 32
+def test_five_minutes_of_mixed_load_leave_nothing_behind(llm: LlamaCppLLM) -> None:
+    print(json.dumps({"calls in five minutes": mixed_load(300).calls}))

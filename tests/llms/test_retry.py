@@ -31,12 +31,14 @@ def failing(clock: Clock, error: Exception, *, seconds: float = 0.0) -> Callable
     return attempt
 
 
+def again(clock: Clock, attempt: Callable[[], str], *, max_retries: int, seconds: float) -> str:
+    return retrying(attempt, max_retries=max_retries, deadline=Deadline(seconds, clock), sleep=clock.sleep)
+
+
 def test_what_may_succeed_later_is_tried_again_as_often_as_asked() -> None:
     clock = Clock()
     with pytest.raises(errors.Throttled):
-        retrying(max_retries=5, deadline=Deadline(1000, clock), sleep=clock.sleep)(
-            failing(clock, errors.Throttled("e", "slow down."))
-        )
+        again(clock, failing(clock, errors.Throttled("e", "slow down.")), max_retries=5, seconds=1000)
     assert len(clock.slept) == 5
     assert all(wait <= min(LONGEST_WAIT, FIRST_WAIT * 2**position) for position, wait in enumerate(clock.slept))
 
@@ -45,16 +47,15 @@ def test_what_may_succeed_later_is_tried_again_as_often_as_asked() -> None:
 def test_anything_else_is_tried_once(error: Exception) -> None:
     clock = Clock()
     with pytest.raises(type(error)):
-        retrying(max_retries=5, deadline=Deadline(1000, clock), sleep=clock.sleep)(failing(clock, error))
+        again(clock, failing(clock, error), max_retries=5, seconds=1000)
     assert clock.slept == []
 
 
 def test_no_wait_reaches_beyond_the_deadline() -> None:
     clock = Clock()
+    down = failing(clock, errors.ServiceFailed("e", "down."), seconds=25)
     with pytest.raises(errors.ServiceFailed):
-        retrying(max_retries=100, deadline=Deadline(60, clock), sleep=clock.sleep)(
-            failing(clock, errors.ServiceFailed("e", "down."), seconds=25)
-        )
+        again(clock, down, max_retries=100, seconds=60)
     assert clock.now < 100 + 60 + 25
     assert sum(clock.slept) < 60
 

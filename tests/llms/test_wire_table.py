@@ -102,8 +102,8 @@ inference parameters it takes. `?wire=…` names it; without it the family's usu
 
 A parameter that a wire does not carry (–) is a `ValueError` before anything is sent; `SageMakerLLM(on_unsupported="warn")`
 drops it with a warning. Stop strings are always cut by sagechain, exactly, and sent where the wire has them, so that the
-server stops too. On a wire without a stream `stream` makes one call and gives the answer whole. Where a wire does not say why
-an answer ended, one that was cut at its token limit cannot be told from a whole one: give `max_new_tokens` enough room.
+server stops too. On a wire without a stream `stream` makes one call and gives the answer whole. Where a wire does not say
+why an answer ended, one that was cut at its token limit cannot be told from a whole one: give `max_new_tokens` enough room.
 `max_length` counts prompt and answer together: the server counts on `hf`, the model's own tokenizer on this machine and
 where `SageMakerLLM(custom_get_token_ids=…)` gives one.
 """
