@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import SageMakerLLM, errors
 
@@ -93,15 +94,16 @@ async def _worker(llms: dict[str, SageMakerLLM], until: float, chance: random.Ra
 
 async def _meet(llms: dict[str, SageMakerLLM], fault: str) -> None:
     pieces: list[str] = []
-    try:
+
+    async def read() -> None:
         async for piece in llms[fault].astream(PROMPT):
             pieces.append(piece)
-    except FAULTS[fault] as error:
-        if isinstance(error, errors.StreamInterrupted):
-            assert error.partial_text == "".join(pieces)
-            assert ANSWER.startswith(error.partial_text)
-        return
-    raise AssertionError(f"{fault} passed unseen")
+
+    with pytest.raises(FAULTS[fault]) as caught:
+        await read()
+    if isinstance(caught.value, errors.StreamInterrupted):
+        assert caught.value.partial_text == "".join(pieces)
+        assert ANSWER.startswith(caught.value.partial_text)
 
 
 async def _give_up(llm: SageMakerLLM, chance: random.Random) -> None:

@@ -21,7 +21,7 @@ from sagechain.endpoints.runtime.containers import Container, Reply, chunks_of
 from sagechain.endpoints.runtime.faults import Connection, FaultPlan, break_connection, spoiled
 from sagechain.llms.errors import LLMError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -66,7 +66,8 @@ class RuntimeServer:
                 Route("/invocations", self._container, methods=["POST"]),
                 Route("/endpoints/{name}/invocations", self._invoke, methods=["POST"]),
                 Route("/endpoints/{name}/invocations-response-stream", self._invoke, methods=["POST"]),
-            ]
+            ],
+            exception_handlers={ClientDisconnect: _left},
         )
 
     async def _ping(self, request: Request) -> Response:
@@ -205,6 +206,11 @@ async def _framed(reply: Reply) -> AsyncGenerator[bytes, None]:
                 yield event_stream.payload_part(chunk)
     except (LLMError, ValueError) as error:
         yield event_stream.model_stream_error(str(error), "StreamBroken")
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    """A client that left while it was still sending."""
+    return Response(status_code=CLIENT_LEFT)
 
 
 def _model_error(status: int, message: str, name: str) -> Response:

@@ -237,3 +237,24 @@ def test_a_taken_port_is_one_line(runtime: LocalRuntime) -> None:
 
 def test_the_default_endpoints_are_served(runtime: LocalRuntime) -> None:
     assert runtime.endpoints == (LLAMA, FALCON)
+
+
+def test_serve_puts_a_container_behind_awss_framing(runtime: LocalRuntime, smollm2: Path) -> None:
+    served = start("serve", "--port", "0", "--upstream", runtime.url)
+    assert served.stderr is not None
+    first = served.stderr.readline()
+    assert first.startswith("Serving upstream at http://127.0.0.1:")
+    url = first.split(" at ")[1].split(" ")[0]
+    done = run(
+        "ask",
+        "Hi",
+        "-m",
+        "sagemaker:upstream?wire=llama2-dialog",
+        "-p",
+        "max_new_tokens=3",
+        env={**os.environ, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url},
+    )
+    served.send_signal(signal.SIGINT)
+    served.communicate(timeout=20)
+    assert done.returncode == 1
+    assert "accept_eula" in done.stderr
