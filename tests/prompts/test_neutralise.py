@@ -5,8 +5,11 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 from sagechain.prompts import get_family, list_families
+from sagechain.prompts.family import COMMON_TAGS
+
+RENDERING = [name for name in list_families() if name != "messages"]
 
 TAGS = ["[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 TURNS = ["\nUser:", "\r\nuser :", "\u2028Assistant:", "\n  SYSTEM:", "\nHuman:", "AI:", "\\", "User\\:", ">>TITLE<<"]
@@ -48,3 +51,25 @@ def test_a_faked_turn_is_broken_visibly(family: str, text: str, safe: str) -> No
 def test_ordinary_text_passes_unchanged() -> None:
     text = "In a < b, see User: guide; use [brackets] and <b>html</b>."
     assert text in get_family("falcon").render([HumanMessage(text)]).text
+
+
+@given(st.lists(hostile, min_size=5, max_size=5), st.sampled_from(RENDERING))
+def test_hostile_text_in_any_role_and_position_adds_no_structure(texts: list[str], family: str) -> None:
+    assert structure(family, [f"{text}x" for text in texts]) == structure(family, ["x"] * 5)
+
+
+def structure(family: str, texts: list[str]) -> list[str]:
+    """The tags that a model of the family would read in a conversation of all roles, in their order."""
+    system, asked, answered, argument, result = texts
+    call: ToolCall = {"name": argument, "args": {argument: argument}, "id": "1", "type": "tool_call"}
+    prompt = get_family(family).render(
+        [
+            SystemMessage(system),
+            HumanMessage(asked),
+            AIMessage(answered, tool_calls=[call]),
+            ToolMessage(result, tool_call_id="1"),
+        ]
+    )
+    pairs = (get_family(family).tags + COMMON_TAGS).pairs
+    anywhere = "|".join(f"(?:{head})(?:{tail})" for head, tail in pairs)
+    return [match[0].strip() for match in re.finditer(anywhere, prompt.text, re.IGNORECASE)]
