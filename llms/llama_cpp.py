@@ -112,11 +112,17 @@ class LlamaCppLLM(TextModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {**super()._identifying_params, "path": str(self.path.resolve()), "context": self.context}
 
+    @property
+    def context_size(self) -> int:
+        """The context of one slot."""
+        return self.context
+
     def get_token_ids(self, text: str) -> list[int]:
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
         return self._engine.token_ids(text)
 
-    def _prompt_tokens(self, prompt: Prompt) -> int | None:
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        """How many tokens a prompt has; messages are laid out by the model's own template first."""
         text = prompt if isinstance(prompt, str) else self._engine.laid_out(_dialog(prompt))
         return len(self.get_token_ids(text))
 

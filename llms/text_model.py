@@ -57,6 +57,15 @@ class TextModel(GenerationFields, LLM, ABC):
         """A model like this one with some fields replaced, checked anew."""
         return type(self)(**{**self.__dict__, **changes})
 
+    @property
+    def context_size(self) -> int | None:
+        """Most tokens of prompt and answer together that the model takes; None where it is not known."""
+        return None
+
+    def prompt_tokens(self, prompt: Prompt) -> int | None:
+        """How many tokens a prompt has, by the model's own tokenizer; None where that is not at hand."""
+        return None
+
     @abstractmethod
     def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
         """Begin one call; nothing is sent before it is iterated. Raises ValueError on input that can't be sent."""
@@ -244,7 +253,7 @@ class TextModel(GenerationFields, LLM, ABC):
     def _counted(self, prompt: Prompt, parameters: GenerationParameters) -> GenerationParameters:
         """`max_length` as the `max_new_tokens` that are left after the prompt."""
         longest = parameters.max_length
-        asked = None if longest is None else self._prompt_tokens(prompt)
+        asked = None if longest is None else self.prompt_tokens(prompt)
         if longest is None or asked is None:
             return parameters
         if asked >= longest:
@@ -255,10 +264,6 @@ class TextModel(GenerationFields, LLM, ABC):
         room = longest - asked
         limit = min(parameters.max_new_tokens or room, room)
         return parameters.updated({"max_length": None, "max_new_tokens": limit})
-
-    def _prompt_tokens(self, prompt: Prompt) -> int | None:
-        """How many tokens a prompt has; None where nobody here can count them."""
-        return None
 
     def _asked_for_one(
         self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any]
