@@ -4,23 +4,33 @@ chat = PromptedChatModel(llm=load_llm("sagemaker:my-falcon?family=falcon"), fami
 chat.invoke([("system", "Be brief."), ("human", "Hi")])
 """
 
-from collections.abc import AsyncIterator, Iterator
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import LangSmithParams
+from langchain_core.language_models import BaseLanguageModel, LangSmithParams, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
+from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, model_validator
 from sagechain.llms.calls import Prompt
-from sagechain.llms.text_model import TextModel
+from sagechain.llms.replies import Replies
+from sagechain.llms.text_model import TextModel, estimated_tokens
 from sagechain.prompts import PromptFamily, get_family
 
 # Call-time arguments of LangChain's that speak to the chat model itself.
 NOT_FOR_THE_LLM = ("model", "stream", "ls_structured_output_format")
+
+
+ANSWER_SHARE = 4
+"""Where no limit of the answer is set, so-manieth part of the context is left for it."""
+LAYOUT_TOKENS = 8
+"""At most what a chat template puts around a message (ChatML: 5)."""
 
 
 class PromptedChatModel(BaseChatModel):
@@ -76,6 +86,38 @@ class PromptedChatModel(BaseChatModel):
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop, "family": self.family}
         return {**self.llm._identifying_params, **{name: value for name, value in own.items() if value is not None}}
 
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        """What LangChain's middleware asks: how much may go in, beside the answer's room."""
+        size = self.llm.context_size if isinstance(self.llm, TextModel) else None
+        if size is None:
+            return None
+        answer = self.max_tokens or getattr(self.llm, "max_new_tokens", None) or size // ANSWER_SHARE
+        return {"max_input_tokens": max(1, size - answer), "max_output_tokens": answer}
+
+    def get_num_tokens(self, text: str) -> int:
+        """How many tokens a text has, by the model's own tokenizer; where that is not at hand, rather too many."""
+        llm = self.llm
+        if isinstance(llm, TextModel):
+            return llm.get_num_tokens(text)
+        counts = llm.custom_get_token_ids or type(llm).get_token_ids is not BaseLanguageModel.get_token_ids
+        # LangChain's own would count by GPT-2's tokenizer, which it fetches.
+        return llm.get_num_tokens(text) if counts else estimated_tokens(text)
+
+    def get_num_tokens_from_messages(
+        self,
+        messages: list[BaseMessage],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+    ) -> int:
+        """How many tokens the prompt of these messages has, as it would be sent; `tools` are not counted."""
+        if tools is not None:
+            warnings.warn("tools: they are not counted", stacklevel=2)
+        if not self._takes_roles:
+            return self.get_num_tokens(self._layout.render(messages).text)
+        assert isinstance(self.llm, TextModel)
+        counted = self.llm.prompt_tokens(messages)
+        # Only the server knows its layout: a few tokens around every message.
+        return sum(self.get_num_tokens(m.text) + LAYOUT_TOKENS for m in messages) if counted is None else counted
+
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = "sagechain"
@@ -91,11 +133,8 @@ class PromptedChatModel(BaseChatModel):
     ) -> ChatResult:
         prompt, options = self._asked(messages, stop, kwargs)
         if isinstance(self.llm, TextModel):
-            return self._result(self.llm.complete(prompt, **options), kwargs)
-        generations = self.llm.generate([_text(prompt)], **options).generations[0]
-        return self._result(
-            [GenerationChunk(text=g.text, generation_info=g.generation_info) for g in generations], kwargs
-        )
+            return self._result(self.llm.complete(prompt, **options), prompt, kwargs)
+        return self._result(_chunks(self.llm.generate([_text(prompt)], **options)), prompt, kwargs)
 
     async def _agenerate(
         self,
@@ -106,12 +145,8 @@ class PromptedChatModel(BaseChatModel):
     ) -> ChatResult:
         prompt, options = self._asked(messages, stop, kwargs)
         if isinstance(self.llm, TextModel):
-            return self._result(await self.llm.acomplete(prompt, **options), kwargs)
-        result = await self.llm.agenerate([_text(prompt)], **options)
-        generations = result.generations[0]
-        return self._result(
-            [GenerationChunk(text=g.text, generation_info=g.generation_info) for g in generations], kwargs
-        )
+            return self._result(await self.llm.acomplete(prompt, **options), prompt, kwargs)
+        return self._result(_chunks(await self.llm.agenerate([_text(prompt)], **options)), prompt, kwargs)
 
     def _stream(
         self,
@@ -120,10 +155,9 @@ class PromptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        prompt, options = self._asked(messages, stop, kwargs)
-        stripper = _Stripper()
-        for piece in self._pieces(prompt, options):
-            if (chunk := self._chunk(piece, stripper, kwargs)) is not None:
+        with closing(self._messages(messages, stop, kwargs)) as parts:
+            for part in parts:
+                chunk = ChatGenerationChunk(message=part)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -135,25 +169,49 @@ class PromptedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        prompt, options = self._asked(messages, stop, kwargs)
-        stripper = _Stripper()
-        async for piece in self._apieces(prompt, options):
-            if (chunk := self._chunk(piece, stripper, kwargs)) is not None:
+        async with aclosing(self._amessages(messages, stop, kwargs)) as parts:
+            async for part in parts:
+                chunk = ChatGenerationChunk(message=part)
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
-    def _pieces(self, prompt: Prompt, options: dict[str, Any]) -> Iterator[GenerationChunk]:
+    def _messages(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> Generator[AIMessageChunk, None, None]:
+        prompt, options = self._asked(messages, stop, kwargs)
+        replies = self._replies(prompt, kwargs)
+        with closing(self._pieces(prompt, options)) as pieces:
+            for piece in pieces:
+                if (part := replies.chunk(piece)) is not None:
+                    yield part
+        if (part := replies.end()) is not None:
+            yield part
+
+    async def _amessages(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> AsyncGenerator[AIMessageChunk, None]:
+        prompt, options = self._asked(messages, stop, kwargs)
+        replies = self._replies(prompt, kwargs)
+        async with aclosing(self._apieces(prompt, options)) as pieces:
+            async for piece in pieces:
+                if (part := replies.chunk(piece)) is not None:
+                    yield part
+        if (part := replies.end()) is not None:
+            yield part
+
+    def _pieces(self, prompt: Prompt, options: dict[str, Any]) -> Generator[GenerationChunk, None, None]:
         if isinstance(self.llm, TextModel):
             yield from self.llm.pieces(prompt, **options)
             return
         for text in self.llm.stream(_text(prompt), **options):
             yield GenerationChunk(text=text)
 
-    async def _apieces(self, prompt: Prompt, options: dict[str, Any]) -> AsyncIterator[GenerationChunk]:
+    async def _apieces(self, prompt: Prompt, options: dict[str, Any]) -> AsyncGenerator[GenerationChunk, None]:
         if isinstance(self.llm, TextModel):
-            async for piece in self.llm.apieces(prompt, **options):
-                yield piece
+            async with aclosing(self.llm.apieces(prompt, **options)) as pieces:
+                async for piece in pieces:
+                    yield piece
             return
         async for text in self.llm.astream(_text(prompt), **options):
             yield GenerationChunk(text=text)
@@ -185,46 +243,18 @@ class PromptedChatModel(BaseChatModel):
         own = self.llm.name_of_model if isinstance(self.llm, TextModel) else self.llm._llm_type
         return str(kwargs.get("model") or own)
 
-    def _result(self, answers: list[GenerationChunk], kwargs: dict[str, Any]) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=self._message(answer, kwargs)) for answer in answers])
+    def _replies(self, prompt: Prompt, kwargs: dict[str, Any]) -> Replies:
+        about = {"model_name": self._model_name(kwargs), "model_provider": "sagechain"}
+        endpoint = getattr(self.llm, "endpoint_name", None)
+        if endpoint:
+            about["endpoint"] = endpoint
+        if not isinstance(self.llm, TextModel):
+            return Replies(about, lambda: None, lambda text: None)
+        return Replies(about, partial(self.llm.prompt_tokens, prompt), self.llm.text_tokens)
 
-    def _message(self, answer: GenerationChunk, kwargs: dict[str, Any]) -> AIMessage:
-        info = answer.generation_info or {}
-        return AIMessage(
-            content=answer.text.strip(),
-            response_metadata={**_reason(info), "model_name": self._model_name(kwargs), "model_provider": "sagechain"},
-            usage_metadata=_usage(info),
-        )
-
-    def _chunk(
-        self, piece: GenerationChunk, stripper: "_Stripper", kwargs: dict[str, Any]
-    ) -> ChatGenerationChunk | None:
-        text, info = stripper.feed(piece.text), piece.generation_info or {}
-        if not text and not info and not stripper.first:
-            return None
-        stripper.first = False
-        metadata = (
-            {**_reason(info), "model_name": self._model_name(kwargs), "model_provider": "sagechain"}
-            if "finish_reason" in info
-            else {}
-        )
-        message = AIMessageChunk(content=text, response_metadata=metadata, usage_metadata=_usage(info))
-        return ChatGenerationChunk(message=message)
-
-
-class _Stripper:
-    """Keeps blanks around a streamed answer back, so that its pieces come to what `invoke` gives."""
-
-    def __init__(self) -> None:
-        self._held, self._begun = "", False
-        self.first = True  # one piece at least is shown, also of an empty answer
-
-    def feed(self, text: str) -> str:
-        text = self._held + text
-        text = text if self._begun else text.lstrip()
-        shown = text.rstrip()
-        self._held, self._begun = text[len(shown) :], self._begun or bool(shown)
-        return shown
+    def _result(self, answers: list[GenerationChunk], prompt: Prompt, kwargs: dict[str, Any]) -> ChatResult:
+        replies = self._replies(prompt, kwargs)
+        return ChatResult(generations=[ChatGeneration(message=replies.message(answer)) for answer in answers])
 
 
 def _text(prompt: Prompt) -> str:
@@ -232,12 +262,5 @@ def _text(prompt: Prompt) -> str:
     return prompt
 
 
-def _reason(info: dict[str, Any]) -> dict[str, Any]:
-    return {"finish_reason": info["finish_reason"]} if "finish_reason" in info else {}
-
-
-def _usage(info: dict[str, Any]) -> UsageMetadata | None:
-    if "input_tokens" not in info or "output_tokens" not in info:
-        return None
-    asked, answered = info["input_tokens"], info["output_tokens"]
-    return UsageMetadata(input_tokens=asked, output_tokens=answered, total_tokens=asked + answered)
+def _chunks(result: LLMResult) -> list[GenerationChunk]:
+    return [GenerationChunk(text=each.text, generation_info=each.generation_info) for each in result.generations[0]]

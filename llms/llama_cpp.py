@@ -18,19 +18,15 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from langchain_core.messages import BaseMessage
 from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.llms.calls import ModelCall, Prompt
+from sagechain.llms.dialog import dialog
 from sagechain.llms.errors import MissingExtra, ModelFailed, ModelNotLoaded
 from sagechain.llms.parameters import OFF, GenerationParameters
-from sagechain.llms.text_model import TextModel
+from sagechain.llms.text_model import TextModel, too_long
 from sagechain.prompts import get_family
-from sagechain.prompts.chatml import ChatML
-from sagechain.prompts.family import turns_of
-from sagechain.prompts.llama2 import Llama2
 from sagechain.prompts.names import unknown
-from sagechain.prompts.neutralise import Tags
 
 CARRIES = {
     "max_new_tokens": "max_tokens",
@@ -44,19 +40,6 @@ CARRIES = {
 # llama.cpp's own defaults (top_k 40, top_p 0.95, min_p 0.05) are another meaning of
 # "temperature 1" than everywhere else, so each is switched off unless it is asked for.
 NEUTRAL = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
-
-# What a chat template that we do not know may read as structure.
-TEMPLATE_TAGS = (
-    ChatML.tags
-    + Llama2.tags
-    + Tags(
-        [
-            ("<", r"(?:start_of_turn|end_of_turn|bos|eos)>"),
-            (r"\[", r"/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"),
-            ("<", r"｜[^｜<>]{1,40}｜>"),
-        ]
-    )
-)
 
 
 class LlamaCppLLM(TextModel):
@@ -121,9 +104,13 @@ class LlamaCppLLM(TextModel):
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
         return self._engine.token_ids(text)
 
+    def text_tokens(self, text: str) -> int:
+        """How many tokens a text has, without those that begin a prompt."""
+        return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
+
     def prompt_tokens(self, prompt: Prompt) -> int:
         """How many tokens a prompt has; messages are laid out by the model's own template first."""
-        text = prompt if isinstance(prompt, str) else self._engine.laid_out(_dialog(prompt))
+        text = prompt if isinstance(prompt, str) else self._engine.laid_out(dialog(prompt))
         return len(self.get_token_ids(text))
 
     def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
@@ -135,7 +122,7 @@ class LlamaCppLLM(TextModel):
         }
         if isinstance(prompt, str):
             return LlamaCppCall(self._engine, {**request, "prompt": prompt}, whole=not stream)
-        return LlamaCppCall(self._engine, {**request, "messages": _dialog(prompt)}, whole=not stream)
+        return LlamaCppCall(self._engine, {**request, "messages": dialog(prompt)}, whole=not stream)
 
 
 class Engine:
@@ -269,10 +256,7 @@ class LlamaCppCall(ModelCall):
     def _refusal(self, error: Mapping[str, Any]) -> Exception:
         if error.get("type") == "exceed_context_size_error":
             asked, room = error["n_prompt_tokens"], error["n_ctx"]
-            return ValueError(
-                f"prompt: it has {asked} tokens, {asked - room} more than the context of {room}; "
-                "shorten it, or load the model with ?context=…"
-            )
+            return too_long(asked, room, "shorten it, or load the model with ?context=…")
         if 400 <= int(error.get("code", 500)) < 500:
             return ValueError(f"llama.cpp refuses the request: {error.get('message')}")
         return ModelFailed(self._engine.name, f"llama.cpp failed: {error.get('message')}.")
@@ -286,10 +270,6 @@ def _end_running_calls() -> None:
     """A thread that is still inside llama.cpp when Python ends would abort the whole process."""
     for call in tuple(_running):
         call.end()
-
-
-def _dialog(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
-    return [{"role": turn.role, "content": turn.text} for turn in turns_of(messages, TEMPLATE_TAGS)]
 
 
 def _sent(parameters: GenerationParameters) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Models by URI: one line names the place, everything else stays as it is.
 
 sagemaker:ENDPOINT?family=…&wire=…&region=…&component=…&variant=…    an endpoint on SageMaker
+                  &context=…&tokenizer=…                               what its model takes, to count before a request
 local:smollm2                                                          the embedded model
 local:FILE.gguf?family=…&context=…&slots=…                             a GGUF file, in llama.cpp
 """
@@ -72,6 +73,8 @@ def _endpoint(name: str, settings: dict[str, str], parameters: dict[str, Any]) -
         "region": "region_name",
         "component": "inference_component_name",
         "variant": "variant_name",
+        "context": "context",
+        "tokenizer": "tokenizer",
     }
     for setting in settings:
         if setting not in fields:

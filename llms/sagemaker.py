@@ -8,9 +8,10 @@ local runtime (`AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME`).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Self
 
 import boto3
@@ -21,9 +22,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from sagechain.llms.calls import ModelCall, Prompt
 from sagechain.llms.connections import watch
 from sagechain.llms.endpoint_call import EndpointCall
+from sagechain.llms.errors import MissingExtra
 from sagechain.llms.handlers import WireContentHandler
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
-from sagechain.llms.text_model import TextModel
+from sagechain.llms.text_model import TextModel, too_long
 from sagechain.llms.wires import DEFAULT_WIRES, Wire, get_wire
 from sagechain.llms.wires.base import OnUnsupported
 from sagechain.prompts import get_family
@@ -36,8 +38,9 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     """A SageMaker endpoint as a LangChain LLM.
 
     Give `family`, or `wire`, or one of sagechain's content handlers. Inference parameters are fields; langchain-aws's
-    `model_kwargs` is taken too, and checked in the same way. `max_length` needs `custom_get_token_ids`, the model's own
-    tokenizer (text → token ids), unless the wire carries it.
+    `model_kwargs` is taken too, and checked in the same way. With the model's own tokenizer (`tokenizer`, or
+    `custom_get_token_ids`: text → token ids) tokens are counted before a request: for `max_length` on wires that do not
+    carry it, for prompts that the context has no room for, and for the history of a conversation.
 
     Raises:
         ValueError: a field that is unknown, of the wrong type or out of range; no wire; no region.
@@ -52,6 +55,10 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     """Whether you accept the licence of the model, where one has to be accepted (Llama 2)."""
     variant_name: str | None = None
     """The production variant to ask, where the endpoint has several."""
+    context: int | None = Field(default=None, ge=1)
+    """Tokens of prompt and answer together that the endpoint takes; the family's if not given."""
+    tokenizer: Path | None = None
+    """The model's `tokenizer.json`, or a folder with it."""
     on_unsupported: OnUnsupported = "error"
     """What happens to a parameter that the wire does not carry: a ValueError, or dropped with a warning."""
 
@@ -86,6 +93,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         self._wire = get_wire(self.wire)
         if self.family is not None and not get_family(self.family).stop and not self._wire.takes_roles:
             raise ValueError(f"family: {self.family!r} lays nothing out, and the {self.wire} wire takes text only")
+        if self.tokenizer is not None:
+            self.custom_get_token_ids = _token_ids_by(self.tokenizer, self.endpoint_name)
         carried = {"max_length": None} if self.custom_get_token_ids is not None else {}
         self._wire.parameters(self._parameters(None, {}).updated(carried), self.on_unsupported)
         if self.client is None:
@@ -153,11 +162,26 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             joined=joined,
         )
 
+    @property
+    def context_size(self) -> int | None:
+        """`context`, or the family's."""
+        return self.context or (get_family(self.family).context if self.family else None)
+
+    def text_tokens(self, text: str) -> int | None:
+        """How many tokens a text has, where the tokenizer is known here, without those that begin a prompt."""
+        ids = self.custom_get_token_ids
+        return None if ids is None else len(ids(text)) - len(ids(""))
+
     def prompt_tokens(self, prompt: Prompt) -> int | None:
-        """How many tokens a text has, where `custom_get_token_ids` is given."""
-        if self.custom_get_token_ids is None or "max_length" in self._wire.carries or not isinstance(prompt, str):
-            return None
-        return len(self.custom_get_token_ids(prompt))
+        """How many tokens the server will read, where the tokenizer and the server's layout are known here."""
+        text = None if self.custom_get_token_ids is None else self._wire.laid_out(prompt)
+        return None if text is None or self.custom_get_token_ids is None else len(self.custom_get_token_ids(text))
+
+    def _counted(self, prompt: Prompt, parameters: GenerationParameters) -> GenerationParameters:
+        room, asked = self.context_size, self.prompt_tokens(prompt)
+        if room is not None and asked is not None and asked > room:
+            raise too_long(asked, room, "shorten it")
+        return parameters if "max_length" in self._wire.carries else super()._counted(prompt, parameters)
 
     def _new_client(self) -> Any:
         secrets = {
@@ -185,6 +209,26 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             raise ValueError("region_name: none is set; give region_name, ?region=… or AWS_DEFAULT_REGION") from error
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ValueError(f"no client for SageMaker's runtime: {error}") from error
+
+
+def _token_ids_by(path: Path, endpoint: str) -> Callable[[str], list[int]]:
+    try:
+        from tokenizers import Tokenizer
+    except ModuleNotFoundError as error:
+        raise MissingExtra(endpoint, "transformers") from error
+    file = path.expanduser() / "tokenizer.json" if path.expanduser().is_dir() else path.expanduser()
+    if not file.is_file():
+        raise ValueError(f"tokenizer: there is no file {str(file)!r}")
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise ValueError(f"tokenizer: {str(file)!r} cannot be read: {error}") from error
+
+    def token_ids(text: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(text).ids
+        return ids
+
+    return token_ids
 
 
 @cache

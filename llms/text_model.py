@@ -62,9 +62,18 @@ class TextModel(GenerationFields, LLM, ABC):
         """Most tokens of prompt and answer together that the model takes; None where it is not known."""
         return None
 
-    def prompt_tokens(self, prompt: Prompt) -> int | None:
-        """How many tokens a prompt has, by the model's own tokenizer; None where that is not at hand."""
+    def text_tokens(self, text: str) -> int | None:
+        """How many tokens a text has by itself, by the model's own tokenizer; None where that is not at hand."""
         return None
+
+    def prompt_tokens(self, prompt: Prompt) -> int | None:
+        """How many tokens the model reads for a prompt, those that begin it among them; None where nobody here knows."""
+        return None
+
+    def get_num_tokens(self, text: str) -> int:
+        """As `text_tokens`; where the tokenizer is not at hand, an estimate that is rather too high."""
+        counted = self.text_tokens(text)
+        return estimated_tokens(text) if counted is None else counted
 
     @abstractmethod
     def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
@@ -290,6 +299,18 @@ class TextModel(GenerationFields, LLM, ABC):
         finally:
             limiter.release_on_behalf_of(call)
             call.close()
+
+
+def estimated_tokens(text: str) -> int:
+    """Rather too many: a token has about 4 bytes of English, and here it is 3."""
+    return -(-len(text.encode()) // 3)
+
+
+def too_long(tokens: int, context: int, remedy: str) -> ValueError:
+    """The error for a prompt that the model's context has no room for."""
+    return ValueError(
+        f"prompt: it has {tokens} tokens, {tokens - context} more than the context of {context}; {remedy}"
+    )
 
 
 def _checked(prompt: Prompt) -> Prompt:

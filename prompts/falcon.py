@@ -15,6 +15,7 @@ class Falcon(PromptFamily):
 
     name: ClassVar[str] = "falcon"
     stop: ClassVar[tuple[str, ...]] = ("\nUser:", "<|endoftext|>")
+    context: ClassVar[int | None] = 2048  # the model cards of `tiiuae/falcon-7b-instruct` and `falcon-180B-chat`
     tags: ClassVar[Tags] = Tags(
         [
             ("<", r"\|endoftext\|>"),

@@ -51,6 +51,8 @@ class PromptFamily(ABC):
     name: ClassVar[str]
     tags: ClassVar[Tags]
     stop: ClassVar[tuple[str, ...]]
+    context: ClassVar[int | None] = None
+    """Tokens of prompt and answer together that all models of the family were trained with, where that is one figure."""
 
     def render(self, messages: Sequence[BaseMessage]) -> RenderedPrompt:
         """The prompt that asks the model for the turn after `messages`.

@@ -15,6 +15,7 @@ class Llama2(PromptFamily):
 
     name: ClassVar[str] = "llama2"
     stop: ClassVar[tuple[str, ...]] = ("</s>",)
+    context: ClassVar[int | None] = 4096  # arXiv 2307.09288, table 1
     tags: ClassVar[Tags] = Tags(
         [
             (r"\[", r"\s*/?\s*INST\s*\]"),

@@ -73,6 +73,10 @@ class Wire(ABC):
     ) -> dict[str, Any]:
         """The body of a request, still to be made JSON. Raises ValueError where a parameter is not carried."""
 
+    def laid_out(self, prompt: Prompt) -> str | None:
+        """The text that the model reads; None where only the server knows."""
+        return prompt if isinstance(prompt, str) else None
+
     @abstractmethod
     def replies(self, reply: Any) -> list[GenerationChunk]:
         """The answers in a whole reply, parsed from JSON. Raises `WireError` where it has another shape."""

@@ -57,11 +57,19 @@ class Llama2Dialog(Llama2Text):
     speakers: ClassVar[str] = "JumpStart's Llama 2 chat, model version 2.x"
     takes_roles: ClassVar[bool] = True
 
+    def laid_out(self, prompt: Prompt) -> str:
+        """The container lays a dialog out as the family does."""
+        return Llama2().render(_messages(prompt)).text
+
     def _inputs(self, prompt: Prompt) -> Any:
-        return [_dialog([HumanMessage(prompt)] if isinstance(prompt, str) else prompt)]
+        return [_dialog(_messages(prompt))]
 
     def _text(self, generation: Any) -> Any:
         return generation["content"]
+
+
+def _messages(prompt: Prompt) -> Sequence[BaseMessage]:
+    return [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
 
 
 def _dialog(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:

@@ -41,6 +41,9 @@ class ChatCompletions(Wire):
         sent = {"messages": _openai(messages), **self.parameters(parameters, on_unsupported), "stream": stream}
         return sent | ({"stream_options": {"include_usage": True}} if stream else {})
 
+    def laid_out(self, prompt: Prompt) -> None:
+        """The server alone knows its model's template."""
+
     def replies(self, reply: Any) -> list[GenerationChunk]:
         """One answer a choice."""
         if not isinstance(reply, dict):

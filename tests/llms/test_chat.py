@@ -91,6 +91,7 @@ def test_a_message_tells_model_and_reason(runtime: LocalRuntime) -> None:
         "finish_reason": "length",
         "model_name": "mine",
         "model_provider": "sagechain",
+        "endpoint": FALCON,
     }
     assert load_chat_model(FALCON_URI)._get_ls_params()["ls_model_name"] == FALCON
 
