@@ -1,16 +1,20 @@
 """The newest turns of a conversation that a model's context has room for, counted with the model's own tokenizer.
 
 LangChain's `trim_messages` counts messages in another order than they are sent in; here what is counted is the prompt that
-would be sent, so that it fits to the token.
+would be sent, so that it fits to the token. It also drops one turn at every turn, so that each prompt begins in another way
+and no server can use what it has computed before; here a part is dropped at once, and the beginning stays for many turns.
 """
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from sagechain.llms import PromptedChatModel
 
+KEPT_PART = 0.75  # of the room, when turns have to be dropped: the rest is for turns to come
+REMEMBERED_BEGINNINGS = 1_024  # threads
 LAYOUT_BYTES = 64  # more than any prompt family puts around a message
 
 
@@ -27,6 +31,7 @@ class History:
         self._chat, self._first, self._tokens = chat, list(first), tokens
         self._room: int | None = None
         self._before = 0
+        self._beginnings: OrderedDict[str, None] = OrderedDict()
 
     def fitting(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         """The newest turns, the first of them with its question.
@@ -37,15 +42,27 @@ class History:
         room = self._room_for_prompt()
         if room is None or self._surely_fits(messages, room):
             return list(messages)
-        starts = [i for i, message in enumerate(messages) if _begins_a_turn(messages, i) or i == 0]
-        kept = bisect_left(starts, True, key=lambda start: self._count(messages[start:]) <= room)
-        if kept == len(starts):
-            over = self._count(messages[starts[-1] :]) - room
+        starts = [i for i in range(1, len(messages)) if messages[i].type == "human" and messages[i - 1].type != "human"]
+        for start in reversed(starts):
+            if messages[start].id in self._beginnings and self._count(messages[start:]) <= room:
+                return list(messages[start:])
+        if self._count(messages) <= room:
+            return list(messages)
+        return list(messages[self._new_beginning(messages, starts or [0], room) :])
+
+    def _new_beginning(self, messages: Sequence[BaseMessage], starts: list[int], room: int) -> int:
+        kept = bisect_left(starts, True, key=lambda start: self._count(messages[start:]) <= KEPT_PART * room)
+        start = starts[min(kept, len(starts) - 1)]
+        if kept == len(starts) and (asked := self._count(messages[start:])) > room:
             raise ValueError(
-                f"messages: the last turn is {over} tokens too long for the {room} that a prompt may have here, system "
-                "text and examples among them; shorten it"
+                f"messages: the last turn is {asked - room} tokens too long for the {room} that a prompt may have here, "
+                "system text and examples among them; shorten it"
             )
-        return list(messages[starts[kept] :])
+        if (name := messages[start].id) is not None:
+            self._beginnings[name] = None
+            if len(self._beginnings) > REMEMBERED_BEGINNINGS:
+                self._beginnings.popitem(last=False)
+        return start
 
     def _room_for_prompt(self) -> int | None:
         if self._room is None:
@@ -64,7 +81,3 @@ class History:
 
     def _count(self, messages: Sequence[BaseMessage]) -> int:
         return self._chat.get_num_tokens_from_messages([*self._first, *messages])
-
-
-def _begins_a_turn(messages: Sequence[BaseMessage], i: int) -> bool:
-    return messages[i].type == "human" and messages[i - 1].type != "human"

@@ -31,12 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(autouse=True)
-def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test may use an account of whoever runs it, unless cassettes are recorded for real."""
+def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test may use an account or the conversations of whoever runs it, unless cassettes are recorded for real."""
     if request.config.getoption("--real"):
         return
     for name in [name for name in os.environ if name.startswith(("AWS_", "SAGECHAIN_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("SAGECHAIN_THREADS", str(tmp_path / "threads.sqlite"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDMADEUP")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
