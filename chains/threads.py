@@ -7,7 +7,6 @@ that tells its node when a stream has been left.
 """
 
 import threading
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Annotated, Any, TypedDict, cast
@@ -19,9 +18,9 @@ from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
 from langgraph.graph.state import CompiledStateGraph
+from sagechain.llms.turns import POLL_SECONDS, Turns
 
 LEFT = "__left"  # in a run's configuration: the event that says that nobody reads its tokens any more
-POLL_SECONDS = 0.005  # how often a turn that waits looks whether the one before it has ended
 
 
 class GivenUp(Exception):
@@ -55,40 +54,6 @@ def unanswered(messages: list[AnyMessage]) -> list[AnyMessage]:
 
 def _is_answer(message: AnyMessage) -> bool:
     return isinstance(message, AIMessage) and not message.tool_calls
-
-
-class Turn:
-    """The right to go on with a thread; one at a time has it."""
-
-    def __init__(self) -> None:
-        self._free = threading.Lock()
-        self._owner: int | None = None
-
-    def taken(self) -> bool:
-        """Take it, if it is free."""
-        taken = self._free.acquire(blocking=False)
-        if taken:
-            self._owner = threading.get_ident()
-        return taken
-
-    def take(self) -> None:
-        """Take it, once it is free.
-
-        Raises:
-            RuntimeError: it would wait for a turn of its own thread, which could then never end.
-        """
-        while not self.taken():
-            if self._owner == threading.get_ident():
-                raise RuntimeError(
-                    "thread_id: an earlier turn of this conversation has not ended; read its stream to the end or "
-                    "close it, or wait for it with `ainvoke`"
-                )
-            time.sleep(POLL_SECONDS)
-
-    def end(self) -> None:
-        """Let the next one have it."""
-        self._owner = None
-        self._free.release()
 
 
 class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState, ConversationState]):
@@ -126,31 +91,31 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
 
     @contextmanager
     def _turn(self, config: RunnableConfig) -> Iterator[None]:
-        turn = self._turn_of(config)
-        turn.take()
+        turns, owner = self._turns_of(config), threading.get_ident()
+        turns.take(owner)
         try:
             yield
         finally:
-            turn.end()
+            turns.end(owner)
 
     @asynccontextmanager
     async def _aturn(self, config: RunnableConfig) -> AsyncIterator[None]:
-        turn = self._turn_of(config)
-        while not turn.taken():
+        turns, owner = self._turns_of(config), threading.get_ident()
+        while not turns.taken(owner):
             await anyio.sleep(POLL_SECONDS)
         try:
             yield
         finally:
-            turn.end()
+            turns.end(owner)
 
-    def _turn_of(self, config: RunnableConfig) -> Turn:
-        """The turn of a thread: graphs over one checkpointer share their threads. Without a thread nobody waits."""
+    def _turns_of(self, config: RunnableConfig) -> Turns:
+        """The one turn of a thread: graphs over one checkpointer share their threads. Without a thread nobody waits."""
         thread_id = config.get("configurable", {}).get("thread_id")
         if thread_id is None or not self.checkpointer:
-            return Turn()
+            return Turns(1)
         with _turns_lock:
-            return _turns.setdefault((id(self.checkpointer), str(thread_id)), Turn())
+            return _turns.setdefault((id(self.checkpointer), str(thread_id)), Turns(1))
 
 
-_turns: "WeakValueDictionary[tuple[int, str], Turn]" = WeakValueDictionary()
+_turns: "WeakValueDictionary[tuple[int, str], Turns]" = WeakValueDictionary()
 _turns_lock = threading.Lock()

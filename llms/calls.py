@@ -33,7 +33,7 @@ def cut(call: ModelCall, parameters: GenerationParameters, prefix: str = "") -> 
             text, info = cutter.feed(chunk.text), chunk.generation_info
             if cutter.stopped:
                 info = {**(info or {}), "finish_reason": "stop"}
-            elif info:
+            elif info and "finish_reason" in info:  # some servers tell the usage so far with each piece
                 text += cutter.flush()
             if text or info:
                 yield GenerationChunk(text=prefix + text, generation_info=info)
@@ -48,6 +48,19 @@ def cut(call: ModelCall, parameters: GenerationParameters, prefix: str = "") -> 
         if not any(shown):
             raise
         raise StreamInterrupted(error.endpoint, f"the stream broke off: {error.what}", "".join(shown)) from error
+
+
+def joined(pieces: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
+    """The pieces of a stream as one. A failure after the first of them is a StreamInterrupted, as in a stream."""
+    answer = GenerationChunk(text="")
+    try:
+        for piece in pieces:
+            answer += piece
+    except LLMError as error:
+        if not answer.text:
+            raise
+        raise StreamInterrupted(error.endpoint, f"the stream broke off: {error.what}", answer.text) from error
+    yield answer
 
 
 def whole(call: ModelCall, parameters: GenerationParameters, prefix: str = "") -> list[GenerationChunk]:

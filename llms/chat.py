@@ -6,7 +6,7 @@ chat.invoke([("system", "Be brief."), ("human", "Hi")])
 
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, contextmanager
 from functools import partial
 from typing import Any, Self
 
@@ -17,8 +17,9 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
 from langchain_core.tools import BaseTool
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 from sagechain.llms.calls import Prompt
+from sagechain.llms.errors import StreamInterrupted
 from sagechain.llms.replies import Replies
 from sagechain.llms.text_model import TextModel, estimated_tokens
 from sagechain.prompts import PromptFamily, get_family
@@ -59,6 +60,11 @@ class PromptedChatModel(BaseChatModel):
     stop: list[str] | None = None
     max_retries: int | None = None
     streaming: bool = False
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _stop_strings(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -181,7 +187,7 @@ class PromptedChatModel(BaseChatModel):
     ) -> Generator[AIMessageChunk, None, None]:
         prompt, options = self._asked(messages, stop, kwargs)
         replies = self._replies(prompt, kwargs)
-        with closing(self._pieces(prompt, options)) as pieces:
+        with closing(self._pieces(prompt, options)) as pieces, _telling(replies):
             for piece in pieces:
                 if (part := replies.chunk(piece)) is not None:
                     yield part
@@ -194,9 +200,10 @@ class PromptedChatModel(BaseChatModel):
         prompt, options = self._asked(messages, stop, kwargs)
         replies = self._replies(prompt, kwargs)
         async with aclosing(self._apieces(prompt, options)) as pieces:
-            async for piece in pieces:
-                if (part := replies.chunk(piece)) is not None:
-                    yield part
+            with _telling(replies):
+                async for piece in pieces:
+                    if (part := replies.chunk(piece)) is not None:
+                        yield part
         if (part := replies.end()) is not None:
             yield part
 
@@ -226,7 +233,7 @@ class PromptedChatModel(BaseChatModel):
         limit = options.pop("max_tokens", self.max_tokens)
         if limit is not None:
             options.setdefault("max_new_tokens", limit)
-        stops = stop if stop is not None else self.stop
+        stops = [stop] if isinstance(stop, str) else stop if stop is not None else self.stop
         if stops is None:
             stops = list(getattr(self.llm, "stop", None) or ())
         if self._takes_roles:
@@ -255,6 +262,15 @@ class PromptedChatModel(BaseChatModel):
     def _result(self, answers: list[GenerationChunk], prompt: Prompt, kwargs: dict[str, Any]) -> ChatResult:
         replies = self._replies(prompt, kwargs)
         return ChatResult(generations=[ChatGeneration(message=replies.message(answer)) for answer in answers])
+
+
+@contextmanager
+def _telling(replies: Replies) -> Iterator[None]:
+    """A stream that breaks tells the text that was shown of it, without the blanks that were kept back."""
+    try:
+        yield
+    except StreamInterrupted as error:
+        raise StreamInterrupted(error.endpoint, error.what, replies.shown) from error.__cause__
 
 
 def _text(prompt: Prompt) -> str:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -22,6 +23,8 @@ from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from urllib3.util import Timeout
 
 READ_BYTES = 65_536
+WATCH_SECONDS = 0.2  # how late the end of a deadline may be seen while a reply's headers dribble
+IDLE_SECONDS = 5.0  # how long the watching thread stays with nothing to watch
 DRAIN_SECONDS = 0.25  # how long a reply that is complete may take to end, so that its connection can serve again
 
 
@@ -50,18 +53,26 @@ class Line:
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
-        self.is_shut = False
+        self.is_shut = self.overdue = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
     def __enter__(self) -> Self:
         self._token: Token[Line | None] = _calling.set(self)
+        _watched.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        _watched.discard(self)
         _calling.reset(self._token)
+
+    def shut_if_overdue(self) -> None:
+        """End what is being sent or read, once the deadline is over."""
+        if not self.deadline.left():
+            self.overdue = True
+            self.shut()
 
     def hold(self, connection: Any) -> None:
         """Take the connection that is about to send. Raises ConnectionAbortedError on a line that is shut."""
@@ -121,6 +132,9 @@ class Line:
 
 def watch(client: Any) -> None:
     """Let the connections of a boto3 client tell their calls of themselves. Done twice, it is done once."""
+    client.meta.events.register_first(
+        "needs-retry.sagemaker-runtime", partial(_no_retry, client), unique_id="sagechain"
+    )
     session = client._endpoint.http_session
     if session._pool_classes_by_scheme is _POOLS:
         return
@@ -128,6 +142,52 @@ def watch(client: Any) -> None:
     for manager in (session._manager, *session._proxy_managers.values()):
         manager.pool_classes_by_scheme = _POOLS
         manager.clear()  # idle connections only; those in use go on
+
+
+def _no_retry(client: Any, response: Any = None, caught_exception: Any = None, operation: Any = None, **_: Any) -> None:
+    """botocore's own retries, of which a client that is given has some, would repeat a generation that is being billed."""
+    if _calling.get() is None:
+        return
+    if caught_exception is not None:
+        raise caught_exception
+    http, parsed = response
+    if http.status_code >= 300:
+        raise client.exceptions.from_code(parsed.get("Error", {}).get("Code"))(parsed, operation.name)
+
+
+class _Watch:
+    """Shuts lines whose replies do not begin in time: a socket's own limit begins anew with every byte of the headers."""
+
+    def __init__(self) -> None:
+        self._lines: set[Line] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, line: Line) -> None:
+        """Watch a line."""
+        with self._lock:
+            self._lines.add(line)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="sagechain-deadlines", daemon=True)
+                self._thread.start()
+
+    def discard(self, line: Line) -> None:
+        """Watch it no longer."""
+        with self._lock:
+            self._lines.discard(line)
+
+    def _run(self) -> None:
+        idle = 0.0
+        while True:
+            time.sleep(WATCH_SECONDS)
+            with self._lock:
+                idle = 0 if self._lines else idle + WATCH_SECONDS
+                if idle > IDLE_SECONDS:
+                    self._thread = None
+                    return
+                lines = tuple(self._lines)
+            for line in lines:
+                line.shut_if_overdue()
 
 
 class _TellingPool:
@@ -166,5 +226,6 @@ class _HTTPSPool(_TellingPool, AWSHTTPSConnectionPool):  # type: ignore[misc]
 
 
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+_watched = _Watch()
 _calling: ContextVar[Line | None] = ContextVar("the line of the call that this thread makes", default=None)
 _lines: "WeakKeyDictionary[Any, Line]" = WeakKeyDictionary()

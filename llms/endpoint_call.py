@@ -7,13 +7,14 @@ A whole reply and a stream are read here; what their bytes mean is the wire's (`
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import urllib3.exceptions
 from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import EventStreamError, ParamValidationError
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms.calls import ModelCall
+from sagechain.llms.calls import ModelCall, joined
 from sagechain.llms.connections import Deadline, Line
 from sagechain.llms.failures import failure
 from sagechain.llms.retry import retrying
@@ -31,7 +32,7 @@ class EndpointCall(ModelCall):
         timeout: seconds: for a whole reply, retries included; in a stream to the first piece and between pieces.
         max_retries: attempts after the first.
         stream: read a streamed reply …
-        joined: … and give it as one whole answer.
+        joined: … and give it as one whole answer, all of it within `timeout`.
     """
 
     def __init__(
@@ -48,15 +49,16 @@ class EndpointCall(ModelCall):
     ) -> None:
         self._client, self._request, self._wire, self._answers = client, request, wire, answers
         self._timeout, self._max_retries = timeout, max_retries
-        self._read = self._unary if not stream else self._joined if joined else self._streamed
+        self._read = self._streamed if stream else self._unary
+        self._is_joined = joined
         self._closed = threading.Event()
         self._line: Line | None = None
 
     def __iter__(self) -> Iterator[GenerationChunk]:
         self._deadline = Deadline(self._timeout)
         begun, rest = retrying(self._attempt, max_retries=self._max_retries, deadline=self._deadline, sleep=self._sleep)
-        yield from begun
-        yield from rest
+        pieces = chain(begun, rest)
+        yield from joined(pieces) if self._is_joined else pieces
 
     def close(self) -> None:
         """Shut the connection, which is how the server learns that nobody waits."""
@@ -87,6 +89,8 @@ class EndpointCall(ModelCall):
             if isinstance(error, ParamValidationError):
                 said = " ".join(str(error).split())
                 raise ValueError(f"endpoint_kwargs: {said}") from error
+            if line.overdue:
+                error = TimeoutError("the deadline of the call is over")
             mapped = failure(self._request["EndpointName"], error)
             if mapped is None or mapped is error:
                 raise
@@ -116,7 +120,8 @@ class EndpointCall(ModelCall):
             for part in _parts(line.read(reply)):
                 for piece in decoder.feed(part):
                     yield piece
-                    self._deadline.restart()
+                    if not self._is_joined:
+                        self._deadline.restart()
                 if decoder.ended:
                     break
             if not decoder.ended:
@@ -126,13 +131,6 @@ class EndpointCall(ModelCall):
             _drain(line, reply)
         finally:
             reply.close()
-
-    def _joined(self, line: Line) -> Iterator[GenerationChunk]:
-        whole = None
-        for piece in self._streamed(line):
-            whole = piece if whole is None else whole + piece
-        if whole is not None:
-            yield whole
 
     def _sleep(self, seconds: float) -> None:
         self._closed.wait(seconds)

@@ -70,7 +70,11 @@ def failure(endpoint: str, error: Exception) -> errors.LLMError | None:
 
 
 def _of_wire(endpoint: str, error: WireError) -> errors.LLMError:
-    kinds: dict[str, type[errors.LLMError]] = {"failed": errors.ModelFailed, "throttled": errors.Throttled}
+    kinds: dict[str, type[errors.LLMError]] = {
+        "failed": errors.ModelFailed,
+        "throttled": errors.Throttled,
+        "rejected": errors.RequestRejected,
+    }
     return kinds.get(error.kind, errors.MalformedResponse)(endpoint, str(error))
 
 
@@ -85,9 +89,13 @@ def _in_stream(endpoint: str, error: _BaseEventStreamError) -> errors.LLMError:
 
 
 def _answered(endpoint: str, error: botocore.exceptions.ClientError) -> errors.LLMError:
-    code = str(error.response["Error"].get("Code", ""))
-    message = str(error.response["Error"].get("Message", "")).splitlines()[:1]
+    said = error.response["Error"]
+    code, message = str(said.get("Code", "")), str(said.get("Message", "")).splitlines()[:1]
     what = f"{message[0].rstrip('.') if message else code}."
+    if code in _DENIED_CODES:
+        # From its second line on AWS quotes what should have been signed, the security token in it.
+        said["Message"] = what
+        error.args = (str(error.args[0]).split("\n", 1)[0],)
     status = int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0))
     if code == "ModelError":
         return _of_container(endpoint, error.response)

@@ -18,6 +18,9 @@ class Replies:
         about: what every message tells of its model.
         asked_tokens: counts the tokens of the prompt, where the server does not tell; None where nobody can.
         counted: the tokens of a text, likewise.
+
+    Attributes:
+        shown: the text of the chunks so far.
     """
 
     def __init__(
@@ -27,8 +30,10 @@ class Replies:
         counted: Callable[[str], int | None],
     ) -> None:
         self._about, self._asked_tokens, self._counted = about, asked_tokens, counted
+        self.shown = ""
         self._held, self._text = "", ""
-        self._begun = self._shown = self._told_usage = False
+        self._begun = self._begun_to_show = False
+        self._figures: dict[str, Any] = {}
 
     def message(self, answer: GenerationChunk) -> AIMessage:
         """A whole answer."""
@@ -42,17 +47,17 @@ class Replies:
     def chunk(self, piece: GenerationChunk) -> AIMessageChunk | None:
         """A piece of a streamed answer; None where there is nothing to show yet. One at least is shown."""
         text, info = self._without_blanks_around(piece.text), piece.generation_info or {}
-        if not text and not info and self._shown:
+        self._figures |= {name: info[name] for name in ("input_tokens", "output_tokens") if name in info}
+        if not text and "finish_reason" not in info and self._begun_to_show:
             return None
-        self._shown = True
-        usage = self._usage(info, "") if "input_tokens" in info and "output_tokens" in info else None
-        self._told_usage = self._told_usage or usage is not None
+        self._begun_to_show = True
+        self.shown += text
         metadata = {**_reason(info), **self._about} if "finish_reason" in info else {}
-        return AIMessageChunk(content=text, response_metadata=metadata, usage_metadata=usage)
+        return AIMessageChunk(content=text, response_metadata=metadata)
 
     def end(self) -> AIMessageChunk | None:
-        """What is left to tell when a stream has ended: the usage, where the server told none."""
-        usage = None if self._told_usage else self._usage({}, self._text)
+        """What is left to tell when a stream has ended: its usage, of which servers tell in any piece, some in each."""
+        usage = self._usage(self._figures, self._text)
         return None if usage is None else AIMessageChunk(content="", usage_metadata=usage)
 
     def _without_blanks_around(self, text: str) -> str:

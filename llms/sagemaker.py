@@ -99,6 +99,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         self._wire.parameters(self._parameters(None, {}).updated(carried), self.on_unsupported)
         if self.client is None:
             self.client, self._own_client = self._new_client(), True
+        elif getattr(getattr(self.client, "meta", None), "service_model", None) is None:
+            raise ValueError("client: give boto3.client('sagemaker-runtime')")
         watch(self.client)
         return self
 
@@ -138,8 +140,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return {**super()._identifying_params, **where}
 
     def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
-        joined = self.streaming and not stream
-        stream = (stream or self.streaming) and self._wire.streams
+        joined = self.streaming and not stream and (parameters.num_return_sequences or 1) == 1
+        stream = (stream or joined) and self._wire.streams
         body = self._wire.request(prompt, parameters, stream=stream, on_unsupported=self.on_unsupported)
         request = {
             "EndpointName": self.endpoint_name,
@@ -148,8 +150,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             "Body": json.dumps(body).encode(),
             **({"InferenceComponentName": self.inference_component_name} if self.inference_component_name else {}),
             **({"TargetVariant": self.variant_name} if self.variant_name else {}),
-            **({"CustomAttributes": "accept_eula=true"} if self.accept_eula else {}),
             **(self.endpoint_kwargs or {}),
+            **self._attributes(),
         }
         return EndpointCall(
             self.client,
@@ -159,8 +161,13 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             timeout=self.timeout,
             max_retries=self.max_retries,
             stream=stream,
-            joined=joined,
+            joined=joined and stream,
         )
+
+    def _attributes(self) -> dict[str, str]:
+        given = (self.endpoint_kwargs or {}).get("CustomAttributes")
+        attributes = [*(["accept_eula=true"] if self.accept_eula else []), *([given] if given else [])]
+        return {"CustomAttributes": ",".join(attributes)} if attributes else {}
 
     @property
     def context_size(self) -> int | None:

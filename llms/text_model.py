@@ -5,10 +5,11 @@ a `ModelCall`, which is read in any thread and closed from any other. All else i
 async, batches, cancelling, and the error for a stream that broke after its first piece.
 """
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager, closing
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from contextvars import copy_context
 from typing import Annotated, Any, Self
 
@@ -22,21 +23,30 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, PrivateAttr
 from sagechain.llms.calls import ModelCall, Prompt, cut, whole
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
+from sagechain.llms.turns import POLL_SECONDS, Turns
+
+LONGEST_TIMEOUT = 86_400  # seconds: a day; what sockets take ends not far above
 
 
 class TextModel(GenerationFields, LLM, ABC):
     """A text model: the prompt goes as it is, and text comes back. Usable from several threads and event loops."""
 
-    timeout: Annotated[float, Field(gt=0)] = 70.0
+    timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT, strict=True)] = 70.0
     """Seconds: for a whole call, retries included; in a stream to the first piece and between pieces."""
-    max_retries: Annotated[int, Field(ge=0)] = 2
+    max_retries: Annotated[int, Field(ge=0, strict=True)] = 2
     """Attempts after the first, for errors that say they are `retryable`."""
-    max_concurrency: Annotated[int, Field(ge=1)] = 64
+    max_concurrency: Annotated[int, Field(ge=1, strict=True)] = 64
     """Calls in flight at once; more wait for their turn."""
     family: str | None = None
     """The prompt family in which a chat over this model is laid out."""
 
+    _turns: Turns = PrivateAttr()
     _limiter: RunVar[CapacityLimiter] = PrivateAttr(default_factory=lambda: RunVar("calls in flight"))
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Make the turns of `max_concurrency`; copies of the model share them."""
+        super().model_post_init(context)
+        self._turns = Turns(self.max_concurrency)
 
     @property
     def takes_roles(self) -> bool:
@@ -94,7 +104,7 @@ class TextModel(GenerationFields, LLM, ABC):
             LLMError: the call failed.
         """
         parameters, prefix = self._asked(prompt, stop, changes)
-        with closing(self._start(_checked(prompt), parameters, stream=False)) as call:
+        with closing(self._start(_checked(prompt), parameters, stream=False)) as call, self._turn():
             return whole(call, parameters, prefix)
 
     async def acomplete(
@@ -118,7 +128,7 @@ class TextModel(GenerationFields, LLM, ABC):
         After the first piece every failure is a StreamInterrupted. Closing the iterator ends the model's work.
         """
         parameters, prefix = self._asked_for_one(prompt, stop, changes)
-        with closing(self._start(_checked(prompt), parameters, stream=True)) as call:
+        with closing(self._start(_checked(prompt), parameters, stream=True)) as call, self._turn():
             yield from cut(call, parameters, prefix)
 
     async def apieces(
@@ -136,6 +146,24 @@ class TextModel(GenerationFields, LLM, ABC):
                 yield piece
 
     # LangChain's side
+
+    def generate(self, prompts: list[str], stop: list[str] | None = None, *args: Any, **options: Any) -> LLMResult:
+        """As LangChain's. Parameters of the call become the model's: LangChain's cache takes the model for its key."""
+        model, rest = self._with_parameters(options)
+        return super(TextModel, model).generate(prompts, stop, *args, **rest)
+
+    async def agenerate(
+        self, prompts: list[str], stop: list[str] | None = None, *args: Any, **options: Any
+    ) -> LLMResult:
+        """As `generate`."""
+        model, rest = self._with_parameters(options)
+        return await super(TextModel, model).agenerate(prompts, stop, *args, **rest)
+
+    def _with_parameters(self, options: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
+        given = {name: value for name, value in options.items() if name in PARAMETER_NAMES}
+        changes = {name: value for name, value in given.items() if value is not None}
+        rest = {name: value for name, value in options.items() if name not in given}
+        return self.model_copy(update=changes) if changes else self, rest
 
     def _call(
         self,
@@ -198,15 +226,29 @@ class TextModel(GenerationFields, LLM, ABC):
         ]
 
     def _together(self, batch: list[tuple[ModelCall, GenerationParameters, str]]) -> list[list[GenerationChunk]]:
+        given_up = threading.Event()
+
+        def answered(call: ModelCall, parameters: GenerationParameters, prefix: str) -> list[GenerationChunk]:
+            if not self._turns.take(given_up=given_up):
+                return []
+            try:
+                return whole(call, parameters, prefix)
+            finally:
+                self._turns.end()
+
         with ThreadPoolExecutor(min(len(batch), self.max_concurrency)) as threads:
             answers = [
-                threads.submit(copy_context().run, whole, call, parameters, prefix)
+                threads.submit(copy_context().run, answered, call, parameters, prefix)
                 for call, parameters, prefix in batch
             ]
             try:
+                done = wait(answers, return_when=FIRST_EXCEPTION).done
+                for answer in done:
+                    answer.result()
                 return [answer.result() for answer in answers]
             finally:
                 # After a failure, or Ctrl-C, nobody waits for the others any more.
+                given_up.set()
                 threads.shutdown(wait=False, cancel_futures=True)
                 for call, _, _ in batch:
                     call.close()
@@ -295,10 +337,26 @@ class TextModel(GenerationFields, LLM, ABC):
             self._limiter.set(limiter)
         await limiter.acquire_on_behalf_of(call)
         try:
-            yield CapacityLimiter(1)  # a call needs one thread at a time, and has its turn already
+            # Other event loops, threads and batches take turns too.
+            while not self._turns.taken():
+                await anyio.sleep(POLL_SECONDS)
+            try:
+                yield CapacityLimiter(1)  # a call needs one thread at a time, and has its turn already
+            finally:
+                call.close()
+                self._turns.end()
         finally:
             limiter.release_on_behalf_of(call)
-            call.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """As `_in_flight`, for a call that this thread makes."""
+        owner = threading.get_ident()
+        self._turns.take(owner)
+        try:
+            yield
+        finally:
+            self._turns.end(owner)
 
 
 def estimated_tokens(text: str) -> int:

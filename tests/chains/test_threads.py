@@ -89,7 +89,7 @@ def test_a_stream_that_is_left_ends_the_servers_work_also_when_it_is_sync(graph:
 def test_a_turn_that_waits_for_itself_is_an_error_and_no_deadlock(graph: Any) -> None:
     stream = graph.stream(STORY, THREAD, stream_mode="messages")
     next(stream)
-    with pytest.raises(RuntimeError, match="an earlier turn of this conversation has not ended"):
+    with pytest.raises(RuntimeError, match="the turn that this one waits for is this thread's own"):
         graph.invoke(STORY, THREAD)
     stream.close()
 
