@@ -17,7 +17,7 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
 from langchain_core.tools import BaseTool
-from pydantic import ConfigDict, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from sagechain.llms.calls import Prompt
 from sagechain.llms.errors import StreamInterrupted
 from sagechain.llms.replies import Replies
@@ -45,6 +45,7 @@ class PromptedChatModel(BaseChatModel):
             LLM's own. The family's stop strings are always added.
         timeout, max_retries: replace the LLM's own.
         streaming: stream inside `invoke` too.
+        api_key: taken, since every chat model of LangChain's has it, and not used: the LLM has its own credentials.
 
     Raises:
         ValueError: an unknown family, or a value out of range.
@@ -60,6 +61,7 @@ class PromptedChatModel(BaseChatModel):
     stop: list[str] | None = None
     max_retries: int | None = None
     streaming: bool = False
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
     @field_validator("stop", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler
 from sagechain.llms.parameters import GenerationParameters
 from sagechain.llms.wires import get_wire
-from sagechain.llms.wires.base import WireError
+from sagechain.llms.wires.base import NotStreamed, WireError
 
 
 class WireContentHandler(LLMContentHandler):
@@ -52,12 +52,19 @@ class WireContentHandler(LLMContentHandler):
         try:
             if hasattr(output, "read"):
                 return self.wire.parsed(output.read())[0].text
-            line = output if output.endswith(b"\n") else output + b"\n"
-            if line.startswith(b"data:") or not line.strip() or line.startswith(b":"):
-                return "".join(chunk.text for chunk in self.wire.decoder().feed(line))
-            return self.wire.parsed(line)[0].text
+            return self._line(output.rstrip(b"\r\n"))
         except WireError as error:
             raise ValueError(f"wire {self.wire.name}: {error}") from error
+
+    def _line(self, line: bytes) -> str:
+        if not line.strip():
+            return ""
+        if self.wire.streams:
+            try:
+                return self.wire.decoder().text_in(line)
+            except NotStreamed:
+                pass  # a container that was not asked for a stream answers with one line
+        return self.wire.parsed(line)[0].text
 
 
 class Llama2ContentHandler(WireContentHandler):

@@ -1,19 +1,84 @@
 """The prompt library: prompts and exemplars as data, in `library/*.yaml`.
 
-load_prompt("chatbot").format()                 # a LangChain template
+load_prompt("summary").format(text="…")         # a LangChain template
+load_prompt("summary").metadata["parameters"]   # inference parameters that suit it
 load_task("arithmetic").exemplars[0].question   # worked examples for chain of thought
+
+A value never becomes part of a template: braces in it, as code has them, come out as they went in.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
 import yaml
 from langchain_core.prompts import PromptTemplate
-from pydantic import BaseModel, ConfigDict
+from langchain_core.prompts.string import get_template_variables
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sagechain.prompts.names import unknown
 
 AnswerKind = Literal["number", "word", "list", "yes-no"]
+
+
+class Variable(BaseModel):
+    """What a prompt wants to be told, in one line, and a value to try it with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str
+    example: str
+
+
+class PromptEntry(BaseModel):
+    """A prompt as it stands in its file.
+
+    `text` is an f-string template over `variables`; `parameters` are the inference parameters that suit it, named as in
+    `sagechain.llms.GenerationParameters` (which checks them: this package knows no models).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str
+    source: str
+    variables: dict[str, Variable]
+    parameters: dict[str, int | float | list[str]]
+    text: str
+
+
+class LibraryPrompt(PromptTemplate):
+    """A prompt of the library as a LangChain template, which names what is missing before a model is asked.
+
+    `metadata` holds `description` and `source` (text), `variables` (name → `{"description", "example"}`) and
+    `parameters` (name → value: `chat.invoke(prompt.format(…), **prompt.metadata["parameters"])`).
+    """
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def lc_id(cls) -> list[str]:
+        """LangChain's serializer knows it as the `PromptTemplate` that it is."""
+        return PromptTemplate.lc_id()
+
+    def format(self, **kwargs: Any) -> str:
+        """The text, with each variable's value in its place, verbatim.
+
+        Raises:
+            ValueError: variables are missing; the message names them all, and the prompt.
+        """
+        self._hold_complete(kwargs)
+        return super().format(**kwargs)
+
+    def _validate_input(self, inner_input: Any) -> dict[str, Any]:
+        # What `invoke` and chains go through; langchain-core 1.7 raises a KeyError there.
+        if isinstance(inner_input, dict):
+            self._hold_complete(inner_input)
+        return super()._validate_input(inner_input)
+
+    def _hold_complete(self, given: Mapping[str, Any]) -> None:
+        missing = [name for name in self.input_variables if name not in given]
+        if missing:
+            raise ValueError(f"prompt {self.name!r}: missing {', '.join(missing)}")
 
 
 class Exemplar(BaseModel):
@@ -48,19 +113,23 @@ def list_prompts() -> list[str]:
     return _names("prompt")
 
 
-def load_prompt(name: str) -> PromptTemplate:
-    """The prompt of that name as a LangChain template; its `metadata` holds description and source.
+def load_prompt(name: str) -> LibraryPrompt:
+    """The prompt of that name as a LangChain template; its `metadata` tells all else that the library knows of it.
 
     Raises:
-        ValueError: no such prompt; the message lists those there are.
+        ValueError: no such prompt, and the message lists those there are; or a file that is not as it should be.
     """
-    entry = _entry("prompt", name)
-    template = PromptTemplate.from_template(entry["text"].strip())
-    declared = sorted(entry["variables"])
-    if sorted(template.input_variables) != declared:
-        raise ValueError(f"prompt {name!r}: declares variables {declared}, uses {sorted(template.input_variables)}")
-    metadata = {key: entry[key] for key in ("description", "source", "variables")}
-    return template.model_copy(update={"name": name, "metadata": metadata})
+    try:
+        entry = PromptEntry.model_validate(_entry("prompt", name))
+    except ValidationError as error:
+        raise ValueError(f"prompt {name!r}: its file in the library is malformed: {error}") from error
+    text = entry.text.strip()
+    declared, used = sorted(entry.variables), sorted(get_template_variables(text, "f-string"))
+    if declared != used:
+        raise ValueError(f"prompt {name!r}: declares variables {declared}, uses {used}")
+    return LibraryPrompt(
+        name=name, template=text, input_variables=list(entry.variables), metadata=entry.model_dump(exclude={"text"})
+    )
 
 
 def list_tasks() -> list[str]:

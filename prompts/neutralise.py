@@ -19,8 +19,15 @@ from typing import Any
 
 # What `str.splitlines` and a model may take for the start of a line.
 LINE_START = r"(?:\A|(?<=[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]))"
+# What nobody sees: format characters (category Cf), variation selectors, and the rest of "Default_Ignorable_Code_Point".
+# Source: Unicode's UnicodeData.txt and DerivedCoreProperties.txt.
+INVISIBLE = (
+    r"\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd"
+    r"\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
 # Blanks inside a line, invisible characters among them: with them around its name a turn reads as the same to a model.
-BLANKS = r"(?:[^\S\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]|[\u00ad\u200b-\u200f\u2060-\u2064\ufeff])*"
+BLANKS = rf"(?:[^\S\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]|[{INVISIBLE}])*"
 
 
 def turn_line(*names: str) -> tuple[str, str]:

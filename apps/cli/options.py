@@ -1,51 +1,12 @@
 """The options that several commands share: which model, with which parameters, and what comes on standard input."""
 
-import json
 import os
 import sys
-from typing import Annotated, Any
 
 import typer
+from sagechain.agents.command_line import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, warn_if_cut
 
-DEFAULT_MODEL = "local:smollm2"
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    """`NAME=VALUE`: numbers, `true`, `false` and `[…]` are read as JSON, anything else is text."""
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, value if name == "stop" and not value.startswith("[") else json.loads(value)
-    except ValueError:
-        return name, value
-
-
-ModelOption = Annotated[
-    str,
-    typer.Option("-m", "--model", metavar="URI", envvar="SAGECHAIN_MODEL", help="Where the model is."),
-]
-ParameterOption = Annotated[
-    list[Any] | None,
-    typer.Option(
-        "-p", metavar="NAME=VALUE", help="An inference parameter, such as temperature=0.2.", parser=_parameter
-    ),
-]
-
-
-def parameters(given: list[tuple[str, Any]] | None) -> dict[str, Any]:
-    """What came by `-p`, by name. `stop` may come several times. Raises typer.BadParameter on other repeats."""
-    found: dict[str, Any] = {}
-    for name, value in given or []:
-        if name == "client":
-            raise typer.BadParameter("-p client: a client is an object of a program")
-        if name == "stop":
-            found.setdefault("stop", []).extend(value if isinstance(value, list) else [value])
-        elif name in found:
-            raise typer.BadParameter(f"-p {name}: it is given twice")
-        else:
-            found[name] = value
-    return found
+__all__ = ["DEFAULT_MODEL", "ModelOption", "ParameterOption", "parameters", "piped", "question_of", "warn_if_cut"]
 
 
 def piped() -> str:
@@ -61,9 +22,3 @@ def question_of(argument: str | None) -> str:
     if not text:
         raise typer.BadParameter("give a question, or text on standard input.")
     return text
-
-
-def warn_if_cut(reason: str | None) -> None:
-    """Say so when the answer is not whole."""
-    if reason == "length":
-        print("(The answer was cut at the token limit; -p max_new_tokens=… gives it more room.)", file=sys.stderr)

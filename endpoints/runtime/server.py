@@ -9,6 +9,7 @@ Requests may be signed (SigV4); signatures are not checked. A client that leaves
 Source: Amazon SageMaker's API reference, `InvokeEndpoint` and `InvokeEndpointWithResponseStream`.
 """
 
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
@@ -93,7 +94,8 @@ class RuntimeServer:
         if "html" in fault:
             return HTMLResponse(fault["html"], fault["status"])
         if "status" in fault:
-            return _aws_error(fault["status"], fault.get("code"), fault.get("message", ""))
+            message = fault.get("message", "").replace("{request}", _as_signed(request))
+            return _aws_error(fault["status"], fault.get("code"), message)
         if "container_status" in fault:
             return _model_error(fault["container_status"], fault["message"], name)
         return await self._replied(request, endpoint, body, fault, streamed=streamed)
@@ -211,6 +213,14 @@ async def _framed(reply: Reply) -> AsyncGenerator[bytes, None]:
 async def _left(request: Request, error: Exception) -> Response:
     """A client that left while it was still sending."""
     return Response(status_code=CLIENT_LEFT)
+
+
+def _as_signed(request: Request) -> str:
+    """The request as AWS signs it: its path, and the headers that `Authorization` names."""
+    signed = re.search(r"SignedHeaders=([^,]*)", request.headers.get("Authorization", ""))
+    names = signed[1].split(";") if signed else []
+    headers = [f"{name}:{request.headers.get(name, '')}" for name in names]
+    return "\n".join([request.method, request.url.path, request.url.query, *headers, "", ";".join(names)])
 
 
 def _model_error(status: int, message: str, name: str) -> Response:

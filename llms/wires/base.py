@@ -5,6 +5,7 @@ carries the bytes is `llms/sagemaker.py`.
 """
 
 import json
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -15,14 +16,23 @@ from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import OFF, GenerationParameters
 
 OnUnsupported = Literal["error", "warn"]
+FAILURES = ("error", "abort")
+"""Finish reasons of an answer that is none."""
 
 
 class WireError(Exception):
     """A reply that breaks the wire's own rules; `kind` says how."""
 
-    def __init__(self, what: str, kind: Literal["malformed", "failed", "throttled"] = "malformed") -> None:
+    def __init__(self, what: str, kind: Literal["malformed", "failed", "throttled", "rejected"] = "malformed") -> None:
         super().__init__(what)
         self.kind = kind
+
+
+class NotStreamed(WireError):
+    """A whole reply where a piece of a stream was to be read."""
+
+    def __init__(self) -> None:
+        super().__init__("the reply is not a stream of events; the container did not take `stream`.")
 
 
 class StreamDecoder(ABC):
@@ -38,6 +48,10 @@ class StreamDecoder(ABC):
     @abstractmethod
     def flush(self) -> Iterable[GenerationChunk]:
         """What was still held when the bytes ended."""
+
+    @abstractmethod
+    def text_in(self, line: bytes) -> str:
+        """The text in one line, whatever lines came before. Raises `WireError`; of a whole reply, `NotStreamed`."""
 
 
 class Wire(ABC):
@@ -137,9 +151,16 @@ def container_error(reply: Mapping[str, Any]) -> WireError:
     """The error that a container reports inside a reply: `{"error": "…" or {"message", "code"}, "error_type", "code"}`."""
     said = reply["error"]
     details = said if isinstance(said, dict) else reply
-    message = str(details.get("message") or said).rstrip(".")
-    busy = details.get("code") == 429 or "overloaded" in (details.get("type"), reply.get("error_type"))
-    return WireError(f"the container says: {message}.", "throttled" if busy else "failed")
+    what = f"the container says: {str(details.get('message') or said).rstrip('.')}."
+    code, kinds = str(details.get("code", "")), (details.get("type"), reply.get("error_type"))
+    if code == "429" or "overloaded" in kinds:
+        return WireError(what, "throttled")
+    return WireError(what, "rejected" if re.fullmatch("4[0-9][0-9]", code) or "validation" in kinds else "failed")
+
+
+def failed_answer(reason: Any, said: Any = None) -> WireError:
+    """The error for an answer that ended with one of `FAILURES`; `said` is the container's own reason, if it gave one."""
+    return WireError(f"the container failed: {said or f'finish_reason is {reason!r}'}.", "failed")
 
 
 def shortened(body: bytes, limit: int = 200) -> str:

@@ -9,10 +9,10 @@ reader.flush()                    # b': ping', since a last line needs no end
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms.wires.base import StreamDecoder, WireError, container_error, wrong_shape
+from sagechain.llms.wires.base import NotStreamed, StreamDecoder, WireError, container_error, wrong_shape
 
 
 class LineReader:
@@ -81,6 +81,9 @@ class JsonLines:
 class LineDecoder(StreamDecoder):
     """Reads a stream of one JSON object a line; what an object says is the wire's (`_event`)."""
 
+    last_line: ClassVar[bytes | None] = None
+    """What the last line holds, where that is not JSON."""
+
     def __init__(self, framing: Framing) -> None:
         self._lines, self._framing = LineReader(), framing
 
@@ -94,27 +97,43 @@ class LineDecoder(StreamDecoder):
         for line in self._lines.flush():
             yield from self._line(line)
 
+    def text_in(self, line: bytes) -> str:
+        """The text in one line, whatever lines came before."""
+        payload = self._framing.payload(line)
+        if payload is None or payload.strip() == self.last_line:
+            return ""
+        return "".join(chunk.text for chunk in self._event(_parsed(payload)))
+
     def _line(self, line: bytes) -> Iterator[GenerationChunk]:
         payload = None if self.ended else self._framing.payload(line)
-        if payload is None or self._is_end(payload):
+        if payload is None:
             return
-        try:
-            event = json.loads(payload)
-        except (ValueError, RecursionError) as error:
-            raise WireError(f"an event is not JSON: {payload[:200]!r}.") from error
-        if not isinstance(event, dict):
-            raise wrong_shape(event)
-        if event.get("error"):
-            raise container_error(event)
-        yield from self._event(event)
+        if payload.strip() == self.last_line:
+            self._end()
+            return
+        yield from self._event(_parsed(payload))
 
-    def _is_end(self, payload: bytes) -> bool:
-        """Whether the line is an end marker that is not JSON."""
-        return False
+    def _end(self) -> None:
+        """The last line is there. Raises `WireError` where the answer is not whole."""
+        self.ended = True
 
     @abstractmethod
     def _event(self, event: dict[str, Any]) -> Iterator[GenerationChunk]:
         """The pieces in one object; sets `ended` at the last."""
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"an event is not JSON: {payload[:200]!r}.") from error
+    if isinstance(event, list):
+        raise NotStreamed
+    if not isinstance(event, dict):
+        raise wrong_shape(event)
+    if event.get("error"):
+        raise container_error(event)
+    return event
 
 
 def _whole_reply(line: bytes) -> WireError:
@@ -122,6 +141,4 @@ def _whole_reply(line: bytes) -> WireError:
         reply = json.loads(line)
     except (ValueError, RecursionError):
         reply = None
-    if isinstance(reply, dict) and reply.get("error"):
-        return container_error(reply)
-    return WireError("the reply is not a stream of events; the container did not take `stream`.")
+    return container_error(reply) if isinstance(reply, dict) and reply.get("error") else NotStreamed()

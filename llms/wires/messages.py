@@ -11,7 +11,15 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_openai
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.wires.base import OnUnsupported, Wire, WireError, container_error, wrong_shape
+from sagechain.llms.wires.base import (
+    FAILURES,
+    OnUnsupported,
+    Wire,
+    WireError,
+    container_error,
+    failed_answer,
+    wrong_shape,
+)
 from sagechain.llms.wires.lines import LineDecoder, ServerSentEvents
 
 
@@ -55,12 +63,9 @@ class ChatCompletions(Wire):
             raise wrong_shape(reply)
         usage = _usage(reply)
         # The usage is that of all choices together, so it stands with the first.
-        return [
-            GenerationChunk(
-                text=_text(choice, "message", reply), generation_info=_info(choice) | (usage if i == 0 else {})
-            )
-            for i, choice in enumerate(choices)
-        ]
+        infos = [_info(choice) | (usage if i == 0 else {}) for i, choice in enumerate(choices)]
+        texts = [_text(choice, "message", reply) for choice in choices]
+        return [GenerationChunk(text=text, generation_info=info) for text, info in zip(texts, infos, strict=True)]
 
     def decoder(self) -> "ChatDecoder":
         """A reader of server-sent events."""
@@ -70,24 +75,24 @@ class ChatCompletions(Wire):
 class ChatDecoder(LineDecoder):
     """Reads `{"choices": [{"delta": {"content"}, "finish_reason"}], "usage"}` until `[DONE]`."""
 
+    last_line: ClassVar[bytes] = b"[DONE]"
     _has_reason = False
 
-    def _is_end(self, payload: bytes) -> bool:
-        if payload.strip() != b"[DONE]":
-            return False
+    def _end(self) -> None:
         if not self._has_reason:
             raise WireError("the stream says that it is done, but not why the answer ended.")
-        self.ended = True
-        return True
+        super()._end()
 
     def _event(self, event: dict[str, Any]) -> Iterator[GenerationChunk]:
         choices = event.get("choices")
         if not isinstance(choices, list):
             raise wrong_shape(event)
-        text = "".join(_text(choice, "delta", event) for choice in choices)
-        info = _usage(event)
+        text, info = "", _usage(event)
         for choice in choices:
             info |= _info(choice)
+            text += _text(choice, "delta", event)
+            if choice.get("index"):
+                raise WireError("the stream has a second answer; one was asked for.")
         self._has_reason = self._has_reason or "finish_reason" in info
         yield GenerationChunk(text=text, generation_info=info or None)
 
@@ -109,8 +114,10 @@ def _text(choice: Any, part: str, reply: Any) -> str:
     return content
 
 
-def _info(choice: dict[str, Any]) -> dict[str, Any]:
-    reason = choice.get("finish_reason")
+def _info(choice: Any) -> dict[str, Any]:
+    reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+    if reason in FAILURES:
+        raise failed_answer(reason)
     return {"finish_reason": reason} if reason else {}
 
 

@@ -10,12 +10,18 @@ from typing import Any, ClassVar
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.wires.base import OnUnsupported, Wire, WireError, container_error, wrong_shape
+from sagechain.llms.wires.base import (
+    FAILURES,
+    NotStreamed,
+    OnUnsupported,
+    Wire,
+    container_error,
+    failed_answer,
+    wrong_shape,
+)
 from sagechain.llms.wires.lines import Framing, LineDecoder, ServerSentEvents
 
 FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
-FAILURES = ("error", "abort")
-"""Finish reasons of an answer that is none (LMI)."""
 
 
 class TextGenerationInference(Wire):
@@ -69,6 +75,8 @@ class TokenDecoder(LineDecoder):
     def _event(self, event: dict[str, Any]) -> Iterator[GenerationChunk]:
         token = event.get("token")
         info = _info(event)
+        if token is None and isinstance(event.get("generated_text"), str):
+            raise NotStreamed
         if not isinstance(token, dict) or not isinstance(token.get("text"), str):
             raise wrong_shape(event)
         self.ended = event.get("generated_text") is not None
@@ -89,12 +97,13 @@ def _info(item: dict[str, Any]) -> dict[str, Any] | None:
     details = item.get("details")
     if not isinstance(details, dict):
         details = {"finish_reason": item["finish_reason"]} if "finish_reason" in item else None
+    places = [place for place in (item, item.get("token"), details) if isinstance(place, dict)]
+    said = next((place["error_msg"] for place in places if place.get("error_msg")), None)
+    reason = details.get("finish_reason") if details else None
+    if said or reason in FAILURES:
+        raise failed_answer(reason, said)
     if details is None:
         return None
-    reason = details.get("finish_reason")
-    if reason in FAILURES:
-        said = item.get("error_msg") or details.get("error_msg") or f"finish_reason is {reason!r}"
-        raise WireError(f"the container failed: {said}.", "failed")
     info: dict[str, Any] = {"finish_reason": FINISH_REASONS.get(str(reason), reason)}
     if isinstance(details.get("generated_tokens"), int):
         info["output_tokens"] = details["generated_tokens"]

@@ -116,7 +116,7 @@ def test_dialog_answers_several_dialogs_in_one_request(client: Any) -> None:
         (FALCON, {"inputs": "Hi", "parameters": {"temperature": 0}}, "", 422, "temperature"),
         (FALCON, {"inputs": "Hi", "parameters": {"top_p": 1.0}}, "", 422, "top_p"),
         (FALCON, {"inputs": "Hi", "parameters": {"stop": list("abcde")}}, "", 422, "stop"),
-        (FALCON, {"inputs": "hello " * 3000, "stream": True}, "", 422, "953 more than the context"),
+        (FALCON, {"inputs": "hello " * 3000}, "", 422, "Given: 3001 `inputs` tokens and 100 `max_new_tokens`"),
     ],
 )
 def test_what_a_container_refuses_is_a_model_error(
@@ -131,6 +131,44 @@ def test_what_a_container_refuses_is_a_model_error(
     assert words in response["OriginalMessage"]
     assert words in response["Error"]["Message"].replace('\\"', '"')
     assert response["LogStreamArn"].startswith("arn:aws:logs:")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"inputs": "Hi", "parameters": {"max_new_tokens": 100_000}}, "must be <= 2048. Given: 1 `inputs` tokens and"),
+        ({"inputs": "hello " * 3000}, "Given: 3001 `inputs` tokens and 100 `max_new_tokens`"),
+        ({"inputs": "Hi", "parameters": {"top_p": 1.0}}, "top_p"),
+        ({"inputs": ""}, "inputs"),
+    ],
+)
+def test_tgi_refuses_inside_a_stream_that_has_begun_and_otherwise_with_422(
+    client: Any, body: dict[str, Any], words: str
+) -> None:
+    [event] = events(stream(client, FALCON, {**body, "stream": True}))
+    assert event["error_type"] == "validation"
+    assert event["error"].startswith("Input validation error: ")
+    assert words in event["error"]
+    with pytest.raises(ClientError) as caught:
+        invoke(client, FALCON, body)
+    assert caught.value.response["OriginalStatusCode"] == 422
+    assert json.loads(caught.value.response["OriginalMessage"]) == event
+
+
+@pytest.mark.parametrize("ask", [invoke, stream])
+def test_a_signature_fault_quotes_the_request_with_its_session_token(
+    llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch, ask: Any
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "made-up-session-token")
+    models = {"e": {"model": "local:smollm2", "wire": "tgi", "fault": "bad-signature-echo"}}
+    with LocalRuntime(models) as runtime, pytest.raises(ClientError) as caught:
+        ask(boto3.Session().client("sagemaker-runtime", endpoint_url=runtime.url), "e", {})
+    response = caught.value.response
+    assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (
+        "InvalidSignatureException",
+        403,
+    )
+    assert "x-amz-security-token:made-up-session-token\n" in response["Error"]["Message"]
 
 
 @pytest.mark.parametrize("ask", [invoke, stream])
@@ -301,11 +339,18 @@ def test_messages_answers_as_openais_chat_completions(any_client: Any) -> None:
         ("messages", {"messages": []}, "messages"),
         ("messages", {**CHAT, "temperature": 3}, "temperature"),
         ("messages", b"{broken", "not JSON"),
+        ("lmi", {"inputs": "Hi", "parameters": {"max_new_tokens": 2048}}, "context length is 2048 tokens"),
+        ("lmi", {"inputs": "hello " * 3000, "stream": True}, "you requested 3031 tokens"),
+        ("messages", {**CHAT, "max_tokens": 2048}, "context length is 2048 tokens"),
+        ("messages", {"messages": [{"role": "user", "content": "hello " * 3000}]}, "context length is 2048 tokens"),
     ],
 )
-def test_each_container_refuses_what_its_own_server_refuses(any_client: Any, wire: str, body: Any, words: str) -> None:
+@pytest.mark.parametrize("ask", [invoke, stream])
+def test_each_container_refuses_what_its_own_server_refuses(
+    any_client: Any, ask: Any, wire: str, body: Any, words: str
+) -> None:
     with pytest.raises(ClientError) as caught:
-        invoke(any_client, wire, body)
+        ask(any_client, wire, body)
     assert caught.value.response["OriginalStatusCode"] == 400
     assert words in json.loads(caught.value.response["OriginalMessage"]).get("error", {}).__str__()
 

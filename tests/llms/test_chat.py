@@ -71,15 +71,15 @@ def test_a_streamed_answer_comes_to_the_whole_one_without_blanks_around(pieces: 
 def test_the_constructors_settings_replace_the_llms(runtime: LocalRuntime) -> None:
     llm = load_llm(FALCON_URI, max_new_tokens=50)
     chat = PromptedChatModel(
-        llm=llm, family="falcon", temperature=0.5, max_tokens=2, stop=["x"], timeout=3, max_retries=0
+        llm=llm, family="falcon", temperature=0.5, max_tokens=2, stop=["x"], timeout=30, max_retries=0
     )
     chat.invoke("Hi")
     sent = json.loads(runtime.requests[-1].body)["parameters"]
     assert (sent["temperature"], sent["max_new_tokens"]) == (0.5, 2)
     assert sent["stop"] == ["x", "\nUser:", "<|endoftext|>"]
     assert isinstance(chat.llm, SageMakerLLM)
-    assert (chat.llm.timeout, chat.llm.max_retries) == (3, 0)
-    assert chat.llm.client.meta.config.read_timeout == 3
+    assert (chat.llm.timeout, chat.llm.max_retries) == (30, 0)
+    assert chat.llm.client.meta.config.read_timeout == 30
     chat.invoke("Hi", max_tokens=1, temperature=0)
     sent = json.loads(runtime.requests[-1].body)["parameters"]
     assert (sent["max_new_tokens"], sent["do_sample"]) == (1, False)

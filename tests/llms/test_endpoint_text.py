@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sagechain.llms import SageMakerLLM
+from sagechain.llms import SageMakerLLM, errors
 from sagechain.llms.wires import get_wire, list_wires
 
 from tests.scripted_server import ScriptedServer, split
@@ -32,12 +32,14 @@ def dumped(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def streamed(wire: str, tokens: list[str]) -> bytes:
-    """A stream of these tokens, as the wire's containers send it."""
+def streamed(wire: str, tokens: list[str], reason: str = "stop", **more: Any) -> bytes:
+    """A stream of these tokens, as the wire's containers send it; `more` stands in each event of messages."""
     text, details = "".join(tokens), {"finish_reason": "eos_token", "generated_tokens": len(tokens)}
     if wire == "messages":
-        events: list[Any] = [{"choices": [{"delta": {"content": token}, "finish_reason": None}]} for token in tokens]
-        end: Any = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        events: list[Any] = [
+            {"choices": [{"delta": {"content": token}, "finish_reason": None}], **more} for token in tokens
+        ]
+        end: Any = {"choices": [{"delta": {}, "finish_reason": reason}], **more}
         return b"".join(b"data: " + dumped(event) + b"\n\n" for event in [*events, end]) + b"data: [DONE]\n\n"
     events = [{"token": {"id": 1, "text": token}, "generated_text": None} for token in tokens]
     end = {"token": {"id": 2, "text": "</s>", "special": True}, "generated_text": text, "details": details}
@@ -132,9 +134,33 @@ def test_chunks_of_any_size_are_cut_at_the_same_place(server: ScriptedServer) ->
         assert "".join(llm.stream("Hi")) == "1 < 2</s\nUs"
 
 
-def test_fewer_answers_than_asked_for_are_an_error(server: ScriptedServer) -> None:
-    from sagechain.llms import errors
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_a_stop_string_is_found_over_chunks_that_each_tell_the_usage(server: ScriptedServer, way: str) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 1}
+    server.replies["usage"] = [streamed("messages", ["Paris", ".\nUs", "er: and", " Rome?"], usage=usage)]
+    llm = SageMakerLLM(endpoint_name="usage", wire="messages", stop=["\nUser:"])
+    assert answer(llm, way) == "Paris."
+    assert answer(llm, way, stop=["\nUser::"]) == "Paris.\nUser: and Rome?"
 
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_messages_cut_short_by_the_server_are_never_an_answer(server: ScriptedServer, reason: str) -> None:
+    llm = SageMakerLLM(endpoint_name="cut", wire="messages", max_retries=0)
+    server.replies["cut"] = [
+        dumped({"choices": [{"message": {"role": "assistant", "content": "Par"}, "finish_reason": reason}]})
+    ]
+    with pytest.raises(errors.ModelFailed, match=reason):
+        llm.invoke("Hi")
+    server.replies["cut"] = [streamed("messages", [], reason)]
+    with pytest.raises(errors.ModelFailed, match=reason):
+        list(llm.stream("Hi"))
+    server.replies["cut"] = [streamed("messages", ["Par"], reason)]
+    with pytest.raises(errors.StreamInterrupted, match=reason) as caught:
+        list(llm.stream("Hi"))
+    assert caught.value.partial_text == "Par"
+
+
+def test_fewer_answers_than_asked_for_are_an_error(server: ScriptedServer) -> None:
     server.replies["few"] = [whole("hf", "one")]
     llm = SageMakerLLM(endpoint_name="few", wire="hf", num_return_sequences=2, num_beams=2)
     with pytest.raises(errors.MalformedResponse, match="1 of 2 answers"):

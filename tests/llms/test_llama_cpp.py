@@ -76,11 +76,34 @@ def test_a_prompt_longer_than_the_context_is_a_value_error_that_says_by_how_much
         llm.invoke("hello " * 3000)
 
 
-@pytest.mark.parametrize("name", ["num_beams", "min_length", "num_return_sequences"])
-def test_a_parameter_that_llama_cpp_does_not_carry_is_refused(llm: LlamaCppLLM, name: str) -> None:
+@pytest.mark.parametrize("name", ["num_beams", "min_length", "no_repeat_ngram_size", "length_penalty"])
+def test_a_parameter_that_llama_cpp_does_not_carry_is_refused_and_the_error_tells_what_does(
+    llm: LlamaCppLLM, name: str
+) -> None:
     changes: dict[str, Any] = {"temperature": 1.0, name: 2}
-    with pytest.raises(ValueError, match=f"{name}: llama.cpp does not carry it"):
+    with pytest.raises(ValueError, match=rf"{name}: llama.cpp does not carry it.* local:…\?engine=transformers"):
         llm.invoke("Hi", **changes)
+
+
+def test_several_answers_to_one_prompt_are_as_many_as_asked_and_repeatable_by_a_seed(llm: LlamaCppLLM) -> None:
+    asked: dict[str, Any] = {"num_return_sequences": 6, "temperature": 1.5, "max_new_tokens": 8, "seed": 3}
+    first, again = (llm.complete("Once upon a time", **asked) for _ in range(2))
+    assert [answer.text for answer in first] == [answer.text for answer in again]
+    assert len({answer.text for answer in first}) == 6
+    assert {(answer.generation_info or {})["output_tokens"] for answer in first} <= set(range(1, 9))
+    whole = llm.generate(["Once upon a time", "Hi"], **asked)
+    assert [len(answers) for answers in whole.generations] == [6, 6]
+
+
+def test_the_next_turn_is_read_from_where_the_last_one_ended(llm: LlamaCppLLM) -> None:
+    events: list[Any] = []
+    begun = "User: " + "Tell me of the sea, the wind and the stars. " * 30
+    for text in (begun, begun + "\nUser: And of ships.\nAssistant:"):
+        events.clear()
+        llm._engine.run({"prompt": text, "max_tokens": 1, "stream": False}, lambda piece: bool(events.append(piece)))
+    usage = events[-1]["usage"]
+    read = usage["prompt_tokens"] - usage["prompt_tokens_details"]["cached_tokens"]
+    assert read < 12 < usage["prompt_tokens"]
 
 
 def test_loading_leaves_ctrl_c_to_python(smollm2: Path) -> None:

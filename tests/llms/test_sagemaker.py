@@ -234,7 +234,9 @@ def test_an_unknown_endpoint_is_an_error(runtime: LocalRuntime) -> None:
 
 
 def test_what_the_container_refuses_is_an_error_with_its_reason(runtime: LocalRuntime) -> None:
-    with pytest.raises(errors.RequestRejected, match="must be <= 2048. Given: 3001 `inputs` tokens and 8 `max_new_tokens`"):
+    with pytest.raises(
+        errors.RequestRejected, match=r"must be <= 2048\. Given: 3001 `inputs` tokens and 8 `max_new_tokens`"
+    ):
         falcon().invoke("hello " * 3000)
 
 

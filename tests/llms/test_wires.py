@@ -120,6 +120,79 @@ def test_an_error_in_a_reply_is_not_an_answer() -> None:
     assert caught.value.kind == "throttled"
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"error": "Input validation error: too long", "error_type": "validation"}, "rejected"),  # TGI
+        ({"error": {"message": "too long", "type": "BadRequestError", "code": 400}}, "rejected"),  # vLLM
+        ({"error": "too long", "code": "413"}, "rejected"),
+        ({"error": {"message": "wait", "type": "RateLimitError", "code": 429}}, "throttled"),
+        ({"error": {"message": "wait", "code": "429"}}, "throttled"),
+        ({"error": "Model is overloaded", "error_type": "overloaded"}, "throttled"),
+        ({"error": "out of memory", "error_type": "generation"}, "failed"),
+        ({"error": {"message": "broken", "code": 500}}, "failed"),
+        ({"error": {"message": "broken", "code": ["?"], "type": {}}}, "failed"),
+        ({"error": "broken", "code": 4000}, "failed"),
+    ],
+)
+def test_an_error_in_a_reply_or_a_stream_is_rejected_throttled_or_failed(said: dict[str, Any], kind: str) -> None:
+    for wire in list_wires():
+        with pytest.raises(WireError) as caught:
+            get_wire(wire).replies(said)
+        assert caught.value.kind == kind
+    for wire in ("tgi", "lmi", "messages"):
+        line = json.dumps(said).encode()
+        with pytest.raises(WireError) as caught:
+            list(get_wire(wire).decoder().feed(line + b"\n" if wire == "lmi" else b"data: " + line + b"\n\n"))
+        assert caught.value.kind == kind
+
+
+def choice(text: str, reason: str | None = None, part: str = "delta", **more: Any) -> dict[str, Any]:
+    return {"choices": [{part: {"role": "assistant", "content": text}, "finish_reason": reason, **more}]}
+
+
+def read_chat(*events: dict[str, Any]) -> str:
+    decoder = get_wire("messages").decoder()
+    return "".join(
+        chunk.text for each in events for chunk in decoder.feed(b"data: " + json.dumps(each).encode() + b"\n\n")
+    )
+
+
+def test_a_second_answer_in_a_stream_of_messages_is_an_error() -> None:
+    assert read_chat(choice("Hel", index=0), choice("lo", index=0)) == "Hello"
+    with pytest.raises(WireError, match="a second answer"):
+        read_chat(choice("Hel", index=0), choice("Bon", index=1))
+    both = {"choices": [*choice("Hel", index=0)["choices"], *choice("Bon", index=1)["choices"]]}
+    with pytest.raises(WireError, match="a second answer"):
+        read_chat(both)
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+@pytest.mark.parametrize("text", ["Par", None])
+def test_messages_that_ended_in_a_failure_are_no_answer(reason: str, text: Any) -> None:
+    with pytest.raises(WireError, match=f"finish_reason is '{reason}'") as whole:
+        get_wire("messages").replies(choice(text, reason, "message"))
+    with pytest.raises(WireError, match=f"finish_reason is '{reason}'") as streamed:
+        read_chat(choice("Pa"), choice(text, reason))
+    assert (whole.value.kind, streamed.value.kind) == ("failed", "failed")
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"token": {"id": -1, "text": "", "error_msg": "out of memory"}, "details": {"finish_reason": "error"}},
+        {"token": {"id": -1, "text": "", "error_msg": "out of memory"}},
+        {"token": {"id": -1, "text": ""}, "details": {"finish_reason": "error", "error_msg": "out of memory"}},
+        {"token": {"id": -1, "text": ""}, "details": {"finish_reason": "error"}, "error_msg": "out of memory"},
+    ],
+)
+def test_why_an_lmi_answer_failed_is_told_wherever_it_stands(places: dict[str, Any]) -> None:
+    last = {**places, "generated_text": ""}
+    with pytest.raises(WireError, match="the container failed: out of memory") as caught:
+        list(get_wire("lmi").decoder().feed(json.dumps(last).encode() + b"\n"))
+    assert caught.value.kind == "failed"
+
+
 def test_a_closing_special_token_is_not_text_and_its_event_ends_the_stream() -> None:
     end = event("</s>", special=True, generated_text="Hi", details={"finish_reason": "eos_token"})
     assert read([event("Hi"), end]) == ("Hi", True)

@@ -10,7 +10,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import anyio.to_thread
 from pydantic import ValidationError
+from sagechain.llms.calls import Prompt
 from sagechain.llms.errors import LLMError
 from sagechain.llms.text_model import TextModel
 
@@ -48,6 +50,11 @@ class ModelContainer(Container):
 
     refuses_with: ClassVar[int] = 422
     """The status of a body that is not valid."""
+    too_long: ClassVar[str] = (
+        "This model's maximum context length is {room} tokens. "
+        "However, you requested {sum} tokens ({asked} in the prompt, {new} in the completion)"
+    )
+    """What is said of a prompt and an answer that the context has no room for; here as vLLM says it."""
 
     def __init__(self, llm: TextModel) -> None:
         self.llm = llm
@@ -56,12 +63,10 @@ class ModelContainer(Container):
         """Answer one request. What the model refuses is a reply too."""
         try:
             return await self.answer(body, attributes)
-        except ValidationError as error:
-            return self.refusal(self.refuses_with, complaints(error))
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             return self.refusal(400, f"the body is not JSON: {error}")
         except ValueError as error:
-            return self.refusal(self.refuses_with, str(error))
+            return self.refusal(self.refuses_with, complaints(error))
         except LLMError as error:
             return self.refusal(500, str(error))
 
@@ -72,6 +77,13 @@ class ModelContainer(Container):
     def refusal(self, status: int, message: str) -> Reply:
         """An error, in the form of this container."""
         return json_reply({"error": message, "error_type": "validation" if status < 500 else "generation"}, status)
+
+    async def check_room(self, prompt: Prompt, new_tokens: int) -> None:
+        """Refuse what the model's context has no room for. Raises ValueError."""
+        room = self.llm.context_size
+        asked = None if room is None else await anyio.to_thread.run_sync(self.llm.prompt_tokens, prompt)
+        if room is not None and asked is not None and asked + new_tokens > room:
+            raise ValueError(self.too_long.format(room=room, asked=asked, new=new_tokens, sum=asked + new_tokens))
 
 
 def greedy(given: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +119,8 @@ async def chunks_of(reply: Reply) -> AsyncGenerator[bytes, None]:
             yield chunk
 
 
-def complaints(error: ValidationError) -> str:
+def complaints(error: ValueError) -> str:
     """What is wrong with a body, in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
     return "; ".join(f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors())

@@ -1,13 +1,13 @@
 """DJL Large Model Inference in its default schema: as TGI, but with JSON lines, its own names and other limits.
 
-Source: LMI's pages "Input and output schema".
+Source: LMI's pages "Input and output schema". What vLLM refuses, LMI refuses before a stream begins.
 """
 
 import json
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
-from sagechain.endpoints.runtime.containers.base import Reply, json_reply
+from sagechain.endpoints.runtime.containers.base import ModelContainer, Reply, json_reply
 from sagechain.endpoints.runtime.containers.tgi import TgiContainer, TgiParameters, TgiRequest
 
 
@@ -33,6 +33,8 @@ class LmiContainer(TgiContainer):
     stream_type: ClassVar[str] = "application/jsonlines"
     keep_alive: ClassVar[bytes] = b"\n"
     refuses_with: ClassVar[int] = 400
+    too_long: ClassVar[str] = ModelContainer.too_long
+    checks_in_stream: ClassVar[bool] = False
 
     def refusal(self, status: int, message: str) -> Reply:
         """An error, in the form of this container."""

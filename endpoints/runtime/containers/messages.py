@@ -42,9 +42,10 @@ class ChatContainer(ModelContainer):
     async def answer(self, body: bytes, attributes: str) -> Reply:
         """Answer one request."""
         request = ChatRequest.model_validate(json.loads(body))
+        prompt, settings = self._asked(request)
+        await self.check_room(prompt, request.max_tokens or 1)  # without a limit the answer may fill what is left
         if request.stream:
             return await stream_reply(self._events(request), "text/event-stream")
-        prompt, settings = self._asked(request)
         answers = await self.llm.acomplete(prompt, **settings)
         choices = [
             {

@@ -1,6 +1,6 @@
 """Text Generation Inference, as JumpStart's Falcon speaks it: text in, text or server-sent events out.
 
-Source: the HTTP API of TGI 2.x.
+Source: the HTTP API of TGI 2.x, and the limits in its router's `validation.rs`.
 """
 
 import json
@@ -11,7 +11,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from langchain_core.outputs import GenerationChunk
 from pydantic import BaseModel, ConfigDict, Field
-from sagechain.endpoints.runtime.containers.base import ModelContainer, Reply, greedy, json_reply, stream_reply
+from sagechain.endpoints.runtime.containers.base import (
+    ModelContainer,
+    Reply,
+    complaints,
+    greedy,
+    json_reply,
+    stream_reply,
+)
 from sagechain.llms.text_model import TextModel
 
 
@@ -47,10 +54,24 @@ class TgiContainer(ModelContainer):
     Request: ClassVar[type[TgiRequest]] = TgiRequest
     stream_type: ClassVar[str] = "text/event-stream"
     keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
+    too_long: ClassVar[str] = (
+        "`inputs` tokens + `max_new_tokens` must be <= {room}. Given: {asked} `inputs` tokens and {new} `max_new_tokens`"
+    )
+    checks_in_stream: ClassVar[bool] = True
+    """Whether a streamed request is checked when its stream has begun, so that a refusal is an event, under status 200."""
 
     async def answer(self, body: bytes, attributes: str) -> Reply:
         """Answer one request."""
-        request = self.Request.model_validate(json.loads(body))
+        asked = json.loads(body)
+        try:
+            return await self._answered(self.Request.model_validate(asked))
+        except ValueError as error:
+            if not (self.checks_in_stream and isinstance(asked, dict) and asked.get("stream") is True):
+                raise
+            return Reply(200, self.stream_type, self.event(_invalid(complaints(error))))
+
+    async def _answered(self, request: TgiRequest) -> Reply:
+        await self.check_room(request.inputs, request.parameters.max_new_tokens)
         tokens = _tokens(self.llm, request)
         if request.stream:
             return await stream_reply(self._events(tokens, request), self.stream_type)
@@ -68,7 +89,7 @@ class TgiContainer(ModelContainer):
         if status == 400:
             said = f"Failed to parse the request body as JSON: {message}"
             return Reply(400, "text/plain; charset=utf-8", said.encode())
-        return super().refusal(status, f"Input validation error: {message}" if status == 422 else message)
+        return json_reply(_invalid(message), 422) if status == 422 else super().refusal(status, message)
 
     def whole(self, answer: dict[str, Any]) -> Any:
         """A whole reply."""
@@ -100,6 +121,10 @@ class TgiContainer(ModelContainer):
                 if token.last is not None:
                     event |= _final(token.last, request)
                 yield self.event(event)
+
+
+def _invalid(message: str) -> dict[str, str]:
+    return {"error": f"Input validation error: {message}", "error_type": "validation"}
 
 
 @dataclass(frozen=True)

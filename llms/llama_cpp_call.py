@@ -1,0 +1,115 @@
+"""One generation in llama.cpp: started in a thread of its own, read as it comes, ended from any thread."""
+
+import atexit
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from langchain_core.outputs import GenerationChunk
+from sagechain.llms.calls import ModelCall
+from sagechain.llms.errors import ModelFailed
+from sagechain.llms.llama_cpp_engine import Engine
+from sagechain.llms.text_model import too_long
+
+
+class LlamaCppCall(ModelCall):
+    """One generation; llama.cpp calls back from a thread of its own.
+
+    Args:
+        requests: one after another; each may ask for several answers (`n`).
+        whole: give each answer as one piece, once all are there.
+    """
+
+    def __init__(self, engine: Engine, requests: Sequence[Mapping[str, Any]], *, whole: bool) -> None:
+        self._engine, self._requests, self._is_whole = engine, requests, whole
+        self._closed = threading.Event()
+        self._arrived: queue.SimpleQueue[tuple[int, Any] | Exception | None] = queue.SimpleQueue()
+
+    def __iter__(self) -> Iterator[GenerationChunk]:
+        self._thread = threading.Thread(target=self._run, daemon=True, name="sagechain-llama-cpp")
+        _running.add(self)
+        self._thread.start()
+        return self._joined() if self._is_whole else (piece for _, piece in self._pieces())
+
+    def close(self) -> None:
+        """llama.cpp ends the work at its next token; a reader stops at once."""
+        self._closed.set()
+        self._arrived.put(None)
+
+    def _run(self) -> None:
+        try:
+            answers = 0
+            for request in self._requests:
+                if not self._closed.is_set():
+                    self._engine.run(request, partial(self._listen, answers))
+                answers += request.get("n", 1)
+        except Exception as error:  # noqa: BLE001  # raised again where the answer is read
+            self._arrived.put(error)
+        finally:
+            _running.discard(self)
+            self._arrived.put(None)
+
+    def end(self) -> None:
+        """Close, and wait until llama.cpp has let go."""
+        self.close()
+        self._thread.join()
+
+    def _listen(self, answers_before: int, piece: Any) -> bool:
+        self._arrived.put((answers_before, piece))
+        return self._closed.is_set()
+
+    def _pieces(self) -> Iterator[tuple[int, GenerationChunk]]:
+        """The pieces, each with the number of its answer."""
+        while (arrived := self._arrived.get()) is not None:
+            if isinstance(arrived, Exception):
+                raise ModelFailed(self._engine.name, f"llama.cpp failed: {arrived}.") from arrived
+            before, piece = arrived
+            for event in piece if isinstance(piece, list) else [piece]:
+                if "error" in event:
+                    raise self._refusal(event["error"])
+                chunk = _chunk(event)
+                if chunk is not None:
+                    number = event["choices"][0]["index"] if event.get("choices") else 0
+                    yield before + number, chunk
+
+    def _joined(self) -> Iterator[GenerationChunk]:
+        answers: defaultdict[int, GenerationChunk] = defaultdict(lambda: GenerationChunk(text="", generation_info={}))
+        for number, piece in self._pieces():
+            answer = answers[number]
+            info = {**(answer.generation_info or {}), **(piece.generation_info or {})}
+            answers[number] = GenerationChunk(text=answer.text + piece.text, generation_info=info)
+        yield from (answers[number] for number in sorted(answers))
+
+    def _refusal(self, error: Mapping[str, Any]) -> Exception:
+        if error.get("type") == "exceed_context_size_error":
+            asked, room = error["n_prompt_tokens"], error["n_ctx"]
+            return too_long(asked, room, "shorten it, or load the model with ?context=…")
+        if 400 <= int(error.get("code", 500)) < 500:
+            return ValueError(f"llama.cpp refuses the request: {error.get('message')}")
+        return ModelFailed(self._engine.name, f"llama.cpp failed: {error.get('message')}.")
+
+
+_running: set[LlamaCppCall] = set()
+
+
+@atexit.register
+def _end_running_calls() -> None:
+    """A thread that is still inside llama.cpp when Python ends would abort the whole process."""
+    for call in tuple(_running):
+        call.end()
+
+
+def _chunk(event: Mapping[str, Any]) -> GenerationChunk | None:
+    """The text and the figures in one event; None where it has neither."""
+    info: dict[str, Any] = {}
+    text = ""
+    for choice in event.get("choices", ()):
+        text += choice["text"] if "text" in choice else choice["delta"].get("content") or ""
+        if choice.get("finish_reason"):
+            info["finish_reason"] = choice["finish_reason"]
+    if usage := event.get("usage"):
+        info |= {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
+    return GenerationChunk(text=text, generation_info=info or None) if text or info else None
