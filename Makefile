@@ -37,10 +37,10 @@ types: install ## Check types (strict)
 	MYPYPATH=.types $(BIN)/mypy tests benchmarks
 
 bench: install ## Measure side by side, medians on standard output
-	@for script in benchmarks/startup.py benchmarks/endpoints.py; do $(BIN)/python $$script || exit 1; done
+	@for script in startup endpoints conversations local_models; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 cassettes: install ## Record the cassettes anew (REAL=1 with credentials: against real endpoints)
-	$(BIN)/python -m pytest tests/test_cassettes.py --record-mode=rewrite $(if $(REAL),--real --force-enable-socket)
+	$(BIN)/python -m pytest tests/test_cassettes.py tests/agents/test_agent_cassettes.py --record-mode=rewrite $(if $(REAL),--real --force-enable-socket)
 
 docs: install ## Build the guide into site/
 	$(BIN)/zensical build --clean

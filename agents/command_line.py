@@ -51,6 +51,39 @@ EulaOption = Annotated[
 InteractiveOption = Annotated[bool, typer.Option("-i", "--interactive", help="Talk in the terminal, a turn a line.")]
 
 
+def _variable(text: str) -> tuple[str, str]:
+    """`NAME=TEXT`; `NAME=@FILE` is the file's text, and `NAME=@@…` a text that begins with one `@`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is not NAME=TEXT or NAME=@FILE")
+    if not value.startswith("@"):
+        return name, value
+    if value.startswith("@@"):
+        return name, value[1:]
+    try:
+        return name, Path(value[1:]).expanduser().read_text(encoding="utf-8").strip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{name}: {value[1:]!r} cannot be read: {error}; @@ begins a text with @") from error
+
+
+VariableOption = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "-v", "--variable", metavar="NAME=TEXT", help="What fills the prompt; @FILE reads a file.", parser=_variable
+    ),
+]
+
+
+def variables(values: list[tuple[str, str]] | None) -> dict[str, str]:
+    """What came by `-v`, by name. Raises typer.BadParameter on repeats."""
+    found: dict[str, str] = {}
+    for name, value in values or []:
+        if name in found:
+            raise typer.BadParameter(f"-v {name}: it is given twice")
+        found[name] = value
+    return found
+
+
 def parameters(given: list[tuple[str, Any]] | None) -> dict[str, Any]:
     """What came by `-p`, by name. `stop` may come several times. Raises typer.BadParameter on other repeats."""
     found: dict[str, Any] = {}

@@ -15,7 +15,9 @@ import yaml
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from rich.console import Console
-from sagechain.chains import chain_of_thought, conversation, reset, same_answer
+from sagechain.agents import falcon_chain_of_thought, falcon_chatbot, llama2_assistant, llama2_chatbot
+from sagechain.agents.command_line import data
+from sagechain.chains import reset, same_answer
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import load_chat_model, load_llm
 from sagechain.llms.pull import pull
@@ -23,8 +25,9 @@ from sagechain.prompts import load_prompt
 
 LLAMA = "sagemaker:llama-2-7b-chat?family=llama2&wire=llama2-dialog"
 FALCON = "sagemaker:falcon-7b-instruct?family=falcon"
-NAME = "Ada"
-TURNS = (f"Hello! My name is {NAME}.", "I live in Paris.", "What is my name?")
+REMEMBERED = "green"  # what the chatbot is told first
+USES = ("question-answering", "code-generation", "summary")
+ASSISTANT_TURNS = ("I am looking for a tent for two people.", "Do you sell laptops?")
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -34,11 +37,13 @@ def run() -> None:
     began = time.monotonic()
     pull("smollm2")
     with LocalRuntime() as runtime, _environment(runtime.url):
-        _heading("1. A conversation over the Llama 2 wire (llama2-dialog)")
+        _heading("1. A chatbot over the Llama 2 wire (llama2-dialog): memory, style, reset")
         _talk()
-        _heading("2. A streamed answer over the Falcon wire (tgi)")
-        _stream()
-        _heading("3. Twenty word problems over the Falcon wire: direct against few-shot chain of thought")
+        _heading("2. A shop's assistant over the Llama 2 wire: answers from a catalogue")
+        _advise()
+        _heading("3. One model, many uses, streamed over the Falcon wire (tgi)")
+        _uses()
+        _heading("4. Twenty word problems over the Falcon wire: direct against chain of thought")
         _solve()
         requests = len(runtime.requests)
     _heading("What was real, and what was local")
@@ -52,19 +57,26 @@ def run() -> None:
 
 
 def _talk() -> None:
-    graph = conversation(
-        load_chat_model(LLAMA, accept_eula=True, max_new_tokens=60), system=load_prompt("chatbot").format()
-    )
+    graph = llama2_chatbot.chain(load_chat_model(LLAMA, accept_eula=True))
+    answers = []
+    for turn in data("llama2_chatbot.yaml")["turns"]:
+        if turn == "/reset":
+            reset(graph, "demo")
+            console.print("— reset —")
+        else:
+            answers.append(_turn(graph, turn))
+    for moment, answer in (("before the reset", answers[-2]), ("after it", answers[-1])):
+        console.print(f"({moment}: {REMEMBERED} is {'in' if REMEMBERED in answer.lower() else 'not in'} the answer)")
+
+
+def _advise() -> None:
+    graph = llama2_assistant.chain(load_chat_model(LLAMA, accept_eula=True, max_new_tokens=120))
+    for turn in ASSISTANT_TURNS:
+        _turn(graph, turn)
+
+
+def _turn(graph: Any, turn: str) -> str:
     thread: RunnableConfig = {"configurable": {"thread_id": "demo"}}
-    answers = [_turn(graph, turn, thread) for turn in TURNS]
-    reset(graph, "demo")
-    console.print("— reset —")
-    after = _turn(graph, TURNS[-1], thread)
-    for moment, answer in (("third turn", answers[-1]), ("after the reset", after)):
-        console.print(f"({moment}: the name {NAME} is {'in' if NAME in answer else 'not in'} the answer)")
-
-
-def _turn(graph: Any, turn: str, thread: RunnableConfig) -> str:
     answer: str = graph.invoke({"messages": [HumanMessage(turn)]}, thread)["messages"][-1].text
     console.print(f"[bold]You:[/bold] {turn}")
     console.print("[bold]Model:[/bold]", end=" ")
@@ -72,28 +84,30 @@ def _turn(graph: Any, turn: str, thread: RunnableConfig) -> str:
     return answer
 
 
-def _stream() -> None:
-    question = "Write one sentence about the sea."
-    console.print(f"[bold]You:[/bold] {question}")
-    console.print("[bold]Model:[/bold]", end="")
-    pieces = 0
-    for piece in load_chat_model(FALCON, max_new_tokens=60).stream(question):
-        pieces += bool(piece.text)
-        console.print(piece.text, end="", markup=False)
-    console.print(f"\n({pieces} pieces)")
+def _uses() -> None:
+    chat = load_chat_model(FALCON)
+    for use in USES:
+        values = {name: each["example"] for name, each in load_prompt(use).metadata["variables"].items()}
+        console.print(f"[bold]{use}:[/bold]", "; ".join(values.values()), markup=True)
+        console.print("[bold]Model:[/bold]", end=" ")
+        pieces = 0
+        for piece in falcon_chatbot.chain(chat, use).stream(values):
+            pieces += bool(piece.text)
+            console.print(piece.text, end="", markup=False)
+        console.print(f" ({pieces} pieces)")
 
 
 def _solve() -> None:
     problems = yaml.safe_load((files("sagechain.apps") / "word_problems.yaml").read_text(encoding="utf-8"))
-    questions = [{"question": problem["question"]} for problem in problems]
-    llm = load_llm(FALCON)
-    for strategy in ("direct", "few-shot-cot"):
-        found = chain_of_thought(llm, strategy=strategy).batch(questions)
-        right = [same_answer(r.answer, p["answer"], "number") for r, p in zip(found, problems, strict=True)]
+    both = falcon_chain_of_thought.chain(load_llm(FALCON), "arithmetic")
+    found = both.batch([{"question": problem["question"]} for problem in problems])
+    for way in found[0]:
+        answers = [each[way] for each in found]
+        right = [same_answer(a.answer, p["answer"], "number") for a, p in zip(answers, problems, strict=True)]
         first = right.index(True) if any(right) else 0
-        console.print(f"[bold]{strategy}[/bold]: {sum(right)} of {len(right)} right")
+        console.print(f"[bold]{way}[/bold]: {sum(right)} of {len(right)} right")
         console.print(f"  Q: {problems[first]['question']}", markup=False)
-        console.print(f"  A: {found[first].text}  (truth: {problems[first]['answer']})", markup=False)
+        console.print(f"  A: {answers[first].text}  (truth: {problems[first]['answer']})", markup=False)
 
 
 def _heading(text: str) -> None:

@@ -25,7 +25,7 @@ from langchain_core.messages import (
     SystemMessage,
     message_chunk_to_message,
 )
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
@@ -68,26 +68,36 @@ def conversation(
     first = [*([SystemMessage(system)] if system else []), *_example_turns(examples)]
     history = History(chat, first, history_tokens)
 
-    def prompt(messages: list[AnyMessage]) -> list[BaseMessage]:
-        if not unanswered(messages):
-            raise ValueError("messages: there is no turn to answer; give the next one")
-        return [*first, *history.fitting(messages)]
-
-    def answer(state: ConversationState, config: RunnableConfig) -> dict[str, list[BaseMessage]]:
-        asked, left = prompt(state["messages"]), config.get("configurable", {}).get(LEFT)
-        reply = chat.invoke(asked, config) if left is None else _streamed(chat, asked, config, left)
-        return {"messages": [*unanswered(state["messages"]), reply]}
-
-    async def aanswer(state: ConversationState, config: RunnableConfig) -> dict[str, list[BaseMessage]]:
-        reply = await chat.ainvoke(prompt(state["messages"]), config)
-        return {"messages": [*unanswered(state["messages"]), reply]}
-
     graph = StateGraph(ConversationState)
-    # A sync node alone would run the model to its end after a cancel; an async one alone has no `invoke`.
-    graph.add_node("answer", RunnableLambda(answer, afunc=aanswer))
+    graph.add_node("answer", _Answer(chat, first, history))
     graph.add_edge(START, "answer")
     graph.add_edge("answer", END)
     return Conversation.of(graph.compile(checkpointer=checkpointer or InMemorySaver()))
+
+
+class _Answer(Runnable[ConversationState, dict[str, list[BaseMessage]]]):
+    """The node. A sync one alone would run the model to its end after a cancel; an async one alone has no `invoke`."""
+
+    def __init__(self, chat: BaseChatModel, first: list[BaseMessage], history: History) -> None:
+        self._chat, self._first, self._history = chat, first, history
+
+    def invoke(
+        self, input: ConversationState, config: RunnableConfig | None = None, **_: Any
+    ) -> dict[str, list[BaseMessage]]:
+        asked, left = self._prompt(input["messages"]), (config or {}).get("configurable", {}).get(LEFT)
+        reply = self._chat.invoke(asked, config) if left is None else _streamed(self._chat, asked, config, left)
+        return {"messages": [*unanswered(input["messages"]), reply]}
+
+    async def ainvoke(
+        self, input: ConversationState, config: RunnableConfig | None = None, **_: Any
+    ) -> dict[str, list[BaseMessage]]:
+        reply = await self._chat.ainvoke(self._prompt(input["messages"]), config)
+        return {"messages": [*unanswered(input["messages"]), reply]}
+
+    def _prompt(self, messages: list[AnyMessage]) -> list[BaseMessage]:
+        if not unanswered(messages):
+            raise ValueError("messages: there is no turn to answer; give the next one")
+        return [*self._first, *self._history.fitting(messages)]
 
 
 def reset(graph: Conversation, thread_id: str) -> None:
@@ -120,7 +130,7 @@ def _example_turns(examples: Sequence[tuple[str, str]]) -> list[BaseMessage]:
 
 
 def _streamed(
-    chat: BaseChatModel, asked: list[BaseMessage], config: RunnableConfig, left: threading.Event
+    chat: BaseChatModel, asked: list[BaseMessage], config: RunnableConfig | None, left: threading.Event
 ) -> BaseMessage:
     """The answer of a stream that ends when nobody reads it any more: closing it is what ends the model's work."""
     whole: AIMessageChunk | None = None

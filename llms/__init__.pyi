@@ -2,6 +2,7 @@ from . import errors as errors
 from .chat import PromptedChatModel as PromptedChatModel
 from .handlers import FalconContentHandler as FalconContentHandler
 from .handlers import Llama2ContentHandler as Llama2ContentHandler
+from .hugging_face import HuggingFaceLLM as HuggingFaceLLM
 from .llama_cpp import LlamaCppLLM as LlamaCppLLM
 from .load import load_chat_model as load_chat_model
 from .load import load_llm as load_llm

@@ -29,7 +29,14 @@ CARRIES = {
 }
 # llama.cpp's own defaults (top_k 40, top_p 0.95, min_p 0.05) are another meaning of
 # "temperature 1" than everywhere else, so each is switched off unless it is asked for.
-NEUTRAL = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+NEUTRAL = {
+    "temperature": 1.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    # transformers, TGI and vLLM apply the temperature before they cut; llama.cpp's own order is the other way round.
+    "samplers": ["penalties", "temperature", "top_k", "top_p"],
+}
 
 
 class LlamaCppLLM(TextModel):

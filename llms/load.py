@@ -4,6 +4,8 @@ sagemaker:ENDPOINT?family=…&wire=…&region=…&component=…&variant=…    a
                   &context=…&tokenizer=…                               what its model takes, to count before a request
 local:smollm2                                                          the embedded model
 local:FILE.gguf?family=…&context=…&slots=…                             a GGUF file, in llama.cpp
+local:FOLDER?family=…&context=…                                        a Hugging Face checkpoint, in transformers
+local:FILE.gguf?engine=transformers                                    there too, converted at the first load
 """
 
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 from langchain_core.language_models.chat_models import BaseChatModel
+from sagechain.llms.errors import MissingExtra
 from sagechain.llms.parameters import PARAMETER_NAMES
 from sagechain.prompts.names import unknown
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 EVERYWHERE = ("timeout", "max_retries")
 """Settings besides the inference parameters, that every model has."""
+ENGINES = {"llama.cpp": ("family", "context", "slots"), "transformers": ("family", "context")}
+"""What runs a model on this machine, and the settings that a URI may give it."""
 ENDPOINTS_ONLY = ("accept_eula", "client")
 """Settings that every URI accepts, and that mean nothing on this machine."""
 
@@ -57,7 +62,7 @@ def load_chat_model(uri: str, /, **parameters: Any) -> BaseChatModel:
 def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
     scheme, colon, rest = uri.partition(":")
     if not colon or scheme not in ("local", "sagemaker"):
-        raise unknown("model", uri, ("local:smollm2", "local:FILE.gguf", "sagemaker:ENDPOINT"))
+        raise unknown("model", uri, ("local:smollm2", "local:FILE.gguf", "local:FOLDER", "sagemaker:ENDPOINT"))
     place, _, query = rest.partition("?")
     if not place:
         raise ValueError(f"model: {uri!r} names no {'endpoint' if scheme == 'sagemaker' else 'file'} after {scheme}:")
@@ -84,17 +89,34 @@ def _endpoint(name: str, settings: dict[str, str], parameters: dict[str, Any]) -
 
 
 def _local(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
-    from sagechain.llms.llama_cpp import LlamaCppLLM
     from sagechain.llms.pull import embedded_models, pull
 
-    known = ("family", "context", "slots")
     for setting in settings:
-        if setting not in known:
-            raise unknown("setting", setting, known)
-    if place in embedded_models():
-        path = pull(place)
-    elif Path(place).expanduser().is_file():
-        path = Path(place).expanduser()
-    else:
+        if setting not in ("engine", *ENGINES["llama.cpp"]):
+            raise unknown("setting", setting, ("engine", *ENGINES["llama.cpp"]))
+    here = Path(place).expanduser()
+    is_embedded = place in embedded_models()
+    engine = settings.pop("engine", "transformers" if here.is_dir() and not is_embedded else "llama.cpp")
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    for setting in settings:
+        if setting not in ENGINES[engine]:
+            raise unknown(f"setting of {engine}", setting, ("engine", *ENGINES[engine]))
+    if not is_embedded and not here.exists():
         raise ValueError(f"model: there is no file {place!r}. Embedded models: {', '.join(sorted(embedded_models()))}")
-    return LlamaCppLLM(path=path, **settings, **{k: v for k, v in parameters.items() if v is not None})
+    if engine == "llama.cpp" and here.is_dir() and not is_embedded:
+        raise ValueError(f"engine: llama.cpp reads GGUF files, and {place!r} is a folder; leave ?engine=… out")
+    fields = {
+        "path": pull(place) if is_embedded else here,
+        **settings,
+        **{name: value for name, value in parameters.items() if value is not None},
+    }
+    if engine == "llama.cpp":
+        from sagechain.llms.llama_cpp import LlamaCppLLM
+
+        return LlamaCppLLM(**fields)
+    try:
+        from sagechain.llms.hugging_face import HuggingFaceLLM
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"local:{place}", "transformers") from error
+    return HuggingFaceLLM(**fields)

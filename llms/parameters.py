@@ -14,6 +14,8 @@ from sagechain.prompts.names import unknown
 class GenerationFields(BaseModel):
     """The parameters as fields, with their ranges. `None` leaves the choice to the server."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     max_length: Annotated[int | None, Field(ge=1, strict=True)] = None
     """Most tokens of prompt and answer together."""
     max_new_tokens: Annotated[int | None, Field(ge=1, strict=True)] = None

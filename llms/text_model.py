@@ -65,7 +65,8 @@ class TextModel(GenerationFields, LLM, ABC):
 
     def renewed(self, **changes: Any) -> Self:
         """A model like this one with some fields replaced, checked anew."""
-        return type(self)(**{**self.__dict__, **changes})
+        own = {name: value for name, value in self.__dict__.items() if name in type(self).model_fields}
+        return type(self)(**{**own, **changes})
 
     @property
     def context_size(self) -> int | None:

@@ -13,7 +13,7 @@ from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM
 from sagechain.llms.load import load_llm
 
-from tests.recording import lock_new_connections
+from tests.recording import MATCHED, kept_request, kept_response, lock_new_connections
 
 LLAMA = "llama-2-7b-chat"
 FALCON = "falcon-7b-instruct"
@@ -80,6 +80,29 @@ def runtime(running_runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> L
 def client(runtime: LocalRuntime) -> Any:
     """A stock boto3 client, as any user of AWS would make one."""
     return boto3.client("sagemaker-runtime")
+
+
+@pytest.fixture(scope="module")
+def vcr_config() -> dict[str, Any]:
+    """For pytest-recording: what is kept of an exchange (`recording.py`), and what a request is known by."""
+    return {
+        "before_record_request": kept_request,
+        "before_record_response": kept_response,
+        "match_on": MATCHED,
+        "decode_compressed_response": True,
+    }
+
+
+@pytest.fixture
+def replayed(request: pytest.FixtureRequest, vcr: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The cassette; at the end every recorded request has been made, once, and no other."""
+    recording = request.config.getoption("--record-mode") not in (None, "none")
+    if recording and not request.config.getoption("--real"):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", request.getfixturevalue("running_runtime").url)
+    yield vcr
+    if not recording:
+        assert vcr.all_played
+        assert vcr.play_count == len(vcr.requests)
 
 
 @pytest.fixture

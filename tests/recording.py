@@ -4,17 +4,22 @@ Only a few headers are kept, account ids are replaced, and every request goes by
 against the local runtime and one recorded against AWS have the same form.
 """
 
+import json
 import os
 import re
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import pytest
 from botocore.eventstream import EventStreamBuffer
 from sagechain.endpoints.runtime import event_stream
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+CASSETTES = Path(__file__).parent / "cassettes"
+MATCHED = ["method", "scheme", "host", "port", "path", "query", "body"]
 HOST = "runtime.sagemaker.us-east-1.amazonaws.com"
 ACCOUNT = "000000000000"
 # The names of real endpoints, for recording against them.
@@ -54,6 +59,20 @@ def kept_response(response: dict[str, Any]) -> dict[str, Any]:
     body = response["body"]["string"]
     framed = any(event_stream.CONTENT_TYPE in str(value) for value in headers.values())
     return {**response, "headers": headers, "body": {"string": _reframed(body) if framed else _scrubbed(body)}}
+
+
+def uri_of(request: pytest.FixtureRequest, known: str) -> str:
+    """The model's URI; with `--real` it names the endpoint that the environment gives."""
+    if not request.config.getoption("--real"):
+        return known
+    for name, variable in REAL_ENDPOINTS.items():
+        known = known.replace(name, os.environ.get(variable, name))
+    return known
+
+
+def bodies(cassette: Any) -> list[Any]:
+    """What was sent, request by request."""
+    return [json.loads(each.body) for each in cassette.requests]
 
 
 def _known_path(path: str) -> str:

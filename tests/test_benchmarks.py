@@ -11,7 +11,13 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.mark.parametrize(
-    ("script", "figures"), [("startup.py", {"startup"}), ("endpoints.py", {"median", "boto3", "cores"})]
+    ("script", "figures"),
+    [
+        ("startup.py", {"startup"}),
+        ("endpoints.py", {"median", "boto3", "cores"}),
+        ("conversations.py", {"ratios", "langgraph"}),
+        ("local_models.py", {"ratios", "xllamacpp"}),
+    ],
 )
 def test_a_benchmark_ends_with_a_line_of_json(script: str, figures: set[str]) -> None:
     command = [sys.executable, str(BENCHMARKS / script), "--smoke"]

@@ -5,9 +5,7 @@ they prove how sagechain asks, and how it reads an answer of that form. `make ca
 """
 
 import json
-import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,30 +21,20 @@ from sagechain.endpoints import LocalRuntime
 from sagechain.llms import errors, load_chat_model, load_llm
 from sagechain.prompts import load_prompt
 
-from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
+from tests.agents import test_agent_cassettes
+from tests.conftest import FALCON, FALCON_URI, LLAMA_URI
 from tests.recording import (
+    CASSETTES,
     HOST,
-    REAL_ENDPOINTS,
+    MATCHED,
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     SECRETS,
+    bodies,
     kept_request,
     kept_response,
+    uri_of,
 )
-
-CASSETTES = Path(__file__).parent / "cassettes"
-MATCHED = ["method", "scheme", "host", "port", "path", "query", "body"]
-
-
-@pytest.fixture(scope="module")
-def vcr_config() -> dict[str, Any]:
-    """For pytest-recording."""
-    return {
-        "before_record_request": kept_request,
-        "before_record_response": kept_response,
-        "match_on": MATCHED,
-        "decode_compressed_response": True,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -55,32 +43,9 @@ def vcr_cassette_dir() -> str:
     return str(CASSETTES)
 
 
-@pytest.fixture
-def replayed(request: pytest.FixtureRequest, vcr: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The cassette; at the end every recorded request has been made, once, and no other."""
-    recording = request.config.getoption("--record-mode") not in (None, "none")
-    if recording and not request.config.getoption("--real"):
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", request.getfixturevalue("running_runtime").url)
-    yield vcr
-    if not recording:
-        assert vcr.all_played
-        assert vcr.play_count == len(vcr.requests)
-
-
-def uri(request: pytest.FixtureRequest, known: str) -> str:
-    """The model's URI; with `--real` it names the endpoint that the environment gives."""
-    name = FALCON if FALCON in known else LLAMA
-    real = os.environ.get(REAL_ENDPOINTS[name], name) if request.config.getoption("--real") else name
-    return known.replace(name, real)
-
-
-def sent(cassette: Any) -> list[Any]:
-    return [json.loads(each.body) for each in cassette.requests]
-
-
 @pytest.mark.vcr
 def test_llama2_conversation(replayed: Any, request: pytest.FixtureRequest) -> None:
-    chat = load_chat_model(uri(request, LLAMA_URI), accept_eula=True, max_new_tokens=60)
+    chat = load_chat_model(uri_of(request, LLAMA_URI), accept_eula=True, max_new_tokens=60)
     graph = conversation(chat, system=load_prompt("chatbot").format())
     thread: RunnableConfig = {"configurable": {"thread_id": "ada"}}
 
@@ -102,18 +67,18 @@ def test_llama2_conversation(replayed: Any, request: pytest.FixtureRequest) -> N
     ]
     dialogs = [turns[:1], turns[:3], turns, turns[4:]]
     expected = [{"inputs": [[system, *dialog]], "parameters": {"max_new_tokens": 60}} for dialog in dialogs]
-    assert sent(replayed) == expected
+    assert bodies(replayed) == expected
     attributes = {each.headers["X-Amzn-SageMaker-Custom-Attributes"] for each in replayed.requests}
     assert attributes == {"accept_eula=true"}
 
 
 @pytest.mark.vcr
 def test_falcon_stream(replayed: Any, request: pytest.FixtureRequest) -> None:
-    llm = load_llm(uri(request, FALCON_URI), max_new_tokens=12, stop=["\nUser:"])
+    llm = load_llm(uri_of(request, FALCON_URI), max_new_tokens=12, stop=["\nUser:"])
     pieces = list(llm.stream("User: What is the capital of France?\nAssistant:"))
     assert len(pieces) > 5
     assert "Paris" in "".join(pieces)
-    assert sent(replayed) == [
+    assert bodies(replayed) == [
         {
             "inputs": "User: What is the capital of France?\nAssistant:",
             "parameters": {"max_new_tokens": 12, "stop": ["\nUser:"], "do_sample": False, "details": True},
@@ -125,16 +90,16 @@ def test_falcon_stream(replayed: Any, request: pytest.FixtureRequest) -> None:
 @pytest.mark.vcr
 def test_falcon_chain_of_thought(replayed: Any, request: pytest.FixtureRequest) -> None:
     question = "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?"
-    chain = chain_of_thought(load_llm(uri(request, FALCON_URI)), strategy="few-shot-cot")
+    chain = chain_of_thought(load_llm(uri_of(request, FALCON_URI)), strategy="few-shot-cot")
     reasoning = chain.invoke({"question": question})
     assert reasoning.answer == "15"
-    assert [body["inputs"] for body in sent(replayed)] == reasoning.prompts
+    assert [body["inputs"] for body in bodies(replayed)] == reasoning.prompts
 
 
 @pytest.mark.vcr
 def test_llama2_missing_eula(replayed: Any, request: pytest.FixtureRequest) -> None:
     with pytest.raises(errors.EulaNotAccepted):
-        load_llm(uri(request, LLAMA_URI)).invoke("Hi")
+        load_llm(uri_of(request, LLAMA_URI)).invoke("Hi")
 
 
 # The cassettes themselves
@@ -144,12 +109,18 @@ def recorded() -> list[Path]:
     return sorted(CASSETTES.rglob("*.yaml"))
 
 
+def replaying(module: dict[str, Any]) -> set[str]:
+    """The tests of a module that replay a cassette."""
+    return {name for name, value in module.items() if any(m.name == "vcr" for m in getattr(value, "pytestmark", []))}
+
+
 def test_no_cassette_is_an_orphan_and_no_test_lacks_one() -> None:
-    names = {
-        name for name, value in globals().items() if any(m.name == "vcr" for m in getattr(value, "pytestmark", []))
+    here, of_agents = replaying(globals()), replaying(vars(test_agent_cassettes))
+    assert {str(path.relative_to(CASSETTES)) for path in recorded()} == {
+        *(f"{name}.yaml" for name in here),
+        *(f"agents/{name}.yaml" for name in of_agents),
     }
-    assert {path.stem for path in recorded()} == names
-    assert len(names) == 4
+    assert (len(here), len(of_agents)) == (4, 4)
 
 
 def test_no_secret_is_in_a_cassette() -> None:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, warn_if_cut
+from sagechain.agents.command_line import note
+from sagechain.agents.talking import answer, typed
+from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,33 +61,15 @@ def chat(
         graph, config = conversation(chat_model, system=told, checkpointer=keeper), _thread(name)
         turns = runner.run(_turns(graph, config))
         if turns or sys.stdin.isatty():
-            print(f"(Thread {name}, {turns} turns so far.)", file=sys.stderr)
-        while (turn := _next_turn()) not in (None, "/exit"):
+            note(f"(Thread {name}, {turns} turns so far.)")
+        for turn in typed():
+            if turn == "/exit":
+                return
             if turn == "/reset":
                 runner.run(areset(graph, name))
-                print("(forgotten)", file=sys.stderr)
+                note("(forgotten)")
             elif turn:
-                runner.run(_answer(graph, turn, config))
-
-
-async def _answer(graph: "Conversation", turn: str, thread: "RunnableConfig") -> None:
-    from langchain_core.messages import HumanMessage
-
-    reason = None
-    parts: AsyncIterator[Any] = graph.astream({"messages": [HumanMessage(turn)]}, thread, stream_mode="messages")
-    async for piece, _ in parts:
-        print(piece.text, end="", flush=True)
-        reason = piece.response_metadata.get("finish_reason", reason)
-    print(flush=True)
-    warn_if_cut(reason)
-
-
-def _next_turn() -> str | None:
-    """The next line; None at the end of the input."""
-    if sys.stdin.isatty():
-        print("> ", end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
-    return line.strip() if line else None
+                runner.run(answer(graph, turn, config))
 
 
 @asynccontextmanager

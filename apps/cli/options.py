@@ -4,9 +4,27 @@ import os
 import sys
 
 import typer
-from sagechain.agents.command_line import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, warn_if_cut
+from sagechain.agents.command_line import (
+    DEFAULT_MODEL,
+    ModelOption,
+    ParameterOption,
+    VariableOption,
+    parameters,
+    variables,
+    warn_if_cut,
+)
 
-__all__ = ["DEFAULT_MODEL", "ModelOption", "ParameterOption", "parameters", "piped", "question_of", "warn_if_cut"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "ModelOption",
+    "ParameterOption",
+    "VariableOption",
+    "parameters",
+    "piped",
+    "question_of",
+    "variables",
+    "warn_if_cut",
+]
 
 
 def piped() -> str:

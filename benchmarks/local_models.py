@@ -1,0 +1,125 @@
+"""What do the local engines give? Decoding beside bare llama.cpp, a second turn from the cache, ten samples at once.
+
+Method: one process; ways alternate after a warm-up, medians are shown with the least and the most. The ceiling of decoding
+is xllamacpp asked directly with the same request; that of the second turn is the same prompt with nothing in the cache.
+
+Targets: decoding at least 0.95 × bare; a second turn at least 5 × faster than its prompt computed anew; ten samples of one
+prompt within 0.25 × ten calls on HuggingFacePipeline, within 0.5 × on llama.cpp.
+
+    python benchmarks/local_models.py
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from sagechain.llms import LlamaCppLLM, TextModel, load_llm
+
+STORY = "User: Tell me a story of the sea.\nAssistant:"
+TOKENS = 64
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """The wall time of some work."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def alternating(ways: dict[str, Callable[[], Any]], repeat: int) -> dict[str, list[float]]:
+    """Each way so many times, in turn, after one of each to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(repeat + 1):
+        for name, work in ways.items():
+            taken = seconds(work)
+            if number:
+                times[name].append(taken)
+    return times
+
+
+def decoding(repeat: int) -> dict[str, list[float]]:
+    """64 greedy tokens: by our `invoke`, and by xllamacpp asked directly."""
+    llm = load_llm("local:smollm2", max_new_tokens=TOKENS)
+    assert isinstance(llm, LlamaCppLLM)
+    request = {"prompt": STORY, "max_tokens": TOKENS, "temperature": 0.0, "stream": False}
+    server = llm._engine._server
+    return alternating(
+        {
+            "decode, bare llama.cpp": lambda: server.handle_completions(dict(request), lambda _: False),
+            "decode, invoke": lambda: llm.invoke(STORY),
+            "decode, stream": lambda: list(llm.stream(STORY)),
+        },
+        repeat,
+    )
+
+
+def second_turn(repeat: int) -> dict[str, list[float]]:
+    """One token after 1,500: with the first turn in the cache, and with nothing of it."""
+    llm = load_llm("local:smollm2?slots=1", max_new_tokens=1)
+    times: dict[str, list[float]] = {"second turn, anew": [], "second turn, from the cache": []}
+    for number in range(repeat):
+        first = f"User: Story {number}. " + "Tell me of the sea, the wind and the stars. " * 130
+        second = f"{first}\nAssistant: The sea is blue.\nUser: And the wind?\nAssistant:"
+        ask_second = partial(llm.invoke, second)
+        times["second turn, anew"].append(seconds(ask_second))
+        llm.invoke(f"User: Something else, {number}.")
+        llm.invoke(first)
+        times["second turn, from the cache"].append(seconds(ask_second))
+    return times
+
+
+def samples(uri: str, what: str, repeat: int) -> dict[str, list[float]]:
+    """Ten samples of one prompt: at once, and by ten calls."""
+    llm: TextModel = load_llm(uri, max_new_tokens=32, temperature=1.0)
+
+    def calls() -> None:
+        for seed in range(10):
+            llm.invoke(STORY, seed=seed)
+
+    return alternating(
+        {
+            f"ten samples, ten calls, {what}": calls,
+            f"ten samples at once, {what}": lambda: llm.complete(STORY, num_return_sequences=10, seed=0),
+        },
+        repeat,
+    )
+
+
+def main() -> None:
+    """Print medians and spreads, the ratios, then one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--smoke", action="store_true", help="once each, llama.cpp alone, without judging time")
+    options = parser.parse_args()
+    repeat = 1 if options.smoke else options.repeat
+    times = decoding(repeat) | second_turn(repeat) | samples("local:smollm2?slots=10", "llama.cpp", repeat)
+    if not options.smoke:
+        times |= samples("local:smollm2?engine=transformers", "HuggingFacePipeline", max(1, repeat // 2))
+    medians = {name: statistics.median(taken) for name, taken in times.items()}
+    for name, taken in times.items():
+        print(f"{name:45} {medians[name]:8.3f}  ({min(taken):.3f} to {max(taken):.3f})")
+    ratios = {
+        "decoding, of bare": medians["decode, bare llama.cpp"] / medians["decode, invoke"],
+        "second turn, times faster": medians["second turn, anew"] / medians["second turn, from the cache"],
+        **{
+            f"ten samples, of ten calls, {what}": medians[f"ten samples at once, {what}"]
+            / medians[f"ten samples, ten calls, {what}"]
+            for what in ("llama.cpp", "HuggingFacePipeline")
+            if f"ten samples at once, {what}" in medians
+        },
+    }
+    for name, ratio in ratios.items():
+        print(f"{name:45} {ratio:8.2f}")
+    versions = {name: version(name) for name in ("xllamacpp", "transformers", "torch", "sagechain")}
+    print(json.dumps({"python": platform.python_version(), "cores": os.cpu_count(), **versions, "ratios": ratios}))
+
+
+if __name__ == "__main__":
+    main()

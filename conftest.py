@@ -1,0 +1,44 @@
+"""Run what the pages show: the Python blocks of README.md and docs/, and the lines of `console` blocks that begin with `$`.
+
+The models' own words differ from one processor to the next, so what stands below a command is shown, and not compared.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+# Sybil asks for its fixtures by name, and those of tests/ are not seen from here.
+from tests.conftest import llm, made_up_credentials, running_runtime, runtime, smollm2
+
+__all__ = ["llm", "made_up_credentials", "running_runtime", "runtime", "smollm2"]
+
+
+@pytest.fixture
+def page(made_up_credentials: None, runtime: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page's examples run in an empty folder, with the two default endpoints of the local runtime in reach."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def run_commands(example: Example) -> None:
+    """Every command of a block ends well."""
+    commands = [line.removeprefix("$ ") for line in str(example.parsed).splitlines() if line.startswith("$ ")]
+    assert commands, "a console block that shows no command"
+    for command in commands:
+        done = subprocess.run(
+            command, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), CodeBlockParser("console", run_commands), SkipParser()],
+    patterns=["README.md", "docs/*.md"],
+    fixtures=["page"],
+).pytest()

@@ -1,0 +1,65 @@
+"""A tiny GPT-2 with random weights, and the embedded model in transformers: real parts for the second local engine."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sagechain.llms import HuggingFaceLLM, load_llm
+
+CORPUS = [
+    "the quick brown fox jumps over the lazy dog",
+    "def add(a, b):\n    return a + b\n",
+    "naïve café 日本語 😀",
+] * 20
+
+
+@pytest.fixture(scope="session")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of 128 positions, 400 tokens, no chat template; its weights are wide, so no two tokens are as likely."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny-gpt2"
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    wrapped: Any = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")  # type: ignore[no-untyped-call]
+    wrapped.save_pretrained(folder)
+    torch.manual_seed(0)
+    size: dict[str, Any] = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128, "vocab_size": 400}
+    config = GPT2Config(**size, initializer_range=0.5, bos_token_id=0, eos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(gpt2: Path) -> HuggingFaceLLM:
+    """The tiny GPT-2, in float32 whatever the machine is: with it a batch gives to the last bit what one call does."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sagechain.llms.hugging_face_engine.working_dtype", lambda: torch.float32)
+        model = load_llm(f"local:{gpt2}")
+    assert isinstance(model, HuggingFaceLLM)
+    return model
+
+
+@pytest.fixture(scope="session")
+def converted(smollm2: Path) -> HuggingFaceLLM:
+    """The embedded model in transformers; a process of its own converts it, once for all runs."""
+    uri = f"local:{smollm2}?engine=transformers&context=2048"
+    script = f"from sagechain.llms import load_llm; load_llm({uri!r})"
+    subprocess.run([sys.executable, "-c", script], check=True)
+    model = load_llm(uri)
+    assert isinstance(model, HuggingFaceLLM)
+    return model

@@ -1,0 +1,57 @@
+"""The guide's table of parameters is made from the code's own: meaning, range, and who carries each."""
+
+from collections.abc import Callable
+
+from sagechain.llms.llama_cpp import CARRIES
+from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields
+from sagechain.llms.wires import get_wire, list_wires
+
+INTRODUCTION = """# Inference parameters
+
+One name, one meaning and one range each, whatever wire or engine they go to. They may be given when a model is made, at a
+call, or by `configurable_fields`; a value that is out of range, of the wrong type, or that the model's wire does not carry
+is a `ValueError` before anything is sent. [How they change an answer](decoding.md) is shown on runs of the embedded model.
+
+```python
+from sagechain.llms import load_llm
+
+llm = load_llm("local:smollm2", temperature=0, max_new_tokens=8)
+print(llm.invoke("The capital of France is"))
+print(llm.invoke("The capital of France is", temperature=1.0, top_p=0.9, seed=1))
+```
+
+`local:` stands for models on this machine: `llama.cpp` for GGUF files, `transformers` for checkpoint folders and
+`?engine=transformers`. The others are [wires](wires.md). `stop` is exact everywhere: where a wire has no stop strings the
+text is cut here, and the connection closed.
+"""
+
+
+def test_the_guide_shows_meaning_range_and_who_carries_each_parameter(same_page: Callable[[str, str], None]) -> None:
+    table = ["| parameter | meaning | range | carried by |", "| --- | --- | --- | --- |"]
+    for name in PARAMETER_NAMES:
+        meaning = GenerationFields.model_fields[name].description
+        assert meaning, f"{name} has no docstring"
+        table.append(f"| `{name}` | {meaning} | {_range(name)} | {_carriers(name)} |")
+    same_page("parameters.md", f"{INTRODUCTION}\n" + "\n".join(table) + "\n")
+
+
+def _range(name: str) -> str:
+    field = GenerationFields.model_fields[name]
+    if "bool" in str(field.annotation):
+        return "`True`, `False`"
+    if name == "stop":
+        return "strings, none empty"
+    kind = "whole number" if "int" in str(field.annotation) else "number"
+    signs = {"ge": "≥", "gt": ">", "le": "≤"}
+    bounds = [f"{signs[s]} {getattr(m, s)}" for m in field.metadata for s in signs if getattr(m, s, None) is not None]
+    return f"{kind} {', '.join(bounds)}".strip()
+
+
+def _carriers(name: str) -> str:
+    local = ["`transformers`", *(["`llama.cpp`"] if name in CARRIES or name in COUNTED_HERE else [])]
+    wires = [f"`{wire}`" for wire in list_wires() if name in get_wire(wire).carries]
+    return ", ".join([*local, *wires])
+
+
+COUNTED_HERE = ("max_length", "return_full_text", "do_sample")
+"""What llama.cpp need not know of: it is met before or after."""
