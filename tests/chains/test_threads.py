@@ -98,15 +98,15 @@ def test_a_turn_that_waits_for_itself_is_an_error_and_no_deadlock(graph: Any) ->
 def test_turns_at_once_on_one_thread_follow_one_another(runtime: LocalRuntime, way: str) -> None:
     keeper = InMemorySaver()
     chat = load_chat_model(FALCON_URI, max_new_tokens=4)
-    graphs = [conversation(chat, checkpointer=keeper) for _ in range(2)]
+    graphs: list[Any] = [conversation(chat, checkpointer=keeper) for _ in range(2)]
     turns = [({"messages": [HumanMessage(f"Turn {number}.")]}, graphs[number % 2]) for number in range(4)]
     if way == "threads":
         with ThreadPoolExecutor(4) as threads:
-            list(threads.map(lambda turn: turn[1].invoke(turn[0], THREAD), turns))  # type: ignore[arg-type]
+            list(threads.map(lambda turn: turn[1].invoke(turn[0], THREAD), turns))
     else:
 
         async def together() -> None:
-            await asyncio.gather(*(graph.ainvoke(turn, THREAD) for turn, graph in turns))  # type: ignore[arg-type]
+            await asyncio.gather(*(graph.ainvoke(turn, THREAD) for turn, graph in turns))
 
         asyncio.run(together())
     messages = graphs[0].get_state(THREAD).values["messages"]

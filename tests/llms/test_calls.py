@@ -105,7 +105,7 @@ def test_max_concurrency_holds_for_batches_threads_and_tasks_together(runtime: L
 
 def test_a_call_that_waits_for_a_stream_of_its_own_thread_is_an_error_and_no_deadlock(runtime: LocalRuntime) -> None:
     llm = SageMakerLLM(endpoint_name=FALCON, family="falcon", max_concurrency=1)
-    stream = llm.stream(PROMPT)
+    stream: Any = llm.stream(PROMPT)
     next(stream)
     with pytest.raises(RuntimeError, match="this thread's own"):
         llm.invoke(PROMPT)

@@ -100,7 +100,7 @@ def test_the_next_turn_is_read_from_where_the_last_one_ended(llm: LlamaCppLLM) -
     begun = "User: " + "Tell me of the sea, the wind and the stars. " * 30
     for text in (begun, begun + "\nUser: And of ships.\nAssistant:"):
         events.clear()
-        llm._engine.run({"prompt": text, "max_tokens": 1, "stream": False}, lambda piece: bool(events.append(piece)))
+        llm._engine.run({"prompt": text, "max_tokens": 1, "stream": False}, events.append)
     usage = events[-1]["usage"]
     read = usage["prompt_tokens"] - usage["prompt_tokens_details"]["cached_tokens"]
     assert read < 12 < usage["prompt_tokens"]
