@@ -1,4 +1,7 @@
-"""Every Python example in README and guide runs, and every task that `make help` names is there."""
+"""The examples in docstrings are true, links lead somewhere, and every task that `make help` names is there.
+
+What README and guide show is run by `conftest.py` at the top.
+"""
 
 import doctest
 import importlib
@@ -9,20 +12,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-
-
-def examples() -> list[tuple[str, str]]:
-    found = []
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)):
-            found.append((f"{path.name}:{number}", code))
-    return found
-
-
-@pytest.mark.parametrize(("place", "code"), examples())
-def test_the_example_runs(smollm2: Path, place: str, code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(code, place, "exec"), {"__name__": "example"})
-    assert capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize("module", ["prompts.neutralise", "llms.stops"])

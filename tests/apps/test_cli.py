@@ -158,7 +158,7 @@ def test_serve_tells_where_it_is_and_ends_on_ctrl_c(smollm2: Path) -> None:
 
 @pytest.mark.parametrize("command", [["ask", "Tell a long story."], ["chat"], ["solve", "Tell a long story."]])
 def test_ctrl_c_ends_a_command_and_its_work_on_the_server(runtime: LocalRuntime, command: list[str]) -> None:
-    asking = start(*command, "-m", FALCON_URI, "-p", "max_new_tokens=1900", "-p", "temperature=2.0")
+    asking = start(*command, "-m", FALCON_URI, "-p", "max_new_tokens=1200", "-p", "temperature=2.0")
     assert asking.stdin is not None
     asking.stdin.write("Tell a long story.\n")
     asking.stdin.close() if command[0] != "chat" else asking.stdin.flush()

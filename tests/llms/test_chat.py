@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.language_models.fake import FakeListLLM, FakeStreamingListLLM
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import GenerationChunk
+from langchain_core.rate_limiters import BaseRateLimiter
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
 from sagechain.prompts import get_family
@@ -142,6 +143,65 @@ def test_the_pieces_of_a_stream_add_up_to_one_message(llm: LlamaCppLLM) -> None:
     message = chat.invoke("Hi")
     assert (whole.text, whole.response_metadata) == (message.text, message.response_metadata)
     assert whole.usage_metadata == message.usage_metadata
+
+
+def test_langchains_rate_limiter_is_asked_before_each_call(llm: LlamaCppLLM) -> None:
+    class Counting(BaseRateLimiter):
+        asked = 0
+
+        def acquire(self, *, blocking: bool = True) -> bool:
+            self.asked += 1
+            return True
+
+        async def aacquire(self, *, blocking: bool = True) -> bool:
+            return self.acquire()
+
+    limiter = Counting()
+    chat = PromptedChatModel(llm=llm, max_tokens=1, rate_limiter=limiter)
+    chat.invoke("Hi")
+    list(chat.stream("Hi"))
+    asyncio.run(chat.ainvoke("Hi"))
+    assert limiter.asked == 3
+
+
+def test_a_stream_that_breaks_tells_the_text_that_was_shown(llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {"model": f"local:{llm.path}", "family": "falcon", "fault": "stream-reset", "frames": 2}
+    with LocalRuntime({"faulty": model}) as runtime:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", runtime.url)
+        shown: list[str] = []
+        with pytest.raises(errors.StreamInterrupted) as caught:  # noqa: PT012
+            for piece in load_chat_model("sagemaker:faulty?family=falcon").stream(TALK):
+                shown.append(piece.text)
+        assert caught.value.partial_text == "".join(shown) == "The capital"
+
+
+def test_a_stop_string_may_be_given_by_itself(runtime: LocalRuntime) -> None:
+    chat = load_chat_model(FALCON_URI, max_new_tokens=8)
+    chat.invoke("Hi", stop="END")
+    assert json.loads(runtime.requests[-1].body)["parameters"]["stop"] == ["END", "\nUser:", "<|endoftext|>"]
+
+
+def test_tokens_are_counted_by_the_models_own_tokenizer_and_never_none_of_a_text(llm: LlamaCppLLM) -> None:
+    own, other = PromptedChatModel(llm=llm), load_chat_model(FALCON_URI)
+    assert own.get_num_tokens("The capital of France") == len(llm.get_token_ids("The capital of France")) == 4
+    assert own.get_num_tokens_from_messages(list(TALK)) == llm.prompt_tokens(list(TALK))
+    assert other.get_num_tokens("a") == 1
+    assert other.get_num_tokens("The capital of France") == 7  # an estimate: 21 bytes by 3
+    assert PromptedChatModel(llm=FakeListLLM(responses=["x"])).get_num_tokens("Hi there") == 3
+    assert own.profile == {"max_input_tokens": 1536, "max_output_tokens": 512}
+
+
+def test_usage_is_counted_where_the_server_tells_none_and_the_tokenizer_is_at_hand(
+    runtime: LocalRuntime, llm: LlamaCppLLM
+) -> None:
+    asked = "User: Hi\nAssistant:"
+    falcon = SageMakerLLM(endpoint_name=FALCON, family="falcon", custom_get_token_ids=llm.get_token_ids)
+    chat = PromptedChatModel(llm=falcon, max_tokens=5)
+    usage = {"input_tokens": llm.prompt_tokens(asked), "output_tokens": 5, "total_tokens": llm.prompt_tokens(asked) + 5}
+    message = chat.invoke("Hi")
+    assert message.usage_metadata == usage
+    pieces = list(chat.stream("Hi"))
+    assert sum((piece.usage_metadata or {}).get("total_tokens", 0) for piece in pieces) == usage["total_tokens"]
 
 
 def test_an_empty_answer_is_an_empty_message_also_as_a_stream() -> None:
