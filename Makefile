@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MARK := .venv/installed
-PACKAGES := prompts llms chains agents endpoints apps
+PACKAGES := prompts llms chains agents pretraining endpoints apps
 .DEFAULT_GOAL := help
 .PHONY: help install demo test prove lint types bench cassettes docs clean
 

@@ -24,7 +24,7 @@ FAILED, USAGE, NOT_NOW, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 DEFAULT_MODEL = "local:smollm2"
 
 
-def _parameter(text: str) -> tuple[str, Any]:
+def named_value(text: str) -> tuple[str, Any]:
     """`NAME=VALUE`: numbers, `true`, `false` and `[…]` are read as JSON, anything else is text."""
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -42,7 +42,7 @@ ModelOption = Annotated[
 ParameterOption = Annotated[
     list[Any] | None,
     typer.Option(
-        "-p", metavar="NAME=VALUE", help="An inference parameter, such as temperature=0.2.", parser=_parameter
+        "-p", metavar="NAME=VALUE", help="An inference parameter, such as temperature=0.2.", parser=named_value
     ),
 ]
 EulaOption = Annotated[

@@ -1,4 +1,4 @@
-"""The demo: Llama 2 and Falcon wires on this machine, a real model behind both, no account and no key.
+"""The demo: Llama 2 and Falcon wires on this machine, a real model behind both, no account and no key; then a CodeParrot.
 
 Everything goes through the same code as against AWS: boto3 signs and sends HTTP to the local runtime, which answers in
 SageMaker's own framing. Only the address and the size of the model differ.
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any
 
 import yaml
@@ -32,8 +33,8 @@ ASSISTANT_TURNS = ("I am looking for a tent for two people.", "Do you sell lapto
 console = Console(highlight=False, soft_wrap=True)
 
 
-def run() -> None:
-    """Show all of it on standard output."""
+def run(*, seconds: float) -> None:
+    """Show all of it on standard output; the training takes so many seconds."""
     began = time.monotonic()
     pull("smollm2")
     with LocalRuntime() as runtime, _environment(runtime.url):
@@ -46,6 +47,8 @@ def run() -> None:
         _heading("4. Twenty word problems over the Falcon wire: direct against chain of thought")
         _solve()
         requests = len(runtime.requests)
+    _heading("5. A CodeParrot from nothing: corpus, tokenizer, a minute of training, completions")
+    _pretrain(seconds)
     _heading("What was real, and what was local")
     console.print(
         f"Real:  the model (SmolLM2-135M-Instruct in llama.cpp), boto3, SigV4-signed HTTP, SageMaker's paths,\n"
@@ -108,6 +111,18 @@ def _solve() -> None:
         console.print(f"[bold]{way}[/bold]: {sum(right)} of {len(right)} right")
         console.print(f"  Q: {problems[first]['question']}", markup=False)
         console.print(f"  A: {answers[first].text}  (truth: {problems[first]['answer']})", markup=False)
+
+
+def _pretrain(seconds: float) -> None:
+    missing = [name for name in ("torch", "datatrove", "datasets") if find_spec(name) is None]
+    if missing:
+        console.print(
+            f'Left out: {", ".join(missing)} not installed. pip install "sagechain[pretraining]"', markup=False
+        )
+        return
+    from sagechain.apps.demo_codeparrot import pretrain
+
+    pretrain(console, seconds=seconds)
 
 
 def _heading(text: str) -> None:

@@ -1,5 +1,8 @@
 from .answers import extract_answer as extract_answer
 from .answers import same_answer as same_answer
+from .candidates import Completion as Completion
+from .completion import code_completion as code_completion
+from .completion import ranked_completions as ranked_completions
 from .conversations import areset as areset
 from .conversations import conversation as conversation
 from .conversations import reset as reset

@@ -47,6 +47,9 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
     """Tokens of prompt and answer together; as many as the model has positions if not given."""
     batch_size: int = Field(default=16, ge=1)
     """Sequences generated side by side: answers, or beams."""
+    likelihood: bool = False
+    """Tell how likely each answer was that no beam search found: `generation_info["likelihood"]`, the mean log probability
+    (nats) of its tokens, those that ended it among them, before temperature, penalties and cuts."""
 
     _engine: Engine = PrivateAttr()
 
@@ -101,7 +104,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         where = {"path": str(self.path.resolve()), "context": self.context_size, "engine": "transformers"}
-        return {**super()._identifying_params, **where}
+        return {**super()._identifying_params, **where, **({"likelihood": True} if self.likelihood else {})}
 
     @property
     def context_size(self) -> int:
@@ -140,7 +143,9 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
                 f"num_return_sequences={answers}: a search with num_beams={beams} has no more answers than beams"
             )
         in_pieces = stream and beams == 1
-        return HuggingFaceCall(self._engine, tokens, parameters, limit=limit, stream=in_pieces)
+        return HuggingFaceCall(
+            self._engine, tokens, parameters, limit=limit, stream=in_pieces, likelihood=self.likelihood
+        )
 
     def _together(self, batch: list[tuple[ModelCall, GenerationParameters, str]]) -> list[list[GenerationChunk]]:
         """The answers to several prompts, generated side by side."""

@@ -19,13 +19,21 @@ class HuggingFaceCall(ModelCall):
         prompt: token ids.
         limit: most tokens of an answer.
         stream: give the answer in pieces as they come.
+        likelihood: tell how likely its tokens were.
     """
 
     def __init__(
-        self, engine: Engine, prompt: list[int], parameters: GenerationParameters, *, limit: int, stream: bool
+        self,
+        engine: Engine,
+        prompt: list[int],
+        parameters: GenerationParameters,
+        *,
+        limit: int,
+        stream: bool,
+        likelihood: bool = False,
     ) -> None:
         self.engine, self.prompt, self.parameters, self.limit = engine, prompt, parameters, limit
-        self._stream = stream
+        self._stream, self.likelihood = stream, likelihood
         self.started = False
         self._closed = threading.Event()
         self._arrived: queue.SimpleQueue[GenerationChunk | Exception | None] = queue.SimpleQueue()

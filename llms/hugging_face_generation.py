@@ -5,6 +5,7 @@ see the padding, chance is drawn for each row from its own seed, and a row ends 
 """
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ import transformers
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.hugging_face_call import HuggingFaceCall
 from sagechain.llms.hugging_face_engine import Engine
-from sagechain.llms.hugging_face_scores import Draw, generators_of, processors
+from sagechain.llms.hugging_face_scores import Draw, Likelihoods, generators_of, processors
 from sagechain.llms.parameters import GenerationParameters
 from sagechain.llms.stops import StopCutter
 from sagechain.llms.token_text import UNFINISHED, TokenText
@@ -24,6 +25,7 @@ class Row:
     def __init__(self, engine: Engine, call: HuggingFaceCall, ends: Sequence[int]) -> None:
         self.call, self._ends = call, ends
         self.tokens: list[int] = []
+        self._log_probabilities: list[float] = []
         self.text, self.reason = "", ""
         self._text = TokenText(engine.decode, call.prompt)
         self._stops = StopCutter(call.parameters.stop or ())
@@ -38,11 +40,13 @@ class Row:
         """Tokens that it may still have."""
         return self.call.limit - len(self.tokens)
 
-    def feed(self, token: int) -> str:
+    def feed(self, token: int, log_probability: float | None = None) -> str:
         """The text that one more token adds, all that is held back with the last; nothing once the answer has ended."""
         if self.done:
             return ""
         self.tokens.append(token)
+        if log_probability is not None:
+            self._log_probabilities.append(log_probability)
         piece = "" if token in self._ends else self._text.feed(token)
         self._stops.feed(piece)
         if token in self._ends or self._stops.stopped:
@@ -60,6 +64,7 @@ class Row:
             "finish_reason": self.reason,
             "input_tokens": len(self.call.prompt),
             "output_tokens": len(self.tokens),
+            **({"likelihood": fmean(self._log_probabilities)} if self._log_probabilities else {}),
         }
         return GenerationChunk(text=text, generation_info=figures if self.reason else None)
 
@@ -93,13 +98,14 @@ def _drawn(
     generators = dict(zip(rows, generators_of(seeds, engine.device), strict=True))
     while going := [row for row in rows if not row.done]:
         inputs, pads = _padded(engine, [row.call.prompt + row.tokens for row in going])
-        scores = processors(parameters, pads, ends, keep=1)
+        likelihoods = Likelihoods() if calls[0].likelihood else None
+        scores = [*([likelihoods] if likelihoods else []), *processors(parameters, pads, ends, keep=1)]
         if parameters.samples:
             scores.append(Draw([generators[row] for row in going]))
         if len(going) > 1 and not any(row.tokens for row in going) and len(calls) == 1:
             inputs["past_key_values"] = _read_once(engine, going[0].call.prompt, len(going))
         limit = min(max(row.left for row in going), engine.context - inputs["input_ids"].shape[1])
-        _generate(engine, inputs, limit, ends, scores, _Watch(going))
+        _generate(engine, inputs, limit, ends, scores, _Watch(going, likelihoods))
     return [rows[start : start + each] for start in range(0, len(rows), each)]
 
 
@@ -192,13 +198,15 @@ def _read_once(engine: Engine, prompt: list[int], rows: int) -> Any:
 class _Watch(transformers.StoppingCriteria):
     """Reads each row's new token, and says which rows are done."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Sequence[Row], likelihoods: Likelihoods | None) -> None:
+        self._rows, self._likelihoods = rows, likelihoods
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
+        tokens = input_ids[:, -1]
+        likely = self._likelihoods.of(tokens) if self._likelihoods else [None] * len(self._rows)
+        for row, token, log_probability in zip(self._rows, tokens.tolist(), likely, strict=True):
             if not row.done:
-                row.call.show(row.chunk(row.feed(token)))
+                row.call.show(row.chunk(row.feed(token, log_probability)))
         return torch.tensor([row.done for row in self._rows], device=input_ids.device)
 
 

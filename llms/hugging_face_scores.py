@@ -82,6 +82,21 @@ class Draw(transformers.LogitsProcessor):
         return scores - noise.log()
 
 
+class Likelihoods(transformers.LogitsProcessor):
+    """Keeps the model's own scores of a step, before anything changes them: how likely is what will then be taken?"""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """The scores as they came."""
+        self._scores = scores
+        return scores
+
+    def of(self, tokens: torch.Tensor) -> list[float]:
+        """The log probability (nats) of the token that each row took."""
+        taken = self._scores.gather(1, tokens[:, None])[:, 0]
+        found: list[float] = (taken - self._scores.logsumexp(-1)).tolist()
+        return found
+
+
 def generators_of(seeds: Sequence[int | None], device: torch.device) -> list[torch.Generator]:
     """A generator for each seed; None seeds it from the system's own randomness."""
     made = [torch.Generator(device) for _ in seeds]

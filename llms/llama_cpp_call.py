@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 from langchain_core.outputs import GenerationChunk
@@ -67,6 +68,7 @@ class LlamaCppCall(ModelCall):
 
     def _pieces(self) -> Iterator[tuple[int, GenerationChunk]]:
         """The pieces, each with the number of its answer."""
+        likely: defaultdict[int, list[float]] = defaultdict(list)
         while (arrived := self._arrived.get()) is not None:
             if isinstance(arrived, Exception):
                 raise ModelFailed(self._engine.name, f"llama.cpp failed: {arrived}.") from arrived
@@ -74,10 +76,14 @@ class LlamaCppCall(ModelCall):
             for event in piece if isinstance(piece, list) else [piece]:
                 if "error" in event:
                     raise self._refusal(event["error"])
+                number = before + (event["choices"][0]["index"] if event.get("choices") else 0)
+                likely[number] += _log_probabilities(event)
                 chunk = _chunk(event)
                 if chunk is not None:
-                    number = event["choices"][0]["index"] if event.get("choices") else 0
-                    yield before + number, chunk
+                    info = chunk.generation_info
+                    if info and "finish_reason" in info and likely[number]:
+                        info["likelihood"] = fmean(likely[number])
+                    yield number, chunk
 
     def _joined(self) -> Iterator[GenerationChunk]:
         answers: defaultdict[int, GenerationChunk] = defaultdict(lambda: GenerationChunk(text="", generation_info={}))
@@ -117,3 +123,9 @@ def _chunk(event: Mapping[str, Any]) -> GenerationChunk | None:
     if usage := event.get("usage"):
         info |= {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
     return GenerationChunk(text=text, generation_info=info or None) if text or info else None
+
+
+def _log_probabilities(event: Mapping[str, Any]) -> list[float]:
+    """Those of the tokens in one event, where they were asked for."""
+    told = (choice.get("logprobs") or {} for choice in event.get("choices", ()))
+    return [float(token["logprob"]) for each in told for token in each.get("content") or ()]

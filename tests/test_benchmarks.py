@@ -17,6 +17,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("endpoints.py", {"median", "boto3", "cores"}),
         ("conversations.py", {"ratios", "langgraph"}),
         ("local_models.py", {"ratios", "xllamacpp"}),
+        ("pretraining.py", {"ratios", "datasets"}),
     ],
 )
 def test_a_benchmark_ends_with_a_line_of_json(script: str, figures: set[str]) -> None:

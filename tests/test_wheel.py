@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-KINDS = {".py", ".pyi", ".typed", ".yaml"}
+KINDS = {".jinja", ".py", ".pyi", ".typed", ".yaml"}
 
 
 def packages() -> dict[str, str]:

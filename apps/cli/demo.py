@@ -1,11 +1,17 @@
-"""`sagechain demo`: the main job, shown in about a minute."""
+"""`sagechain demo`: the main job, shown in about two minutes."""
+
+from typing import Annotated
+
+import typer
 
 
-def demo() -> None:
-    """Show conversations and chain of thought over Llama 2 and Falcon wires, with a real model behind them.
+def demo(
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long the CodeParrot is trained.")] = 60,
+) -> None:
+    """Show conversations, chain of thought and uses over Llama 2 and Falcon wires, then a code model made from nothing.
 
     Example: sagechain demo
     """
     from sagechain.apps.demo import run
 
-    run()
+    run(seconds=seconds)

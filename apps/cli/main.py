@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 from sagechain.agents.command_line import run_app
-from sagechain.apps.cli import ask, chat, demo, models, prompts, serve, solve
+from sagechain.apps.cli import ask, chat, complete, demo, models, pretrain, prompts, serve, solve
 
 app = typer.Typer(
     help="Conversation and chain of thought over language models that live in different places.",
@@ -16,8 +16,10 @@ app = typer.Typer(
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("solve")(solve.solve)
+app.command("complete")(complete.complete)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.add_typer(pretrain.app, name="pretrain")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(models.app, name="models")
 

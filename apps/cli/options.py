@@ -28,15 +28,15 @@ __all__ = [
 
 
 def piped() -> str:
-    """Standard input, when it is not a terminal and something is there."""
+    """Standard input as it is, when it is not a terminal."""
     if sys.stdin is None or sys.stdin.closed or os.isatty(sys.stdin.fileno()):
         return ""
-    return sys.stdin.read().strip()
+    return sys.stdin.read()
 
 
 def question_of(argument: str | None) -> str:
     """The question from the command line, with standard input below it. Raises typer.BadParameter if both are empty."""
-    text = "\n\n".join(part for part in ((argument or "").strip(), piped()) if part)
+    text = "\n\n".join(part for part in ((argument or "").strip(), piped().strip()) if part)
     if not text:
         raise typer.BadParameter("give a question, or text on standard input.")
     return text

@@ -9,7 +9,7 @@ from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_llm
 from tests.agents.scripts import run
 from tests.conftest import FALCON_URI, LLAMA_URI
 
-AGENTS = ("llama2_chatbot", "llama2_assistant", "falcon_chatbot", "falcon_chain_of_thought")
+AGENTS = ("llama2_chatbot", "llama2_assistant", "falcon_chatbot", "falcon_chain_of_thought", "codeparrot_completion")
 
 
 @pytest.mark.parametrize("agent", AGENTS)

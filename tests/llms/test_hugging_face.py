@@ -242,6 +242,59 @@ def test_top_k_and_top_p_leave_only_the_likeliest(tiny: HuggingFaceLLM) -> None:
     assert text(tiny, max_new_tokens=10, temperature=5.0, top_p=1e-6) == greedy
 
 
+# How likely an answer was
+
+
+def log_probabilities(llm: HuggingFaceLLM, tokens: list[int]) -> Any:
+    """What the model gives to every next token, of shape (tokens, vocabulary)."""
+    import torch
+
+    with torch.no_grad():
+        return llm._engine.model(torch.tensor([tokens])).logits[0].log_softmax(-1)
+
+
+def test_the_likelihood_is_the_mean_log_probability_of_the_answers_tokens(tiny: HuggingFaceLLM) -> None:
+    asked, answered = tiny.get_token_ids(PROMPT), greedy_tokens(tiny, 12)
+    told = log_probabilities(tiny, asked + answered)[len(asked) - 1 : -1]
+    expected = float(sum(told[place, token] for place, token in enumerate(answered))) / 12
+    for llm in (tiny.renewed(likelihood=True), tiny.renewed(likelihood=True, context=len(asked) + 12)):
+        for info in (
+            llm.complete(PROMPT, max_new_tokens=12)[0].generation_info,
+            list(llm.pieces(PROMPT, max_new_tokens=12))[-1].generation_info,
+            llm.generate([PROMPT, "a"], max_new_tokens=12).generations[0][0].generation_info,
+        ):
+            assert info is not None
+            assert info["likelihood"] == pytest.approx(expected, abs=1e-5)
+            assert info["output_tokens"] == 12
+
+
+def test_the_likelihood_is_the_models_own_whatever_changed_the_draw(tiny: HuggingFaceLLM) -> None:
+    told = log_probabilities(tiny, tiny.get_token_ids(PROMPT))[-1]
+    drawn = tiny.renewed(likelihood=True).complete(
+        PROMPT, num_return_sequences=20, seed=1, temperature=9.0, top_k=50, repetition_penalty=1.5, max_new_tokens=1
+    )
+    assert len({answer.text for answer in drawn}) > 3
+    for answer in drawn:
+        same = [float(told[token]) for token in range(400) if tiny._engine.decode([token]) == answer.text]
+        likelihood = (answer.generation_info or {})["likelihood"]
+        assert any(abs(likelihood - each) < 1e-5 for each in same)
+
+
+def test_the_end_counts_and_what_comes_after_it_does_not(gpt2: Path, tmp_path: Path) -> None:
+    llm, _ = ending(gpt2, tmp_path / "ends", after=2)
+    asked, answered = llm.get_token_ids(PROMPT), greedy_tokens(loaded_exactly(gpt2), 3)
+    told = log_probabilities(llm, asked + answered)[len(asked) - 1 : -1]
+    expected = float(sum(told[place, token] for place, token in enumerate(answered))) / 3
+    result = llm.renewed(likelihood=True).generate([PROMPT, "a b a b"], max_new_tokens=30)
+    assert (result.generations[0][0].generation_info or {})["likelihood"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_nothing_is_told_of_likelihood_unless_it_is_asked_for_and_of_beams_never(tiny: HuggingFaceLLM) -> None:
+    for answer in (tiny.complete(PROMPT), tiny.renewed(likelihood=True).complete(PROMPT, num_beams=2)):
+        assert "likelihood" not in (answer[0].generation_info or {})
+    assert tiny.renewed(likelihood=True)._identifying_params != tiny._identifying_params
+
+
 # Many at once
 
 

@@ -95,6 +95,24 @@ def test_several_answers_to_one_prompt_are_as_many_as_asked_and_repeatable_by_a_
     assert [len(answers) for answers in whole.generations] == [6, 6]
 
 
+def test_the_likelihood_is_the_mean_of_what_llama_cpp_gives_to_the_tokens(llm: LlamaCppLLM) -> None:
+    events: list[Any] = []
+    llm._engine.run({"prompt": PROMPT, "max_tokens": 7, "temperature": 0.0, "n_probs": 1}, events.append)
+    told = [token["logprob"] for token in events[-1]["choices"][0]["logprobs"]["content"]]
+    likely = llm.renewed(likelihood=True)
+    for info in (
+        likely.complete(PROMPT, max_new_tokens=7)[0].generation_info,
+        list(likely.pieces(PROMPT, max_new_tokens=7))[-1].generation_info,
+    ):
+        assert info is not None
+        # What is read from the cache differs from what is computed anew in the last digits.
+        assert info["likelihood"] == pytest.approx(sum(told) / 7, abs=1e-2)
+    several = likely.complete(PROMPT, max_new_tokens=3, temperature=2.0, seed=1, num_return_sequences=6)
+    assert len({(each.generation_info or {})["likelihood"] for each in several}) == 6
+    assert "likelihood" not in (llm.complete(PROMPT, max_new_tokens=2)[0].generation_info or {})
+    assert likely._identifying_params != llm._identifying_params
+
+
 def test_the_next_turn_is_read_from_where_the_last_one_ended(llm: LlamaCppLLM) -> None:
     events: list[Any] = []
     begun = "User: " + "Tell me of the sea, the wind and the stars. " * 30

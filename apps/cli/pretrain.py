@@ -1,0 +1,248 @@
+"""`sagechain pretrain`: a code model from nothing, stage by stage or all at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sagechain.agents.command_line import FAILED, named_value, note, parameters
+
+app = typer.Typer(
+    help="Pretrain a code model from nothing: corpus, tokenizer, training, report, export.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        help="stdlib, a folder or file of code, JSON lines or parquet, or hf:NAME (a Hugging Face data set)."
+    ),
+]
+KeywordsOption = Annotated[
+    str | None, typer.Option("--keywords", help="Keep documents that hold any of these, such as pandas,sklearn.")
+]
+LicensesOption = Annotated[
+    str | None, typer.Option("--licenses", help="Keep documents under these licences, such as mit,apache-2.0.")
+]
+VocabularyOption = Annotated[int, typer.Option("--vocab-size", help="Tokens of the tokenizer.")]
+ContextOption = Annotated[int, typer.Option("--context", help="Tokens that the model reads at once.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", help="Processes; as many as cores if not given.")]
+PresetOption = Annotated[str, typer.Option("--preset", help="demo, tiny, codeparrot-small or codeparrot.")]
+TokensOption = Annotated[int | None, typer.Option("--tokens", help="The budget in tokens.")]
+SecondsOption = Annotated[float | None, typer.Option("--seconds", help="The budget in seconds of training.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of the weights and the order of the data.")]
+TrackerOption = Annotated[
+    str, typer.Option("--report-to", help="A tracker that is installed: tensorboard, trackio, wandb …")
+]
+SettingOption = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "-p", metavar="NAME=VALUE", help="A setting over the preset's, such as width=128.", parser=named_value
+    ),
+]
+# What of a preset's training a plan goes by.
+PLANNED = ("tokens", "seconds", "batch_tokens", "device_batch", "optimizer", "activation_checkpointing")
+
+
+@app.command("prepare")
+def prepare(
+    source: SourceArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the data.")],
+    keywords: KeywordsOption = None,
+    licenses: LicensesOption = None,
+    vocab_size: VocabularyOption = 8192,
+    context: ContextOption = 256,
+    workers: WorkersOption = None,
+    executor: Annotated[str, typer.Option("--executor", help="Where the passes run: local, slurm or ray.")] = "local",
+    options: Annotated[
+        list[Any] | None,
+        typer.Option(
+            "-o", metavar="NAME=VALUE", help="An option of that executor, such as partition=cpu.", parser=named_value
+        ),
+    ] = None,
+    settings: SettingOption = None,
+) -> None:
+    """Make training data: filter, remove duplicates, train a tokenizer, write tokens.
+
+    Example: sagechain pretrain prepare ~/code --out data --keywords pandas,sklearn,matplotlib,seaborn
+    """
+    with _complaints():
+        from sagechain.pretraining import prepare as prepare_data
+        from sagechain.pretraining.executors import Executor
+
+        chosen = {"kind": executor, "options": parameters(options)} | ({"workers": workers} if workers else {})
+        folder = prepare_data(
+            source,
+            out,
+            keywords=_listed(keywords),
+            licenses=_listed(licenses),
+            vocab_size=vocab_size,
+            context=context,
+            executor=Executor.model_validate(chosen),
+            **parameters(settings),
+        )
+        _show_corpus(folder)
+
+
+@app.command("train")
+def train(
+    data: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; goes on where it holds a checkpoint.")],
+    preset: PresetOption = "demo",
+    tokens: TokensOption = None,
+    seconds: SecondsOption = None,
+    seed: SeedOption = 0,
+    report_to: TrackerOption = "none",
+    settings: SettingOption = None,
+) -> None:
+    """Train a model, or go on with a run that was stopped.
+
+    Example: sagechain pretrain train data --out run --preset tiny
+    """
+    with _complaints():
+        from sagechain.pretraining import train as train_model
+
+        run = train_model(
+            data,
+            out,
+            preset=preset,
+            tokens=tokens,
+            seconds=seconds,
+            seed=seed,
+            report_to=report_to,
+            **parameters(settings),
+        )
+        _show_run(run)
+
+
+@app.command("report")
+def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
+    """Write the run's page, report.html, with its curves, samples, settings and data; also while it trains.
+
+    Example: sagechain pretrain report run
+    """
+    with _complaints():
+        from sagechain.pretraining.report import write_report
+
+        print(write_report(run))
+
+
+@app.command("export")
+def export(
+    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
+) -> None:
+    """Write a finished run's model as an ordinary checkpoint with a model card; `-m local:OUT` runs it.
+
+    Example: sagechain pretrain export run --out codeparrot
+    """
+    with _complaints():
+        from sagechain.pretraining import export as export_model
+
+        print(export_model(run, out))
+
+
+@app.command("run")
+def run_all(
+    source: SourceArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for data, run and model.")],
+    keywords: KeywordsOption = None,
+    vocab_size: VocabularyOption = 8192,
+    context: ContextOption = 256,
+    workers: WorkersOption = None,
+    preset: PresetOption = "demo",
+    tokens: TokensOption = None,
+    seconds: SecondsOption = None,
+    seed: SeedOption = 0,
+    settings: SettingOption = None,
+) -> None:
+    """Prepare, train, report and export; what is done already is not done again.
+
+    Example: sagechain pretrain run stdlib --out codeparrot && sagechain complete -m local:codeparrot/model "def add("
+    """
+    with _complaints():
+        from sagechain.pretraining import export as export_model
+        from sagechain.pretraining import prepare as prepare_data
+        from sagechain.pretraining import train as train_model
+        from sagechain.pretraining.report import write_report
+
+        data = prepare_data(
+            source,
+            out / "data",
+            keywords=_listed(keywords),
+            vocab_size=vocab_size,
+            context=context,
+            workers=workers,
+        )
+        trained = train_model(
+            data, out / "run", preset=preset, tokens=tokens, seconds=seconds, seed=seed, **parameters(settings)
+        )
+        write_report(trained)
+        print(export_model(trained, out / "model"))
+
+
+@app.command("plan")
+def plan(
+    preset: PresetOption = "codeparrot",
+    hardware: Annotated[
+        str, typer.Option("--hardware", help="8xH100, 4xA100-80GB, ml.p4d.24xlarge …, or cpu: this machine.")
+    ] = "cpu",
+    tokens: TokensOption = None,
+) -> None:
+    """Say on paper what a training run takes: FLOP, memory, hours, dollars, with the formulas' sources.
+
+    Example: sagechain pretrain plan --preset codeparrot --hardware ml.p4d.24xlarge
+    """
+    with _complaints():
+        from sagechain.pretraining.plan import described
+        from sagechain.pretraining.plan import plan as planned
+        from sagechain.pretraining.settings import load_preset
+
+        known = load_preset(preset)
+        given = {name: known.training[name] for name in PLANNED if name in known.training}
+        budget = {"tokens": tokens, "seconds": None} if tokens else {}
+        print(described(planned(known.model, hardware=hardware, **(given | budget))))
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
+
+
+def _show_corpus(folder: Path) -> None:
+    """What each filter took, and what is left, on standard error."""
+    from sagechain.pretraining.manifest import read_manifest
+    from sagechain.pretraining.progress import console, corpus_table
+
+    console().print(corpus_table((read_manifest(folder) or {})["corpus"]))
+
+
+def _show_run(run: Path) -> None:
+    from sagechain.pretraining.manifest import read_manifest
+
+    found = read_manifest(run) or {}
+    note(
+        f"{found['tokens']:,} tokens in {found['seconds']:.0f} s, {found['val_bits_per_byte']:.3f} bits per byte of "
+        f"unseen code. Next: sagechain pretrain export {run} --out MODEL"
+    )
+    print(run / "model")
+
+
+@contextmanager
+def _complaints() -> Iterator[None]:
+    """A stage that failed is one line on standard error; so is the extra that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("sagechain"):
+            raise
+        note(f'sagechain: {error.name} is not installed: pip install "sagechain[pretraining]"')
+        raise typer.Exit(FAILED) from error
+    except Exception as error:
+        from sagechain.pretraining.errors import PretrainingError
+
+        if not isinstance(error, PretrainingError):
+            raise
+        note(f"sagechain: {error}")
+        raise typer.Exit(FAILED) from error

@@ -1,0 +1,10 @@
+"""Pretrain a GPT-2 "CodeParrot" from nothing: corpus, tokenizer, packing, training, report, export.
+
+prepare("stdlib", "data")                 # code → documents, tokenizer, tokens
+train("data", "run", preset="demo")       # tokens → weights; goes on where it stopped
+export("run", "codeparrot")               # an ordinary Hugging Face checkpoint
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,5 @@
+from .errors import Diverged as Diverged
+from .errors import PretrainingError as PretrainingError
+from .exporting import export as export
+from .preparing import prepare as prepare
+from .training import train as train

@@ -1,0 +1,178 @@
+"""Curves of a run, as drawings for a page (`Chart`, SVG) and as characters for a terminal (`terminal_curve`)."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+Point = tuple[float, float]
+
+# The drawing's own units; a page scales it.
+WIDTH, HEIGHT = 720, 280
+LEFT, RIGHT, TOP, BOTTOM = 64, 18, 14, 44
+MOST_POINTS = 800  # more cannot be told apart
+TICKS = 5
+LARGEST = 1e100  # what is beyond it, or no number, is not drawn
+
+# Dots of a braille character by (column, row): Unicode 16, chapter 21.1.
+DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+BRAILLE = 0x2800
+
+
+def points_of(history: Iterable[Mapping[str, Any]], field: str) -> list[Point]:
+    """What the entries say of `field` over tokens; what is no finite number is left out."""
+    found = [(entry.get("tokens"), entry.get(field)) for entry in history]
+    return [(float(x), float(y)) for x, y in found if _is_number(x) and _is_number(y)]
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
+@dataclass(frozen=True)
+class Tick:
+    at: float
+    """In units of the drawing."""
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing: a line, some points with their own line, and axes. All of it lies within (0, 0) and (WIDTH, HEIGHT)."""
+
+    title: str
+    y_label: str
+    line: str
+    """The `points` of an SVG polyline."""
+    marks: tuple[tuple[float, float, str], ...]
+    """x, y and the words for each marked point."""
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+    @property
+    def mark_line(self) -> str:
+        """The `points` of the polyline through the marks."""
+        return " ".join(f"{x:g},{y:g}" for x, y, _ in self.marks)
+
+
+def chart(title: str, y_label: str, line: Sequence[Point], marks: Sequence[Point] = ()) -> Chart | None:
+    """A drawing of a line and of marked points, both over tokens; None where there is nothing to draw."""
+    everything = [*line, *marks]
+    if not everything:
+        return None
+    x_values, y_values = _ticks(0.0, max(x for x, _ in everything)), _ticks(*_range([y for _, y in everything]))
+    across = _Scale(x_values[0], x_values[-1], LEFT, WIDTH - RIGHT)
+    up = _Scale(y_values[0], y_values[-1], HEIGHT - BOTTOM, TOP)
+    return Chart(
+        title=title,
+        y_label=y_label,
+        line=" ".join(f"{across(x):g},{up(y):g}" for x, y in _thinned(line)),
+        marks=tuple((across(x), up(y), f"{_short(x)} tokens: {y:.4g}") for x, y in _thinned(marks)),
+        x_ticks=tuple(Tick(across(value), _short(value)) for value in x_values),
+        y_ticks=tuple(Tick(up(value), _short(value)) for value in y_values),
+    )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        span = self.high - self.low
+        share = min(max((value - self.low) / span, 0.0), 1.0) if span > 0 else 0.5
+        return round(self.start + share * (self.end - self.start), 2)
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """From the least to the greatest; from 0 where that wastes little of the drawing."""
+    low, high = min(values), max(values)
+    return (0.0 if 0 <= low < high / 2 else low), high
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, evenly apart, that hold the range between them."""
+    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-90):
+        low, high = low - (abs(low) or 1) / 2, low + (abs(low) or 1) / 2
+    rough = (high - low) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [number * step for number in range(first, max(last, first + 1) + 1)]
+
+
+def _thinned(points: Sequence[Point]) -> Sequence[Point]:
+    """Every so manieth point, and the last."""
+    stride = -(-len(points) // MOST_POINTS)
+    return [*points[:-1:stride], points[-1]] if stride > 1 else points
+
+
+def _short(value: float) -> str:
+    """A number for a label: 250k, 1.5M, 0.0025."""
+    for power, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= power:
+            return f"{value / power:.4g}{letter}"
+    return f"{value:.4g}"
+
+
+def terminal_curve(history: Sequence[Mapping[str, Any]], width: int = 60, height: int = 10) -> str:
+    """The loss in bits per byte over tokens, drawn in braille characters.
+
+    Args:
+        history: entries of a run's history.json.
+        width, height: in characters, the labels among them.
+
+    Returns:
+        `height` lines of at most `width` characters, or nothing where no loss is known yet.
+
+    Raises:
+        ValueError: fewer than 20 columns or 3 lines.
+    """
+    if width < 20 or height < 3:
+        raise ValueError(f"width, height: {width} x {height} is too small; at least 20 x 3 characters")
+    points = points_of(history, "bits_per_byte") or points_of(history, "val_bits_per_byte")
+    if not points:
+        return ""
+    low, high, last = min(y for _, y in points), max(y for _, y in points), max(x for x, _ in points)
+    labels = [f"{value:.2f} " if abs(value) < 1e4 else f"{value:.1e} " for value in (high, low)]
+    margin = max(map(len, labels))
+    rows = _braille(points, width - margin, height - 1, low, high, last)
+    names = [labels[0], *[""] * (height - 3), labels[1]]
+    end = f"{_short(last)} tokens"
+    lines = [f"{name:>{margin}}{row}" for name, row in zip(names, rows, strict=True)]
+    return "\n".join([*lines, f"{'0':>{margin + 1}}{end:>{width - margin - 1}}"])
+
+
+def _braille(points: Sequence[Point], columns: int, rows: int, low: float, high: float, last: float) -> list[str]:
+    across, down = (
+        _Scale(0.0, last or 1.0, 0, columns * 2 - 1),
+        _Scale(low, high, rows * 4 - 1, 0),
+    )
+    cells = [[BRAILLE] * columns for _ in range(rows)]
+    before: tuple[int, int] | None = None
+    for x, y in points:
+        here = round(across(x)), round(down(y))
+        for dot_x, dot_y in _between(before or here, here):
+            cells[dot_y // 4][dot_x // 2] |= DOTS[dot_x % 2][dot_y % 4]
+        before = here
+    return ["".join(map(chr, row)) for row in cells]
+
+
+def _between(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    """The dots of a straight line, both ends among them."""
+    steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
+    return [
+        (
+            round(start[0] + (end[0] - start[0]) * step / steps),
+            round(start[1] + (end[1] - start[1]) * step / steps),
+        )
+        for step in range(steps + 1)
+    ]

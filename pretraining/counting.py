@@ -1,0 +1,61 @@
+"""Counts of documents and their UTF-8 bytes in datatrove's statistics, so that they merge over tasks and machines."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from datatrove.data import Document
+from datatrove.pipeline.base import PipelineStep
+
+LEFT_OUT = "left out: "
+BYTES = " (bytes)"
+
+
+class CountingStep(PipelineStep):  # type: ignore[misc]
+    """A step that keeps two figures for each label: documents, and their bytes."""
+
+    def count(self, label: str, size: int) -> None:
+        """Add one document of `size` bytes to `label`."""
+        self.stat_update(label)
+        self.stat_update(label + BYTES, value=size, unit="bytes")
+
+    def leave_out(self, reason: str, size: int) -> None:
+        """Count one document that goes no further, and why."""
+        self.count(LEFT_OUT + reason, size)
+
+
+class Tally(CountingStep):
+    """Counts what passes, under a name of its own."""
+
+    type = "tally"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__()
+
+    def run(self, data: Iterable[Document], rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        """Pass every document on."""
+        for document in data:
+            self.count("passed", len(document.text.encode("utf-8")))
+            yield document
+
+
+def counted(stats: Any, step: int, label: str) -> tuple[int, int]:
+    """Documents and bytes under `label` in the statistics of the step of that number."""
+    found = stats.stats[step].stats
+    return tuple(int(found[name].total) if name in found else 0 for name in (label, label + BYTES))  # type: ignore[return-value]
+
+
+def tally(stats: Any, name: str) -> tuple[int, int]:
+    """Documents and bytes that passed the `Tally` of that name."""
+    step = next(number for number, step in enumerate(stats.stats) if step.name == f"{Tally.type}: {name}")
+    return counted(stats, step, "passed")
+
+
+def left_out(stats: Any, step: int) -> dict[str, tuple[int, int]]:
+    """Documents and bytes of each reason for which that step left some out."""
+    reasons = [
+        name.removeprefix(LEFT_OUT)
+        for name in stats.stats[step].stats
+        if name.startswith(LEFT_OUT) and not name.endswith(BYTES)
+    ]
+    return {reason: counted(stats, step, LEFT_OUT + reason) for reason in sorted(reasons)}

@@ -1,0 +1,158 @@
+"""Leave out documents that occur twice: equal ones by hash, similar ones by MinHash. Both are datatrove's, made for code.
+
+Exact: signatures → matches → filter. Near: signatures → buckets → clusters → filter. Of each group one stays.
+Two documents count as similar when about 0.72 of their runs of five words agree ((1/14) ** (1/8): 14 buckets of 8
+hashes, datatrove's default); at 0.8 a pair is found with probability 0.92.
+"""
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from datatrove.data import Document
+from datatrove.pipeline.dedup import exact_dedup, minhash
+from datatrove.pipeline.dedup.exact_dedup import (
+    ExactDedupConfig,
+    ExactDedupFilter,
+    ExactDedupSignature,
+    ExactFindDedups,
+)
+from datatrove.pipeline.dedup.minhash import (
+    MinhashConfig,
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    MinhashDedupSignature,
+)
+from datatrove.utils.word_tokenizers import WordTokenizer
+from numpy.typing import NDArray
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+NGRAM_WORDS = 5
+BUFFERED_LINES = 1_000  # signatures read at a time; datatrove's default of 5 is a system call for each
+CACHED_WORDS = 200_000  # about 30 MB; then the cache starts anew
+SHINGLES_AT_ONCE = 4_096  # rows of the table of hashes: 4,096 × 112 × 8 bytes = 3.7 MB
+MERSENNE = np.uint64((1 << 61) - 1)
+
+_WORD = re.compile(r"\w+")
+
+# datatrove 0.10.1 draws progress bars on standard error and has no switch for them.
+exact_dedup.tqdm = minhash.tqdm = partial(tqdm, disable=True)
+
+
+def _hashed(text: str) -> int:
+    return xxhash.xxh64_intdigest(text.encode("utf-8"))  # xxhash 4 takes no str, which datatrove 0.10.1 gives it
+
+
+class _CodeWords(WordTokenizer):  # type: ignore[misc]
+    """Stands where datatrove wants a tokenizer of some language, all of which need NLTK or spaCy."""
+
+    def word_tokenize(self, text: str) -> list[str]:
+        return _WORD.findall(text)
+
+    def sent_tokenize(self, text: str) -> list[str]:
+        raise NotImplementedError
+
+    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+        raise NotImplementedError
+
+
+class CodeSignature(MinhashDedupSignature):  # type: ignore[misc]
+    """MinHash signatures over runs of five words; a document of fewer words is one run, one of none is its text.
+
+    Case matters, as it does in code. Punctuation and layout do not.
+    """
+
+    def __init__(self, output_folder: str, config: MinhashConfig) -> None:
+        super().__init__(output_folder, config, language=_CodeWords())
+        self._hashes: dict[str, int] = {}
+
+    def get_shingles(self, text: str) -> NDArray[np.uint64]:
+        """Hashes of the document's distinct runs of words: uint64, shape (runs, 1)."""
+        words = _WORD.findall(text)
+        n = self.config.n_grams
+        if len(words) < n:
+            run = " ".join(words) or text
+            return np.array([[_hashed(run)]], dtype=np.uint64)
+        hashes = np.fromiter(map(self._hash, words), dtype=np.uint64, count=len(words))
+        runs = np.zeros(len(words) - n + 1, dtype=np.uint64)
+        for place in range(n):
+            # Multiply and shift between the words, so that their order counts.
+            runs = (runs ^ hashes[place : place + len(runs)]) * np.uint64(0x9E3779B97F4A7C15)
+            runs ^= runs >> np.uint64(29)
+        return np.unique(runs).reshape(-1, 1)
+
+    def _hash(self, word: str) -> int:
+        found = self._hashes.get(word)
+        if found is None:
+            if len(self._hashes) >= CACHED_WORDS:
+                self._hashes.clear()
+            found = self._hashes[word] = _hashed(word)
+        return found
+
+    def get_signature(self, shingles: NDArray[np.uint64]) -> list[list[int]]:
+        """datatrove's own signature, bit for bit, in bounded memory and with a faster remainder."""
+        a, b = self.parameters
+        smallest = np.full(self.num_hashes, np.iinfo(np.uint64).max, dtype=np.uint64)
+        for start in range(0, len(shingles), SHINGLES_AT_ONCE):
+            table = shingles[start : start + SHINGLES_AT_ONCE] * a + b
+            table = (table & MERSENNE) + (table >> np.uint64(61))  # x mod 2**61 - 1, or that plus the modulus
+            np.subtract(table, MERSENNE, out=table, where=table >= MERSENNE)
+            np.minimum(smallest, table.min(axis=0), out=smallest)
+        return [part.tolist() for part in np.split(smallest, self.config.num_buckets)]
+
+
+def _content(document: Document) -> bytes:
+    return document.text.encode("utf-8")  # type: ignore[no-any-return]
+
+
+def exact_signatures(folder: Path, parts: int) -> Any:
+    """Step: write the hashes of the documents that come; must be the last of its pass."""
+    return ExactDedupSignature(str(folder / "signatures"), ExactDedupConfig(_content), finder_workers=parts)
+
+
+def exact_matches(folder: Path) -> list[Any]:
+    """Pass of `parts` tasks: find the equal documents."""
+    step = ExactFindDedups(
+        str(folder / "signatures"), str(folder / "matches"), ExactDedupConfig(_content), lines_to_buffer=BUFFERED_LINES
+    )
+    return [step]
+
+
+def without_exact(folder: Path) -> Any:
+    """Step: pass on one of each group of equal documents."""
+    return ExactDedupFilter(str(folder / "matches"), ExactDedupConfig(_content))
+
+
+def near_config() -> MinhashConfig:
+    """The settings that all near-duplicate steps share."""
+    return MinhashConfig(n_grams=NGRAM_WORDS)
+
+
+def near_signatures(folder: Path) -> Any:
+    """Step: write the MinHash signatures of the documents that come; must be the last of its pass."""
+    return CodeSignature(str(folder / "signatures"), near_config())
+
+
+def near_buckets(folder: Path) -> list[Any]:
+    """Pass of as many tasks as there are buckets: find the pairs whose signatures agree."""
+    step = MinhashDedupBuckets(
+        str(folder / "signatures"), str(folder / "buckets"), config=near_config(), lines_to_buffer=BUFFERED_LINES
+    )
+    return [step]
+
+
+def near_clusters(folder: Path) -> list[Any]:
+    """Pass of one task: join the pairs to groups and choose the one that stays."""
+    step = MinhashDedupCluster(
+        str(folder / "buckets"), str(folder / "clusters"), config=near_config(), lines_to_buffer=BUFFERED_LINES
+    )
+    return [step]
+
+
+def without_near(folder: Path) -> Any:
+    """Step: pass on one of each group of similar documents."""
+    return MinhashDedupFilter(str(folder / "clusters"))

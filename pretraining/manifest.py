@@ -1,0 +1,59 @@
+"""What a stage leaves beside its output: its inputs' hashes, its settings, versions and figures.
+
+A stage that finds its own manifest, done, with the same inputs, does nothing.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sagechain.pretraining.errors import PretrainingError
+
+NAME = "manifest.json"
+LIBRARIES = ("sagechain", "torch", "transformers", "tokenizers", "datatrove", "datasets")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """A folder's manifest, or None where it has none. Raises PretrainingError where it cannot be read."""
+    path = folder / NAME
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise PretrainingError(f"{path} is broken: {error}. Delete the folder, or put back the file.") from error
+    return found
+
+
+def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write a folder's manifest whole or not at all, with the versions of the libraries."""
+    versions = {name: version(name) for name in LIBRARIES}
+    write_json(folder / NAME, {**content, "versions": versions})
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file under a temporary name, then rename it."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def digest_of(content: Any) -> str:
+    """The SHA-256 of anything that JSON holds."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def digest_of_files(paths: "list[Path]") -> str:
+    """The SHA-256 over the contents of files, in their order."""
+    whole = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()

@@ -1,0 +1,56 @@
+"""The model card: a README.md with the front matter of the Hugging Face hub, made from a run's manifest."""
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import yaml
+from sagechain.pretraining.report import corpus_rows, run_figures, shown
+from sagechain.pretraining.templates import filled
+
+TEMPLATE = "model_card.md.jinja"
+
+
+def model_card(manifest: Mapping[str, Any], *, name: str, context: int, license: str | None = None) -> str:
+    """The text of the card.
+
+    Args:
+        manifest: of a finished run.
+        name: of the model's folder.
+        context: tokens that the model reads at once.
+        license: an identifier of the hub, such as `apache-2.0`. None: left out, for whoever publishes the model to choose.
+    """
+    front = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["code", "gpt2", "codeparrot", "sagechain"],
+        **({"license": license} if license else {}),
+    }
+    data = manifest.get("data") or {}
+    return filled(
+        TEMPLATE,
+        front_matter=yaml.safe_dump(front, sort_keys=False),
+        title=cell(name),
+        folder=re.sub(r'[`"\\\n]', "_", shown(name)),
+        preset=cell(manifest.get("preset", "unknown")),
+        parameters=f"{manifest['parameters']:,}",
+        figures=run_figures(manifest),
+        source=cell(_published(str(data.get("source", "not told")))),
+        corpus=[(cell(reason), f"{documents:,}", f"{size:,}") for reason, documents, size in corpus_rows(data)],
+        settings=[
+            (cell(field), cell(value)) for field, value in (manifest.get("settings") or {}).items() if value is not None
+        ],
+        context=context,
+    )
+
+
+def _published(source: str) -> str:
+    """A source as others may read it: of a path on this machine the last part only."""
+    is_path = "/" in source or "\\" in source
+    return source if source.startswith("hf:") or not is_path else PurePath(source.replace("\\", "/")).name
+
+
+def cell(value: object) -> str:
+    """Text that stays in its cell of a Markdown table, and marks nothing up."""
+    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", " ".join(shown(value).split()))

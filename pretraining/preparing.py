@@ -1,0 +1,154 @@
+"""Prepare a corpus for training: `prepare("stdlib", "data")` → documents, a tokenizer, tokens.
+
+Each pass is cut into tasks, and a finished task is not done again, so a stopped call goes on where it was. A call with the
+same inputs on a folder that is done does nothing.
+"""
+
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sagechain.pretraining.manifest import digest_of_files, read_manifest, write_manifest
+from sagechain.pretraining.progress import console, stages
+
+SAMPLE_BYTES = 16_000_000  # of text that the tokenizer is trained on
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    *,
+    keywords: "list[str] | tuple[str, ...]" = (),
+    vocab_size: int = 8192,
+    context: int = 256,
+    workers: int | None = None,
+    executor: Any = None,
+    **settings: Any,
+) -> Path:
+    """Make training data of a source.
+
+    Args:
+        source: `stdlib`, a folder or a file of code, JSON lines or parquet, or `hf:NAME` for a Hugging Face data set.
+        out: folder for the data.
+        keywords: a document is kept where it holds any of them; all are where none is given.
+        vocab_size: tokens of the tokenizer.
+        context: tokens that a model of it reads at once; `train` may ask for fewer.
+        workers: processes; as many as there are cores if not given.
+        executor: a `sagechain.pretraining.executors.Executor`, for Slurm and Ray.
+        settings: fields of `sagechain.pretraining.corpus.CorpusSettings`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: no such source, a setting that is unknown or out of range, or nothing left after the filters.
+        PretrainingError: a pass failed; what was finished before is kept.
+    """
+    from sagechain.pretraining.corpus import CorpusSettings, write_corpus
+    from sagechain.pretraining.executors import Executor
+    from sagechain.pretraining.packing import pack
+    from sagechain.pretraining.sources import check_source
+    from sagechain.pretraining.tokenizer import SMALLEST_VOCABULARY
+
+    out = Path(out)
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise ValueError(f"vocab_size: {vocab_size} is too few; at least {SMALLEST_VOCABULARY}")
+    if context < 2:
+        raise ValueError(f"context: {context} is too short; at least 2 tokens")
+    chosen = CorpusSettings.model_validate({"keywords": tuple(keywords), **settings})
+    executor = executor or Executor(**({"workers": workers} if workers else {}))
+    check_source(str(source))
+    inputs = {
+        "source": str(source),
+        "source_sha256": _listing_digest(str(source), out),
+        "settings": chosen.model_dump(mode="json"),
+        "vocab_size": vocab_size,
+        "context": context,
+        "tasks": executor.tasks,
+    }
+    found = read_manifest(out)
+    if found is None and out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"out: {str(out)!r} is not empty and holds no prepared data; name another folder")
+    if found and found.get("inputs") != inputs:
+        changed = [name for name in inputs if (found.get("inputs") or {}).get(name) != inputs[name]]
+        raise ValueError(f"out: {str(out)!r} holds data of another {', '.join(changed)}; name another folder")
+    if found and found["done"]:
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    begun = {"stage": "prepare", "done": False, "inputs": inputs, "source": str(source)}
+    write_manifest(out, begun)
+    show = stages(console())
+    with executor.session() as running:
+        report = write_corpus(str(source), out / "corpus", chosen, running, on_progress=show)
+        tokenizer = _tokenizer(out, report.train_bytes, vocab_size, context)
+        packed = {
+            split: pack(
+                out / "corpus" / split,
+                out / "tokens",
+                split=split,
+                tokenizer=tokenizer,
+                passes=out / "passes",
+                executor=running,
+                on_progress=show,
+            )
+            for split in ("train", "validation")
+        }
+    shutil.rmtree(out / "passes", ignore_errors=True)
+    write_manifest(out, begun | _figures(out, report.model_dump(), packed, context))
+    return out
+
+
+def _listing_digest(source: str, out: Path) -> str:
+    """The SHA-256 of the list of a source's files: their names, sizes and times."""
+    from sagechain.pretraining.sources import write_inputs
+
+    with tempfile.TemporaryDirectory() as folder:
+        return write_inputs(source, Path(folder) / "inputs.jsonl", without=out.absolute() if out.is_dir() else None)
+
+
+def _tokenizer(out: Path, train_bytes: int, vocab_size: int, context: int) -> Path:
+    """Train the tokenizer on the train split, or find it."""
+    folder, partial = out / "tokenizer", out / "tokenizer.partial"
+    if not folder.is_dir():
+        from sagechain.pretraining.tokenizer import train_tokenizer
+
+        texts = _sampled(out / "corpus" / "train", train_bytes)
+        shutil.rmtree(partial, ignore_errors=True)
+        train_tokenizer(texts, vocab_size=vocab_size, context=context).save_pretrained(partial)
+        partial.rename(folder)
+    console().print("prepare: tokenizer", markup=False)
+    return folder
+
+
+def _sampled(documents: Path, total_bytes: int) -> Iterator[str]:
+    """The documents, or an even sample of them of about `SAMPLE_BYTES`: the tokenizer's memory grows with its texts."""
+    import zstandard
+
+    share = min(1.0, SAMPLE_BYTES / max(total_bytes, 1))
+    limit = int(share * (1 << 32))
+    for path in sorted(documents.glob("*.jsonl.zst")):
+        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
+            for line in io.TextIOWrapper(unpacked, encoding="utf-8"):
+                document = json.loads(line)
+                if int(document["metadata"]["sha256"][-8:], 16) < limit:
+                    yield document["text"]
+
+
+def _figures(out: Path, report: dict[str, Any], packed: dict[str, dict[str, int]], context: int) -> dict[str, Any]:
+    """What the manifest says of data that is done. Bytes per token is the tokenizer's fertility, end-of-text counted."""
+    from transformers import AutoTokenizer
+
+    return {
+        "done": True,
+        "vocabulary": len(AutoTokenizer.from_pretrained(out / "tokenizer")),
+        "context": context,
+        "corpus": report,
+        "splits": packed,
+        "tokens": packed["train"]["tokens"],
+        "bytes_per_token": {split: counts["bytes"] / counts["tokens"] for split, counts in packed.items()},
+        "tokens_sha256": digest_of_files(sorted((out / "tokens").glob("*.bin"))),
+    }

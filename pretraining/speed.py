@@ -1,0 +1,44 @@
+"""How fast this machine multiplies matrices: the limit that training is measured against."""
+
+import time
+from typing import TYPE_CHECKING
+
+from sagechain.pretraining.model import ModelShape, fast_precision
+
+if TYPE_CHECKING:
+    import torch
+
+SIZE = 1_024  # rows of the matrices that are multiplied
+SECONDS = 0.5
+
+
+def matrix_rate(device: "torch.device") -> float:
+    """FLOP a second of products of matrices, in the precision that training uses here. Takes half a second."""
+    import torch
+
+    size = SIZE * (8 if device.type == "cuda" else 1)
+    with fast_precision(device):
+        left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
+        if torch.is_autocast_enabled(device.type):
+            left, right = left.bfloat16(), right.bfloat16()
+
+        def multiply() -> float:
+            began = time.perf_counter()
+            (left @ right).sum().item()
+            return time.perf_counter() - began
+
+        multiply()
+        ends = time.perf_counter() + SECONDS
+        fastest = multiply()
+        while time.perf_counter() < ends:
+            fastest = min(fastest, multiply())
+    return float(2 * size**3 / fastest)
+
+
+def flops_per_token(shape: ModelShape) -> int:
+    """FLOP of training on one token: 6 for each weight in a product of matrices, and the attention.
+
+    Source: PaLM, appendix B (arXiv 2204.02311): 6 N + 12 layers · width · context.
+    """
+    weights = 12 * shape.layers * shape.width**2 + shape.vocabulary * shape.width
+    return 6 * weights + 12 * shape.layers * shape.width * shape.context

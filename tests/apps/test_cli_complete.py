@@ -1,0 +1,94 @@
+"""`sagechain complete`, run as its users run it: the completion alone on standard output, streamed, cut where asked."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import HuggingFaceLLM, load_llm
+
+from tests.apps.test_cli import run, start
+from tests.conftest import FALCON_URI
+from tests.llms.conftest import gpt2, tiny
+
+__all__ = ["gpt2", "tiny"]
+
+PROMPT = "def add(a, b):\n"
+
+
+def test_it_prints_the_completion_and_nothing_else(runtime: LocalRuntime) -> None:
+    done = run("complete", "def add(a, b):", "-m", FALCON_URI, "-p", "max_new_tokens=9", "--until", "line")
+    body = json.loads(runtime.requests[-1].body)
+    assert (body["inputs"], body["parameters"]["stop"], body["stream"]) == ("def add(a, b):", ["\n"], True)
+    expected = load_llm(FALCON_URI).invoke("def add(a, b):", max_new_tokens=9, stop=["\n"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{expected}\n", "")
+
+
+def test_a_checkpoint_completes_until_the_limit_and_a_note_says_so(gpt2: Path, tiny: HuggingFaceLLM) -> None:
+    done = run("complete", PROMPT, "-m", f"local:{gpt2}", "-p", "max_new_tokens=5", "--until", "end")
+    assert (done.returncode, done.stdout) == (0, tiny.invoke(PROMPT, max_new_tokens=5) + "\n")
+    assert done.stderr == "(The answer was cut at the token limit; -p max_new_tokens=… gives it more room.)\n"
+
+
+def test_standard_input_goes_to_the_model_as_it_is(runtime: LocalRuntime) -> None:
+    said = "\n  # blanks and line ends mean something\n  def add(a, b):  \n\n"
+    assert run("complete", "-m", FALCON_URI, "-p", "max_new_tokens=2", stdin=said).returncode == 0
+    assert json.loads(runtime.requests[-1].body)["inputs"] == said
+    assert run("complete", "# Python 3", "-m", FALCON_URI, "-p", "max_new_tokens=2", stdin=said).returncode == 0
+    assert json.loads(runtime.requests[-1].body)["inputs"] == f"# Python 3\n{said}"
+
+
+def test_the_best_of_several_candidates_is_printed(runtime: LocalRuntime) -> None:
+    before = len(runtime.requests)
+    done = run("complete", PROMPT, "-m", FALCON_URI, "--candidates", "3", "-p", "max_new_tokens=3", "-p", "seed=4")
+    sent = [json.loads(request.body)["parameters"]["seed"] for request in runtime.requests[before:]]
+    assert (done.returncode, sent) == (0, [4, 5, 6])
+    assert "of 3 candidates parse as Python.)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "give the beginning of some code"),
+        ([PROMPT, "--until", "lin"], 2, "until: 'lin' is unknown. Did you mean 'line'?"),
+        ([PROMPT, "--candidates", "0"], 2, "'--candidates': Input should be greater than or equal to 1"),
+        ([PROMPT, "-p", "num_beams=2", "-m", FALCON_URI], 2, "num_beams: the tgi wire does not carry it"),
+        ([PROMPT, "-m", "sagemaker:nowhere?family=falcon"], 1, "Endpoint nowhere of account"),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error_and_an_exit_code(
+    runtime: LocalRuntime, arguments: list[str], code: int, words: str
+) -> None:
+    done = run("complete", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+
+
+def test_help_has_examples() -> None:
+    shown = " ".join(run("complete", "--help").stdout.split())
+    assert 'Example: sagechain complete "def mean(numbers):" -m local:codeparrot' in shown
+    assert "sagechain complete < beginning.py" in shown
+
+
+@pytest.mark.parametrize("candidates", ["1", "3"])
+def test_ctrl_c_ends_the_command_and_its_work_on_the_server(runtime: LocalRuntime, candidates: str) -> None:
+    limits = ["-p", "max_new_tokens=1200", "-p", "temperature=2.0", "--until", "end"]
+    asking = start("complete", "Once upon a time", "-m", FALCON_URI, "--candidates", candidates, *limits)
+    assert asking.stdin is not None
+    asking.stdin.close()
+    deadline = time.monotonic() + 30
+    while runtime.generating < int(candidates) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(timeout=10) == 130
+    while runtime.generating and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert runtime.generating == 0
+    assert asking.stderr is not None
+    assert "Traceback" not in asking.stderr.read()
+    for pipe in (asking.stdout, asking.stderr):
+        assert pipe is not None
+        pipe.close()

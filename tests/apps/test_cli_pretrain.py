@@ -1,0 +1,82 @@
+"""`sagechain pretrain`: from code to a model that `sagechain complete` runs, in commands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("sagechain"))
+TINY = ("-p", "layers=1", "-p", "width=32", "-p", "heads=2", "-p", "batch_tokens=128", "-p", "evaluations=1")
+
+
+def sagechain(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("code")
+    for number in range(30):
+        text = "\n".join(f"    value_{line} = {number} * {line}" for line in range(number % 7 + 2))
+        (folder / f"module_{number}.py").write_text(f"def function_{number}(x):\n{text}\n    return x + {number}\n")
+    (folder / "broken.py").write_text("def (:\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stages(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All stages by `run`, once."""
+    out = tmp_path_factory.mktemp("pretrain") / "out"
+    done = sagechain(
+        "pretrain", "run", str(code), "--out", str(out), "--vocab-size", "300", "--context", "32", "--workers", "1",
+        "--tokens", "4000", *TINY,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out / 'model'}\n"
+    return out
+
+
+def test_run_leaves_data_a_run_with_its_page_and_a_model(stages: Path) -> None:
+    assert (stages / "run" / "report.html").read_text().startswith("<!doctype html>")
+    assert json.loads((stages / "model" / "manifest.json").read_text())["stage"] == "export"
+
+
+def test_the_stages_one_by_one_find_their_work_done(stages: Path, code: Path) -> None:
+    data, run = str(stages / "data"), str(stages / "run")
+    prepared = sagechain(
+        "pretrain", "prepare", str(code), "--out", data, "--vocab-size", "300", "--context", "32", "--workers", "1"
+    )
+    trained = sagechain("pretrain", "train", data, "--out", run, "--tokens", "4000", *TINY)
+    exported = sagechain("pretrain", "export", run, "--out", str(stages / "model"))
+    assert [prepared.returncode, trained.returncode, exported.returncode] == [0, 0, 0]
+    assert "− syntax" in prepared.stderr
+    assert "4,096 tokens in" in trained.stderr
+    assert trained.stdout == f"{stages / 'run' / 'model'}\n"
+
+
+def test_complete_runs_the_model(stages: Path) -> None:
+    done = sagechain("complete", "-m", f"local:{stages / 'model'}", "-p", "max_new_tokens=4", "--until", "end", "def ")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_a_setting_of_another_run_is_a_usage_error_that_names_it(stages: Path) -> None:
+    done = sagechain("pretrain", "train", str(stages / "data"), "--out", str(stages / "run"), "--tokens", "5000", *TINY)
+    assert done.returncode == 2
+    assert "tokens: the run in" in done.stderr
+
+
+def test_an_empty_corpus_says_what_took_it(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("def (:\n")
+    done = sagechain("pretrain", "prepare", str(tmp_path / "code"), "--out", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert "syntax 1" in done.stderr.splitlines()[-1]
+
+
+def test_plan_prints_the_published_model_on_paper() -> None:
+    done = sagechain("pretrain", "plan", "--preset", "codeparrot", "--hardware", "8xH100")
+    assert done.returncode == 0
+    assert "26,214,400,000: 50,000 steps of 524,288" in done.stdout

@@ -1,0 +1,379 @@
+"""Completion of code: what is asked, where it ends, which candidate is best; and that all ways of asking agree."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models.fake import FakeListLLM, FakeStreamingListLLM
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.outputs import Generation, LLMResult
+from langchain_core.prompts import PromptTemplate
+from sagechain.chains import Completion, code_completion, ranked_completions
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import HuggingFaceLLM, LlamaCppLLM, PromptedChatModel, load_chat_model, load_llm
+
+from tests.conftest import FALCON_URI, LLAMA_URI
+from tests.llms.conftest import gpt2, tiny
+
+__all__ = ["gpt2", "tiny"]
+
+PROMPT = "def add(a, b):\n"
+BODY = "    return a + b\n"
+BROKEN = "    return a +\n"
+BLOCK = ["\ndef", "\nclass", "\n#", "\nif", "\nprint"]
+
+
+class Likely(BaseLLM):
+    """Gives several answers a prompt, each with what it tells of it."""
+
+    answers: list[tuple[str, dict[str, Any]]]
+    seen: list[Any] = []  # noqa: RUF012  # pydantic copies it
+
+    @property
+    def _llm_type(self) -> str:
+        return "likely"
+
+    def _generate(self, prompts: list[str], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> LLMResult:
+        self.seen.append((prompts, stop, kwargs))
+        answers = [Generation(text=text, generation_info=info) for text, info in self.answers]
+        return LLMResult(generations=[list(answers) for _ in prompts])
+
+
+def ranked(*texts: str, prompt: str = PROMPT, **options: Any) -> list[Completion]:
+    model = FakeListLLM(responses=list(texts))
+    return ranked_completions(model, candidates=len(texts), **options).invoke(prompt)
+
+
+def texts(completions: list[Completion]) -> list[str]:
+    return [each.text for each in completions]
+
+
+# Where a completion ends
+
+
+@pytest.mark.parametrize(
+    ("until", "completion"),
+    [
+        ("block", "    x = 1\n\n    # a comment inside\n    return x\n"),
+        ("line", "    x = 1"),
+        ("end", "    x = 1\n\n    # a comment inside\n    return x\n\nclass Next:\n"),
+        (["return"], "    x = 1\n\n    # a comment inside\n    "),
+        (("never", "\n\n"), "    x = 1"),
+    ],
+)
+def test_a_completion_ends_where_it_should_also_by_an_llm_that_knows_no_stop_strings(
+    until: Any, completion: str
+) -> None:
+    said = "    x = 1\n\n    # a comment inside\n    return x\n\nclass Next:\n"
+    for model in (FakeListLLM(responses=[said]), FakeStreamingListLLM(responses=[said])):
+        chain = code_completion(model, until=until)
+        assert chain.invoke(PROMPT) == completion
+        assert "".join(chain.stream(PROMPT)) == completion
+        assert ranked(said, until=until)[0].text == completion
+
+
+@pytest.mark.parametrize("stop", BLOCK)
+def test_a_block_ends_with_what_begins_the_next_at_the_left_margin(stop: str) -> None:
+    assert code_completion(FakeListLLM(responses=[f"{BODY}{stop} and so on"])).invoke(PROMPT) == BODY
+    inside = f"{BODY}    {stop.strip()} and so on"
+    assert code_completion(FakeListLLM(responses=[inside])).invoke(PROMPT) == inside
+
+
+def test_a_model_that_says_nothing_gives_an_empty_completion() -> None:
+    assert code_completion(FakeListLLM(responses=["\n# next"])).invoke(PROMPT) == ""
+    assert code_completion(FakeListLLM(responses=["", "\n# next"]), candidates=2).invoke(PROMPT) == ""
+
+
+# Which candidate is best
+
+
+def test_code_that_parses_is_better_than_code_that_does_not() -> None:
+    found = ranked(BROKEN, "    return a ++ b\n", "no code", BODY, "")
+    assert texts(found) == ["    return a ++ b\n", BODY, BROKEN, "no code", ""]
+    assert [each.parses for each in found] == [True, True, False, False, False]
+
+
+def test_of_an_answer_that_was_cut_all_but_its_last_line_has_to_parse() -> None:
+    cut, first_line_cut = "    total = a + b\n    return (tot", "    return (a +"
+    found = ranked(first_line_cut, cut, BODY)
+    assert texts(found) == [BODY, cut, first_line_cut]
+    assert [(each.parses, each.unfinished) for each in found] == [(True, False), (True, True), (False, False)]
+
+
+def test_an_answer_that_ended_by_itself_has_to_parse_to_its_end() -> None:
+    said = "    total = a + b\n    return (tot"
+    [stopped] = ranked_completions(Likely(answers=[(said, {"finish_reason": "stop"})])).invoke(PROMPT)
+    [too_long] = ranked_completions(Likely(answers=[(said, {"finish_reason": "length"})])).invoke(PROMPT)
+    assert (stopped.parses, stopped.unfinished, stopped.finish_reason) == (False, False, "stop")
+    assert (too_long.parses, too_long.unfinished, too_long.finish_reason) == (True, True, "length")
+    [at_a_stop] = ranked(f"{said}\ndef f")
+    assert (at_a_stop.text, at_a_stop.parses, at_a_stop.finish_reason) == (said, False, "stop")
+
+
+def test_among_those_that_parse_the_likeliest_is_best_and_of_equals_the_first() -> None:
+    answers = [(BROKEN, -0.1), (BODY, -2.0), ("    return b + a\n", -1.0), ("    return 1\n", -1.0)]
+    model = Likely(answers=[(text, {"likelihood": likelihood}) for text, likelihood in answers])
+    found = ranked_completions(model).invoke(PROMPT)
+    assert [(each.text, each.likelihood) for each in found] == [answers[2], answers[3], answers[1], answers[0]]
+    assert code_completion(model, candidates=4).invoke(PROMPT) == "    return b + a\n"
+
+
+def test_without_likelihoods_the_models_own_order_is_kept() -> None:
+    assert texts(ranked("    return 2\n", "    return 1\n", "    return 3\n")) == [
+        "    return 2\n",
+        "    return 1\n",
+        "    return 3\n",
+    ]
+
+
+def test_a_rank_of_ones_own_has_the_whole_candidate_before_it() -> None:
+    def shortest(candidate: Completion) -> int:
+        return -len(candidate.prompt + candidate.text)
+
+    assert texts(ranked(BODY, "x", BROKEN, rank=shortest)) == ["x", BROKEN, BODY]
+    chain = code_completion(FakeListLLM(responses=[BODY, "x"]), candidates=2, rank=shortest)
+    assert chain.invoke(PROMPT) == "x"
+
+
+@pytest.mark.parametrize("text", ["\0", "(" * 10_000, "-" * 200_000 + "1", "'\\d'", "x = 1 if"])
+def test_no_text_is_too_odd_to_be_ranked(text: str) -> None:
+    [found] = ranked(text, prompt="x = 0\n", until="end")
+    assert (found.text, found.parses) == (text, text == "'\\d'")
+
+
+# What is asked
+
+
+def test_the_prompt_goes_over_the_falcon_wire_as_it_is_and_the_completion_streams(runtime: LocalRuntime) -> None:
+    chain = code_completion(load_llm(FALCON_URI, max_new_tokens=12, stop=["zz"]))
+    pieces = list(chain.stream("  def add(a, b):  "))
+    body = json.loads(runtime.requests[-1].body)
+    assert body["inputs"] == "  def add(a, b):  "
+    assert body["stream"] is True
+    assert (body["parameters"]["stop"], body["parameters"]["max_new_tokens"]) == (["zz", *BLOCK[:3]], 12)
+    assert len(pieces) > 5
+    assert chain.invoke("  def add(a, b):  ") == "".join(pieces)
+
+
+def test_a_limit_is_set_where_nobody_sets_one(runtime: LocalRuntime) -> None:
+    code_completion(load_llm(FALCON_URI), until=["e"]).invoke(PROMPT)
+    assert json.loads(runtime.requests[-1].body)["parameters"]["max_new_tokens"] == 256
+    code_completion(load_llm(FALCON_URI), until=["e"], max_new_tokens=9).invoke(PROMPT)
+    assert json.loads(runtime.requests[-1].body)["parameters"]["max_new_tokens"] == 9
+
+
+def test_where_a_wire_gives_one_answer_the_prompt_goes_out_for_each_candidate(runtime: LocalRuntime) -> None:
+    before = len(runtime.requests)
+    ranked_completions(load_llm(FALCON_URI), candidates=3, max_new_tokens=4).invoke(PROMPT)
+    sent = [json.loads(request.body) for request in runtime.requests[before:]]
+    assert [body["inputs"] for body in sent] == [PROMPT] * 3
+    drawn = {(each["parameters"]["temperature"], each["parameters"]["top_p"]) for each in sent}
+    assert drawn == {(0.8, 0.95)}
+    assert all("seed" not in body["parameters"] for body in sent)
+
+
+def test_the_candidates_of_a_seed_are_those_of_the_seeds_after_it(runtime: LocalRuntime) -> None:
+    before = len(runtime.requests)
+    falcon = load_llm(FALCON_URI, seed=5, temperature=1.5, max_new_tokens=6)
+    found = ranked_completions(falcon, candidates=3, until="end").invoke(PROMPT)
+    sent = [json.loads(request.body)["parameters"] for request in runtime.requests[before:]]
+    assert [(each["seed"], each["temperature"], "top_p" in each) for each in sent] == [
+        (5, 1.5, False),
+        (6, 1.5, False),
+        (7, 1.5, False),
+    ]
+    singly = {falcon.invoke(PROMPT, seed=seed) for seed in (5, 6, 7)}
+    assert set(texts(found)) == singly
+    assert len(singly) == 3
+
+
+def test_of_a_chat_model_the_llm_below_is_asked_with_the_chats_parameters(runtime: LocalRuntime) -> None:
+    chat = PromptedChatModel(llm=load_llm(FALCON_URI), max_tokens=3, temperature=0.5, stop=["zz"])
+    code_completion(chat).invoke(PROMPT)
+    body = json.loads(runtime.requests[-1].body)
+    assert body["inputs"] == PROMPT
+    given = {name: body["parameters"][name] for name in ("max_new_tokens", "temperature", "stop")}
+    assert given == {"max_new_tokens": 3, "temperature": 0.5, "stop": ["zz", *BLOCK[:3]]}
+
+
+def test_over_a_wire_that_takes_roles_the_prompt_is_one_turn(runtime: LocalRuntime) -> None:
+    code_completion(load_chat_model(LLAMA_URI, accept_eula=True), max_new_tokens=3).invoke(PROMPT)
+    assert json.loads(runtime.requests[-1].body)["inputs"] == [[{"role": "user", "content": PROMPT}]]
+
+
+def test_anothers_llm_gets_stop_strings_and_parameters_as_arguments() -> None:
+    model = Likely(answers=[(BODY, {})])
+    code_completion(model, candidates=2, best_of=7, stop="zz").invoke(PROMPT)
+    ranked_completions(model, until="end").invoke(PROMPT)
+    code_completion(model, until="line").invoke(PROMPT)
+    assert model.seen == [
+        ([PROMPT, PROMPT], ["zz", *BLOCK], {"best_of": 7}),
+        ([PROMPT], None, {}),
+        ([PROMPT], ["\n"], {}),
+    ]
+
+
+def test_it_goes_behind_a_prompt_template() -> None:
+    chain = PromptTemplate.from_template("# {what}\n") | code_completion(FakeListLLM(responses=["import os\n# x"]))
+    assert chain.invoke({"what": "modules"}) == "import os"
+    several = code_completion(FakeListLLM(responses=["import", "import os\n"]), candidates=2)
+    assert (PromptTemplate.from_template("# {what}\n") | several).invoke({"what": "modules"}) == "import os\n"
+
+
+# All ways agree
+
+
+async def _streamed(pieces: AsyncIterator[str]) -> str:
+    return "".join([piece async for piece in pieces])
+
+
+@pytest.mark.parametrize("options", [{}, {"candidates": 4, "seed": 3}, {"candidates": 2, "num_beams": 3}], ids=str)
+def test_whole_streamed_batched_and_async_agree(tiny: HuggingFaceLLM, options: dict[str, Any]) -> None:
+    chain = code_completion(tiny, max_new_tokens=12, **options)
+    prompts = [PROMPT, "the quick brown"]
+    expected = [chain.invoke(prompt) for prompt in prompts]
+    assert ["".join(chain.stream(prompt)) for prompt in prompts] == expected
+    assert chain.batch(prompts) == expected
+    assert chain.batch(prompts, {"max_concurrency": 1}) == expected
+    assert [asyncio.run(chain.ainvoke(prompt)) for prompt in prompts] == expected
+    assert [asyncio.run(_streamed(chain.astream(prompt))) for prompt in prompts] == expected
+    assert asyncio.run(chain.abatch(prompts)) == expected
+    all_of_them = ranked_completions(tiny, max_new_tokens=12, **options)
+    assert [found[0].text for found in all_of_them.batch(prompts)] == expected
+    assert asyncio.run(all_of_them.abatch(prompts)) == all_of_them.batch(prompts)
+
+
+def test_one_candidate_is_what_the_model_says_up_to_the_stop_string(tiny: HuggingFaceLLM) -> None:
+    assert code_completion(tiny, until="end", max_new_tokens=20).invoke(PROMPT) == tiny.invoke(
+        PROMPT, max_new_tokens=20
+    )
+    stop = tiny.invoke(PROMPT, max_new_tokens=20)[5:7]
+    assert code_completion(tiny, until=[stop]).invoke(PROMPT) == tiny.invoke(PROMPT, stop=[stop])
+    assert code_completion(tiny.renewed(return_full_text=True), until=[stop]).invoke(PROMPT) == tiny.invoke(
+        PROMPT, stop=[stop]
+    )
+
+
+def test_all_candidates_of_all_prompts_are_one_generate(tiny: HuggingFaceLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    own = tiny._engine.model.generate
+
+    def counting(input_ids: Any, **settings: Any) -> Any:
+        sizes.append(len(input_ids))
+        return own(input_ids=input_ids, **settings)
+
+    monkeypatch.setattr(tiny._engine.model, "generate", counting)
+    code_completion(tiny, candidates=5, max_new_tokens=2).batch([PROMPT, "a", "b"])
+    assert sizes == [15]
+
+
+def test_the_candidates_of_a_checkpoint_are_ranked_by_what_the_model_gives_them(tiny: HuggingFaceLLM) -> None:
+    found = ranked_completions(tiny, candidates=6, seed=2, temperature=1.0, max_new_tokens=5).invoke("a = ")
+    order = [(each.parses, each.likelihood) for each in found]
+    assert order == sorted(order, reverse=True)
+    drawn = tiny.renewed(likelihood=True).complete(
+        "a = ", BLOCK, num_return_sequences=6, seed=2, temperature=1.0, max_new_tokens=5
+    )
+    told = {(each.text, (each.generation_info or {})["likelihood"]) for each in drawn}
+    assert {(each.text, each.likelihood) for each in found} == told
+    assert len(told) == 6
+
+
+def test_beams_come_in_the_order_of_the_search(tiny: HuggingFaceLLM) -> None:
+    found = ranked_completions(tiny, candidates=3, num_beams=3, max_new_tokens=6, rank=lambda _: 0).invoke(PROMPT)
+    searched = tiny.complete(PROMPT, BLOCK, num_return_sequences=3, num_beams=3, max_new_tokens=6)
+    assert [(each.text, each.likelihood) for each in found] == [(each.text, None) for each in searched]
+
+
+def test_the_embedded_model_draws_candidates_with_their_likelihood(llm: LlamaCppLLM) -> None:
+    found = ranked_completions(llm, candidates=3, seed=1, temperature=2.0, max_new_tokens=8).invoke(PROMPT)
+    assert len({each.text for each in found}) == 3
+    assert all(each.likelihood is not None and each.likelihood < 0 for each in found)
+
+
+def test_callbacks_hear_the_model_and_tags_reach_it() -> None:
+    class Heard(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.calls: list[tuple[list[str], Any]] = []
+
+        def on_llm_start(self, serialized: Any, prompts: list[str], *, tags: Any = None, **kwargs: Any) -> None:
+            self.calls.append((prompts, tags))
+
+    for candidates in (1, 2):
+        heard = Heard()
+        chain = code_completion(FakeListLLM(responses=[BODY]), candidates=candidates)
+        chain.batch([PROMPT, "x"], {"callbacks": [heard], "tags": ["mine"]})
+        assert [prompts for prompts, _ in heard.calls] == [[PROMPT]] * candidates + [["x"]] * candidates
+        assert all("mine" in tags for _, tags in heard.calls)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"until": "blok"},
+            "until: 'blok' is unknown. Did you mean 'block'\\? Known: a list of stop strings, block, end",
+        ),
+        ({"until": []}, "until: \\[\\] holds no stop strings; give block, line, end or a list of texts, none empty"),
+        ({"until": ["a", ""]}, "until: \\['a', ''\\] holds no stop strings"),
+        ({"until": 3}, "until: 3 holds no stop strings"),
+        ({"candidates": 0}, "candidates: 0 is no number of completions; give 1 or more"),
+        ({"candidates": "4"}, "candidates: '4' is no number of completions"),
+        ({"candidates": True}, "candidates: True is no number of completions"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_asked(options: dict[str, Any], message: str) -> None:
+    for make in (code_completion, ranked_completions):
+        with pytest.raises(ValueError, match=message):
+            make(FakeListLLM(responses=["x"]), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temprature": 1}, "parameter: 'temprature' is unknown. Did you mean 'temperature'"),
+        ({"temperature": -1}, "temperature"),
+        (
+            {"candidates": 3, "temperature": 0},
+            "candidates: without chance all 3 are the same; give a temperature above 0",
+        ),
+        (
+            {"candidates": 3, "num_return_sequences": 2},
+            "num_return_sequences=2: leave it out; candidates=3 says how many",
+        ),
+        ({"return_full_text": True}, "return_full_text: a completion comes without its prompt"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(tiny: HuggingFaceLLM, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        code_completion(tiny, **options)
+
+
+def test_a_parameter_that_the_wire_does_not_carry_is_refused(runtime: LocalRuntime) -> None:
+    with pytest.raises(ValueError, match="num_beams: the tgi wire does not carry it"):
+        code_completion(load_llm(FALCON_URI), num_beams=2)
+
+
+def test_a_model_that_continues_no_text_is_refused() -> None:
+    bound: Any = FakeListLLM(responses=["x"]).bind(stop=["y"])
+    for model in (FakeListChatModel(responses=["x"]), bound):
+        with pytest.raises(ValueError, match=f"model: {type(model).__name__} continues no text; give an LLM"):
+            code_completion(model)
+
+
+@pytest.mark.parametrize(("prompt", "words"), [("", "prompt: '' is empty"), (5, "prompt: 5 is no text")])
+def test_a_prompt_without_text_is_refused(prompt: Any, words: str) -> None:
+    for candidates in (1, 2):
+        chain = code_completion(FakeListLLM(responses=["x"]), candidates=candidates)
+        for ask in (chain.invoke, lambda p, c=chain: list(c.stream(p)), lambda p, c=chain: c.batch(["x", p])):
+            with pytest.raises(ValueError, match=words):
+                ask(prompt)
+        with pytest.raises(ValueError, match=words):
+            asyncio.run(chain.ainvoke(prompt))

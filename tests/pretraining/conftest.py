@@ -1,0 +1,78 @@
+"""Small prepared data and short runs, made once for all tests of training."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sagechain.pretraining.manifest import digest_of_files, write_manifest
+
+WORDS = (
+    "def",
+    "return",
+    "value",
+    "index",
+    "for",
+    "in",
+    "range",
+    "if",
+    "else",
+    "total",
+    "count",
+    "name",
+    "self",
+    "x",
+    "y",
+)
+# A model and a budget that take a second; 40 steps of 128 tokens.
+TINY: dict[str, Any] = {
+    "layers": 1, "width": 32, "heads": 2, "context": 32, "batch_tokens": 128, "evaluations": 2, "samples": False,
+}  # fmt: skip
+
+
+def function(number: int) -> str:
+    """A small made-up function, another for each number."""
+    drawn = random.Random(number)
+    lines = [
+        f"    {drawn.choice(WORDS)}_{drawn.randrange(20)} = {drawn.randrange(100)}"
+        for _ in range(drawn.randrange(2, 9))
+    ]
+    return f"def function_{number}(x, y):\n" + "\n".join(lines) + "\n    return x + y\n"
+
+
+def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, context: int = 32) -> Path:
+    """Prepared data as `prepare` leaves it, without its corpus."""
+    from sagechain.pretraining.tokenizer import encoded, train_tokenizer
+
+    texts = [function(number) for number in range(documents)]
+    tokenizer = train_tokenizer(texts, vocab_size=vocab_size, context=context)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    (folder / "tokens").mkdir()
+    bytes_per_token = {}
+    for split, part in (("train", texts[: documents * 3 // 4]), ("validation", texts[documents * 3 // 4 :])):
+        ids = [token for tokens in encoded(tokenizer, part) for token in [*tokens, tokenizer.eos_token_id]]
+        half = len(ids) // 2
+        for number, piece in enumerate((ids[:half], ids[half:])):
+            np.array(piece, "<u2").tofile(folder / "tokens" / f"{split}-{number:05d}.bin")
+        bytes_per_token[split] = sum(len(text.encode()) for text in part) / len(ids)
+    files = sorted((folder / "tokens").glob("*.bin"))
+    prepared = {
+        "stage": "prepare", "done": True, "source": "functions", "vocabulary": len(tokenizer), "context": context,
+        "bytes_per_token": bytes_per_token, "tokens_sha256": digest_of_files(files),
+    }  # fmt: skip
+    write_manifest(folder, prepared)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared data of 60 small functions."""
+    return write_data(tmp_path_factory.mktemp("pretraining") / "data")
+
+
+@pytest.fixture(scope="session")
+def write_other_data() -> Callable[..., Path]:
+    """Makes prepared data of another size."""
+    return write_data

@@ -1,0 +1,120 @@
+"""Each filter with a document it keeps and one it takes, and the order in which they count."""
+
+import string
+
+import pytest
+from datatrove.data import Document
+from hypothesis import given
+from hypothesis import strategies as st
+from sagechain.pretraining.counting import left_out
+from sagechain.pretraining.filters import (
+    Alphanumeric,
+    CodeFilter,
+    Generated,
+    Keywords,
+    Licenses,
+    LineLengths,
+    Predicate,
+    Secrets,
+    Syntax,
+    filter_data,
+)
+
+MARK = "automatically generated"
+# Made up, and cut in two so that no scanner takes this file for a leak.
+AWS_KEY = "AKIA" + "QWERTYUIOPASDFGH"
+GITHUB_TOKEN = "ghp_" + "a1B2" * 9
+PRIVATE_KEY = "-----BEGIN RSA " + "PRIVATE KEY-----"
+SLACK_TOKEN = "xoxb-" + "1234567890-abcdefghij"
+STRIPE_KEY = "sk_live_" + "a1B2c3D4" * 3
+AZURE_KEY = "AccountKey=" + "a1B2c3D4" * 11
+WEB_TOKEN = "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+
+
+def document(text: str, **metadata: str) -> Document:
+    return Document(text=text, id="a.py", metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "kept", "removed"),
+    [
+        (Keywords(["pandas", "sklearn"]), "import pandas as pd", "import numpy as np"),
+        (LineLengths(100, 1000), "a = 1\n" + "x" * 100, "x" * 101),
+        (LineLengths(1000, 100), "x" * 100, "a = 1\n" * 1000 + "x" * 101),
+        (Alphanumeric(0.25), "ab......", "a......."),
+        (Alphanumeric(0.25), "éé······", "é·······"),
+        (Generated(), "\n" * 5 + f"# {MARK}", "\n" * 4 + f"# {MARK.upper()}"),
+        (Syntax(), "match x:\n    case 1: pass", 'print "hello"'),
+        (Syntax(), '"\\d"', "a = 1\n  b = 2"),
+        (Secrets(), "key = os.environ['AWS_KEY']", f"key = '{AWS_KEY}'"),
+    ],
+)
+def test_a_filter_keeps_one_and_takes_the_other(predicate: Predicate, kept: str, removed: str) -> None:
+    assert not predicate.removes(document(kept))
+    assert predicate.removes(document(removed))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [AWS_KEY, GITHUB_TOKEN, PRIVATE_KEY, SLACK_TOKEN, STRIPE_KEY, AZURE_KEY, WEB_TOKEN],
+    ids=lambda text: text[:8],
+)
+def test_credentials_are_found_in_the_middle_of_code(secret: str) -> None:
+    assert Secrets().removes(document(f"a = 1\n\ndef f():\n    return '{secret}'\n"))
+
+
+@pytest.mark.parametrize("text", ["password = 'hunter2'", "host = '192.0.2.1'", "sha = '" + "0a1b2c3d" * 5 + "'"])
+def test_what_only_resembles_a_credential_is_no_secret(text: str) -> None:
+    assert not Secrets().removes(document(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 10_000, "-" * 200_000 + "1", "a" + "+a" * 200_000, "x = '\\ud800'\0", "1" * 5_000]
+)
+def test_code_that_breaks_the_parser_is_just_removed(text: str) -> None:
+    assert Syntax().removes(document(text))
+
+
+def test_only_listed_licences_stay_and_unknown_ones_go() -> None:
+    licenses = Licenses(["MIT"])
+    assert not licenses.removes(document("", license="mit"))
+    assert licenses.removes(document("", license="gpl-3.0"))
+    assert licenses.removes(document(""))
+
+
+def test_permissive_stands_for_a_list_of_licences() -> None:
+    licenses = Licenses(["permissive", "mpl-2.0"])
+    stays = [
+        name for name in ("apache-2.0", "isc", "mpl-2.0", "gpl-2.0") if not licenses.removes(document("", license=name))
+    ]
+    assert stays == ["apache-2.0", "isc", "mpl-2.0"]
+
+
+def test_a_document_is_counted_under_the_first_reason_with_its_bytes() -> None:
+    step = CodeFilter([Keywords(["a"]), Alphanumeric(0.3), Syntax()])
+    texts = ["é", "a....", "a ('b'", "a = b", "a..."]
+    assert [found.text for found in step.run([document(text) for text in texts])] == ["a = b"]
+    assert left_out(_stats(step), 0) == {"no keyword": (1, 2), "few letters": (2, 9), "syntax": (1, 6)}
+
+
+def _stats(step: CodeFilter) -> object:
+    from datatrove.utils.stats import PipelineStats
+
+    return PipelineStats([step.stats])
+
+
+@given(st.text(min_size=1).filter(str.strip), st.floats(0, 1))
+def test_the_share_of_letters_is_that_of_isalnum(text: str, share: float) -> None:
+    removed = sum(map(str.isalnum, text)) / len(text) < share
+    assert Alphanumeric(share).removes(document(text)) == removed
+
+
+@given(st.text(string.printable, min_size=1).filter(str.strip))
+def test_no_text_makes_a_filter_fail(text: str) -> None:
+    for predicate in (LineLengths(100, 1000), Generated(), Syntax(), Secrets()):
+        assert predicate.removes(document(text)) in (True, False)
+
+
+def test_the_thresholds_are_those_of_codeparrot() -> None:
+    limits = filter_data()["thresholds"]
+    assert (limits["max_line_mean"], limits["max_line_length"], limits["min_alphanumeric"]) == (100, 1000, 0.25)

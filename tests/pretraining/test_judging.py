@@ -1,0 +1,195 @@
+"""What a model writes is judged without being run: whether it is Python, and how much of it is copied."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sagechain.pretraining.copies import longest_verbatim_copies, longest_verbatim_copy
+from sagechain.pretraining.judging import Completion, completed, share_that_parses, verdict
+from sagechain.pretraining.tokens import TokenRow
+from transformers import AutoTokenizer, GPT2LMHeadModel
+
+from tests.pretraining.runs import write_run
+
+END = 0
+
+
+def brute(completion: list[int], train: list[int]) -> tuple[int, int]:
+    """Length and first start of the longest run of `completion` in `train` that holds no end of text."""
+    for length in range(len(completion), 0, -1):
+        runs = {tuple(train[place : place + length]) for place in range(len(train) - length + 1)}
+        for start in range(len(completion) - length + 1):
+            run = tuple(completion[start : start + length])
+            if END not in run and run in runs:
+                return length, start
+    return 0, 0
+
+
+tokens = st.lists(st.integers(0, 3), max_size=60)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(tokens, max_size=4), tokens, st.integers(1, 70))
+@example([[2, END, 1, END, END]], [2, END, END, 1, END, END], 6)  # four tokens in a row that an end of text cuts
+def test_the_longest_copies_are_those_of_a_search_by_force(
+    completions: list[list[int]], train: list[int], chunk: int
+) -> None:
+    found = longest_verbatim_copies(completions, np.array(train, "<u2"), end_of_text=END, chunk=chunk)
+    assert [(copy.tokens, copy.start) for copy in found] == [brute(completion, train) for completion in completions]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(0, 340), st.integers(1, 50))
+def test_a_planted_copy_is_found_over_every_border_of_chunks(seed: int, length: int, place: int, chunk: int) -> None:
+    drawn = np.random.default_rng(seed)
+    train = drawn.integers(1, 5_000, 400)
+    completion = [6_000, 6_001, *train[place : place + length].tolist(), 6_002]
+    (copy,) = longest_verbatim_copies([completion], train, end_of_text=END, chunk=chunk)
+    assert (copy.tokens, copy.start) == brute(completion, train.tolist())
+    assert copy.tokens == length
+    assert copy.share == length / (length + 3)
+
+
+def test_a_copy_may_lie_over_the_border_of_two_files_and_not_over_the_end_of_a_document(tmp_path: Path) -> None:
+    np.array([7, 8, 9, 10], "<u2").tofile(tmp_path / "train-00000.bin")
+    np.array([11, 12, END, 13, 14], "<u2").tofile(tmp_path / "train-00001.bin")
+    row = TokenRow(tmp_path, "train", 100)
+    assert longest_verbatim_copy([8, 9, 10, 11, 12, 13, 14], row, end_of_text=END).tokens == 5
+    assert longest_verbatim_copy([11, 12, END, 13, 14], row, end_of_text=END).tokens == 2
+
+
+def test_completions_do_not_run_into_each_other() -> None:
+    found = longest_verbatim_copies([[1, 2], [3, 4], []], np.array([1, 2, 3, 4]), end_of_text=END)
+    assert [(copy.tokens, copy.share) for copy in found] == [(2, 1.0), (2, 1.0), (0, 0.0)]
+
+
+def test_a_copy_is_shown_as_text(model_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    train = tokenizer("def add_1(left, right):\n    return left + right + 1\n").input_ids
+    completion = tokenizer("while left + right < 3").input_ids
+    copy = longest_verbatim_copy(completion, np.array(train), end_of_text=END, tokenizer=tokenizer)
+    assert copy.text == " left + right "[: len(copy.text or "")]
+    assert "left + right" in copy.text
+
+
+def test_tokens_of_32_bits_are_searched() -> None:
+    train = np.array([100_000, 200_000, 300_000], "<u4")
+    assert longest_verbatim_copy([200_000, 300_000, 5], train, end_of_text=END).tokens == 2
+
+
+def written(text: str, *, prompt: str = "def f(x):\n", ended: bool = False) -> str:
+    return verdict(Completion(prompt=prompt, text=text, ids=(), ended=ended))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("    return x\n", "parses"),
+        ("    return x\n\n\ndef g(y", "parses"),  # cut in a line
+        ("    return x\n\n\ndef g(y):\n", "parses"),  # cut in a block
+        ('    return x\n\n\ndef g(y):\n    """Not clo\n', "parses"),  # cut in a text
+        ("    total = [\n        1,\n", "unfinished"),
+        ("    if x:\n        return 1\n    else:\n", "parses"),
+        ("    return x", "unfinished"),  # one line, which may go on
+        ("", "unfinished"),
+        ("\n\n", "unfinished"),
+        ("    return x x\n", "broken"),
+        ("    return x x\n    y", "broken"),
+        ("return x\n", "broken"),
+        ("    return (x]\n\n\ndef g():\n    pass\n", "broken"),
+        ("    return '\\d'\n", "parses"),
+        ("    x\x00\n", "broken"),
+        ("    return '\ud800'\n", "broken"),
+        ("    return " + "(" * 5_000 + "\n", "broken"),
+        ("    return " + "-" * 50_000 + "x\n", "broken"),
+    ],
+)
+def test_a_cut_completion_is_judged_up_to_its_last_whole_block(text: str, expected: str) -> None:
+    assert written(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("    return x", "parses"),
+        ("    return (x", "broken"),
+        ("", "broken"),
+        ("    return x\n\nprint(f(1))\n", "parses"),
+    ],
+)
+def test_a_completion_that_the_model_ended_is_judged_whole(text: str, expected: str) -> None:
+    assert written(text, ended=True) == expected
+
+
+def test_nothing_that_a_model_wrote_is_run(tmp_path: Path) -> None:
+    mark = tmp_path / "run"
+    assert written(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n", prompt="", ended=True) == "parses"
+    assert not mark.exists()
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("judged") / "run") / "model"
+
+
+PROMPTS = ["def add_1(left", "", "x", "def add_2(left, right):\n    return"]
+
+
+def test_completions_in_batches_are_those_of_the_model_asked_one_by_one(model_folder: Path) -> None:
+    model: Any = GPT2LMHeadModel.from_pretrained(model_folder)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    together = completed((model, tokenizer), PROMPTS, max_new_tokens=8, batch=3)
+    assert together == [completed(model_folder, [prompt], max_new_tokens=8)[0] for prompt in PROMPTS]
+    ids = tokenizer(PROMPTS[0], return_tensors="pt").input_ids
+    reference = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=END)[0, ids.shape[1] :].tolist()
+    assert list(together[0].ids) == reference[: len(together[0].ids)]
+    assert together[0].text == tokenizer.decode(list(together[0].ids))
+
+
+def test_drawing_depends_on_the_seed_alone_and_leaves_the_generator_as_it_was(model_folder: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    one, same, other = (
+        completed(model_folder, PROMPTS, max_new_tokens=8, temperature=1.0, seed=seed) for seed in (1, 1, 2)
+    )
+    assert one == same != other
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_share_counts_what_parses_only(model_folder: Path) -> None:
+    model, tokenizer = GPT2LMHeadModel.from_pretrained(model_folder), AutoTokenizer.from_pretrained(model_folder)
+    with torch.no_grad():  # a model that ends the document at once, whatever it is asked
+        model.transformer.wte.weight.zero_()
+        model.transformer.wte.weight[END] = 1.0
+        model.transformer.ln_f.weight.zero_()
+        model.transformer.ln_f.bias.fill_(1.0)
+    parsing = share_that_parses((model, tokenizer), ["x = 1\n", "x = = 1\n", "pass", "def f(:"], max_new_tokens=4)
+    assert parsing.counts == {"parses": 2, "broken": 2, "unfinished": 0}
+    assert parsing.share == 0.5
+    assert [(completion.text, completion.ended) for completion in parsing.completions] == [("", True)] * 4
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "message"),
+    [
+        ([], {}, "prompts: 0 is out of range"),
+        (["x"], {"max_new_tokens": 0}, "max_new_tokens: 0 is out of range"),
+        (["x"], {"temperature": -1.0}, "temperature: -1.0 is out of range"),
+        (["x"], {"top_p": 0.0}, r"top_p: 0\.0 is out of range"),
+        (["x", "def " * 60], {"max_new_tokens": 8}, r"prompts: number 1 has \d+ tokens; .* the model's context of 64"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    prompts: list[str], options: dict[str, float], message: str, model_folder: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        share_that_parses(model_folder, prompts, **options)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"model: .* is no checkpoint's folder: it has no config\.json"):
+        completed(tmp_path, ["x"])

@@ -1,0 +1,127 @@
+"""From a folder of code to tokens: nothing lost, nothing doubled, the same with any number of workers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sagechain.pretraining import prepare
+from transformers import PreTrainedTokenizerFast
+
+from tests.pretraining.conftest import function
+
+SETTINGS: dict[str, Any] = {"vocab_size": 300, "context": 32, "near_duplicates": False, "validation_share": 0.3}
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty files of one function each."""
+    folder = tmp_path_factory.mktemp("code")
+    for number in range(40):
+        (folder / f"file_{number:02d}.py").write_text(function(number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(code, tmp_path_factory.mktemp("prepared") / "data", workers=1, **SETTINGS)
+
+
+def manifest(data: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((data / "manifest.json").read_text())
+    return found
+
+
+def tokens(data: Path, split: str) -> list[int]:
+    return [
+        int(token) for path in sorted((data / "tokens").glob(f"{split}-*.bin")) for token in np.fromfile(path, "<u2")
+    ]
+
+
+def test_every_file_is_in_the_tokens_once_with_end_of_text_between(code: Path, prepared: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(prepared / "tokenizer")
+    documents: list[str] = []
+    for split in ("train", "validation"):
+        ids = tokens(prepared, split)
+        assert ids[-1] == tokenizer.eos_token_id
+        parts = str(tokenizer.decode(ids)).split("<|endoftext|>")[:-1]
+        assert len(parts) == manifest(prepared)["splits"][split]["documents"] == ids.count(tokenizer.eos_token_id)
+        documents += parts
+    assert sorted(documents) == sorted(path.read_text() for path in code.iterdir())
+
+
+def test_the_manifest_counts_what_the_files_hold(code: Path, prepared: Path) -> None:
+    kept = manifest(prepared)
+    splits = kept["splits"]
+    assert (kept["stage"], kept["done"], kept["vocabulary"], kept["context"]) == ("prepare", True, 300, 32)
+    assert splits["train"]["bytes"] + splits["validation"]["bytes"] == sum(p.stat().st_size for p in code.iterdir())
+    assert (splits["train"]["tokens"], splits["validation"]["tokens"]) == (
+        len(tokens(prepared, "train")),
+        len(tokens(prepared, "validation")),
+    )
+    assert kept["bytes_per_token"]["train"] == splits["train"]["bytes"] / splits["train"]["tokens"]
+
+
+def test_one_and_two_workers_give_the_same_tokens(code: Path, prepared: Path, tmp_path: Path) -> None:
+    prepare(code, tmp_path / "data", workers=2, **SETTINGS)
+    assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
+
+
+def test_data_that_is_done_is_not_made_again(code: Path, prepared: Path) -> None:
+    before = (prepared / "manifest.json").stat().st_mtime_ns
+    prepare(code, prepared, **SETTINGS)
+    assert (prepared / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_a_stopped_call_goes_on_where_it_was(
+    code: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import packing
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(packing, "pack", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+    monkeypatch.undo()
+    tokenizer = tmp_path / "data" / "tokenizer" / "tokenizer.json"
+    before = tokenizer.stat().st_mtime_ns
+    prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+    assert tokenizer.stat().st_mtime_ns == before
+    assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
+
+
+def test_a_changed_source_is_not_taken_for_the_old_one(code: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "code"
+    copy.mkdir()
+    for path in code.iterdir():
+        (copy / path.name).write_text(path.read_text())
+    prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+    (copy / "file_00.py").write_text("x = 1\n")
+    with pytest.raises(ValueError, match="holds data of another source_sha256; name another folder"):
+        prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"vocab_size": 100}, "vocab_size: 100 is too few"),
+        ({"context": 1}, "context: 1 is too short"),
+        ({"keyword": ["x"]}, "keyword"),
+        ({"max_bytes": 0}, "max_bytes"),
+    ],
+)
+def test_a_bad_setting_is_refused_before_anything_is_written(
+    code: Path, tmp_path: Path, given: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(ValueError, match=what):
+        prepare(code, tmp_path / "data", **(SETTINGS | given))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_with_other_files_is_left_alone(code: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and holds no prepared data; name another folder"):
+        prepare(code, tmp_path, **SETTINGS)

@@ -1,0 +1,123 @@
+"""Token files, blocks and orders: no token lost, none doubled, whatever the sizes."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sagechain.pretraining.tokenizer import END_OF_TEXT, encoded, train_tokenizer
+from sagechain.pretraining.tokens import IGNORED, Blocks, Order, TokenRow, token_type
+
+
+def row_of(folder: Path, shards: list[list[int]], vocabulary: int = 70_000) -> TokenRow:
+    for number, shard in enumerate(shards):
+        np.array(shard, token_type(vocabulary)).tofile(folder / f"train-{number:05d}.bin")
+    return TokenRow(folder, "train", vocabulary)
+
+
+SHARDS = st.lists(st.lists(st.integers(0, 69_999), max_size=40), min_size=1, max_size=4)
+
+
+@given(shards=SHARDS, start=st.integers(0, 170), length=st.integers(0, 60))
+def test_a_row_reads_over_the_borders_of_its_files(
+    tmp_path_factory: pytest.TempPathFactory, shards: list[list[int]], start: int, length: int
+) -> None:
+    row = row_of(tmp_path_factory.mktemp("row"), shards)
+    whole = [token for shard in shards for token in shard]
+    assert len(row) == len(whole)
+    assert row[start : start + length].tolist() == whole[start : start + length]
+
+
+@given(shards=SHARDS, context=st.integers(2, 17))
+def test_each_token_but_the_first_is_a_target_once_and_follows_its_input(
+    tmp_path_factory: pytest.TempPathFactory, shards: list[list[int]], context: int
+) -> None:
+    row = row_of(tmp_path_factory.mktemp("row"), shards)
+    blocks = Blocks(row, context)
+    inputs, targets = blocks.read(range(len(blocks)))
+    kept = targets != IGNORED
+    assert targets[kept].tolist() == row[1 : len(row)].tolist()
+    assert inputs[kept].tolist() == row[0 : max(len(row) - 1, 0)].tolist()
+
+
+@given(
+    blocks=st.integers(1, 40),
+    share=st.integers(1, 5),
+    ranks=st.sampled_from([1, 2, 3]),
+    seed=st.integers(0, 5),
+    epochs=st.integers(1, 3),
+)
+def test_every_epoch_reads_every_block_once_over_any_ranks_and_resumes(
+    blocks: int, share: int, ranks: int, seed: int, epochs: int
+) -> None:
+    batch = share * ranks
+    steps = -(-blocks * epochs // batch)
+    read = [
+        block
+        for step in range(steps)
+        for rank in range(ranks)
+        # A new order at each step: as after a resume.
+        for block in Order(blocks, batch=batch, seed=seed).step(step, rank=rank, ranks=ranks)
+    ]
+    alone = Order(blocks, batch=batch, seed=seed)
+    assert read == [block for step in range(steps) for block in alone.step(step)]
+    for epoch in range(epochs):
+        assert Counter(read[epoch * blocks : (epoch + 1) * blocks]) == Counter(range(blocks))
+
+
+def test_epochs_and_seeds_are_shuffled_differently() -> None:
+    first, second = (Order(100, batch=100, seed=0).step(epoch) for epoch in (0, 1))
+    other = Order(100, batch=100, seed=1).step(0)
+    assert len({tuple(order) for order in (first, second, other, range(100))}) == 4
+
+
+def test_ids_take_two_bytes_where_the_vocabulary_allows_it() -> None:
+    assert (token_type(65_536).itemsize, token_type(65_537).itemsize) == (2, 4)
+
+
+def test_a_cut_token_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train-00000.bin").write_bytes(b"123")
+    with pytest.raises(ValueError, match=r"train-00000.bin is cut: its size is not a multiple of 2 bytes"):
+        TokenRow(tmp_path, "train", 300)
+
+
+def test_a_folder_without_tokens_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there are no tokens train-\*.bin in .*; run `sagechain pretrain prepare`"):
+        TokenRow(tmp_path, "train", 300)
+
+
+def test_a_split_of_fewer_than_two_tokens_cannot_be_trained_on(tmp_path: Path) -> None:
+    blocks = Blocks(row_of(tmp_path, [[7]]), 8)
+    with pytest.raises(ValueError, match="fewer than two tokens; prepare a larger corpus"):
+        Order(len(blocks), batch=1, seed=0)
+
+
+TEXTS = ["def add(a, b):\n    return a + b\n"] * 20 + ["class A:\n    pass\n"] * 20
+
+
+TOKENIZER = train_tokenizer(TEXTS, vocab_size=300)
+
+
+@given(text=st.text(max_size=60))
+def test_any_text_comes_back_from_its_tokens(text: str) -> None:
+    assert TOKENIZER.decode(encoded(TOKENIZER, [text])[0]) == text
+
+
+def test_end_of_text_written_in_a_document_is_text() -> None:
+    tokenizer = train_tokenizer(TEXTS, vocab_size=300)
+    ids = encoded(tokenizer, [f"x = '{END_OF_TEXT}'"])[0]
+    assert tokenizer.eos_token_id not in ids
+    assert tokenizer.decode(ids) == f"x = '{END_OF_TEXT}'"
+
+
+def test_a_vocabulary_too_small_for_the_bytes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"vocab_size: 256 is too few: .* at least 257"):
+        train_tokenizer(TEXTS, vocab_size=256)
+
+
+def test_words_of_the_corpus_become_single_tokens_and_a_small_corpus_fewer_than_asked() -> None:
+    tokenizer = train_tokenizer(TEXTS, vocab_size=300, context=128)
+    assert tokenizer.tokenize("class A:") == ["class", "ĠA", ":"]
+    assert (len(tokenizer), tokenizer.model_max_length, tokenizer.eos_token) == (281, 128, END_OF_TEXT)

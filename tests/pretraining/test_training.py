@@ -1,0 +1,267 @@
+"""Training: exact resumes, whole checkpoints, clear ends."""
+
+import json
+import math
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sagechain.pretraining import Diverged, PretrainingError, train
+from transformers import AutoTokenizer, GPT2LMHeadModel
+
+from tests.pretraining.conftest import TINY
+
+TOKENS = 5_120
+
+
+def manifest(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    return found
+
+
+def history(run: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((run / "history.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(data, tmp_path_factory.mktemp("runs") / "run", tokens=TOKENS, **TINY)
+
+
+def test_a_run_leaves_an_ordinary_checkpoint_and_its_figures(finished: Path, data: Path) -> None:
+    model = GPT2LMHeadModel.from_pretrained(finished / "model")
+    tokenizer = AutoTokenizer.from_pretrained(finished / "model")
+    kept = manifest(finished)
+    assert (model.config.n_layer, model.config.n_embd, model.config.n_positions) == (1, 32, 32)
+    assert len(tokenizer) == model.config.vocab_size == 400
+    assert (kept["done"], kept["tokens"], kept["steps"], kept["resumed_at_tokens"]) == (True, TOKENS, 40, [])
+    assert kept["parameters"] == model.num_parameters()
+
+
+def test_the_loss_falls_and_the_last_judgement_is_the_manifests(finished: Path) -> None:
+    entries = history(finished)
+    losses = [entry["loss"] for entry in entries if "loss" in entry]
+    assert losses[0] == pytest.approx(math.log(400), abs=0.3)
+    assert losses[-1] < losses[0] - 1.5
+    assert entries[-1]["val_bits_per_byte"] == manifest(finished)["val_bits_per_byte"]
+    assert [entry["tokens"] for entry in entries if "val_accuracy" in entry] == [1_792, 3_456, TOKENS]
+
+
+def test_a_judgement_equals_the_loss_of_the_model_asked_directly(finished: Path, data: Path) -> None:
+    from sagechain.pretraining.evaluating import evaluate
+    from sagechain.pretraining.tokens import Blocks, TokenRow
+
+    model = GPT2LMHeadModel.from_pretrained(finished / "model", dtype=torch.float32)
+    row = TokenRow(data / "tokens", "validation", 400)
+    ids = torch.from_numpy(row[0:33])[None]
+    logits = model(input_ids=ids[:, :-1]).logits
+    expected = float(torch.nn.functional.cross_entropy(logits[0], ids[0, 1:]))
+    assert evaluate(model, Blocks(row, 32), [0]).loss == pytest.approx(expected, rel=0.02)  # bf16 where there is
+
+
+def test_a_finished_run_is_not_run_again(finished: Path, data: Path) -> None:
+    before = (finished / "manifest.json").stat().st_mtime_ns
+    train(data, finished, tokens=TOKENS, **TINY)
+    assert (finished / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    data: Path, finished: Path, tmp_path: Path
+) -> None:
+    train(data, tmp_path / "same", tokens=TOKENS, **TINY)
+    train(data, tmp_path / "other", tokens=TOKENS, seed=1, **TINY)
+    assert manifest(tmp_path / "same")["weights_sha256"] == manifest(finished)["weights_sha256"]
+    assert manifest(tmp_path / "other")["weights_sha256"] != manifest(finished)["weights_sha256"]
+
+
+SCRIPT = """
+import sys, json
+from sagechain.pretraining import trainer
+trainer.CHECKPOINT_SECONDS = 0.0
+from sagechain.pretraining import train
+train(sys.argv[1], sys.argv[2], tokens=int(sys.argv[3]), **json.loads(sys.argv[4]))
+"""
+
+
+def started(data: Path, run: Path, tokens: int, *launcher: str) -> subprocess.Popen[str]:
+    # A shell that starts tests in the background leaves Ctrl-C ignored to its children.
+    return subprocess.Popen(
+        [*(launcher or [sys.executable, "-c", SCRIPT]), str(data), str(run), str(tokens), json.dumps(TINY)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
+
+
+def wait_for_checkpoint(run: Path, after: int, process: subprocess.Popen[str]) -> None:
+    """Until a checkpoint beyond that step is there, or the process has ended."""
+    while process.poll() is None:
+        if any(int(folder.name[5:]) > after for folder in (run / "checkpoints").glob("step-*")):
+            return
+        time.sleep(0.01)
+
+
+def last_step(run: Path) -> int:
+    return max((int(folder.name[5:]) for folder in (run / "checkpoints").glob("step-*")), default=0)
+
+
+def test_a_run_killed_three_times_ends_with_the_weights_of_one_never_stopped(data: Path, tmp_path: Path) -> None:
+    tokens = 20_480
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train(data, whole, tokens=tokens, **TINY)
+    for _ in range(3):
+        process = started(data, killed, tokens)
+        wait_for_checkpoint(killed, last_step(killed), process)
+        process.kill()
+        process.communicate()
+    process = started(data, killed, tokens)
+    process.communicate()
+    assert process.returncode == 0
+    assert len(manifest(killed)["resumed_at_tokens"]) == 3
+    assert manifest(killed)["weights_sha256"] == manifest(whole)["weights_sha256"]
+    assert [entry.get("loss") for entry in history(killed)] == [entry.get("loss") for entry in history(whole)]
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+    process = started(data, tmp_path / "run", 1_000_000)
+    wait_for_checkpoint(tmp_path / "run", 0, process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    stopped = manifest(tmp_path / "run")
+    assert "Stopped at " in said
+    assert "The same command goes on from there." in said
+    assert not stopped["done"]
+    assert last_step(tmp_path / "run") * 128 == int(said.split("Stopped at ")[1].split(" tokens")[0].replace(",", ""))
+
+
+def test_a_step_that_is_not_a_number_stops_with_the_step_and_its_blocks(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import model, trainer
+
+    real, steps = model.losses, iter(range(100))
+    monkeypatch.setattr(trainer, "losses", lambda *given: real(*given) * (math.nan if next(steps) == 6 else 1))
+    with pytest.raises(Diverged, match=r"diverged at step 7 \(896 tokens\).* read the blocks \[\d+, \d+, \d+, \d+\]"):
+        train(data, tmp_path / "run", tokens=TOKENS, **TINY)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import checkpoints, trainer
+
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    run, limits = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
+    real = checkpoints.publish
+
+    def publish(partial: Path, folder: Path, *, keep: int) -> None:
+        real(partial, folder, keep=keep)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # from now on no file may grow beyond
+
+    monkeypatch.setattr(trainer, "publish", publish)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(PretrainingError, match=r"cannot be written in .* The one before is whole; make room"):
+            train(data, run, tokens=TOKENS, **TINY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    monkeypatch.undo()
+    train(data, run, tokens=TOKENS, **TINY)
+    assert manifest(run)["done"]
+
+
+def test_a_checkpoint_cut_in_half_is_named_with_what_to_do(data: Path, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    shutil.rmtree(run / "model")
+    kept = manifest(run) | {"done": False}
+    (run / "manifest.json").write_text(json.dumps(kept))
+    weights = run / "checkpoints" / "step-00000040" / "optimizer.pt"
+    os.truncate(weights, weights.stat().st_size // 2)
+    with pytest.raises(PretrainingError, match=r"step-00000040 is broken: optimizer.pt is missing or cut. Delete that"):
+        train(data, run, tokens=TOKENS, **TINY)
+
+
+def test_a_changed_setting_on_resume_is_refused_by_its_name(finished: Path, data: Path) -> None:
+    with pytest.raises(ValueError, match=r"width: the run in .* was begun otherwise: width=64 \(the run has 32\)"):
+        train(data, finished, tokens=TOKENS, **(TINY | {"width": 64}))
+
+
+def test_other_data_on_resume_is_refused(finished: Path, tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
+    other = write_other_data(tmp_path / "data", documents=40)
+    with pytest.raises(ValueError, match="was begun otherwise: other data"):
+        train(other, finished, tokens=TOKENS, **TINY)
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"preset": "huge"}, "preset: there is no 'huge'; known: demo, tiny"),
+        ({"layer": 2}, "layer: there is no such setting; known: activation_checkpointing"),
+        ({"tokens": 0}, "tokens"),
+        ({"tokens": 1000, "seconds": 5.0}, "give either tokens or seconds"),
+        ({"heads": 3}, "width: 32 is not a multiple of heads=3"),
+        ({"batch_tokens": 8}, "batch_tokens: 8 hold not one sequence of context=32"),
+        ({"device_batch": 3}, "device_batch: 3 does not divide a device's 4 sequences"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_its_name(data: Path, tmp_path: Path, given: dict[str, Any], what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        train(data, tmp_path / "run", **({"tokens": TOKENS} | TINY | given))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_data_that_was_never_prepared_is_refused_with_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no prepared data; run `sagechain pretrain prepare SOURCE --out"):
+        train(tmp_path, tmp_path / "run")
+
+
+def test_a_tokenizer_that_does_not_fit_the_data_is_refused(
+    tmp_path: Path, write_other_data: Callable[..., Path]
+) -> None:
+    data, other = write_other_data(tmp_path / "data"), write_other_data(tmp_path / "other", vocab_size=300)
+    shutil.rmtree(data / "tokenizer")
+    shutil.copytree(other / "tokenizer", data / "tokenizer")
+    with pytest.raises(
+        ValueError, match=r"vocabulary: the tokenizer in .* has 300 tokens, and the data was made with 400"
+    ):
+        train(data, tmp_path / "run", tokens=TOKENS, **TINY)
+
+
+def test_gradients_gathered_in_two_halves_give_the_loss_of_one(data: Path, finished: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", tokens=TOKENS, device_batch=2, **TINY)
+    whole = [entry["loss"] for entry in history(finished) if "loss" in entry]
+    halves = [entry["loss"] for entry in history(tmp_path / "run") if "loss" in entry]
+    assert halves == pytest.approx(whole, rel=0.02)
+
+
+def test_two_processes_share_each_step_and_give_the_curve_of_one(data: Path, finished: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script))
+    process = started(data, tmp_path / "run", TOKENS, *launcher)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    one = [entry["loss"] for entry in history(finished) if "loss" in entry]
+    two = [entry["loss"] for entry in history(tmp_path / "run") if "loss" in entry]
+    assert two == pytest.approx(one, rel=0.02)
+    assert manifest(tmp_path / "run")["val_bits_per_byte"] == pytest.approx(
+        manifest(finished)["val_bits_per_byte"], rel=0.02
+    )
+
+
+def test_a_budget_in_seconds_ends_by_the_clock(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", seconds=1.5, **TINY)
+    assert 1.5 <= manifest(tmp_path / "run")["seconds"] < 2.5
