@@ -21,11 +21,14 @@ import os
 import platform
 import shutil
 import statistics
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,7 @@ OURS: dict[str, Any] = {"preset": "demo", "samples": False, "evaluations": 0}
 ADAMW: dict[str, Any] = OURS | {"optimizer": "adamw", "learning_rate": 1e-3}
 COURSE_CONTEXT, COURSE_SEQUENCES, COURSE_ACCUMULATED = 128, 32, 8
 FEWER_TOKENS = 0.55
+DATA_MEGABYTES = 50
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -56,13 +60,11 @@ def documents(data: Path, split: str) -> Iterator[str]:
                 yield json.loads(line)["text"]
 
 
-def course_tokens(data: Path) -> Any:
-    """The train split as the course makes it: `datasets.map` in batches, tails shorter than the context thrown away."""
+def course_tokens(tokenizer: Any, texts: list[str]) -> Any:
+    """Texts as the course makes them tokens: `datasets.map` in batches, tails shorter than the context thrown away."""
     from datasets import Dataset, disable_progress_bars
-    from transformers import AutoTokenizer
 
     disable_progress_bars()
-    tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
 
     def tokenize(element: dict[str, list[str]]) -> dict[str, Any]:
         outputs = tokenizer(
@@ -75,11 +77,11 @@ def course_tokens(data: Path) -> Any:
         pairs = zip(outputs["length"], outputs["input_ids"], strict=True)
         return {"input_ids": [ids for length, ids in pairs if length == COURSE_CONTEXT]}
 
-    texts = Dataset.from_dict({"content": list(documents(data, "train"))})
-    return texts.map(tokenize, batched=True, remove_columns=["content"], load_from_cache_file=False)
+    texts_set = Dataset.from_dict({"content": texts})
+    return texts_set.map(tokenize, batched=True, remove_columns=["content"], load_from_cache_file=False)
 
 
-def course(data: Path, tokenized: Any, seconds: float, seed: int, accumulated: int) -> dict[str, float]:
+def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str, float]:
     """The course's own training for so many seconds: bits per byte, tokens, tokens a second."""
     from sagechain.pretraining.evaluating import evaluate
     from sagechain.pretraining.tokens import Blocks, TokenRow
@@ -96,6 +98,7 @@ def course(data: Path, tokenized: Any, seconds: float, seed: int, accumulated: i
 
     tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
     tokenizer.pad_token = tokenizer.eos_token
+    tokenized = course_tokens(tokenizer, list(documents(data, "train")))
 
     def trained(steps: int) -> tuple[Any, float]:
         set_seed(seed)
@@ -146,46 +149,67 @@ def ours(data: Path, **settings: Any) -> dict[str, float]:
     }
 
 
-def data_speed(data: Path, repeat: int) -> dict[str, list[float]]:
-    """MB a second of the train split's text: the course's map in one process, and packing with two."""
+def alone(way: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """What a way gives in a process of its own: what one sets (threads, memory) must not help the next."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(way).result()
+
+
+def installed_code(megabytes: int) -> list[str]:
+    """So much code from the packages that are installed here."""
+    texts, size = [], 0
+    for path in sorted(Path(sysconfig.get_path("purelib")).rglob("*.py")):
+        if size < megabytes * 1e6:
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            texts.append(text)
+            size += len(text.encode())
+    return texts
+
+
+def data_speed(data: Path, repeat: int, megabytes: int) -> dict[str, list[float]]:
+    """MB a second of installed code: the course's map in one process, and packing with two, their start included."""
+    import zstandard
     from sagechain.pretraining.executors import Executor
     from sagechain.pretraining.packing import pack
+    from transformers import AutoTokenizer
 
-    megabytes = manifest(data)["splits"]["train"]["bytes"] / 1e6
+    texts, tokenizer = installed_code(megabytes), AutoTokenizer.from_pretrained(data / "tokenizer")
+    size = sum(len(text.encode()) for text in texts) / 1e6
     rates: dict[str, list[float]] = {"course, datasets.map, 1 process": [], "pack, 2 processes": []}
-    with Executor(workers=2).session() as executor:
-        for number in range(repeat + 1):
+    with tempfile.TemporaryDirectory() as written:
+        for task in range(8):
+            lines = [json.dumps({"text": text, "id": str(place)}) for place, text in enumerate(texts[task::8]) if text]
+            (Path(written) / f"{task:05d}.jsonl.zst").write_bytes(zstandard.compress("\n".join(lines).encode()))
+        for _ in range(repeat):
             began = time.perf_counter()
-            course_tokens(data)
+            course_tokens(tokenizer, texts)
             middle = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as out, Executor(workers=2).session() as executor:
                 pack(
-                    data / "corpus" / "train", Path(folder) / "tokens", split="train", tokenizer=data / "tokenizer",
-                    passes=Path(folder) / "passes", executor=executor,
+                    Path(written), Path(out) / "tokens", split="train", tokenizer=data / "tokenizer",
+                    passes=Path(out) / "passes", executor=executor,
                 )  # fmt: skip
                 ended = time.perf_counter()
-            if number:
-                rates["course, datasets.map, 1 process"].append(megabytes / (middle - began))
-                rates["pack, 2 processes"].append(megabytes / (ended - middle))
+            rates["course, datasets.map, 1 process"].append(size / (middle - began))
+            rates["pack, 2 processes"].append(size / (ended - middle))
     return rates
 
 
 def quality(data: Path, seconds: float, seeds: int, accumulated: int) -> dict[str, list[dict[str, float]]]:
     """Each way for the same seconds, seed after seed; then Muon with a part of AdamW's tokens."""
-    tokenized = course_tokens(data)
     found: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):
         ways: dict[str, Callable[[], dict[str, float]]] = {
-            "course": partial(course, data, tokenized, seconds, seed, accumulated),
+            "course": partial(course, data, seconds, seed, accumulated),
             "tuned AdamW": partial(ours, data, seconds=seconds, seed=seed, **ADAMW),
             "ours": partial(ours, data, seconds=seconds, seed=seed, **OURS),
         }
         for name, way in ways.items():
-            found.setdefault(name, []).append(way())
+            found.setdefault(name, []).append(alone(way))
             print(f"  seed {seed}  {name:12} {found[name][-1]}", flush=True)
         tokens = int(FEWER_TOKENS * found["tuned AdamW"][-1]["tokens"])
         name = f"ours, {FEWER_TOKENS} of AdamW's tokens"
-        found.setdefault(name, []).append(ours(data, tokens=tokens, seed=seed, **OURS))
+        found.setdefault(name, []).append(alone(partial(ours, data, tokens=tokens, seed=seed, **OURS)))
         print(f"  seed {seed}  {name:12} {found[name][-1]}", flush=True)
     return found
 
@@ -208,7 +232,7 @@ def main() -> None:
         else:
             data = prepare("stdlib", folder / "data")
         if options.only != "quality":
-            rates = data_speed(data, repeat)
+            rates = data_speed(data, repeat, 2 if options.smoke else DATA_MEGABYTES)
             medians = {name: statistics.median(rate) for name, rate in rates.items()}
             for name, rate in rates.items():
                 print(f"{name:45} {medians[name]:8.2f} MB/s  ({min(rate):.2f} to {max(rate):.2f})")

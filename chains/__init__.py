@@ -1,4 +1,4 @@
-"""Chains: conversation and chain of thought, written once and run over every model.
+"""Chains: conversation, chain of thought and completion of code, written once and run over every model.
 
 graph = conversation(load_chat_model("local:smollm2"), system="Be brief.")
 chain = chain_of_thought(load_llm("local:smollm2"), strategy="few-shot-cot", task="arithmetic")

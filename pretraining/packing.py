@@ -8,6 +8,7 @@ Source: training on joined documents as in the GPT-3 paper, appendix B (arXiv 20
 
 import os
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.utils.batching import batched
 from sagechain.pretraining.executors import Executor
-from sagechain.pretraining.tokenizer import encoded
+from sagechain.pretraining.tokenizer import END_OF_TEXT, WordEncoder
 from sagechain.pretraining.tokens import token_type
 
 DOCUMENTS_AT_ONCE = 64
@@ -64,20 +65,28 @@ class PackStep(PipelineStep):  # type: ignore[misc]  # datatrove has no types
         self._tokenizer, self._folder, self._split = tokenizer, folder, split
 
     def run(self, data: Iterator[Document], rank: int = 0, world_size: int = 1) -> None:
-        # A task is one process of several: the tokenizers library must not start threads in each.
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        from transformers import PreTrainedTokenizerFast
-
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(self._tokenizer)
-        kind, end = token_type(len(tokenizer)), [tokenizer.eos_token_id]
+        saved = self._tokenizer / "tokenizer.json"
+        encoder, end = _encoder(saved, saved.stat().st_mtime_ns)
         path = self._folder / f"{self._split}-{rank:05d}.bin"
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             for some in batched(data, DOCUMENTS_AT_ONCE):
                 texts = [document.text for document in some]
-                for ids in encoded(tokenizer, texts):
-                    file.write(np.array(ids + end, kind).tobytes())
-                    self.stat_update("tokens", value=len(ids) + 1)
+                for ids in encoder.encode(texts):
+                    file.write(ids + end)
+                    self.stat_update("tokens", value=len(ids) // len(end) + 1)
                 self.stat_update("documents", value=len(texts))
                 self.stat_update("bytes", value=sum(len(text.encode()) for text in texts))
         partial.rename(path)
+
+
+@lru_cache(maxsize=1)
+def _encoder(saved: Path, changed: int) -> tuple[WordEncoder, bytes]:
+    """The encoder of a saved tokenizer, with end-of-text; one process's tasks share the words that it knows."""
+    # A task is one process of several: the tokenizers library must not start threads in each.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(saved))
+    kind = token_type(tokenizer.get_vocab_size())
+    return WordEncoder(tokenizer, kind), np.array([tokenizer.token_to_id(END_OF_TEXT)], kind).tobytes()

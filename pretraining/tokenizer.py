@@ -7,10 +7,14 @@ Byte-level, so every text has tokens and comes back exactly; `<|endoftext|>` end
 Source: Radford et al. 2019, section 2.2 (byte-level BPE).
 """
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT = "<|endoftext|>"
@@ -66,3 +70,36 @@ def encoded(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]) -> list[
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True
     return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+# How byte-level BPE splits a text before it merges anything: contractions, words, numbers, signs,
+# blanks (GPT-2's encoder.py).
+WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# The same over ASCII, for Python's own `re`, which is three times as fast.
+ASCII_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"
+KEPT_WORDS = 200_000  # of some 100 bytes each
+
+
+class WordEncoder:
+    """The same ids as `encoded`, as bytes for a token file, several times faster on long runs of text.
+
+    No merge crosses the border of a word, and code repeats its words, so each is encoded once and then looked up.
+    """
+
+    def __init__(self, tokenizer: "Tokenizer", kind: "np.dtype[Any]") -> None:
+        import regex
+
+        self._tokenizer, self._kind = tokenizer, kind
+        self._words, self._ascii_words = regex.compile(WORDS), re.compile(ASCII_WORDS, re.ASCII)
+        self._known: dict[str, bytes] = {}
+        tokenizer.encode_special_tokens = True
+
+    def encode(self, texts: Sequence[str]) -> list[bytes]:
+        """The ids of each text, as they stand in a token file."""
+        split = [(self._ascii_words if text.isascii() else self._words).findall(text) for text in texts]
+        if len(self._known) > KEPT_WORDS:
+            self._known.clear()
+        new = list({word for words in split for word in words} - self._known.keys())
+        for word, encoding in zip(new, self._tokenizer.encode_batch_fast(new, add_special_tokens=False), strict=True):
+            self._known[word] = np.array(encoding.ids, self._kind).tobytes()
+        return [b"".join(map(self._known.__getitem__, words)) for words in split]

@@ -141,7 +141,7 @@ def _train(
     import torch
     from sagechain.pretraining.budget import Budget
     from sagechain.pretraining.model import new_model
-    from sagechain.pretraining.speed import flops_per_token, matrix_rate
+    from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rate
     from sagechain.pretraining.tokens import Blocks, TokenRow
     from sagechain.pretraining.trainer import BlockTrainer, interrupted, interruptible
     from transformers import AutoTokenizer
@@ -149,6 +149,7 @@ def _train(
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    keep_memory()
     tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
     if len(tokenizer) != shape.vocabulary:
         raise ValueError(

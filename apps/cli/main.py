@@ -7,7 +7,7 @@ from sagechain.agents.command_line import run_app
 from sagechain.apps.cli import ask, chat, complete, demo, models, pretrain, prompts, serve, solve
 
 app = typer.Typer(
-    help="Conversation and chain of thought over language models that live in different places.",
+    help="Conversation, chain of thought and completion of code over language models that live in different places.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,7 +38,7 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Conversation and chain of thought over language models that live in different places."""
+    """Conversation, chain of thought and completion of code over language models that live in different places."""
 
 
 def main() -> None:

@@ -166,8 +166,11 @@ def run_all(
         from sagechain.pretraining import export as export_model
         from sagechain.pretraining import prepare as prepare_data
         from sagechain.pretraining import train as train_model
+        from sagechain.pretraining.corpus import CorpusSettings
         from sagechain.pretraining.report import write_report
 
+        given = parameters(settings)
+        of_corpus = {name: given.pop(name) for name in list(given) if name in CorpusSettings.model_fields}
         data = prepare_data(
             source,
             out / "data",
@@ -175,10 +178,9 @@ def run_all(
             vocab_size=vocab_size,
             context=context,
             workers=workers,
+            **of_corpus,
         )
-        trained = train_model(
-            data, out / "run", preset=preset, tokens=tokens, seconds=seconds, seed=seed, **parameters(settings)
-        )
+        trained = train_model(data, out / "run", preset=preset, tokens=tokens, seconds=seconds, seed=seed, **given)
         write_report(trained)
         print(export_model(trained, out / "model"))
 

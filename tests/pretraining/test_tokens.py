@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.pretraining.tokenizer import END_OF_TEXT, encoded, train_tokenizer
+from sagechain.pretraining.tokenizer import END_OF_TEXT, WordEncoder, encoded, train_tokenizer
 from sagechain.pretraining.tokens import IGNORED, Blocks, Order, TokenRow, token_type
 
 
@@ -103,6 +103,20 @@ TOKENIZER = train_tokenizer(TEXTS, vocab_size=300)
 @given(text=st.text(max_size=60))
 def test_any_text_comes_back_from_its_tokens(text: str) -> None:
     assert TOKENIZER.decode(encoded(TOKENIZER, [text])[0]) == text
+
+
+@given(
+    texts=st.lists(
+        st.text(max_size=60)
+        | st.text(st.characters(max_codepoint=127), max_size=60)
+        | st.text(alphabet="ab1 \n\t'_(é中sd", max_size=60),
+        max_size=4,
+    )
+)
+def test_words_looked_up_give_the_ids_of_whole_texts(texts: list[str]) -> None:
+    kind = token_type(300)
+    found = WordEncoder(TOKENIZER.backend_tokenizer, kind).encode(texts)
+    assert [np.frombuffer(ids, kind).tolist() for ids in found] == encoded(TOKENIZER, texts)
 
 
 def test_end_of_text_written_in_a_document_is_text() -> None:

@@ -1,0 +1,116 @@
+"""Long proofs (`make prove`): exact resumes at full size, and flat memory."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from keyword import iskeyword
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(3_600)]
+
+TOKENS = 300_000
+TRAIN = """
+import sys
+from sagechain.pretraining import train
+train(sys.argv[1], sys.argv[2], tokens=int(sys.argv[3]), samples=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def stdlib(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from sagechain.pretraining import prepare
+
+    return prepare("stdlib", tmp_path_factory.mktemp("stdlib") / "data")
+
+
+def launched(script: Path, ranks: int, data: Path, run: Path) -> "subprocess.Popen[bytes]":
+    program = [sys.executable, str(script)]
+    if ranks > 1:
+        program = [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), str(script)
+        ]  # fmt: skip
+    return subprocess.Popen([*program, str(data), str(run), str(TOKENS)], start_new_session=True)
+
+
+def kept(run: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((run / "manifest.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_three_kills_at_random_moments_change_no_weight(stdlib: Path, tmp_path: Path, ranks: int) -> None:
+    import os
+    import signal
+
+    script = tmp_path / "script.py"
+    script.write_text(TRAIN)
+    began = time.monotonic()
+    assert launched(script, ranks, stdlib, tmp_path / "whole").wait() == 0
+    seconds = time.monotonic() - began
+    for _ in range(3):
+        process = launched(script, ranks, stdlib, tmp_path / "killed")
+        time.sleep(random.uniform(0.3, 0.6) * seconds)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert launched(script, ranks, stdlib, tmp_path / "killed").wait() == 0
+    print(f"{ranks} ranks: resumed at {kept(tmp_path / 'killed')['resumed_at_tokens']} tokens of {TOKENS:,}")
+    assert kept(tmp_path / "killed")["weights_sha256"] == kept(tmp_path / "whole")["weights_sha256"]
+
+
+PREPARE = """
+import sys, resource
+from sagechain.pretraining import prepare
+prepare(sys.argv[1], sys.argv[2], workers=2)
+usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(*usage)
+"""
+
+
+def test_prepare_takes_flat_memory_and_linear_time(stdlib: Path, tmp_path: Path) -> None:
+    peaks, seconds = [], []
+    for copies in (1, 20):
+        source = tmp_path / f"source-{copies}"
+        source.mkdir()
+        write_copies(stdlib, source, copies)
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", PREPARE, str(source), str(tmp_path / f"data-{copies}")],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        seconds.append(time.monotonic() - began)
+        peaks.append([int(peak) for peak in done.stdout.split()[-2:]])
+    print(f"10 MB: {peaks[0]} kB, {seconds[0]:.0f} s; 200 MB: {peaks[1]} kB, {seconds[1]:.0f} s")
+    for small, large in zip(*peaks, strict=True):
+        assert large <= 1.2 * small
+    assert seconds[1] / seconds[0] <= 20 * 1.2
+
+
+def write_copies(data: Path, folder: Path, copies: int) -> None:
+    """The documents of prepared data so many times over, each time with other names in them, so that none is a copy."""
+    import io
+
+    import zstandard
+
+    for path in sorted((data / "corpus" / "train").glob("*.zst")):
+        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
+            texts = [json.loads(line)["text"] for line in io.TextIOWrapper(unpacked, encoding="utf-8")]
+        for number, text in enumerate(texts):
+            for copy in range(copies):
+                (folder / f"{path.name[:5]}_{number}_{copy}.py").write_text(renamed(text, copy))
+
+
+def renamed(text: str, copy: int) -> str:
+    """A text with a third of its names changed, others in each copy."""
+    drawn = random.Random(copy)
+    words = [
+        f"{word}_{copy}" if word.isidentifier() and not iskeyword(word) and drawn.random() < 0.3 else word
+        for word in text.split(" ")
+    ]
+    return " ".join(words)
