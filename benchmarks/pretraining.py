@@ -125,8 +125,8 @@ def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str,
             trainer.train()
             return trainer.model, time.perf_counter() - began
 
-    _, probe = trained(2)
-    steps = max(2, int(seconds / (probe / 2)))
+    few, more = (trained(steps)[1] for steps in (1, 3))  # the first step of a process takes longer
+    steps = max(2, round((seconds - few) / ((more - few) / 2)) + 1)
     model, taken = trained(steps)
     tokens = steps * COURSE_SEQUENCES * accumulated * COURSE_CONTEXT
     kept = manifest(data)

@@ -39,6 +39,8 @@ class TrainingSettings(BaseModel):
     """Tokens of one step, over all devices."""
     device_batch: int | None = Field(default=None, ge=1)
     """Sequences that one device takes at once; the rest of its share of a step is accumulated. None: all of its share."""
+    precision: Literal["auto", "fp32"] = "auto"
+    """`auto`: bf16 where the hardware computes in it. `fp32`: twice as slow there, and exact to a few digits more."""
     activation_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, a third more time."""
     compile: bool | None = None
@@ -111,4 +113,10 @@ def chosen_settings(
     if context and "context" not in changes:
         model["context"] = min(context, model["context"])
     shape = ModelShape.model_validate(model | {"vocabulary": vocabulary})
-    return shape, TrainingSettings.model_validate(training)
+    settings = TrainingSettings.model_validate(training)
+    if "batch_tokens" not in changes:
+        whole = max(settings.batch_tokens // shape.context, 1) * shape.context
+        settings = settings.model_copy(update={"batch_tokens": whole})
+    if settings.batch_tokens % shape.context:
+        raise ValueError(f"batch_tokens: {settings.batch_tokens} is not a multiple of context={shape.context}")
+    return shape, settings

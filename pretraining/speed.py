@@ -44,8 +44,7 @@ def keep_memory() -> None:
     glibc gives every block above 32 MB back to the system when it is freed, and the pages of its next use are made and
     cleared anew: measured at a quarter of a step of the `demo` preset. Elsewhere, and on GPUs, nothing changes.
     """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(library, "mallopt"):
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         for setting, size in ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, (1 << 31) - 1)):
             library.mallopt(setting, size)
 

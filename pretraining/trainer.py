@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import log
 from pathlib import Path
 from typing import Any, Protocol
@@ -132,7 +132,6 @@ class BlockTrainer(Trainer):
         super().__init__(model, arguments)
         self.device_batch, accumulated = self._device_shares()
         arguments.gradient_accumulation_steps = accumulated
-        self.accelerator.gradient_accumulation_steps = accumulated
         self.remove_callback(PrinterCallback)  # it would print to standard output
         self.add_callback(_Steps(self))
         self.step_loss = 0.0
@@ -150,6 +149,17 @@ class BlockTrainer(Trainer):
         if share % at_once:
             raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
         return at_once, share // at_once
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C or SIGTERM ended the run."""
+        return interrupted.is_set()
+
+    def restore(self, checkpoint: Path, step: int) -> None:
+        """Take the weights of a checkpoint, without training on."""
+        interrupted.clear()
+        self._load_from_checkpoint(str(checkpoint))
+        self.state.global_step = step
 
     def get_train_dataloader(self) -> Any:
         micro = Micro(
@@ -195,7 +205,7 @@ class BlockTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        with fast_precision(inputs["input_ids"].device):
+        with fast_precision(inputs["input_ids"].device) if self.settings.precision == "auto" else nullcontext():
             logits = model(input_ids=inputs["input_ids"], use_cache=False).logits
             nats = losses(logits, inputs["labels"]).sum()
         # Processes average their gradients, and each counts the targets of all.

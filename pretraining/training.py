@@ -79,8 +79,6 @@ def train(
     shape, chosen = chosen_settings(
         preset, vocabulary=prepared["vocabulary"], context=prepared["context"], changes=changes
     )
-    if chosen.batch_tokens < shape.context:
-        raise ValueError(f"batch_tokens: {chosen.batch_tokens} hold not one sequence of context={shape.context}")
     inputs = {
         "preset": preset,
         "shape": shape.model_dump(),
@@ -143,7 +141,7 @@ def _train(
     from sagechain.pretraining.model import new_model
     from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rate
     from sagechain.pretraining.tokens import Blocks, TokenRow
-    from sagechain.pretraining.trainer import BlockTrainer, interrupted, interruptible
+    from sagechain.pretraining.trainer import BlockTrainer, interruptible
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
@@ -197,14 +195,19 @@ def _train(
             report_to=report_to,
         )
         meter.begin(state["step"])
-        with interruptible():
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if interrupted.is_set() and trainer.share(trainer.state.global_step) < 1:
+        budget.begin()
+        if checkpoint and trainer.share(state["step"]) >= 1:  # stopped between its last checkpoint and its end
+            trainer.restore(checkpoint, state["step"])
+        else:
+            with interruptible():
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.was_interrupted and trainer.share(trainer.state.global_step) < 1:
         if is_first:
             done = trainer.state.global_step * settings.batch_tokens
             console().print(f"Stopped at {done:,} tokens, with a checkpoint. The same command goes on from there.")
         raise KeyboardInterrupt
     _finish(trainer, out, tokenizer, begun, meter)
+    trainer.accelerator.wait_for_everyone()  # a process that goes on finds the run done
 
 
 def _state(checkpoint: Path | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`sagechain pretrain`: a code model from nothing, stage by stage or all at once."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -221,8 +222,14 @@ def _show_corpus(folder: Path) -> None:
 
 
 def _show_run(run: Path) -> None:
+    """The curve and the figures on standard error, the model's folder on standard output; once for all processes."""
+    if int(os.environ.get("RANK", "0")):
+        return
+    from sagechain.pretraining.charts import terminal_curve
     from sagechain.pretraining.manifest import read_manifest
+    from sagechain.pretraining.report import read_history
 
+    note(terminal_curve(read_history(run)))
     found = read_manifest(run) or {}
     note(
         f"{found['tokens']:,} tokens in {found['seconds']:.0f} s, {found['val_bits_per_byte']:.3f} bits per byte of "

@@ -93,10 +93,10 @@ train(sys.argv[1], sys.argv[2], tokens=int(sys.argv[3]), **json.loads(sys.argv[4
 """
 
 
-def started(data: Path, run: Path, tokens: int, *launcher: str) -> subprocess.Popen[str]:
+def started(data: Path, run: Path, tokens: int, *launcher: str, **settings: Any) -> subprocess.Popen[str]:
     # A shell that starts tests in the background leaves Ctrl-C ignored to its children.
     return subprocess.Popen(
-        [*(launcher or [sys.executable, "-c", SCRIPT]), str(data), str(run), str(tokens), json.dumps(TINY)],
+        [*(launcher or [sys.executable, "-c", SCRIPT]), str(data), str(run), str(tokens), json.dumps(TINY | settings)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -194,6 +194,18 @@ def test_a_checkpoint_cut_in_half_is_named_with_what_to_do(data: Path, finished:
         train(data, run, tokens=TOKENS, **TINY)
 
 
+def test_a_run_killed_after_its_last_step_ends_with_the_same_weights(
+    data: Path, finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    shutil.rmtree(run / "model")
+    (run / "manifest.json").write_text(json.dumps(manifest(run) | {"done": False}))
+    train(data, run, tokens=TOKENS, **TINY)
+    assert manifest(run)["weights_sha256"] == manifest(finished)["weights_sha256"]
+    assert manifest(run)["val_bits_per_byte"] == manifest(finished)["val_bits_per_byte"]
+
+
 def test_a_changed_setting_on_resume_is_refused_by_its_name(finished: Path, data: Path) -> None:
     with pytest.raises(ValueError, match=r"width: the run in .* was begun otherwise: width=64 \(the run has 32\)"):
         train(data, finished, tokens=TOKENS, **(TINY | {"width": 64}))
@@ -213,7 +225,7 @@ def test_other_data_on_resume_is_refused(finished: Path, tmp_path: Path, write_o
         ({"tokens": 0}, "tokens"),
         ({"tokens": 1000, "seconds": 5.0}, "give either tokens or seconds"),
         ({"heads": 3}, "width: 32 is not a multiple of heads=3"),
-        ({"batch_tokens": 8}, "batch_tokens: 8 hold not one sequence of context=32"),
+        ({"batch_tokens": 8}, "batch_tokens: 8 is not a multiple of context=32"),
         ({"device_batch": 3}, "device_batch: 3 does not divide a device's 4 sequences"),
     ],
 )
@@ -221,6 +233,15 @@ def test_a_bad_setting_is_refused_by_its_name(data: Path, tmp_path: Path, given:
     with pytest.raises(ValueError, match=what):
         train(data, tmp_path / "run", **({"tokens": TOKENS} | TINY | given))
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_presets_step_is_whole_sequences_of_any_context(data: Path, tmp_path: Path) -> None:
+    given = {name: value for name, value in TINY.items() if name != "batch_tokens"} | {"context": 30}
+    train(data, tmp_path / "run", tokens=4_000, **given)
+    assert (manifest(tmp_path / "run")["settings"]["batch_tokens"], manifest(tmp_path / "run")["tokens"]) == (
+        2_040,
+        4_080,
+    )
 
 
 def test_data_that_was_never_prepared_is_refused_with_the_command(tmp_path: Path) -> None:
@@ -240,26 +261,33 @@ def test_a_tokenizer_that_does_not_fit_the_data_is_refused(
         train(data, tmp_path / "run", tokens=TOKENS, **TINY)
 
 
-def test_gradients_gathered_in_two_halves_give_the_loss_of_one(data: Path, finished: Path, tmp_path: Path) -> None:
-    train(data, tmp_path / "run", tokens=TOKENS, device_batch=2, **TINY)
-    whole = [entry["loss"] for entry in history(finished) if "loss" in entry]
-    halves = [entry["loss"] for entry in history(tmp_path / "run") if "loss" in entry]
-    assert halves == pytest.approx(whole, rel=0.02)
+@pytest.fixture(scope="module")
+def exact_losses(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The curve of one process that takes each step at once, in fp32."""
+    return losses(train(data, tmp_path_factory.mktemp("exact") / "run", tokens=TOKENS, precision="fp32", **TINY))
 
 
-def test_two_processes_share_each_step_and_give_the_curve_of_one(data: Path, finished: Path, tmp_path: Path) -> None:
+def losses(run: Path) -> list[float]:
+    return [entry["loss"] for entry in history(run) if "loss" in entry]
+
+
+def test_gradients_gathered_in_two_halves_give_the_curve_of_one(
+    data: Path, exact_losses: list[float], tmp_path: Path
+) -> None:
+    halves = train(data, tmp_path / "run", tokens=TOKENS, precision="fp32", device_batch=2, **TINY)
+    assert losses(halves) == pytest.approx(exact_losses, rel=1e-3)
+
+
+def test_two_processes_share_each_step_and_give_the_curve_of_one(
+    data: Path, exact_losses: list[float], tmp_path: Path
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script))
-    process = started(data, tmp_path / "run", TOKENS, *launcher)
+    process = started(data, tmp_path / "run", TOKENS, *launcher, precision="fp32")
     _, said = process.communicate()
     assert process.returncode == 0, said
-    one = [entry["loss"] for entry in history(finished) if "loss" in entry]
-    two = [entry["loss"] for entry in history(tmp_path / "run") if "loss" in entry]
-    assert two == pytest.approx(one, rel=0.02)
-    assert manifest(tmp_path / "run")["val_bits_per_byte"] == pytest.approx(
-        manifest(finished)["val_bits_per_byte"], rel=0.02
-    )
+    assert losses(tmp_path / "run") == pytest.approx(exact_losses, rel=1e-3)
 
 
 def test_a_budget_in_seconds_ends_by_the_clock(data: Path, tmp_path: Path) -> None:
