@@ -147,9 +147,8 @@ class Secrets:
     def __init__(self) -> None:
         from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
-        classes: dict[str, Any] = {
-            plugin.__name__: plugin for plugin in get_mapping_from_secret_type_to_class().values()
-        }
+        known: dict[str, Any] = get_mapping_from_secret_type_to_class()
+        classes = {plugin.__name__: plugin for plugin in known.values()}
         self.plugins = [classes[name]() for name in filter_data()["secrets"]]
 
     def removes(self, document: Document) -> bool:
