@@ -39,7 +39,7 @@ def pretrain(console: Console, *, seconds: float) -> None:
         )
         write_report(run)
         model = export(run, Path(folder) / "codeparrot")
-        llm = load_llm(f"local:{model}", max_new_tokens=48, temperature=0)
+        llm = load_llm(f"local:{model}", max_new_tokens=48, temperature=0.7, seed=0)
         console.print(
             "After a minute expect words, indents and phrases of Python, and no program that does what it says."
         )
