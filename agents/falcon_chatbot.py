@@ -97,12 +97,10 @@ def script(
 def _filled(use: str, values: dict[str, str]) -> dict[str, str]:
     """A use's variables: your own values, and the library's examples. Raises ValueError on a name it does not have."""
     from sagechain.prompts import load_prompt
-    from sagechain.prompts.names import unknown
+    from sagechain.prompts.names import check_known
 
     known = load_prompt(use).metadata["variables"]
-    for name in values:
-        if name not in known:
-            raise unknown(f"variable of {use}", name, known or ["none"])
+    check_known(f"variable of {use}", values, known or ["none"])
     return {name: variable["example"] for name, variable in known.items()} | values
 
 

@@ -24,7 +24,7 @@ import statistics
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.metadata import version
@@ -46,18 +46,6 @@ DATA_MEGABYTES = 50
 def manifest(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
     return found
-
-
-def documents(data: Path, split: str) -> Iterator[str]:
-    """The texts of a split."""
-    import io
-
-    import zstandard
-
-    for path in sorted((data / "corpus" / split).glob("*.zst")):
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
-            for line in io.TextIOWrapper(unpacked, encoding="utf-8"):
-                yield json.loads(line)["text"]
 
 
 def course_tokens(tokenizer: Any, texts: list[str]) -> Any:
@@ -83,6 +71,7 @@ def course_tokens(tokenizer: Any, texts: list[str]) -> Any:
 
 def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str, float]:
     """The course's own training for so many seconds: bits per byte, tokens, tokens a second."""
+    from sagechain.pretraining.corpus import read_documents
     from sagechain.pretraining.evaluating import evaluate
     from sagechain.pretraining.tokens import Blocks, TokenRow
     from transformers import (
@@ -98,7 +87,7 @@ def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str,
 
     tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
     tokenizer.pad_token = tokenizer.eos_token
-    tokenized = course_tokens(tokenizer, list(documents(data, "train")))
+    tokenized = course_tokens(tokenizer, [document["text"] for document in read_documents(data / "corpus" / "train")])
 
     def trained(steps: int) -> tuple[Any, float]:
         set_seed(seed)

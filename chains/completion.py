@@ -19,7 +19,7 @@ from sagechain.chains.candidates import Asked, Completion, Ranked, by_parse_and_
 from sagechain.llms import GenerationParameters, PromptedChatModel, TextModel
 from sagechain.llms.parameters import PARAMETER_NAMES
 from sagechain.llms.stops import StopCutter
-from sagechain.prompts.names import unknown
+from sagechain.prompts.names import check_known, unknown
 
 UNTIL: dict[str, tuple[str, ...]] = {
     # What begins the next block at the left margin. Source: the Hugging Face course, "Training a causal language model".
@@ -112,9 +112,7 @@ def _fitted(
     model: TextModel, stops: tuple[str, ...], candidates: int, parameters: Mapping[str, Any], *, ranked: bool
 ) -> TextModel:
     """The model with all that is asked set on it, so that what it does not carry is refused now."""
-    for name in parameters:
-        if name not in PARAMETER_NAMES:
-            raise unknown("parameter", name, PARAMETER_NAMES)
+    check_known("parameter", parameters, PARAMETER_NAMES)
     if parameters.get("return_full_text"):
         raise ValueError("return_full_text: a completion comes without its prompt; leave it out")
     own = {name: value for name in PARAMETER_NAMES if (value := getattr(model, name)) is not None}

@@ -20,7 +20,7 @@ from sagechain.llms.hugging_face_engine import Engine, engine
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
 from sagechain.llms.text_model import TextModel, too_long
 from sagechain.prompts import get_family
-from sagechain.prompts.names import unknown
+from sagechain.prompts.names import check_known
 
 
 class HuggingFaceLLM(TextModel, HuggingFacePipeline):
@@ -57,17 +57,14 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
     @classmethod
     def pre_init_validator(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fill LangChain's fields from ours. langchain-huggingface's own would name GPT-2 where nothing is named."""
-        for name in values:
-            if name not in cls.model_fields:
-                raise unknown("parameter", name, cls.model_fields)
+        check_known("parameter", values, cls.model_fields)
         values = dict(values)
         for name in ("pipeline", "model_kwargs"):
             if values.get(name) is not None:
                 raise ValueError(f"{name}: the weights are loaded from `path`; for {name} use HuggingFacePipeline")
-        for name, value in (values.pop("pipeline_kwargs", None) or {}).items():
-            if name not in PARAMETER_NAMES:
-                raise unknown("pipeline_kwargs", name, PARAMETER_NAMES)
-            values.setdefault(name, value)
+        given = values.pop("pipeline_kwargs", None) or {}
+        check_known("pipeline_kwargs", given, PARAMETER_NAMES)
+        values = {**given, **values}
         if values.get("model_id") is not None:
             values.setdefault("path", values["model_id"])
         return values

@@ -15,7 +15,7 @@ from sagechain.llms.llama_cpp_engine import Engine, engine
 from sagechain.llms.parameters import OFF, GenerationParameters
 from sagechain.llms.text_model import TextModel
 from sagechain.prompts import get_family
-from sagechain.prompts.names import unknown
+from sagechain.prompts.names import check_known
 
 CARRIES = {
     "max_new_tokens": "max_tokens",
@@ -68,9 +68,7 @@ class LlamaCppLLM(TextModel):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name in values:
-            if name not in cls.model_fields:
-                raise unknown("parameter", name, cls.model_fields)
+        check_known("parameter", values, cls.model_fields)
         return values
 
     @model_validator(mode="after")

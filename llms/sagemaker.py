@@ -29,7 +29,7 @@ from sagechain.llms.text_model import TextModel, too_long
 from sagechain.llms.wires import DEFAULT_WIRES, Wire, get_wire
 from sagechain.llms.wires.base import OnUnsupported
 from sagechain.prompts import get_family
-from sagechain.prompts.names import unknown
+from sagechain.prompts.names import check_known
 
 CONNECT_TIMEOUT = 10.0  # seconds
 
@@ -73,14 +73,11 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     @model_validator(mode="before")
     @classmethod
     def _settings(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name in values:
-            if name not in cls.model_fields:
-                raise unknown("parameter", name, cls.model_fields)
+        check_known("parameter", values, cls.model_fields)
         values = dict(values)
-        for name, value in (values.pop("model_kwargs", None) or {}).items():
-            if name not in PARAMETER_NAMES:
-                raise unknown("model_kwargs", name, PARAMETER_NAMES)
-            values.setdefault(name, value)
+        given = values.pop("model_kwargs", None) or {}
+        check_known("model_kwargs", given, PARAMETER_NAMES)
+        values = {**given, **values}
         values["wire"] = _wire_name(values)
         values["content_handler"] = WireContentHandler(values["wire"])
         return values

@@ -8,6 +8,7 @@ leaves train/*.jsonl.zst and validation/*.jsonl.zst in the folder, the report in
 were made from. While it works, the folder holds passes/ as well.
 """
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
+import zstandard
 from datatrove.data import Document
 from datatrove.pipeline.readers.jsonl import JsonlReader
 from datatrove.pipeline.writers.jsonl import JsonlWriter
@@ -229,6 +231,13 @@ class SplitWriter(JsonlWriter, CountingStep):  # type: ignore[misc]
         document.metadata.pop("duplicate_count", None)  # the exact filter's note
         super().write(document, rank, split=split)
         self.count(f"kept for {split}", len(content))
+
+
+def read_documents(folder: Path) -> Iterator[dict[str, Any]]:
+    """The documents of one split, in order: `text`, `id` and `metadata`."""
+    for path in sorted(folder.glob("*.jsonl.zst")):
+        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
+            yield from map(json.loads, io.TextIOWrapper(unpacked, encoding="utf-8"))
 
 
 def split_of(content: bytes, validation_share: float) -> str:

@@ -4,8 +4,6 @@ Each pass is cut into tasks, and a finished task is not done again, so a stopped
 same inputs on a folder that is done does nothing.
 """
 
-import io
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -52,11 +50,10 @@ def prepare(
     from sagechain.pretraining.executors import Executor
     from sagechain.pretraining.packing import pack
     from sagechain.pretraining.sources import check_source
-    from sagechain.pretraining.tokenizer import SMALLEST_VOCABULARY
+    from sagechain.pretraining.tokenizer import check_vocab_size
 
     out = Path(out)
-    if vocab_size < SMALLEST_VOCABULARY:
-        raise ValueError(f"vocab_size: {vocab_size} is too few; at least {SMALLEST_VOCABULARY}")
+    check_vocab_size(vocab_size)
     if context < 2:
         raise ValueError(f"context: {context} is too short; at least 2 tokens")
     chosen = CorpusSettings.model_validate({"keywords": tuple(keywords), **settings})
@@ -126,16 +123,13 @@ def _tokenizer(out: Path, train_bytes: int, vocab_size: int, context: int) -> Pa
 
 def _sampled(documents: Path, total_bytes: int) -> Iterator[str]:
     """The documents, or an even sample of them of about `SAMPLE_BYTES`: the tokenizer's memory grows with its texts."""
-    import zstandard
+    from sagechain.pretraining.corpus import read_documents
 
     share = min(1.0, SAMPLE_BYTES / max(total_bytes, 1))
     limit = int(share * (1 << 32))
-    for path in sorted(documents.glob("*.jsonl.zst")):
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
-            for line in io.TextIOWrapper(unpacked, encoding="utf-8"):
-                document = json.loads(line)
-                if int(document["metadata"]["sha256"][-8:], 16) < limit:
-                    yield document["text"]
+    for document in read_documents(documents):
+        if int(document["metadata"]["sha256"][-8:], 16) < limit:
+            yield document["text"]
 
 
 def _figures(out: Path, report: dict[str, Any], packed: dict[str, dict[str, int]], context: int) -> dict[str, Any]:

@@ -34,10 +34,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, context: int | Non
     Raises:
         ValueError: a vocabulary of fewer than 257, or texts that hold no word.
     """
-    if vocab_size < SMALLEST_VOCABULARY:
-        raise ValueError(
-            f"vocab_size: {vocab_size} is too few: 256 bytes and {END_OF_TEXT} need at least {SMALLEST_VOCABULARY}"
-        )
+    check_vocab_size(vocab_size)
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -60,6 +57,14 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, context: int | Non
         clean_up_tokenization_spaces=False,
         **options,
     )
+
+
+def check_vocab_size(vocab_size: int) -> None:
+    """Raise ValueError for a vocabulary that has no room for the bytes."""
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise ValueError(
+            f"vocab_size: {vocab_size} is too few: 256 bytes and {END_OF_TEXT} need at least {SMALLEST_VOCABULARY}"
+        )
 
 
 def encoded(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]) -> list[list[int]]:

@@ -237,7 +237,7 @@ class BlockTrainer(Trainer):
             entry |= self.meter.figures()
         self.history.append(entry)
         if "sample" not in logs:
-            super().log(dict(entry.items()))
+            super().log(dict(entry))
 
     def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
         with self.budget.paused():

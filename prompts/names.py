@@ -10,3 +10,11 @@ def unknown(field: str, value: object, known: Iterable[str]) -> ValueError:
     near = get_close_matches(str(value), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"{field}: {value!r} is unknown.{hint} Known: {', '.join(names)}")
+
+
+def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `unknown` for the first of the names that is none of the `known`."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise unknown(field, name, known)

@@ -75,11 +75,9 @@ def _filled(prompt: "LibraryPrompt", values: dict[str, str], question: str | Non
     Raises:
         ValueError: a variable that the prompt does not have, or those that are missing.
     """
-    from sagechain.prompts.names import unknown
+    from sagechain.prompts.names import check_known
 
-    for name in values:
-        if name not in prompt.input_variables:
-            raise unknown(f"variable of prompt {prompt.name!r}", name, prompt.input_variables or ["none"])
+    check_known(f"variable of prompt {prompt.name!r}", values, prompt.input_variables or ["none"])
     missing = [name for name in prompt.input_variables if name not in values]
     if len(missing) == 1:
         with suppress(typer.BadParameter):  # nothing was typed: the prompt says what is missing

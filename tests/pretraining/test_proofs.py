@@ -94,16 +94,11 @@ def test_prepare_takes_flat_memory_and_linear_time(stdlib: Path, tmp_path: Path)
 
 def write_copies(data: Path, folder: Path, copies: int) -> None:
     """The documents of prepared data so many times over, each time with other names in them, so that none is a copy."""
-    import io
+    from sagechain.pretraining.corpus import read_documents
 
-    import zstandard
-
-    for path in sorted((data / "corpus" / "train").glob("*.zst")):
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
-            texts = [json.loads(line)["text"] for line in io.TextIOWrapper(unpacked, encoding="utf-8")]
-        for number, text in enumerate(texts):
-            for copy in range(copies):
-                (folder / f"{path.name[:5]}_{number}_{copy}.py").write_text(renamed(text, copy))
+    for number, document in enumerate(read_documents(data / "corpus" / "train")):
+        for copy in range(copies):
+            (folder / f"{number}_{copy}.py").write_text(renamed(document["text"], copy))
 
 
 def renamed(text: str, copy: int) -> str:
