@@ -17,7 +17,7 @@ def pretrain(console: Console, *, seconds: float) -> None:
     from sagechain.pretraining import export, prepare, train
     from sagechain.pretraining.charts import terminal_curve
     from sagechain.pretraining.manifest import read_manifest
-    from sagechain.pretraining.progress import corpus_table
+    from sagechain.pretraining.progress import corpus_table, tokenizer_line
     from sagechain.pretraining.report import read_history, write_report
 
     with tempfile.TemporaryDirectory() as folder:
@@ -25,10 +25,7 @@ def pretrain(console: Console, *, seconds: float) -> None:
         of_data = read_manifest(prepared) or {}
         console.print("The corpus is this Python's own standard library; what each filter took:")
         console.print(corpus_table(of_data["corpus"]))
-        console.print(
-            f"A tokenizer of {of_data['vocabulary']:,} tokens, {of_data['bytes_per_token']['train']:.2f} bytes each; "
-            f"{of_data['tokens']:,} tokens to train on."
-        )
+        console.print(tokenizer_line(of_data))
         run = train(prepared, Path(folder) / "run", preset="demo", seconds=seconds)
         of_run = read_manifest(run) or {}
         console.print(terminal_curve(read_history(run)), markup=False)

@@ -45,11 +45,6 @@ def write_json(path: Path, content: Any) -> None:
     partial.replace(path)
 
 
-def digest_of(content: Any) -> str:
-    """The SHA-256 of anything that JSON holds."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def digest_of_files(paths: "list[Path]") -> str:
     """The SHA-256 over the contents of files, in their order."""
     whole = hashlib.sha256()

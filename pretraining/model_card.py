@@ -6,7 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 import yaml
-from sagechain.pretraining.report import corpus_rows, run_figures, shown
+from sagechain.pretraining.progress import corpus_rows
+from sagechain.pretraining.report import run_figures, shown
 from sagechain.pretraining.templates import filled
 
 TEMPLATE = "model_card.md.jinja"
@@ -28,6 +29,7 @@ def model_card(manifest: Mapping[str, Any], *, name: str, context: int, license:
         **({"license": license} if license else {}),
     }
     data = manifest.get("data") or {}
+    rows = corpus_rows(data["corpus"]) if data.get("corpus") else []
     return filled(
         TEMPLATE,
         front_matter=yaml.safe_dump(front, sort_keys=False),
@@ -37,7 +39,7 @@ def model_card(manifest: Mapping[str, Any], *, name: str, context: int, license:
         parameters=f"{manifest['parameters']:,}",
         figures=run_figures(manifest),
         source=cell(_published(str(data.get("source", "not told")))),
-        corpus=[(cell(reason), f"{documents:,}", f"{size:,}") for reason, documents, size in corpus_rows(data)],
+        corpus=[(cell(what), f"{documents:,}", f"{size:,}") for what, documents, size in rows],
         settings=[
             (cell(field), cell(value)) for field, value in (manifest.get("settings") or {}).items() if value is not None
         ],

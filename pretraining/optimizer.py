@@ -14,8 +14,10 @@ from torch.optim import AdamW, Muon, Optimizer
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-MUON_MOMENTUM = 0.95
 ADAM_BETAS = (0.9, 0.95)
+# Beside Muon, in runs of hundreds of steps: shorter memories than usual are better by 0.01 bits per byte each (RUNS.md).
+MUON_MOMENTUM = 0.9
+BETAS_BESIDE_MUON = (0.8, 0.95)
 
 
 class CombinedOptimizer(Optimizer):
@@ -65,7 +67,7 @@ def optimizer_for(
             {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
         ],
         lr=learning_rate,
-        betas=ADAM_BETAS,
+        betas=BETAS_BESIDE_MUON if kind == "muon" else ADAM_BETAS,
         fused=True,
     )
     if kind == "adamw":

@@ -9,6 +9,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 LINES = 10  # how many lines a run leaves where there is no terminal
+# GPT-2's vocabulary of 50,257 tokens on the validation split of Python's standard library (RUNS.md); more is better.
+GPT2_BYTES_PER_TOKEN = 2.24
 
 
 class Display(Protocol):
@@ -74,14 +76,38 @@ def stages(screen: Console) -> Any:
     return show
 
 
+def corpus_rows(report: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """What became of a corpus: a name, documents and bytes; what was read, what each filter removed, what is kept.
+
+    Args:
+        report: a `CorpusReport`, as a manifest holds it.
+    """
+    removed = [(f"removed: {row['reason']}", row["documents"], row["bytes"]) for row in report["left_out"]]
+    read, *kept = (
+        (name, report[f"{part}_documents"], report[f"{part}_bytes"])
+        for name, part in (("read", "read"), ("kept for training", "train"), ("kept for validation", "validation"))
+    )
+    return [read, *removed, *kept]
+
+
 def corpus_table(report: Mapping[str, Any]) -> Table:
-    """What was read, what each filter took, and what is left (`CorpusReport`, or what a manifest holds of it)."""
+    """`corpus_rows` for a terminal."""
     table = Table("", "documents", "MB", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    rows = [("read", report["read_documents"], report["read_bytes"])]
-    rows += [(f"− {row['reason']}", row["documents"], row["bytes"]) for row in report["left_out"]]
-    rows += [(split, report[f"{split}_documents"], report[f"{split}_bytes"]) for split in ("train", "validation")]
-    for name, documents, size in rows:
+    for name, documents, size in corpus_rows(report):
         table.add_row(name, f"{documents:,}", f"{size / 1e6:,.2f}")
     return table
+
+
+def tokenizer_line(data: Mapping[str, Any]) -> str:
+    """The tokenizer of prepared data, beside GPT-2's own.
+
+    Args:
+        data: the manifest of `prepare`.
+    """
+    return (
+        f"A tokenizer of {data['vocabulary']:,} tokens, {data['bytes_per_token']['validation']:.2f} bytes each on code "
+        f"it was not made from (GPT-2's own, on Python's standard library: {GPT2_BYTES_PER_TOKEN}); "
+        f"{data['tokens']:,} tokens to train on."
+    )

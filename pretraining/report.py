@@ -13,7 +13,7 @@ from typing import Any
 
 from sagechain.pretraining.charts import chart, points_of, terminal_curve
 from sagechain.pretraining.manifest import read_manifest
-from sagechain.pretraining.progress import minutes
+from sagechain.pretraining.progress import corpus_rows, minutes
 from sagechain.pretraining.templates import filled
 
 __all__ = ["read_history", "run_figures", "terminal_curve", "write_report"]
@@ -97,23 +97,6 @@ def run_figures(manifest: Mapping[str, Any], history: Sequence[Mapping[str, Any]
     return [(name, form(known[field])) for field, (name, form) in forms.items() if known.get(field) is not None]
 
 
-def corpus_rows(data: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """What became of the corpus: a name, documents and bytes; what was read, what each filter removed, what is kept.
-
-    Args:
-        data: a run's manifest's `data`, whose `corpus` is a `CorpusReport`, or rows of its `left_out` alone.
-    """
-    corpus = data.get("corpus") or []
-    if not isinstance(corpus, Mapping):
-        return [(row[0], row[1], row[2]) for row in corpus]
-    left_out = [(f"removed: {row['reason']}", row["documents"], row["bytes"]) for row in corpus["left_out"]]
-    read, *kept = (
-        (name, corpus[f"{part}_documents"], corpus[f"{part}_bytes"])
-        for name, part in (("read", "read"), ("kept for training", "train"), ("kept for validation", "validation"))
-    )
-    return [read, *left_out, *kept]
-
-
 def _page(manifest: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
     training, validation = points_of(history, "bits_per_byte"), points_of(history, "val_bits_per_byte")
     charts = [
@@ -139,8 +122,8 @@ def _page(manifest: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
 
 def _tables(manifest: Mapping[str, Any]) -> Iterable[Table]:
     data = manifest.get("data") or {}
-    rows = [(shown(reason), f"{documents:,}", f"{size:,}") for reason, documents, size in corpus_rows(data)]
-    if rows:
+    if corpus := data.get("corpus"):
+        rows = [(shown(name), f"{documents:,}", f"{size:,}") for name, documents, size in corpus_rows(corpus)]
         yield Table("Data: what each filter removed", ("", "documents", "bytes"), rows)
     others = {name: value for name, value in data.items() if name != "corpus"}
     resumed = [(f"{tokens:,} tokens",) for tokens in manifest.get("resumed_at_tokens") or []]

@@ -28,6 +28,8 @@ class TrainingSettings(BaseModel):
     """The highest rate of AdamW."""
     matrix_learning_rate: float = Field(default=1e-2, gt=0)
     """The highest rate of Muon."""
+    embeddings: Literal["random", "neighbours"] = "random"
+    """How they begin: at random, as GPT-2's did, or from which tokens stand side by side in the train split."""
     schedule: Literal["linear", "cosine"] = "linear"
     """How the rate falls to zero over the budget, after the warm-up."""
     warmup: float = Field(default=0.05, ge=0, lt=1)

@@ -14,11 +14,12 @@ import json
 import math
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagechain.pretraining.checkpoints import PARTIAL, latest_checkpoint
-from sagechain.pretraining.manifest import digest_of, digest_of_files, read_manifest, write_json, write_manifest
+from sagechain.pretraining.manifest import digest_of_files, read_manifest, write_json, write_manifest
 from sagechain.pretraining.progress import console, display, minutes
 from sagechain.pretraining.settings import TrainingSettings, chosen_settings
 
@@ -138,6 +139,7 @@ def _train(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
     from sagechain.pretraining.budget import Budget
+    from sagechain.pretraining.embeddings import neighbour_embeddings
     from sagechain.pretraining.model import new_model
     from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rate
     from sagechain.pretraining.tokens import Blocks, TokenRow
@@ -161,7 +163,14 @@ def _train(
         for split in ("train", "validation")
     }
     model = new_model(shape, end_of_text=tokenizer.eos_token_id, seed=settings.seed)
-    budget = Budget(settings, seconds=state["seconds"])
+    began = time.monotonic()
+    if settings.embeddings == "neighbours" and checkpoint is None:
+        made = neighbour_embeddings(
+            splits["train"].row, vocabulary=shape.vocabulary, width=shape.width, seed=settings.seed
+        )
+        model.transformer.wte.weight.data.copy_(made)
+    # The time that the embeddings took is time of training.
+    budget = Budget(settings, seconds=state["seconds"] + time.monotonic() - began)
     is_first = int(os.environ.get("RANK", "0")) == 0
     found = read_manifest(out) or {}
     resumed = found.get("resumed_at_tokens", [])
@@ -248,7 +257,6 @@ def _finish(trainer: "BlockTrainer", out: Path, tokenizer: Any, begun: dict[str,
         "mfu": meter.mfu(),
         "matrix_flops": meter.limit,
         "weights_sha256": digest_of_files([out / "model" / "model.safetensors"]),
-        "history_sha256": digest_of(trainer.history),
         **judged,
         **written,
     }

@@ -181,6 +181,7 @@ def run_all(
             workers=workers,
             **of_corpus,
         )
+        _show_corpus(data)
         trained = train_model(data, out / "run", preset=preset, tokens=tokens, seconds=seconds, seed=seed, **given)
         write_report(trained)
         print(export_model(trained, out / "model"))
@@ -214,11 +215,13 @@ def _listed(text: str | None) -> tuple[str, ...]:
 
 
 def _show_corpus(folder: Path) -> None:
-    """What each filter took, and what is left, on standard error."""
+    """What each filter took, what is left, and the tokenizer, on standard error."""
     from sagechain.pretraining.manifest import read_manifest
-    from sagechain.pretraining.progress import console, corpus_table
+    from sagechain.pretraining.progress import console, corpus_table, tokenizer_line
 
-    console().print(corpus_table((read_manifest(folder) or {})["corpus"]))
+    found = read_manifest(folder) or {}
+    console().print(corpus_table(found["corpus"]))
+    note(tokenizer_line(found))
 
 
 def _show_run(run: Path) -> None:

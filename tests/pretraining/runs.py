@@ -11,6 +11,14 @@ TEXTS = [f"def add_{number}(left, right):\n    return left + right + {number}\n"
 SHAPE = {"context": 64, "layers": 1, "width": 16, "heads": 2}
 
 
+def corpus(reason: str) -> dict[str, Any]:
+    """What `prepare` says of a corpus that one filter took something of."""
+    return {
+        "read_documents": 52, "read_bytes": 134_567, "left_out": [{"reason": reason, "documents": 12, "bytes": 34_567}],
+        "train_documents": 35, "train_bytes": 90_000, "validation_documents": 5, "validation_bytes": 10_000,
+    }  # fmt: skip
+
+
 def history() -> list[dict[str, Any]]:
     """Ten entries of training, two judgements, one sample."""
     entries: list[dict[str, Any]] = [
@@ -33,7 +41,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
     content = {
         "stage": "train", "done": True, "preset": "demo",
         "settings": {"optimizer": "muon", "learning_rate": 5e-3, "seconds": None},
-        "data": {"source": "stdlib", "corpus": [["removed: duplicates", 12, 34_567]], "tokens_sha256": "ab" * 32},
+        "data": {"source": "stdlib", "corpus": corpus("duplicates"), "tokens_sha256": "ab" * 32},
         "parameters": 5_322_240, "tokens": 10_000, "steps": 5, "seconds": 20.0, "val_bits_per_byte": 2.25,
         "val_accuracy": 0.375, "resumed_at_tokens": [], "tokens_per_second": 505.5, "mfu": 0.5, "weights_sha256": "",
     }  # fmt: skip

@@ -13,7 +13,7 @@ from sagechain.pretraining.manifest import digest_of_files
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
 from tests.pretraining.conftest import TINY
-from tests.pretraining.runs import write_run
+from tests.pretraining.runs import corpus, write_run
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,11 @@ def test_the_card_has_the_hubs_front_matter_and_the_runs_figures(made: Path, tmp
 
 
 def test_the_card_gives_no_path_of_this_machine_away_and_keeps_its_tables(run: Path, tmp_path: Path) -> None:
-    change(run, "manifest.json", data={"source": "/home/someone/code", "corpus": [["a|b\n# c", 1, 2]]})
+    change(run, "manifest.json", data={"source": "/home/someone/code", "corpus": corpus("a|b\n# c")})
     card = (export(run, tmp_path / "model") / "README.md").read_text()
     assert "Source: code." in card
     assert "someone" not in card
-    assert "| a\\|b # c | 1 | 2 |" in card
+    assert "| removed: a\\|b # c | 12 | 34,567 |" in card
 
 
 def test_the_pythons_of_the_card_run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

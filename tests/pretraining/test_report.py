@@ -15,7 +15,7 @@ from sagechain.pretraining.charts import HEIGHT, WIDTH, chart
 from sagechain.pretraining.manifest import write_json, write_manifest
 from sagechain.pretraining.report import terminal_curve, write_report
 
-from tests.pretraining.runs import history, manifest
+from tests.pretraining.runs import corpus, history, manifest
 
 VOID = {"meta", "line", "polyline", "br"}
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -95,7 +95,7 @@ def test_the_page_asks_for_nothing_from_outside_and_runs_nothing(tmp_path: Path)
 )  # fmt: skip
 def test_what_the_model_wrote_is_shown_as_text_wherever_it_stands(hostile: str, tmp_path: Path) -> None:
     sample = {"tokens": 1, "seconds": 1.0, "sample": {"prompt": hostile, "completion": hostile}}
-    told = manifest(preset=hostile, settings={hostile: hostile}, data={"source": hostile, "corpus": [[hostile, 1, 2]]})
+    told = manifest(preset=hostile, settings={hostile: hostile}, data={"source": hostile, "corpus": corpus(hostile)})
     tmp_path.joinpath("manifest.json").write_text(json.dumps({**told, "versions": {}}))
     tmp_path.joinpath("history.json").write_text(json.dumps([sample]))
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
@@ -168,17 +168,16 @@ def test_a_run_that_goes_on_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
     page = reported(tmp_path, unfinished, history()[:3])
     assert "Not finished" in page.text
     assert "tokens seen 3,000" in page.text
-    assert "validation" not in page.text
+    assert "validation, " not in page.text
     assert len(page.of("svg")) == 3
 
 
 def test_the_report_of_prepared_data_names_what_each_filter_removed(tmp_path: Path) -> None:
-    corpus = {
-        "read_documents": 9, "read_bytes": 900, "left_out": [{"reason": "exact copy", "documents": 2, "bytes": 150}],
-        "train_documents": 6, "train_bytes": 700, "validation_documents": 1, "validation_bytes": 50,
-    }  # fmt: skip
-    page = reported(tmp_path, manifest(data={"corpus": corpus}), history())
-    assert "read 9 900 removed: exact copy 2 150 kept for training 6 700 kept for validation 1 50" in page.text
+    page = reported(tmp_path, manifest(data={"corpus": corpus("exact copy")}), history())
+    assert (
+        "read 52 134,567 removed: exact copy 12 34,567 kept for training 35 90,000 kept for validation 5 10,000"
+        in page.text
+    )
 
 
 def test_no_run_is_refused(tmp_path: Path) -> None:

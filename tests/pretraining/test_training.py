@@ -51,10 +51,15 @@ def test_a_run_leaves_an_ordinary_checkpoint_and_its_figures(finished: Path, dat
 def test_the_loss_falls_and_the_last_judgement_is_the_manifests(finished: Path) -> None:
     entries = history(finished)
     losses = [entry["loss"] for entry in entries if "loss" in entry]
-    assert losses[0] == pytest.approx(math.log(400), abs=0.3)
-    assert losses[-1] < losses[0] - 1.5
+    assert losses[0] < math.log(400)  # the embeddings know who stands beside whom
+    assert losses[-1] < losses[0] - 1.2
     assert entries[-1]["val_bits_per_byte"] == manifest(finished)["val_bits_per_byte"]
     assert [entry["tokens"] for entry in entries if "val_accuracy" in entry] == [1_792, 3_456, TOKENS]
+
+
+def test_a_run_from_random_weights_begins_at_chance(data: Path, tmp_path: Path) -> None:
+    run = train(data, tmp_path / "run", tokens=128, embeddings="random", **TINY)
+    assert history(run)[0]["loss"] == pytest.approx(math.log(400), abs=0.3)
 
 
 def test_a_judgement_equals_the_loss_of_the_model_asked_directly(finished: Path, data: Path) -> None:
