@@ -21,13 +21,15 @@ from sagechain.prompts.names import unknown
 @cache
 def failures() -> dict[str, dict[str, Any]]:
     """All failures by name."""
-    return _read("control_faults.yaml")
+    found: dict[str, dict[str, Any]] = _read("control_faults.yaml")
+    return found
 
 
 @cache
 def operations() -> dict[str, str]:
     """The IAM action of each operation."""
-    return _read("operations.yaml")
+    actions: dict[str, str] = _read("operations.yaml")
+    return actions
 
 
 @dataclass(frozen=True)
@@ -117,26 +119,21 @@ def list_failures() -> list[str]:
     return list(failures())
 
 
-def failure_asked(text: str) -> tuple[str, str, int | None]:
-    """Operation, failure and times out of `OPERATION=FAILURE` or `OPERATION=FAILURE:TIMES`.
+def asked_for(texts: Iterable[str]) -> Failures:
+    """The failures that `OPERATION=FAILURE` or `OPERATION=FAILURE:TIMES` ask for.
 
     Raises:
-        ValueError: neither of the two.
+        ValueError: neither of the two, or one that does not exist.
     """
-    operation, equals, rest = text.partition("=")
-    failure, colon, times = rest.partition(":")
-    if not equals or (colon and not times.isdecimal()):
-        raise ValueError(f"failure: {text!r} is not OPERATION=FAILURE or OPERATION=FAILURE:TIMES")
-    return operation, failure, int(times) if colon else None
+    found = Failures()
+    for text in texts:
+        operation, equals, rest = text.partition("=")
+        failure, colon, times = rest.partition(":")
+        if not equals or (colon and not times.isdecimal()):
+            raise ValueError(f"failure: {text!r} is not OPERATION=FAILURE or OPERATION=FAILURE:TIMES")
+        found.add(operation, failure, int(times) if colon else None)
+    return found
 
 
 def _read(name: str) -> Any:
     return yaml.safe_load((files("sagechain.endpoints.runtime") / name).read_text(encoding="utf-8"))
-
-
-def asked_for(texts: Iterable[str]) -> Failures:
-    """The failures that such texts ask for. Raises ValueError for one that does not exist."""
-    found = Failures()
-    for text in texts:
-        found.add(*failure_asked(text))
-    return found

@@ -84,10 +84,10 @@ class ControlPlane:
         if operation not in self._operations:
             known = ", ".join(sorted(self._operations))
             raise Refused("UnknownOperationException", f"The local runtime has no {operation}; it has {known}.")
-        self.sweep()
+        self._sweep()
         return self._operations[operation](checked(operation, parameters), region, failure)
 
-    def sweep(self) -> None:
+    def _sweep(self) -> None:
         """Forget the endpoints whose deletion is over."""
         now = self.clock()
         for name, endpoint in self.store.all(ENDPOINT.records).items():
@@ -96,8 +96,7 @@ class ControlPlane:
                 self.deployments.forget(endpoint)
 
     def in_service(self) -> list[str]:
-        """The names of the endpoints that answer, the oldest first."""
-        self.sweep()
+        """The names of the endpoints that answer."""
         now = self.clock()
         return [name for name, one in self.store.all(ENDPOINT.records).items() if status_of(one, now) == "InService"]
 

@@ -13,7 +13,7 @@ Every request is logged, fails if it is to (`control_faults.py`), and is carried
 import json
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 from uuid import uuid4
@@ -21,12 +21,13 @@ from xml.sax.saxutils import escape
 
 import anyio.to_thread
 from sagechain.endpoints.runtime.account import ACCOUNT, USER, sagemaker_arn
+from sagechain.endpoints.runtime.calls import Call
 from sagechain.endpoints.runtime.control_faults import Failure, Failures
 from sagechain.endpoints.runtime.control_plane import KINDS, ControlPlane
 from sagechain.endpoints.runtime.faults import Connection
 from sagechain.endpoints.runtime.objects_http import ObjectsService
 from sagechain.endpoints.runtime.refusals import Refused
-from sagechain.endpoints.runtime.server import RuntimeServer, refusal_of_runtime
+from sagechain.endpoints.runtime.server import CLIENT_LEFT, RuntimeServer, refusal_of_runtime
 from sagechain.endpoints.runtime.service_model import sagemaker
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -55,24 +56,6 @@ class LoggedRequest:
     operation: str = ""
 
 
-@dataclass(frozen=True)
-class Call:
-    """A request, and what it asks of which service.
-
-    Args:
-        resource: the ARN of what it is about, for a message.
-        body: as far as it has been read.
-        carry_out: gives the response.
-        refusal: the response that a refusal is, in the service's own form.
-    """
-
-    operation: str
-    resource: str
-    body: bytes
-    carry_out: Callable[[Failure], Awaitable[ASGIApp]]
-    refusal: Callable[[Refused], Response]
-
-
 class Gateway:
     """The ASGI application."""
 
@@ -90,27 +73,28 @@ class Gateway:
             call = await self._call(request)
             self.requests.append(LoggedRequest(request.method, request.url.path, call.body, call.operation))
             response = await self._answer(call, request)
-            if response is not None:
-                await response(scope, _replayed(call.body, receive), send)
+            await response(scope, _replayed(call.body, receive), send)
         except ClientDisconnect:
             return  # while it was still sending
 
-    async def _answer(self, call: Call, request: Request) -> ASGIApp | None:
-        """The response, or None if the connection has been reset instead."""
+    async def _answer(self, call: Call, request: Request) -> ASGIApp:
+        """The response; nobody reads it if the connection has been reset."""
         failure = self._failures.due(call.operation)
         connection = Connection(request.scope["state"]["transport"])
         if failure.connection == "before":
             await connection.reset()
-            return None
+            return Response(status_code=CLIENT_LEFT)
         try:
             if failure.at_once:
                 failure.refuse(resource=call.resource)
             response = await call.carry_out(failure)
         except Refused as refused:
-            return call.refusal(refused)
+            response = call.refusal(refused)
+            await _leave_unread(request, response)
+            return response
         if failure.connection == "after":
             await connection.reset()
-            return None
+            return Response(status_code=CLIENT_LEFT)
         return response
 
     async def _call(self, request: Request) -> Call:
@@ -169,6 +153,16 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return messages.pop() if messages else await receive()
 
     return replayed
+
+
+async def _leave_unread(request: Request, response: Response) -> None:
+    """See that what was not read of a refused request is not taken for the next one on the connection."""
+    if "Expect" in request.headers:  # a client that waits for leave to send its body may never send it
+        response.headers["Connection"] = "close"
+        return
+    with suppress(RuntimeError):  # all of it has been read
+        async for _ in request.stream():
+            continue
 
 
 def _is_form(request: Request) -> bool:

@@ -16,6 +16,7 @@ from sagechain.endpoints.runtime.control_faults import asked_for
 from sagechain.endpoints.runtime.control_plane import ControlPlane
 from sagechain.endpoints.runtime.deployed import Deployments
 from sagechain.endpoints.runtime.gateway import Gateway, LoggedRequest
+from sagechain.endpoints.runtime.multipart import Uploads
 from sagechain.endpoints.runtime.objects import Objects
 from sagechain.endpoints.runtime.objects_http import ObjectsService
 from sagechain.endpoints.runtime.server import Endpoint, Protocol, RuntimeServer
@@ -178,7 +179,8 @@ class LocalRuntime:
             self._deployments.add(name, endpoint.container)
         self._control_plane = ControlPlane(self._store, self._deployments, clock=self._clock, **self._seconds)
         self._server = RuntimeServer(self._control_plane.in_service, self._endpoint)
-        self._gateway = Gateway(self._control_plane, self._server, ObjectsService(objects), self._failures)
+        service = ObjectsService(objects, Uploads(folder / "uploads"))
+        self._gateway = Gateway(self._control_plane, self._server, service, self._failures)
 
     async def _endpoint(self, name: str) -> Endpoint:
         record = self._store.all("endpoints")[name]
