@@ -1,2 +1,3 @@
+from .runtime.control_faults import list_failures as list_failures
+from .runtime.faults import list_faults as list_faults
 from .runtime.local import LocalRuntime as LocalRuntime
-from .runtime.local import list_faults as list_faults

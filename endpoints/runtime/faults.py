@@ -30,6 +30,11 @@ def faults() -> dict[str, dict[str, Any]]:
     return found
 
 
+def list_faults() -> list[str]:
+    """The faults that an endpoint of the local runtime can show, in the order in which `faults.yaml` tells of them."""
+    return list(faults())
+
+
 class FaultPlan(BaseModel):
     """Which fault an endpoint shows, and how often.
 

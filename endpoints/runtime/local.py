@@ -1,89 +1,134 @@
 """Run the local SageMaker runtime: in a `with` block (`LocalRuntime`), or in the foreground (`serve`)."""
 
 import socket
+import tempfile
 import threading
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
-import yaml
-from sagechain.endpoints.runtime.containers import CONTAINERS, Container, UpstreamContainer
-from sagechain.endpoints.runtime.faults import FaultPlan, faults
-from sagechain.endpoints.runtime.server import Endpoint, LoggedRequest, Protocol, RuntimeServer
-from sagechain.llms.load import load_llm
-from sagechain.llms.wires import DEFAULT_WIRES, get_wire
-from sagechain.prompts import get_family
-from sagechain.prompts.names import unknown
+from sagechain.endpoints.runtime.control_faults import asked_for
+from sagechain.endpoints.runtime.control_plane import ControlPlane
+from sagechain.endpoints.runtime.deployed import Deployments
+from sagechain.endpoints.runtime.gateway import Gateway, LoggedRequest
+from sagechain.endpoints.runtime.multipart import Uploads
+from sagechain.endpoints.runtime.objects import Objects
+from sagechain.endpoints.runtime.objects_http import ObjectsService
+from sagechain.endpoints.runtime.server import Endpoint, Protocol, RuntimeServer
+from sagechain.endpoints.runtime.standing import Endpoints, default_endpoints, standing_endpoints, standing_records
+from sagechain.endpoints.runtime.store import Store
 
 STOP_SECONDS = 2  # how long requests in flight may take to end when the runtime stops
 
-FAULT_SETTINGS = ("fault", "times", "frames", "seconds")
-SETTINGS = ("model", "upstream", "family", "wire", *FAULT_SETTINGS)
-
-Endpoints = Mapping[str, Mapping[str, Any]]
-
-
-@cache
-def default_endpoints() -> dict[str, dict[str, str]]:
-    """The endpoints that are served when none are named."""
-    text = (files("sagechain.endpoints.runtime") / "endpoints.yaml").read_text(encoding="utf-8")
-    endpoints: dict[str, dict[str, str]] = yaml.safe_load(text)
-    return endpoints
-
 
 class LocalRuntime:
-    """SageMaker's runtime on this machine, with real models behind it; a context manager.
+    """SageMaker on this machine, with real models behind it; a context manager.
+
+    It answers what boto3's clients `sagemaker-runtime`, `sagemaker`, `s3` and `sts` ask for a deployment, at one address
+    (`AWS_ENDPOINT_URL`): models, endpoint configurations and endpoints can be created, listed, asked and deleted.
 
     Args:
-        models: endpoint name → `{"model": uri, "family": …, "wire": …}`. `model` is a `local:` URI; `wire` follows from
-            `family` if not given. Endpoints with one model share one engine. `{"upstream": url}` instead of a model puts
-            any real container behind the endpoint. `"fault"` names a fault that it shows (`list_faults()`), with
-            `"times"` (requests; all if not given), `"frames"` (of a stream before it) and `"seconds"` (of a slow one).
+        models: endpoint name → `{"model": uri, "family": …, "wire": …}`, served from the start. `model` is a `local:` URI;
+            `wire` follows from `family` if not given. Endpoints with one model share one engine. `{"upstream": url}`
+            instead of a model puts any real container behind the endpoint. `"fault"` names a fault that it shows
+            (`list_faults()`), with `"times"` (requests; all if not given), `"frames"` (of a stream before it) and
+            `"seconds"` (of a slow one). None: a Llama 2 and a Falcon endpoint.
         port: 0 takes a free one.
         host: the address to listen on.
+        folder: where what is deployed and uploaded is kept from one run to the next; None: nowhere.
+        creating_seconds: how long a deployed endpoint is `Creating` at least.
+        deleting_seconds: how long it is `Deleting`.
+        stand_in: the model behind a deployed endpoint whose model data is in no bucket of this runtime.
+        upstream: the address of a container that answers for all deployed endpoints instead.
+        failures: `"OPERATION=FAILURE"` or `"OPERATION=FAILURE:TIMES"`, as for `fail`.
+        clock: seconds since the epoch.
 
     Attributes:
         url: where it listens, once entered.
 
     Raises:
-        ValueError: no endpoint, or a model, family, wire or setting that is unknown.
-        OSError: the port is taken.
+        ValueError: a model, family, wire, setting, operation or failure that is unknown.
+        OSError: the port is taken, or another runtime holds the folder; once entered.
     """
 
-    def __init__(self, models: Endpoints | None = None, port: int = 0, host: str = "127.0.0.1") -> None:
-        self._server = RuntimeServer(_endpoints(default_endpoints() if models is None else models))
+    def __init__(
+        self,
+        models: Endpoints | None = None,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        folder: str | Path | None = None,
+        creating_seconds: float = 0.2,
+        deleting_seconds: float = 0.2,
+        stand_in: str = "local:smollm2",
+        upstream: str | None = None,
+        failures: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._models = default_endpoints() if models is None else models
+        self._standing = standing_endpoints(self._models)
         self._host, self._port = host, port
+        self._folder = None if folder is None else Path(folder).expanduser()
+        self._seconds = {"creating_seconds": creating_seconds, "deleting_seconds": deleting_seconds}
+        self._stand_in, self._upstream = stand_in, upstream
+        self._failures = asked_for(failures)
+        self._clock = clock
+        self._running = ExitStack()
         self.url = ""
 
     @property
     def endpoints(self) -> Sequence[str]:
-        """The names of the endpoints."""
-        return tuple(self._server.endpoints)
+        """The names of the endpoints that are in service, once entered."""
+        return tuple(self._control_plane.in_service())
 
     @property
     def requests(self) -> Sequence[LoggedRequest]:
         """The latest requests that reached the runtime, oldest first."""
-        return tuple(self._server.requests)
+        return tuple(self._gateway.requests)
 
     @property
     def generating(self) -> int:
         """Requests that are being answered now."""
         return self._server.generating
 
+    def fail(self, operation: str, failure: str, times: int | None = None) -> None:
+        """Let the next requests for an operation of AWS fail.
+
+        Args:
+            operation: AWS's name: `CreateEndpoint`, `PutObject`, `GetCallerIdentity` …
+            failure: its name (`list_failures()`).
+            times: how many requests; None: all from now on, until `recover`. Failures of one operation come one after
+                the other, in the order in which they were asked for.
+
+        Raises:
+            ValueError: an operation or a failure that is unknown, or one that this operation cannot have.
+        """
+        self._failures.add(operation, failure, times)
+
+    def recover(self) -> None:
+        """Let nothing fail any more. What has become of endpoints stays so."""
+        self._failures.clear()
+
     def serve(self, started: Any = None) -> None:
         """Listen until Ctrl-C; `started` is called with the runtime once it does."""
-        listener, uvicorn_server = self._listening()
-        self._server.requests = deque(maxlen=0)  # nobody reads them here, and they may hold what people wrote
-        if started is not None:
-            started(self)
-        uvicorn_server.run(sockets=[listener])
+        with self._running:
+            listener, uvicorn_server = self._listening()
+            self._gateway.requests = deque(maxlen=0)  # nobody reads them here, and they may hold what people wrote
+            if started is not None:
+                started(self)
+            uvicorn_server.run(sockets=[listener])
 
     def __enter__(self) -> Self:
-        listener, self._uvicorn = self._listening()
+        try:
+            listener, self._uvicorn = self._listening()
+        except BaseException:
+            self._running.close()
+            raise
         self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [listener]}, daemon=True)
         self._thread.start()
         return self
@@ -93,13 +138,19 @@ class LocalRuntime:
     ) -> None:
         self._uvicorn.should_exit = True
         self._thread.join()
+        self._running.close()
 
     def _listening(self) -> tuple[socket.socket, uvicorn.Server]:
         """A socket that takes connections from now on, so nobody has to wait for the server's thread."""
         listener = socket.create_server((self._host, self._port), backlog=512)
         self.url = f"http://{self._host}:{listener.getsockname()[1]}"
+        try:
+            self._open()
+        except BaseException:
+            listener.close()
+            raise
         config = uvicorn.Config(
-            self._server.app,
+            self._gateway,
             http=Protocol,
             log_level="warning",
             access_log=False,
@@ -108,41 +159,31 @@ class LocalRuntime:
         )
         return listener, uvicorn.Server(config)
 
+    def _open(self) -> None:
+        """Take the folder, and put the parts together."""
+        folder = self._folder or Path(
+            self._running.enter_context(tempfile.TemporaryDirectory(prefix="sagechain-", ignore_cleanup_errors=True))
+        )
+        self._store = Store(folder)
+        self._running.callback(self._store.close)
+        objects = Objects(folder / "buckets")
+        self._deployments = Deployments(
+            self._store, objects, folder / "model-data", stand_in=self._stand_in, upstream=self._upstream
+        )
+        self._running.callback(self._deployments.close)
+        for name, endpoint in self._standing.items():
+            if self._store.find("endpoints", name):
+                raise ValueError(f"endpoint {name!r}: one of that name is deployed in {folder}; give another name")
+            for kind, record in standing_records(name, self._models[name], self._clock()).items():
+                self._store.put(kind, name, record, written=False)
+            self._deployments.add(name, endpoint.container)
+        self._control_plane = ControlPlane(self._store, self._deployments, clock=self._clock, **self._seconds)
+        self._server = RuntimeServer(self._control_plane.in_service, self._endpoint)
+        service = ObjectsService(objects, Uploads(folder / "uploads"))
+        self._gateway = Gateway(self._control_plane, self._server, service, self._failures)
 
-def list_faults() -> list[str]:
-    """The faults that an endpoint of the local runtime can show, in the order in which `faults.yaml` tells of them."""
-    return list(faults())
-
-
-def _endpoints(models: Endpoints) -> dict[str, Endpoint]:
-    if not models:
-        raise ValueError("models: no endpoint is given; give at least one")
-    return {name: _endpoint(name, settings) for name, settings in models.items()}
-
-
-def _endpoint(name: str, settings: Mapping[str, Any]) -> Endpoint:
-    for setting in settings:
-        if setting not in SETTINGS:
-            raise unknown(f"endpoint {name!r}", setting, SETTINGS)
-    plan = None
-    if "fault" in settings:
-        plan = FaultPlan(**{field: settings[field] for field in FAULT_SETTINGS if field in settings})
-    elif extra := [field for field in FAULT_SETTINGS if field in settings]:
-        raise ValueError(f"endpoint {name!r}: {extra[0]} is given, but no fault")
-    return Endpoint(name, _container(name, settings), plan)
-
-
-def _container(name: str, settings: Mapping[str, Any]) -> Container:
-    if "upstream" in settings:
-        if "model" in settings:
-            raise ValueError(f"endpoint {name!r}: it has a model and an upstream; give one of them")
-        return UpstreamContainer(settings["upstream"])
-    if "model" not in settings:
-        raise ValueError(f"endpoint {name!r}: it has no model; give one, for example 'local:smollm2'")
-    family, wire = settings.get("family"), settings.get("wire")
-    if family is not None:
-        get_family(family)
-    wire = wire or DEFAULT_WIRES.get(family or "")
-    if wire is None:
-        raise ValueError(f"endpoint {name!r}: no wire is given, and no family that has a usual one")
-    return CONTAINERS[get_wire(wire).name](load_llm(settings["model"]))
+    async def _endpoint(self, name: str) -> Endpoint:
+        record = self._store.all("endpoints")[name]
+        container = await self._deployments.container(record)
+        standing = self._standing.get(name)
+        return standing if standing and standing.container is container else Endpoint(name, container)

@@ -10,16 +10,18 @@ Source: Amazon SageMaker's API reference, `InvokeEndpoint` and `InvokeEndpointWi
 """
 
 import re
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 from sagechain.endpoints.runtime import event_stream
+from sagechain.endpoints.runtime.account import ACCOUNT
 from sagechain.endpoints.runtime.containers import Container, Reply, chunks_of
 from sagechain.endpoints.runtime.faults import Connection, FaultPlan, break_connection, spoiled
+from sagechain.endpoints.runtime.refusals import Refused
+from sagechain.endpoints.runtime.unpacking import CannotServe
 from sagechain.llms.errors import LLMError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -28,21 +30,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-ACCOUNT = "000000000000"
 ATTRIBUTES_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 VARIANT_HEADER = {"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
 CLIENT_LEFT = 499  # nobody reads it
-LOGGED_REQUESTS = 1000  # the latest are kept
 MOST_BYTES = 6_291_456  # of a request's body, in AWS
-
-
-@dataclass(frozen=True)
-class LoggedRequest:
-    """A request that reached the runtime."""
-
-    method: str
-    path: str
-    body: bytes
 
 
 @dataclass(frozen=True)
@@ -55,11 +46,15 @@ class Endpoint:
 
 
 class RuntimeServer:
-    """The endpoints behind one ASGI application (`.app`), with a log of what came and a count of what runs."""
+    """The endpoints behind one ASGI application (`.app`), and a count of what runs.
 
-    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
-        self.endpoints = dict(endpoints)
-        self.requests: deque[LoggedRequest] = deque(maxlen=LOGGED_REQUESTS)
+    Args:
+        in_service: gives the names of the endpoints that answer now.
+        endpoint: gives one of them, made if it has not been; CannotServe if it cannot be.
+    """
+
+    def __init__(self, in_service: Callable[[], list[str]], endpoint: Callable[[str], Awaitable[Endpoint]]) -> None:
+        self._in_service, self._endpoint = in_service, endpoint
         self.generating = 0
         self.app = Starlette(
             routes=[
@@ -75,21 +70,28 @@ class RuntimeServer:
         return Response(status_code=200)
 
     async def _container(self, request: Request) -> Response:
-        name = request.query_params.get("endpoint") or next(iter(self.endpoints))
-        if name not in self.endpoints:
-            return JSONResponse({"error": f"no endpoint {name!r}; known: {', '.join(self.endpoints)}"}, 404)
-        body = await self._received(request)
-        reply = await self._answered(request, self.endpoints[name], body)
+        known = self._in_service()
+        name = request.query_params.get("endpoint") or next(iter(known), "")
+        if name not in known:
+            return JSONResponse({"error": f"no endpoint {name!r} in service; known: {', '.join(known)}"}, 404)
+        try:
+            endpoint = await self._endpoint(name)
+        except CannotServe as error:
+            return JSONResponse({"error": str(error)}, 500)
+        reply = await self._answered(request, endpoint, await request.body())
         return Watched(self, chunks_of(reply), status_code=reply.status, media_type=reply.content_type)
 
     async def _invoke(self, request: Request) -> Response:
         streamed = request.url.path.endswith("-stream")
-        name, body = request.path_params["name"], await self._received(request)
-        if name not in self.endpoints:
+        name, body = request.path_params["name"], await request.body()
+        if name not in self._in_service():
             return _aws_error(400, "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
         if len(body) > MOST_BYTES:
             return _aws_error(413, "ValidationError", f"The body has {len(body)} bytes, more than {MOST_BYTES}.")
-        endpoint = self.endpoints[name]
+        try:
+            endpoint = await self._endpoint(name)
+        except CannotServe as error:
+            return _model_error(500, str(error), name)
         fault = (endpoint.plan.due() if endpoint.plan else None) or {}
         if "html" in fault:
             return HTMLResponse(fault["html"], fault["status"])
@@ -134,11 +136,6 @@ class RuntimeServer:
         else:
             frames = _framed(reply)
         return Watched(self, frames, headers=headers)
-
-    async def _received(self, request: Request) -> bytes:
-        body = await request.body()
-        self.requests.append(LoggedRequest(request.method, request.url.path, body))
-        return body
 
     async def _answered(self, request: Request, endpoint: Endpoint, body: bytes) -> Reply:
         """The container's reply; the work for it ends when the client leaves."""
@@ -234,6 +231,11 @@ def _model_error(status: int, message: str, name: str) -> Response:
         "LogStreamArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{name}",
     }
     return JSONResponse(body, 424, headers={"x-amzn-ErrorType": "ModelError"})
+
+
+def refusal_of_runtime(refused: Refused) -> Response:
+    """A refusal in the form of SageMaker's runtime."""
+    return _aws_error(refused.status, refused.code, refused.message)
 
 
 def _aws_error(status: int, code: str | None, message: str) -> Response:

@@ -247,7 +247,6 @@ def test_the_container_contract_is_served_without_aws_around_it(runtime: LocalRu
 @pytest.mark.parametrize(
     ("models", "message"),
     [
-        ({}, "no endpoint is given"),
         ({"x": {"family": "falcon"}}, "endpoint 'x': it has no model"),
         ({"x": {"model": "local:smollm2", "family": "falcn"}}, "Did you mean 'falcon'"),
         ({"x": {"model": "local:smollm2", "wire": "tgl"}}, "Did you mean 'tgi'"),
