@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from sagechain.prompts.names import unknown
+from sagechain.prompts.names import check_known, unknown
 
 
 def container_image(container: str, *, region: str, gpu: bool) -> str:
@@ -67,11 +67,19 @@ def address(image: str, region: str) -> str:
     Raises:
         ValueError: no registry is known in that region.
     """
-    accounts = {name: account for account, names in _data()["accounts"].items() for name in names}
-    if region not in accounts:
-        raise unknown("region", region, accounts)
-    domain = next((end for start, end in _data()["domains"].items() if region.startswith(start)), "amazonaws.com")
-    return f"{accounts[region]}.dkr.ecr.{region}.{domain}/{image}"
+    check_known("region", [region], regions())
+    [account] = [account for account, names in _data()["accounts"].items() if region in names]
+    return f"{account}.dkr.ecr.{region}.{domain_of(region)}/{image}"
+
+
+def regions() -> list[str]:
+    """The regions with images."""
+    return [name for names in _data()["accounts"].values() for name in names]
+
+
+def domain_of(region: str) -> str:
+    """What AWS's names end in there: `amazonaws.com` in most regions."""
+    return next((end for start, end in _data()["domains"].items() if region.startswith(start)), "amazonaws.com")
 
 
 def has_gpu(instance_type: str) -> bool:
