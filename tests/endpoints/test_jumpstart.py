@@ -1,0 +1,192 @@
+"""JumpStart's spec files, read by an unchanged boto3 from a bucket on this machine (`jumpstart_bucket.py`)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.validate import ParamValidator
+from sagechain.endpoints.jumpstart import jumpstart_spec
+from sagechain.llms import errors
+
+from tests.endpoints.jumpstart_bucket import (
+    BUCKET,
+    DLC,
+    FALCON,
+    FROM_SCRIPT,
+    LLAMA,
+    LMI,
+    PACKAGE,
+    REGION,
+    SPECS,
+    TGI,
+    contents,
+    served,
+)
+
+
+@pytest.fixture(autouse=True)
+def bucket(made_up_credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    files = contents(SPECS)
+    with served({BUCKET: files, "jumpstart-cache-prod-eu-west-1": files}) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
+        yield
+
+
+def test_the_newest_version_is_taken_and_read_for_its_default_instance() -> None:
+    spec = jumpstart_spec(FALCON, region=REGION)
+    assert (spec.version, spec.instance_type, spec.image) == ("4.6.16", "ml.g5.2xlarge", TGI)
+    assert spec.instance_types == ("ml.g5.2xlarge", "ml.g5.12xlarge")
+    assert spec.model_data == f"s3://{BUCKET}/huggingface-llm/falcon/inference-prepack/v2.0.0/"
+    assert (spec.family, spec.wire, spec.context) == ("falcon", "tgi", 2048)
+    assert spec.environment["ENDPOINT_SERVER_TIMEOUT"] == "3600"
+    assert (spec.eula, spec.gated, spec.model_package, spec.deprecated) == (None, False, None, False)
+    assert (spec.volume_gib, spec.download_seconds, spec.startup_seconds) == (256, 1200, 900)
+    assert spec.network_isolation
+
+
+@pytest.mark.parametrize(("version", "taken"), [("4.6.9", "4.6.9"), ("4.*", "4.6.16"), ("1.*", "1.0.0")])
+def test_a_version_may_be_asked_for(version: str, taken: str) -> None:
+    spec = jumpstart_spec(FALCON, region=REGION, version=version)
+    assert (spec.version, spec.deprecated) == (taken, taken == "4.6.9")
+
+
+def test_an_instance_type_has_its_own_environment_and_model_data() -> None:
+    spec = jumpstart_spec(FALCON, region=REGION, instance_type="ml.g5.12xlarge")
+    assert (spec.instance_type, spec.environment["SM_NUM_GPUS"]) == ("ml.g5.12xlarge", "4")
+    assert spec.environment["HF_MODEL_ID"] == "/opt/ml/model"
+    assert spec.model_data == f"s3://{BUCKET}/huggingface-llm/falcon/inference-prepack/four/"
+
+
+def test_another_region_has_its_own_registry_and_bucket() -> None:
+    spec = jumpstart_spec(FALCON, region="eu-west-1")
+    assert spec.image == TGI.replace(REGION, "eu-west-1")
+    assert str(spec.model_data).startswith("s3://jumpstart-cache-prod-eu-west-1/")
+
+
+def test_an_older_spec_names_its_image_by_framework_and_version() -> None:
+    spec = jumpstart_spec(FALCON, region=REGION, version="1.0.0")
+    assert spec.image == f"{DLC}/huggingface-pytorch-tgi-inference:2.0.1-tgi0.9.3-gpu-py39-cu118-ubuntu20.04"
+    assert spec.model_data == f"s3://{BUCKET}/huggingface-infer/falcon.tar.gz"
+
+
+def test_the_environment_decides_the_wire_and_bare_weights_are_taken_where_no_script_is_needed() -> None:
+    spec = jumpstart_spec(FALCON, region=REGION, version="3.0.0")
+    assert (spec.wire, spec.model_data) == ("messages", f"s3://{BUCKET}/huggingface-llm/falcon/inference/v2.0.0/")
+
+
+def test_a_gated_model_comes_from_the_gated_bucket_and_has_a_licence() -> None:
+    spec = jumpstart_spec(LLAMA, region=REGION, version="4.3.0")
+    assert (spec.gated, spec.family, spec.wire, spec.context) == (True, "llama2", "tgi", 4096)
+    assert str(spec.model_data).startswith(f"s3://jumpstart-private-cache-prod-{REGION}/")
+    assert spec.eula == f"https://{BUCKET}.s3.{REGION}.amazonaws.com/fmhMetadata/eula/llamaEula.txt"
+
+
+def test_a_model_package_has_no_image_no_environment_and_the_dialog_wire() -> None:
+    spec = jumpstart_spec(LLAMA, region=REGION, version="2.0.4")
+    assert (spec.model_package, spec.image, spec.model_data, spec.environment) == (PACKAGE, None, None, {})
+    assert (spec.family, spec.wire, spec.gated) == ("llama2", "llama2-dialog", False)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "image", "wire", "chosen"),
+    [
+        (None, LMI, "lmi", "ml.p4d.24xlarge"),
+        ("ml.g5.2xlarge", TGI, "tgi", "ml.g5.2xlarge"),
+        ("ml.p4d.24xlarge", LMI, "lmi", "ml.p4d.24xlarge"),
+    ],
+)
+def test_of_several_configurations_the_best_that_runs_on_the_instance_alone_is_taken(
+    instance_type: str | None, image: str, wire: str, chosen: str
+) -> None:
+    spec = jumpstart_spec(LLAMA, region=REGION, instance_type=instance_type)
+    assert (spec.version, spec.image, spec.wire, spec.instance_type) == ("4.27.0", image, wire, chosen)
+    assert (spec.gated, spec.context) == (True, 4096)  # a configuration does not open what is gated
+
+
+@pytest.mark.parametrize(
+    ("model_id", "wire", "family"),
+    [
+        ("somebody-llm-without-a-name", "messages", "messages"),
+        ("huggingface-textgeneration1-lightgpt", "hf", "plain"),
+        ("huggingface-asr-whisper", None, "plain"),
+    ],
+)
+def test_the_wire_of_any_other_model_follows_from_its_image_and_task(
+    model_id: str, wire: str | None, family: str
+) -> None:
+    spec = jumpstart_spec(model_id, region=REGION)
+    assert (spec.wire, spec.family) == (wire, family)
+
+
+def test_an_older_script_s_own_format_is_no_wire() -> None:
+    spec = jumpstart_spec(FROM_SCRIPT["model_id"], region=REGION, version="2.0.0")
+    assert (spec.wire, spec.family) == (None, "plain")
+    assert spec.image == f"{DLC}/huggingface-pytorch-inference:1.10.2-transformers4.17.0-cpu-py38-ubuntu20.04"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"model_id": "huggingface-llm-falcon-7b"}, f"Did you mean '{FALCON}'"),
+        ({"region": "us-east-11"}, r"region: 'us-east-11' is unknown. Did you mean 'us-east-1'\?"),
+        ({"version": "4.6.17"}, r"version: '4.6.17' is unknown. Did you mean '4.6.16'\?"),
+        ({"version": "newest"}, "version: 'newest' is unknown"),
+        ({"instance_type": "ml.inf2.xlarge", "version": "4.6.16"}, "Supported: ml.g5.2xlarge, ml.g5.12xlarge"),
+        ({"model_id": FROM_SCRIPT["model_id"], "version": "1.0.0"}, "only the SageMaker SDK packs them"),
+    ],
+)
+def test_a_mistake_is_told_with_what_is_known(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        jumpstart_spec(**({"model_id": FALCON, "region": REGION} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("model_id", "error", "words"),
+    [
+        ("private-llm", errors.AccessDenied, f"s3://{BUCKET}/private.json is not public"),
+        ("lost-llm", errors.RequestRejected, f"JumpStart has no s3://{BUCKET}/lost.json"),
+        ("broken-llm", errors.MalformedResponse, f"s3://{BUCKET}/broken.json is not JSON"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(model_id: str, error: type[errors.LLMError], words: str) -> None:
+    with pytest.raises(error, match=words) as refused:
+        jumpstart_spec(model_id, region=REGION)
+    assert (refused.value.endpoint, refused.value.__cause__ is None) == (model_id, False)
+
+
+def test_a_region_whose_bucket_is_not_there_and_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.RequestRejected, match="JumpStart has no s3://jumpstart-cache-prod-us-west-2/"):
+        jumpstart_spec(FALCON, region="us-west-2")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(errors.ConnectionFailed):
+        jumpstart_spec(FALCON, region=REGION)
+
+
+def test_no_credentials_are_needed_and_a_client_may_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = boto3.client("s3", region_name=REGION)
+    assert jumpstart_spec(FALCON, region=REGION, client=client).version == "4.6.16"
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert jumpstart_spec(FALCON, region=REGION).version == "4.6.16"
+
+
+@pytest.mark.parametrize("version", ["2.0.4", "4.3.0", "4.27.0"])
+def test_the_container_is_one_that_create_model_takes(version: str) -> None:
+    container = jumpstart_spec(LLAMA, region=REGION, version=version).container(accept_eula=True)
+    shape = boto3.client("sagemaker", region_name=REGION).meta.service_model.operation_model("CreateModel").input_shape
+    request = {
+        "ModelName": "llama",
+        "ExecutionRoleArn": "arn:aws:iam::111122223333:role/r",
+        "PrimaryContainer": container,
+    }
+    assert not ParamValidator().validate(request, shape).has_errors()
+    accepted = container.get("ModelDataSource", {}).get("S3DataSource", {}).get("ModelAccessConfig")
+    assert accepted == (None if version == "2.0.4" else {"AcceptEula": True})
+
+
+def test_a_licence_is_accepted_only_where_it_is_said() -> None:
+    source = jumpstart_spec(LLAMA, region=REGION, version="4.3.0").container()["ModelDataSource"]["S3DataSource"]
+    assert (source["S3DataType"], source["CompressionType"]) == ("S3Prefix", "None")
+    assert "ModelAccessConfig" not in source
