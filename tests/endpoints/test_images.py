@@ -1,6 +1,8 @@
 """Container images: the address in each region, and the wire of an image."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sagechain.endpoints.images import container_image, framework_image, wire_of_image
 
 DLC = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
@@ -64,6 +66,11 @@ def test_what_there_is_no_image_for_is_refused(container: str, region: str, gpu:
 )
 def test_the_wire_of_an_image(image: str, environment: dict[str, str], wire: str | None) -> None:
     assert wire_of_image(image, environment) == wire
+
+
+@given(st.text())
+def test_whatever_an_image_is_called_its_wire_is_known_or_none(image: str) -> None:
+    assert wire_of_image(image) in {"tgi", "lmi", "hf", "messages", None}
 
 
 def test_an_image_by_framework_and_version() -> None:

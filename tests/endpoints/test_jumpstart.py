@@ -21,6 +21,7 @@ from tests.endpoints.jumpstart_bucket import (
     SPECS,
     TGI,
     contents,
+    falcon,
     served,
 )
 
@@ -49,6 +50,15 @@ def test_the_newest_version_is_taken_and_read_for_its_default_instance() -> None
 def test_a_version_may_be_asked_for(version: str, taken: str) -> None:
     spec = jumpstart_spec(FALCON, region=REGION, version=version)
     assert (spec.version, spec.deprecated) == (taken, taken == "4.6.9")
+
+
+def test_versions_are_compared_as_numbers_in_whatever_order_they_are_listed() -> None:
+    with served(
+        {BUCKET: contents([falcon(version) for version in ("4.10.0", "4.9.2", "4.9.10", "3.99.0")])}
+    ) as address:
+        client = boto3.client("s3", region_name=REGION, endpoint_url=address)
+        taken = [jumpstart_spec(FALCON, region=REGION, version=each, client=client).version for each in ("*", "4.9.*")]
+    assert taken == ["4.10.0", "4.9.10"]
 
 
 def test_an_instance_type_has_its_own_environment_and_model_data() -> None:
