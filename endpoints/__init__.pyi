@@ -1,5 +1,11 @@
+from .deployment import deploy as deploy
+from .deployment import deployed as deployed
+from .listing import EndpointInfo as EndpointInfo
+from .listing import list_endpoints as list_endpoints
 from .models import CatalogueEntry as CatalogueEntry
 from .models import catalogue as catalogue
+from .reaping import delete as delete
+from .reaping import reap as reap
 from .runtime.control_faults import list_failures as list_failures
 from .runtime.faults import list_faults as list_faults
 from .runtime.local import LocalRuntime as LocalRuntime

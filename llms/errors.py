@@ -111,6 +111,58 @@ class StreamInterrupted(LLMError):
         self.partial_text = partial_text
 
 
+class NotPermitted(AccessDenied):
+    """The credentials are right, and do not allow this action."""
+
+    advice = "Have the action allowed; docs/endpoints.md has a policy with all that sagechain asks for."
+
+
+class RoleRefused(LLMError):
+    """SageMaker may not act as the role that the endpoint was to run as."""
+
+    advice = (
+        "Give the ARN of a role that trusts sagemaker.amazonaws.com; docs/endpoints.md has its trust and its policy."
+    )
+
+
+class QuotaExceeded(LLMError):
+    """The account's quota has no room for the instance."""
+
+    advice = (
+        "Ask for more in the AWS console under Service Quotas, Amazon SageMaker, by the name in quotes; "
+        "or take another `instance_type`."
+    )
+
+
+class NameTaken(LLMError):
+    """An endpoint, configuration or model of that name is there already."""
+
+    advice = "Take another name, or delete what has it: `sagechain endpoints list`."
+
+
+class DeploymentFailed(LLMError):
+    """The endpoint did not come into service. What had been made for it is deleted again."""
+
+    advice = "Look into the endpoint's log (/aws/sagemaker/Endpoints/NAME in CloudWatch), or take a larger instance."
+
+
+class NotOurs(LLMError):
+    """The endpoint was not deployed by sagechain."""
+
+    advice = "If it is to go all the same, use `force=True` or `--force`."
+
+
+class LeftBehind(LLMError):
+    """Something that was to be deleted is still there. `left` names it: `endpoint NAME`, `model NAME` …"""
+
+    advice = "`sagechain endpoints reap` deletes it, now or later; until then an endpoint goes on billing."
+
+    def __init__(self, endpoint: str, what: str, left: tuple[str, ...] = ()) -> None:
+        super().__init__(endpoint, what)
+        self.args = (endpoint, what, left)
+        self.left = left
+
+
 class ModelNotLoaded(LLMError):
     """A model on this machine cannot be loaded."""
 

@@ -22,6 +22,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from sagechain.llms.calls import ModelCall, Prompt
 from sagechain.llms.connections import watch
 from sagechain.llms.endpoint_call import EndpointCall
+from sagechain.llms.endpoint_tags import ADD_THEM, family_and_wire
 from sagechain.llms.errors import MissingExtra
 from sagechain.llms.handlers import WireContentHandler
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
@@ -37,13 +38,15 @@ CONNECT_TIMEOUT = 10.0  # seconds
 class SageMakerLLM(TextModel, SagemakerEndpoint):
     """A SageMaker endpoint as a LangChain LLM.
 
-    Give `family`, or `wire`, or one of sagechain's content handlers. Inference parameters are fields; langchain-aws's
+    Give `family`, or `wire`, or one of sagechain's content handlers; without any, the endpoint's tags are asked, which
+    sagechain writes when it deploys. Inference parameters are fields; langchain-aws's
     `model_kwargs` is taken too, and checked in the same way. With the model's own tokenizer (`tokenizer`, or
     `custom_get_token_ids`: text → token ids) tokens are counted before a request: for `max_length` on wires that do not
     carry it, for prompts that the context has no room for, and for the history of a conversation.
 
     Raises:
         ValueError: a field that is unknown, of the wrong type or out of range; no wire; no region.
+        LLMError: the tags were to be asked, and cannot be read.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # the input may hold keys
@@ -78,6 +81,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         given = values.pop("model_kwargs", None) or {}
         check_known("model_kwargs", given, PARAMETER_NAMES)
         values = {**given, **values}
+        if not any(values.get(name) for name in ("family", "wire", "content_handler")):
+            values |= _tagged(values)
         values["wire"] = _wire_name(values)
         values["content_handler"] = WireContentHandler(values["wire"])
         return values
@@ -188,11 +193,6 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return parameters if "max_length" in self._wire.carries else super()._counted(prompt, parameters)
 
     def _new_client(self) -> Any:
-        secrets = {
-            name: value.get_secret_value()
-            for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-            if (value := getattr(self, name)) is not None
-        }
         config = Config(
             read_timeout=self.timeout,
             connect_timeout=min(CONNECT_TIMEOUT, self.timeout),
@@ -201,10 +201,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             user_agent=_user_agent(),
         )
         try:
-            session = boto3.Session(
-                profile_name=self.credentials_profile_name, region_name=self.region_name or None, **secrets
-            )
-            return session.client(
+            return _session(self.__dict__).client(
                 "sagemaker-runtime",
                 endpoint_url=self.endpoint_url,
                 config=config.merge(self.config) if self.config else config,
@@ -213,6 +210,18 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             raise ValueError("region_name: none is set; give region_name, ?region=… or AWS_DEFAULT_REGION") from error
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ValueError(f"no client for SageMaker's runtime: {error}") from error
+
+
+def _session(values: Mapping[str, Any]) -> boto3.Session:
+    """boto3's own session, with what the fields of a `SageMakerLLM` say of it."""
+    secrets = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        if (value := values.get(name)) is not None
+    }
+    client = values.get("client")
+    region = values.get("region_name") or (client.meta.region_name if client is not None else None)
+    return boto3.Session(profile_name=values.get("credentials_profile_name"), region_name=region, **secrets)
 
 
 def _token_ids_by(path: Path, endpoint: str) -> Callable[[str], list[int]]:
@@ -241,6 +250,18 @@ def _user_agent() -> str:
     return " ".join(f"{name}/{version(name)}" for name in ("sagechain", "boto3", "botocore"))
 
 
+def _tagged(values: Mapping[str, Any]) -> Mapping[str, str]:
+    """What the endpoint's own tags say of its family and wire."""
+    name = values.get("endpoint_name")
+    if not name:
+        return {}  # refused later
+    try:
+        session = _session(values)
+    except botocore.exceptions.BotoCoreError as error:
+        raise ValueError(f"no session with AWS: {error}. {ADD_THEM}") from error
+    return family_and_wire(str(name), session)
+
+
 def _wire_name(values: Mapping[str, Any]) -> str:
     handler = values.get("content_handler")
     if handler is not None and not isinstance(handler, WireContentHandler):
@@ -253,5 +274,5 @@ def _wire_name(values: Mapping[str, Any]) -> str:
     if handler is not None:
         return handler.wire.name
     if values.get("family") is None:
-        raise ValueError("family: neither family nor wire is given; add ?family=…&wire=…")
+        raise ValueError(f"family: neither family nor wire is given. {ADD_THEM}")
     return DEFAULT_WIRES[get_family(values["family"]).name]

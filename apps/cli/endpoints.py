@@ -1,119 +1,282 @@
-"""`sagechain endpoints`: models behind SageMaker endpoints, from choosing one to tearing it down."""
+"""`sagechain endpoints`: models behind SageMaker endpoints, from choosing one to tearing it down.
+
+Every command first finishes what one that died left behind (`sagechain.endpoints.reaping`).
+"""
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from sagechain.agents.command_line import note
+from sagechain.apps.cli.catalogue import show_catalogue
 
 if TYPE_CHECKING:
-    from sagechain.endpoints import CatalogueEntry
-    from sagechain.endpoints.jumpstart import JumpStartSpec
+    from sagechain.endpoints import EndpointInfo
+    from sagechain.endpoints.account import Account
+    from sagechain.endpoints.requests import Plan
 
 app = typer.Typer(
-    help="SageMaker endpoints, from the models to choose from.", no_args_is_help=True, rich_markup_mode=None
+    help="SageMaker endpoints: choose, deploy, list with their cost, delete, reap.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
+app.command("catalogue")(show_catalogue)
 
-WIDTH = 200  # characters of a table: more than it takes, so that no id is ever cut; a narrow terminal wraps it
+PRICE_LIMIT = 5.0  # US dollars an hour
+
+RegionOption = Annotated[str | None, typer.Option("--region", help="boto3's own choice if not given.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
+PollOption = Annotated[
+    float, typer.Option("--poll-seconds", min=0.01, help="Between two looks at an endpoint that comes or goes.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 
 
-@app.command("catalogue")
-def show_catalogue(
-    model_id: Annotated[
-        str | None, typer.Argument(help="One model, by its id; all that are known if not given.")
+@app.command("deploy")
+def deploy(
+    name: Annotated[str, typer.Argument(help="The endpoint's name.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A JumpStart id (`sagechain endpoints catalogue`), a checkpoint's folder, or s3://…"),
     ] = None,
-    eula: Annotated[
-        bool, typer.Option("--eula", help="Only what the model's licence is called and where it is.")
+    image: Annotated[str | None, typer.Option("--image", help="A container of your own choice.")] = None,
+    role: Annotated[
+        str | None, typer.Option("--role", envvar="SAGECHAIN_ROLE", help="ARN of the role that it runs as.")
+    ] = None,
+    instance_type: Annotated[str | None, typer.Option("--instance-type", help="The model's own if not given.")] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", help="How a chat is laid out; follows from the model.")
+    ] = None,
+    wire: Annotated[
+        str | None, typer.Option("--wire", help="What the container speaks; follows from the image.")
+    ] = None,
+    accept_eula: Annotated[bool, typer.Option("--accept-eula", help="You accept the model's licence.")] = False,
+    ttl: Annotated[str, typer.Option("--ttl", help="How long it may live: 90m, 2h, 1d.")] = "2h",
+    environment: Annotated[
+        list[str] | None, typer.Option("-e", "--env", metavar="NAME=TEXT", help="A variable of the container.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the requests and the price, and ask nothing of AWS.")
     ] = False,
-    jumpstart: Annotated[
-        bool, typer.Option("--jumpstart", help="Ask JumpStart's public files, which know every id it has.")
-    ] = False,
-    region: Annotated[
-        str, typer.Option("--region", envvar="AWS_DEFAULT_REGION", help="Where it is to run.")
-    ] = "us-east-1",
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
+    price_limit: Annotated[
+        float, typer.Option("--price-limit", help="US dollars an hour; above that it asks first.")
+    ] = PRICE_LIMIT,
+    yes: YesOption = False,
+    poll_seconds: PollOption = 15.0,
+    region: RegionOption = None,
 ) -> None:
-    """Show the models that can be deployed: wire, instance and its price, memory, licence.
+    """Deploy a model, and wait until it is in service. It bills until it is deleted.
 
-    Example: sagechain endpoints catalogue meta-textgeneration-llama-2-7b-f --eula
+    Example: sagechain endpoints deploy parrot parrot/model --ttl 1h
     """
-    if model_id is None and (eula or jumpstart):
-        raise typer.BadParameter("give a MODEL_ID with --eula and --jumpstart.")
-    facts = [_of_jumpstart(model_id, region)] if model_id and jumpstart else _of_catalogue(model_id, region)
-    if eula:
-        facts = [{name: facts[0].get(name) for name in ("model_id", "license", "eula")}]
+    from sagechain.endpoints.account import Account
+    from sagechain.endpoints.deployment import Waits, carry_out
+    from sagechain.endpoints.requests import plan
+
+    account = Account(region)
+    planned = plan(
+        name,
+        region=account.region,
+        **_model(model),
+        image=image,
+        role=role,
+        instance_type=instance_type,
+        family=family,
+        wire=wire,
+        accept_eula=accept_eula,
+        ttl=ttl,
+        environment=dict(_pair(text) for text in environment or ()),
+    )
+    if dry_run:
+        _show_plan(planned)
+        return
+    _agree(planned, price_limit, yes)
+    _finish_others(account)
+    info = carry_out(planned, account, Waits(poll_seconds))
+    note(f"{name} is in service, at {_rate(info)}, until {_when(info)}. To end it: sagechain endpoints delete {name}")
+    print(info.uri)
+
+
+@app.command("list")
+def list_all(as_json: JsonOption = False, region: RegionOption = None) -> None:
+    """List all endpoints of the account: whose they are, what they have cost, how long they may live.
+
+    Example: sagechain endpoints list --json
+    """
+    from sagechain.endpoints import list_endpoints
+    from sagechain.endpoints.account import Account
+
+    _finish_others(Account(region))
+    found = list_endpoints(region)
     if as_json:
-        print(json.dumps(facts if model_id is None else facts[0], indent=2))
-    elif eula:
-        print(_licence(facts[0]))
-    elif model_id is None:
-        _show_table(facts, region)
+        print(json.dumps([_facts(info) for info in found], indent=2))
     else:
-        _show_facts(facts[0])
+        _show(found)
 
 
-def _of_catalogue(model_id: str | None, region: str) -> list[dict[str, Any]]:
-    from sagechain.endpoints.models import catalogue, catalogue_entry
+@app.command("delete")
+def delete(
+    name: Annotated[str, typer.Argument(help="The endpoint, as `sagechain endpoints list` names it.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if sagechain did not deploy it; asks you to type its name.")
+    ] = False,
+    yes: YesOption = False,
+    poll_seconds: PollOption = 15.0,
+    region: RegionOption = None,
+) -> None:
+    """Delete an endpoint, its configuration and its model, so that billing stops.
 
-    return [_with_price(each, region) for each in ([catalogue_entry(model_id)] if model_id else catalogue())]
+    Example: sagechain endpoints delete parrot --yes
+    """
+    from sagechain.endpoints import delete as delete_endpoint
+    from sagechain.endpoints.account import Account
+
+    _finish_others(Account(region))
+    if force:
+        if typer.prompt(f"Type {name} to delete it, whoever deployed it", err=True) != name:
+            raise typer.BadParameter("that is another name; nothing was changed.")
+    elif not yes:
+        _confirm(f"Delete {name}?")
+    for each in delete_endpoint(name, force=force, poll_seconds=poll_seconds, region=region):
+        print(each)
 
 
-def _of_jumpstart(model_id: str, region: str) -> dict[str, Any]:
-    from sagechain.endpoints.jumpstart import jumpstart_spec
+@app.command("reap")
+def reap(poll_seconds: PollOption = 15.0, region: RegionOption = None) -> None:
+    """Delete all that sagechain deployed and whose time is over, and what a process that died left behind.
 
-    return _with_price(jumpstart_spec(model_id, region=region), region)
+    Example: sagechain endpoints reap
+    """
+    from sagechain.endpoints import reap as reap_endpoints
+
+    for each in reap_endpoints(poll_seconds=poll_seconds, region=region):
+        print(each)
 
 
-def _with_price(about: "CatalogueEntry | JumpStartSpec", region: str) -> dict[str, Any]:
-    from sagechain.endpoints.prices import price_of
+def _model(model: str | None) -> dict[str, str]:
+    """A JumpStart id has neither slash nor dot; a folder that is here is meant before an id of that name."""
+    from pathlib import Path
 
-    price = price_of(about.instance_type, region)
-    return about.model_dump(mode="json") | {
-        "usd_per_hour": price.usd_per_hour,
-        "price_dated": price.dated.isoformat(),
-        "price_note": price.note,
+    if model is None:
+        return {}
+    is_place = model.startswith(("s3://", ".", "~")) or "/" in model or Path(model).is_dir()
+    return {"model_data" if is_place else "model_id": model}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"-e {text!r} is not NAME=TEXT")
+    return name, value
+
+
+def _show_plan(planned: "Plan") -> None:
+    """The requests as they would be sent, and what it would cost."""
+    shown: dict[str, Any] = {}
+    if planned.checkpoint is not None:
+        shown["upload"] = {"from": str(planned.checkpoint), "to": planned.archive("ACCOUNT")}
+    shown["requests"] = [{request.operation: request.parameters} for request in planned.requests()]
+    shown["usd_per_hour"] = planned.price.usd_per_hour
+    print(json.dumps(shown, indent=2))
+    note(f"Nothing was asked of AWS. It would cost {_told_price(planned)}.")
+
+
+def _told_price(planned: "Plan") -> str:
+    price = planned.price
+    told = "an unknown price" if price.usd_per_hour is None else f"${price.usd_per_hour:.3f} an hour"
+    return f"{told} ({price.note})" if price.note else told
+
+
+def _agree(planned: "Plan", limit: float, yes: bool) -> None:
+    """Ask back where it is dear; a price that is not known may be."""
+    usd = planned.price.usd_per_hour
+    if not yes and (usd is None or usd > limit):
+        _confirm(f"{planned.instance_type} costs {_told_price(planned)}. Deploy?")
+
+
+def _confirm(question: str) -> None:
+    """Raises typer.Exit where the answer is no, and typer.BadParameter where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{question} There is no terminal to ask at; say --yes.")
+    if not typer.confirm(question, err=True):
+        note("Nothing was changed.")
+        raise typer.Exit(1)
+
+
+def _finish_others(account: "Account") -> None:
+    """What a command that died left behind; what cannot be deleted yet is told, and left for the next one."""
+    from sagechain.endpoints.reaping import finish_unfinished
+
+    deleted, left = finish_unfinished(account, patient=False)
+    if deleted:
+        note(f"Left behind by a process that died, and deleted now: {', '.join(deleted)}.")
+    for error in left:
+        note(f"Left behind by a process that died: {error}")
+
+
+def _facts(info: "EndpointInfo") -> dict[str, Any]:
+    price = info.price
+    return {name: value for name, value in asdict(info).items() if name != "price"} | {
+        "usd_per_hour": _usd_per_hour(info),
+        "price_dated": price.dated.isoformat() if price else None,
+        "price_note": price.note if price else None,
+        "seconds_left": info.seconds_left(),
     }
 
 
-def _licence(facts: dict[str, Any]) -> str:
-    if facts["eula"]:
-        return f"{facts['license'] or 'The licence'}: {facts['eula']}\nRead it; deploying then wants --accept-eula."
-    return f"{facts['license'] or 'JumpStart names no licence'}: none has to be accepted before deploying."
+def _usd_per_hour(info: "EndpointInfo") -> float | None:
+    from sagechain.endpoints.listing import cost
+
+    return cost(info.price, 3_600, info.instance_count)
 
 
-def _price(facts: dict[str, Any]) -> str:
-    """For people: unknown is said, never shown as 0; `~` is on one that there is a note to."""
-    usd = facts["usd_per_hour"]
-    return "unknown" if usd is None else f"{'~' if facts['price_note'] else ''}${usd:.3f}/h"
+def _rate(info: "EndpointInfo") -> str:
+    usd = _usd_per_hour(info)
+    noted = "~" if info.price and info.price.note else ""
+    return "unknown" if usd is None else f"{noted}${usd:.3f}/h"
 
 
-def _show_table(facts: list[dict[str, Any]], region: str) -> None:
+def _when(info: "EndpointInfo") -> str:
+    from datetime import datetime
+
+    return f"{datetime.fromtimestamp(info.expires_at):%Y-%m-%d %H:%M}" if info.expires_at else "it is deleted"
+
+
+def _left(info: "EndpointInfo") -> str:
+    from sagechain.endpoints.progress import told_span
+
+    seconds = info.seconds_left()
+    if seconds is None:
+        return "no end"
+    return told_span(seconds) if seconds > 0 else "over: reap"
+
+
+def _show(found: "Sequence[EndpointInfo]") -> None:
     from rich.console import Console
     from rich.table import Table
+    from sagechain.endpoints.listing import told_usd
+    from sagechain.endpoints.progress import told_span
 
-    table = Table("model", "family", "wire", box=None, pad_edge=False)
-    table.add_column("weights", justify="right")
-    for heading in ("instance", f"in {region}", "licence"):
+    if not found:
+        note("There is no endpoint in this account and region.")
+        return
+    table = Table("endpoint", "status", "family", "wire", "instance", "age", box=None, pad_edge=False)
+    for heading in ("price", "so far"):
+        table.add_column(heading, justify="right")
+    for heading in ("time left", "deployed by"):
         table.add_column(heading)
-    for each in facts:
-        licence = each["license"] + (" (to accept)" if each["eula"] else "")
-        names, weights = (each["model_id"], each["family"], each["wire"]), f"{each['memory_gib']} GiB"
-        table.add_row(*names, weights, each["instance_type"], _price(each), licence)
-    Console(width=WIDTH, force_terminal=sys.stdout.isatty()).print(table)
-    for text in sorted({each["price_note"] for each in facts} - {""}):
+    for info in found:
+        instance = f"{info.instance_count} × {info.instance_type}" if info.instance_type else "–"
+        table.add_row(
+            info.name, info.status, info.family or "–", info.wire or "–", instance, told_span(info.age), _rate(info),
+            told_usd(info.cost_so_far), _left(info), "sagechain" if info.ours else "others",
+        )  # fmt: skip
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+    for info in found:
+        if info.reason:
+            note(f"{info.name}: {info.reason}")
+    for text in sorted({info.price.note for info in found if info.price} - {""}):
         note(f"(~ {text})")
-
-
-def _show_facts(facts: dict[str, Any]) -> None:
-    """A line a fact; those that nothing is known of are left out."""
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        if value not in (None, ""):
-            print(f"{name:{width}}  {_in_one_line(value)}")
-
-
-def _in_one_line(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{name}={its}" for name, its in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,175 @@
+"""Delete an endpoint, its configuration and its model, in this order, as far as they are ours.
+
+Each step finds out by itself whether there is something to do, so a tear-down can be stopped anywhere and done again.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sagechain.endpoints import archive
+from sagechain.endpoints.account import Account
+from sagechain.endpoints.progress import Show, told_span
+from sagechain.endpoints.requests import DEPLOYMENT
+from sagechain.llms.endpoint_tags import TOOL
+from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError
+
+# An endpoint cannot be deleted in these states; SageMaker ends each of them by itself, within its own limits.
+IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+KINDS = ("endpoint", "endpoint_config", "model")  # in the order in which they are deleted
+WORDS = {"endpoint": "endpoint", "endpoint_config": "configuration", "model": "model"}
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An endpoint, configuration or model."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{WORDS[self.kind]} {self.name}"
+
+    @property
+    def words(self) -> str:
+        """`EndpointConfig`, as AWS's parameters spell the kind."""
+        return "".join(part.capitalize() for part in self.kind.split("_"))
+
+
+def things(name: str) -> list[Thing]:
+    """What `deploy` makes under one name."""
+    return [Thing(kind, name) for kind in KINDS]
+
+
+@dataclass
+class Teardown:
+    """The end of an endpoint and what belongs to it.
+
+    Args:
+        account: where it is.
+        name: of the endpoint.
+        identity: the tag of the deployment whose things may go; empty: of any deployment of sagechain's.
+        forced: these things, ours or not, instead of what is ours under the name.
+        archive: `s3://…` of a checkpoint that was uploaded for it.
+        poll_seconds: between two looks at an endpoint.
+        timeout: seconds that it may take until it can be deleted, and again until it is gone.
+        show: is told what happens.
+    """
+
+    account: Account
+    name: str
+    identity: str = ""
+    forced: Sequence[Thing] = ()
+    archive: str = ""
+    poll_seconds: float = 15
+    timeout: float = 3_600
+    show: Show = lambda text: None
+    deleted: list[str] = field(default_factory=list)
+    """What went, so far."""
+
+    def run(self, *, patient: bool = True) -> list[str]:
+        """Delete all, and wait until it is gone.
+
+        Args:
+            patient: wait for an endpoint that cannot be deleted yet; else leave all to a later call.
+
+        Returns:
+            What was deleted: `endpoint NAME` …
+
+        Raises:
+            LeftBehind: something is still there; the error names it.
+        """
+        waiting = list(self.forced or things(self.name))
+        try:
+            while waiting:
+                self._delete(waiting[0], patient=patient)
+                waiting.pop(0)
+            if self.archive:
+                archive.remove(self.account, self.name, self.archive)
+        except LLMError as error:
+            left = self._left(waiting)
+            raise LeftBehind(self.name, f"still there: {', '.join(left)}; {error.what}", left) from error
+        except (KeyboardInterrupt, SystemExit):
+            self.show(f"stopped; still there: {', '.join(self._left(waiting))}. `sagechain endpoints reap` deletes it")
+            raise
+        return self.deleted
+
+    def described(self, thing: Thing) -> dict[str, Any] | None:
+        """What SageMaker says of it; None where there is none."""
+        try:
+            return self.account.ask(self.name, f"describe_{thing.kind}", **{f"{thing.words}Name": thing.name})
+        except EndpointNotFound:
+            return None
+
+    def is_ours(self, thing: Thing, found: Mapping[str, Any]) -> bool:
+        """Whether sagechain made it, and the deployment in question, if one is."""
+        try:
+            tags = self.account.tags(self.name, found[f"{thing.words}Arn"])
+        except EndpointNotFound:
+            return False  # gone in between
+        return TOOL in tags and self.identity in ("", tags.get(DEPLOYMENT))
+
+    def _may_go(self, thing: Thing) -> dict[str, Any] | None:
+        """What SageMaker says of it, if it is there and may be deleted."""
+        found = self.described(thing)
+        return found if found is not None and (self.forced or self.is_ours(thing, found)) else None
+
+    def _delete(self, thing: Thing, *, patient: bool) -> None:
+        found = self._may_go(thing)
+        if found is not None and thing.kind == "endpoint":
+            found = self._until_it_can_be_deleted(thing, found, patient=patient)
+        if found is None:
+            return
+        if found.get("EndpointStatus") != "Deleting":
+            self.show(f"deleting the {WORDS[thing.kind]}")
+            # Another process may have been quicker.
+            with suppress(EndpointNotFound):
+                self.account.ask(self.name, f"delete_{thing.kind}", **{f"{thing.words}Name": thing.name})
+        if thing.kind == "endpoint":
+            self._until_it_is_gone(thing)
+        if thing.kind == "model":
+            self.archive = self.archive or _uploaded(thing.name, found)
+        self.deleted.append(str(thing))
+
+    def _until_it_can_be_deleted(
+        self, endpoint: Thing, found: dict[str, Any], *, patient: bool
+    ) -> dict[str, Any] | None:
+        began = time.monotonic()
+        now: dict[str, Any] | None = found
+        while now is not None and (status := now["EndpointStatus"]) in IN_PROGRESS:
+            seconds = time.monotonic() - began
+            if not patient or seconds > self.timeout:
+                raise LLMError(self.name, f"an endpoint that is {status} cannot be deleted yet.")
+            self.show(f"{status}, and cannot be deleted before that is over, {told_span(seconds)}")
+            time.sleep(self.poll_seconds)
+            now = self.described(endpoint)
+        return now
+
+    def _until_it_is_gone(self, endpoint: Thing) -> None:
+        began = time.monotonic()
+        while (now := self.described(endpoint)) is not None:
+            status, seconds = now["EndpointStatus"], time.monotonic() - began
+            if status != "Deleting" or seconds > self.timeout:
+                why = now.get("FailureReason", f"{told_span(seconds)} after it was asked to be")
+                raise LLMError(self.name, f"the endpoint is {status} and not gone: {why}.")
+            self.show(f"Deleting, {told_span(seconds)}")
+            time.sleep(self.poll_seconds)
+
+    def _left(self, waiting: Sequence[Thing]) -> tuple[str, ...]:
+        """What of the rest is there; where AWS cannot be asked, all of it may be."""
+        left = []
+        for thing in waiting:
+            try:
+                if self._may_go(thing) is not None:
+                    left.append(str(thing))
+            except LLMError:
+                left.append(f"perhaps {thing}")
+        return (*left, *([self.archive] if self.archive else []))
+
+
+def _uploaded(name: str, model: Mapping[str, Any]) -> str:
+    """The archive that was uploaded for this very model; empty where its data is somebody else's."""
+    address: str = model.get("PrimaryContainer", {}).get("ModelDataUrl", "")
+    return address if f"/sagechain/{name}/" in address else ""

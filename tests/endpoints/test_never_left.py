@@ -1,0 +1,303 @@
+"""Whatever goes wrong, no endpoint, configuration or model is forgotten, and nothing of others is touched."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from sagechain.endpoints import LocalRuntime, deployed, reap
+from sagechain.llms import errors
+
+from tests.endpoints.conftest import FOREIGN, QUICK, Clock, there
+
+ENDPOINT, CONFIG, MODEL = "endpoint mine", "configuration mine", "model mine"
+ALL = {ENDPOINT, CONFIG, MODEL}
+
+
+@pytest.fixture(autouse=True)
+def what_is_not_ours_survives(aws: LocalRuntime) -> Iterator[None]:
+    yield
+    aws.recover()
+    assert there(only_ours=False) >= FOREIGN
+    assert boto3.client("sagemaker").describe_endpoint(EndpointName="theirs")["EndpointStatus"] == "InService"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What fails, what the user meets, and what is left until `reap`."""
+
+    failures: tuple[tuple[str, str, int | None], ...]
+    error: type[BaseException] | None
+    message: str = ""
+    left: frozenset[str] = frozenset()
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+def case(
+    *failures: tuple[str, str, int | None],
+    error: type[BaseException] | None = None,
+    message: str = "",
+    left: set[str] | frozenset[str] = frozenset(),
+    **options: Any,
+) -> Case:
+    return Case(failures, error, message, frozenset(left), tuple(options.items()))
+
+
+CASES = {
+    "the model is refused": case(
+        ("CreateModel", "access-denied", None),
+        error=errors.NotPermitted,
+        message=r"not authorized to perform: sagemaker:CreateModel .*docs/endpoints\.md",
+    ),
+    "the role is missing": case(
+        ("CreateModel", "missing-role", None),
+        error=errors.RoleRefused,
+        message=r"Could not assume role .*trusts sagemaker\.amazonaws\.com",
+    ),
+    "the configuration is refused": case(
+        ("CreateEndpointConfig", "access-denied", None),
+        error=errors.NotPermitted,
+        message="sagemaker:CreateEndpointConfig",
+    ),
+    "the endpoint is refused": case(
+        ("CreateEndpoint", "access-denied", None), error=errors.NotPermitted, message="sagemaker:CreateEndpoint"
+    ),
+    "the quota is used up": case(
+        ("CreateEndpoint", "quota", None),
+        error=errors.QuotaExceeded,
+        message="'ml.g5.2xlarge for endpoint usage'.* Service Quotas, Amazon SageMaker",
+    ),
+    "there is no capacity": case(
+        ("CreateEndpoint", "no-capacity", None),
+        error=errors.DeploymentFailed,
+        message="it is Failed: Unable to provision requested ML compute capacity",
+    ),
+    "the container is not healthy": case(
+        ("CreateEndpoint", "bad-health-check", None),
+        error=errors.DeploymentFailed,
+        message="did not pass the ping health check.*CloudWatch",
+    ),
+    "the model does not fit": case(
+        ("CreateEndpoint", "out-of-memory", None), error=errors.DeploymentFailed, message="ran out of memory"
+    ),
+    "it stays Creating": case(
+        ("CreateEndpoint", "slow-create", 1),
+        error=errors.LeftBehind,
+        message="it is still Creating after .*still there: endpoint mine, configuration mine, model mine",
+        left=ALL,
+        timeout=0.2,
+    ),
+    "creating is throttled": case(("CreateModel", "throttled", 2), ("CreateEndpoint", "throttled", 2)),
+    "describing is throttled": case(("DescribeEndpoint", "throttled", 2)),
+    "the service fails once": case(("CreateEndpointConfig", "internal-failure", 1)),
+    "the reply to the model is lost": case(("CreateModel", "reply-lost", 1)),
+    "the reply to the endpoint is lost": case(("CreateEndpoint", "reply-lost", 1)),
+    "deleting is throttled": case(("DeleteEndpoint", "throttled", 2), ("DeleteModel", "throttled", 2)),
+    "deleting is slow": case(("DeleteEndpoint", "slow-delete", 1)),
+    "the endpoint's deletion is refused": case(
+        ("DeleteEndpoint", "access-denied", 1),
+        error=errors.LeftBehind,
+        message="still there: endpoint mine, configuration mine, model mine; .*sagemaker:DeleteEndpoint",
+        left=ALL,
+    ),
+    "the configuration's deletion is refused": case(
+        ("DeleteEndpointConfig", "access-denied", 1),
+        error=errors.LeftBehind,
+        message="still there: configuration mine, model mine; .*reap",
+        left={CONFIG, MODEL},
+    ),
+    "the model's deletion fails again and again": case(
+        ("DeleteModel", "internal-failure", 3),
+        error=errors.LeftBehind,
+        message="still there: model mine;",
+        left={MODEL},
+    ),
+    "credentials expire half-way": case(
+        ("CreateEndpoint", "expired-token", None),
+        ("DescribeEndpoint", "expired-token", None),
+        ("DescribeEndpointConfig", "expired-token", None),
+        ("DescribeModel", "expired-token", None),
+        error=errors.LeftBehind,
+        message="perhaps configuration mine, perhaps model mine; .*expired",
+        left={CONFIG, MODEL},
+    ),
+    "the network is lost": case(
+        *((operation, "reset", None) for operation in
+          ("CreateEndpoint", "DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel")),
+        error=errors.LeftBehind,
+        message="the connection failed.* still there: perhaps endpoint mine",
+        left={CONFIG, MODEL},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_failure_leaves_nothing_or_says_what_and_reap_removes_it(name: str, aws: LocalRuntime, clock: Clock) -> None:
+    case = CASES[name]
+    for failure in case.failures:
+        aws.fail(*failure)
+    if case.error is None:
+        with deployed("mine", **QUICK, **dict(case.options)) as endpoint:
+            assert endpoint.status == "InService"
+            assert there() == ALL
+    else:
+        with pytest.raises(case.error, match=case.message), deployed("mine", **QUICK, **dict(case.options)):
+            pass
+    aws.recover()
+    assert there() == case.left
+    if "Creating" in name:
+        clock.finish_creating()
+    assert set(reap(poll_seconds=0.02)) == case.left
+    assert there() == set()
+    assert reap(poll_seconds=0.02) == []
+
+
+def test_an_error_in_the_block_comes_out_as_it_is_after_the_end_of_the_endpoint(aws: LocalRuntime) -> None:
+    with pytest.raises(ZeroDivisionError), deployed("mine", **QUICK):
+        assert there() == ALL
+        1 / 0  # noqa: B018
+    assert there() == set()
+
+
+# --- processes that end -----------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import json, sys, time
+from sagechain.endpoints import deploy, deployed
+options = json.loads(sys.argv[2])
+if sys.argv[1] == "deploy":
+    deploy("mine", **options)
+elif sys.argv[1] == "never left":
+    block = deployed("mine", **options)
+    block.__enter__()
+    print("in service", flush=True)
+else:
+    with deployed("mine", **options):
+        print("in service", flush=True)
+        time.sleep(60)
+"""
+
+
+def started(how: str, **options: Any) -> "subprocess.Popen[str]":
+    # A shell that starts tests in the background leaves Ctrl-C ignored to its children.
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, how, json.dumps(QUICK | options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def in_service(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in service\n"
+
+
+def creating() -> None:
+    wait_until(lambda: there() == ALL)
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    return process.communicate(timeout=30)[1]
+
+
+def test_sigterm_in_the_block_deletes_all(aws: LocalRuntime) -> None:
+    process = started("block")
+    in_service(process)
+    process.terminate()
+    said(process)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert there() == set()
+
+
+def test_the_end_of_python_deletes_what_a_block_that_was_never_left_made(aws: LocalRuntime) -> None:
+    process = started("never left")
+    in_service(process)
+    said(process)
+    assert process.returncode == 0
+    assert there() == set()
+
+
+def test_ctrl_c_while_creating_waits_until_it_can_delete_and_deletes(aws: LocalRuntime, clock: Clock) -> None:
+    aws.fail("CreateEndpoint", "slow-create", 1)
+    process = started("deploy")
+    creating()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    wait_until(lambda: "cannot be deleted before that is over" in process.stderr.readline())
+    clock.finish_creating()
+    said(process)
+    assert process.returncode in (1, -signal.SIGINT)
+    assert there() == set()
+
+
+def test_a_second_ctrl_c_leaves_it_to_reap_and_says_so(aws: LocalRuntime, clock: Clock) -> None:
+    aws.fail("CreateEndpoint", "slow-create", 1)
+    process = started("deploy")
+    creating()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    wait_until(lambda: "cannot be deleted before that is over" in process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    assert "still there: endpoint mine, configuration mine, model mine. `sagechain endpoints reap`" in said(process)
+    assert there() == ALL
+    clock.finish_creating()
+    assert set(reap(poll_seconds=0.02)) == ALL
+    assert there() == set()
+
+
+def test_sigterm_while_creating_does_not_wait_and_reap_goes_on(aws: LocalRuntime, clock: Clock) -> None:
+    aws.fail("CreateEndpoint", "slow-create", 1)
+    process = started("deploy")
+    creating()
+    process.terminate()
+    assert "still there: endpoint mine, configuration mine, model mine" in said(process)
+    clock.finish_creating()
+    assert set(reap(poll_seconds=0.02)) == ALL
+    assert there() == set()
+
+
+@pytest.mark.parametrize("how", ["deploy", "block"])
+def test_after_kill_9_reap_deletes_what_is_left(how: str, aws: LocalRuntime, clock: Clock) -> None:
+    if how == "deploy":
+        aws.fail("CreateEndpoint", "slow-create", 1)
+    process = started(how)
+    creating() if how == "deploy" else in_service(process)
+    assert reap(poll_seconds=0.02) == []  # its process lives
+    process.kill()
+    said(process)
+    assert there() == ALL
+    clock.finish_creating()
+    assert set(reap(poll_seconds=0.02)) == ALL
+    assert there() == set()
+
+
+def test_of_two_processes_at_once_one_deploys_and_the_other_changes_nothing(
+    aws: LocalRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = started("block")
+    in_service(first)
+    second = started("block")
+    assert "another process is deploying or deleting 'mine'" in said(second)
+    monkeypatch.setenv("SAGECHAIN_STATE", str(tmp_path / "of another machine"))
+    elsewhere = started("block")
+    assert "NameTaken" in said(elsewhere)
+    assert there() == ALL
+    first.terminate()
+    said(first)
+    assert there() == set()
