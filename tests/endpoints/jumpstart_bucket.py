@@ -111,7 +111,7 @@ CONFIGURATIONS = {
 }
 
 PACKAGE = f"arn:aws:sagemaker:{REGION}:865070037744:model-package/llama2-7b-f-made-up"
-FROM_SCRIPT = {
+FROM_SCRIPT: dict[str, Any] = {
     "model_id": "huggingface-textgeneration-old",
     "version": "1.0.0",
     "hosting_ecr_specs": {
