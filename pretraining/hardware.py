@@ -135,13 +135,10 @@ def _measured() -> tuple[float, str, str] | None:
         import torch
     except ModuleNotFoundError:
         return None
-    from sagechain.pretraining.model import fast_precision
+    from sagechain.pretraining.model import faster_precision
     from sagechain.pretraining.speed import matrix_rate
 
-    device = torch.device(CPU)
-    with fast_precision(device):
-        precision = "bf16" if torch.is_autocast_enabled(CPU) else "fp32"
-    return matrix_rate(device), precision, "measured now, products of matrices"
+    return matrix_rate(torch.device(CPU)), faster_precision(CPU), "measured now, products of matrices"
 
 
 def _memory() -> int | None:

@@ -41,8 +41,8 @@ class TrainingSettings(BaseModel):
     """Tokens of one step, over all devices."""
     device_batch: int | None = Field(default=None, ge=1)
     """Sequences that one device takes at once; the rest of its share of a step is accumulated. None: all of its share."""
-    precision: Literal["auto", "fp32"] = "auto"
-    """`auto`: bf16 where the hardware computes in it. `fp32`: twice as slow there, and exact to a few digits more."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of products of matrices. `auto`: whichever is faster where the run begins; it keeps to that when it goes on."""
     activation_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, a third more time."""
     compile: bool | None = None

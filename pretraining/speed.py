@@ -15,12 +15,12 @@ SECONDS = 0.5
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def matrix_rate(device: "torch.device") -> float:
-    """FLOP a second of products of matrices, in the precision that training uses here. Takes half a second."""
+def matrix_rate(device: "torch.device", precision: str = "auto") -> float:
+    """FLOP a second of products of matrices, in a precision of `fast_precision`. Takes half a second."""
     import torch
 
     size = SIZE * (8 if device.type == "cuda" else 1)
-    with fast_precision(device):
+    with fast_precision(device, precision):
         left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
         if torch.is_autocast_enabled(device.type):
             left, right = left.bfloat16(), right.bfloat16()

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from math import log
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,6 +85,7 @@ class BlockTrainer(Trainer):
         meter: is told of each step, and asked for the speed.
         sample: what the model writes now, for the history.
         report_to: trackers of the Trainer.
+        precision: `bf16` or `fp32`; of several processes rank 0's counts.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class BlockTrainer(Trainer):
         meter: Meter,
         sample: Callable[[GPT2LMHeadModel], dict[str, str]] | None,
         report_to: str | list[str],
+        precision: str,
     ) -> None:
         self.run, self.settings, self.budget, self.network = run, settings, budget, model
         self.train_blocks, self.validation_blocks, self.bytes_per_token = train, validation, bytes_per_token
@@ -135,6 +137,7 @@ class BlockTrainer(Trainer):
         self.remove_callback(PrinterCallback)  # it would print to standard output
         self.add_callback(_Steps(self))
         self.step_loss = 0.0
+        self.precision = "bf16" if self.agreed(float(precision == "bf16")) else "fp32"
 
     def _device_shares(self) -> tuple[int, int]:
         """Sequences that a device takes at once, and how often in a step."""
@@ -205,7 +208,7 @@ class BlockTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        with fast_precision(inputs["input_ids"].device) if self.settings.precision == "auto" else nullcontext():
+        with fast_precision(inputs["input_ids"].device, self.precision):
             logits = model(input_ids=inputs["input_ids"], use_cache=False).logits
             nats = losses(logits, inputs["labels"]).sum()
         # Processes average their gradients, and each counts the targets of all.

@@ -140,7 +140,7 @@ def _train(
     import torch
     from sagechain.pretraining.budget import Budget
     from sagechain.pretraining.embeddings import neighbour_embeddings
-    from sagechain.pretraining.model import new_model
+    from sagechain.pretraining.model import faster_precision, new_model
     from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rate
     from sagechain.pretraining.tokens import Blocks, TokenRow
     from sagechain.pretraining.trainer import BlockTrainer, interruptible
@@ -176,17 +176,20 @@ def _train(
     resumed = found.get("resumed_at_tokens", [])
     if state["step"]:
         resumed = [*resumed, state["step"] * settings.batch_tokens]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = settings.precision
+    if precision == "auto":  # a run that goes on elsewhere keeps to what it began with
+        precision = found.get("precision") or faster_precision(device.type)
     begun = {
         "stage": "train", "done": False, "inputs": inputs, "preset": inputs["preset"],
         "settings": inputs["shape"] | inputs["settings"],
         "data": {name: prepared[name] for name in OF_DATA if name in prepared},
-        "parameters": model.num_parameters(), "resumed_at_tokens": resumed,
+        "parameters": model.num_parameters(), "resumed_at_tokens": resumed, "precision": precision,
     }  # fmt: skip
     if is_first:
         out.mkdir(parents=True, exist_ok=True)
         write_manifest(out, begun)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    limit = matrix_rate(device)
+    limit = matrix_rate(device, precision)
     with display("training", is_shown=is_first) as show:
         meter = _Meter(show, settings, budget, prepared["bytes_per_token"]["train"], flops_per_token(shape), limit)
         trainer = BlockTrainer(
@@ -202,6 +205,7 @@ def _train(
             meter=meter,
             sample=(lambda model: _sample(model, tokenizer)) if samples else None,
             report_to=report_to,
+            precision=precision,
         )
         meter.begin(state["step"])
         budget.begin()

@@ -74,6 +74,23 @@ def test_a_judgement_equals_the_loss_of_the_model_asked_directly(finished: Path,
     assert evaluate(model, Blocks(row, 32), [0]).loss == pytest.approx(expected, rel=0.02)  # bf16 where there is
 
 
+def test_a_run_keeps_the_precision_that_it_began_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import model
+
+    before = model.faster_precision("cpu")
+    process = started(data, tmp_path / "run", 20_480)
+    wait_for_checkpoint(tmp_path / "run", 0, process)
+    process.kill()
+    process.communicate()
+    other = "fp32" if before == "bf16" else "bf16"
+    monkeypatch.setattr(model, "faster_precision", lambda kind: other)
+    train(data, tmp_path / "run", tokens=20_480, **TINY)
+    assert manifest(tmp_path / "run")["precision"] == before
+    assert manifest(train(data, tmp_path / "anew", tokens=128, **TINY))["precision"] == other
+
+
 def test_a_finished_run_is_not_run_again(finished: Path, data: Path) -> None:
     before = (finished / "manifest.json").stat().st_mtime_ns
     train(data, finished, tokens=TOKENS, **TINY)
