@@ -1,33 +1,23 @@
-"""Any text model of SageMaker JumpStart, read from JumpStart's own public files: the manifest, and a spec file a version.
+"""Any text model of SageMaker JumpStart, as it is deployed on one instance type in one region.
 
-spec = jumpstart_spec("huggingface-llm-falcon-7b-instruct-bf16", region="us-east-1")
+spec = model_spec("huggingface-llm-falcon-7b-instruct-bf16", region="us-east-1")
 spec.image, spec.model_data, spec.environment, spec.wire, spec.family, spec.eula
 
-The files lie in a public bucket, so no credentials are needed; boto3's own chain says where S3 is (`AWS_ENDPOINT_URL_S3`).
-Nothing is kept: whoever asks often keeps the answer.
+What the catalogue's models are deployed with comes with sagechain (`jumpstart_specs.yaml`, which `refreshing.py`
+generates), so that it is known without a request; any other's is read from JumpStart's bucket (`spec_bucket.py`).
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
-import boto3
-import botocore.exceptions
-from botocore import UNSIGNED
-from botocore.config import Config
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict
 from sagechain.endpoints import spec_files
 from sagechain.endpoints.images import domain_of, regions, wire_of_image
-from sagechain.endpoints.models import data_of
-from sagechain.llms import errors
-from sagechain.llms.failures import failure
+from sagechain.endpoints.models import catalogue, data_of
+from sagechain.endpoints.spec_bucket import read_spec
+from sagechain.llms.errors import RequestRejected
 from sagechain.prompts.names import check_known, unknown
-
-MANIFEST = "models_manifest.json"
 
 
 class JumpStartSpec(BaseModel):
@@ -86,10 +76,34 @@ class JumpStartSpec(BaseModel):
         return {"Image": self.image, "Environment": self.environment, "ModelDataSource": {"S3DataSource": source}}
 
 
+def model_spec(model_id: str, *, region: str, instance_type: str | None = None, client: Any = None) -> JumpStartSpec:
+    """What a model is deployed with: one of the catalogue without a request, any other as JumpStart's files say.
+
+    Args:
+        model_id: the catalogue's id, or any other of JumpStart's.
+        region: where the endpoint is to run.
+        instance_type: what it is to run on; the catalogue's default if not given, and JumpStart's outside of it.
+        client: boto3's client for S3; one without credentials if not given.
+
+    Raises:
+        ValueError: an unknown region, id or instance type, or a model that cannot be deployed from its files.
+        LLMError: S3 does not answer, or does not give the files.
+    """
+    check_known("region", [region], regions())
+    entries = {entry.model_id: entry for entry in catalogue()}
+    if model_id in entries:
+        spec = data_of("jumpstart_specs.yaml")["models"][model_id]
+        return resolved(spec, region=region, instance_type=instance_type or entries[model_id].instance_type)
+    try:
+        return jumpstart_spec(model_id, region=region, instance_type=instance_type, client=client)
+    except RequestRejected as error:  # no such bucket or file, as where S3 is a local runtime's
+        raise ValueError(f"{unknown('model_id', model_id, entries)}. Any other is JumpStart's: {error.what}") from error
+
+
 def jumpstart_spec(
     model_id: str, *, region: str, version: str = "*", instance_type: str | None = None, client: Any = None
 ) -> JumpStartSpec:
-    """What JumpStart says of a model.
+    """What JumpStart's files say of a model today.
 
     Args:
         model_id: JumpStart's id, such as `huggingface-llm-falcon-7b-instruct-bf16`.
@@ -102,10 +116,8 @@ def jumpstart_spec(
         ValueError: an unknown region, id, version, or instance type, or a version that cannot be deployed from its files.
         LLMError: S3 does not answer, or does not give the files.
     """
-    check_known("region", [region], regions())
-    reader = _Reader(model_id, region, client)
-    entry = _chosen(reader.json_of(MANIFEST), model_id, version, region)
-    return resolved(reader.json_of(entry["spec_key"]), region=region, instance_type=instance_type)
+    spec = read_spec(model_id, region=region, version=version, client=client)
+    return resolved(spec, region=region, instance_type=instance_type)
 
 
 def resolved(spec: Mapping[str, Any], *, region: str, instance_type: str | None = None) -> JumpStartSpec:
@@ -145,57 +157,6 @@ def resolved(spec: Mapping[str, Any], *, region: str, instance_type: str | None 
         network_isolation=bool(spec.get("inference_enable_network_isolation")),
         deprecated=bool(spec.get("deprecated")),
     )
-
-
-class _Reader:
-    """Reads JSON files out of JumpStart's bucket of a region."""
-
-    def __init__(self, model_id: str, region: str, client: Any) -> None:
-        self._model_id, self._bucket, self._client = model_id, f"jumpstart-cache-prod-{region}", client
-        if client is None:
-            self._client = boto3.client("s3", region_name=region, config=Config(signature_version=UNSIGNED))
-
-    def json_of(self, key: str) -> Any:
-        try:
-            return json.loads(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
-        except botocore.exceptions.ClientError as error:
-            raise self._refused(key, error) from error
-        except botocore.exceptions.BotoCoreError as error:
-            raise failure(self._model_id, error) or error from error
-        except ValueError as error:
-            what = f"s3://{self._bucket}/{key} is not JSON: {error}."
-            raise errors.MalformedResponse(self._model_id, what) from error
-
-    def _refused(self, key: str, error: botocore.exceptions.ClientError) -> Exception:
-        code, where = error.response["Error"].get("Code"), f"s3://{self._bucket}/{key}"
-        if code in ("AccessDenied", "403", "AllAccessDisabled"):
-            what = f"{where} is not public (a gated or private model); give `client` of an account that may read it."
-            return errors.AccessDenied(self._model_id, what)
-        if code in ("NoSuchKey", "NoSuchBucket", "404"):
-            return errors.RequestRejected(self._model_id, f"JumpStart has no {where} ({code}).")
-        return failure(self._model_id, error) or error
-
-
-def _chosen(manifest: Sequence[Mapping[str, str]], model_id: str, version: str, region: str) -> Mapping[str, str]:
-    """The manifest's newest entry of the model that the version matches."""
-    entries = {each["version"]: each for each in manifest if each["model_id"] == model_id}
-    if not entries:
-        near = get_close_matches(model_id, {each["model_id"] for each in manifest}, n=3)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(f"model_id: {model_id!r} is not in JumpStart's manifest of {region}.{hint}")
-    matching = [each for each in entries if _matches(each, version)]
-    if not matching:
-        raise unknown("version", version, entries)
-    return entries[max(matching, key=Version)]
-
-
-def _matches(version: str, wanted: str) -> bool:
-    if wanted == "*":
-        return True
-    try:
-        return Version(version) in SpecifierSet(f"=={wanted}", prereleases=True)
-    except (InvalidSpecifier, InvalidVersion):
-        return version == wanted
 
 
 def _model_data(spec: Mapping[str, Any], instance_type: str, region: str) -> str:

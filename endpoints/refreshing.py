@@ -1,21 +1,25 @@
-"""Generate `jumpstart.yaml` anew from JumpStart's manifest and spec files.
+"""Generate `jumpstart.yaml` and `jumpstart_specs.yaml` anew from JumpStart's manifest and spec files.
 
-python -m sagechain.endpoints.refreshing [--region us-east-1] [--date 2026-11-25] [--out FILE]
+python -m sagechain.endpoints.refreshing [--region us-east-1] [--date 2026-11-25] [--out FOLDER]
 
+The first holds what the catalogue shows, the second what its models are deployed with: their spec files, trimmed.
 Which models, and which versions of them, `jumpstart_by_hand.yaml` says; what stands there goes over what is generated and
 is never written here. The same files give the same text, so that a difference is JumpStart's.
 """
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
-from sagechain.endpoints.jumpstart import JumpStartSpec, jumpstart_spec
+from sagechain.endpoints.jumpstart import JumpStartSpec, resolved
 from sagechain.endpoints.models import data_of
+from sagechain.endpoints.spec_bucket import read_spec
+from sagechain.endpoints.spec_files import trimmed
 from sagechain.llms.errors import LLMError
 
 HEADER = """\
@@ -25,12 +29,12 @@ HEADER = """\
 FACTS = ("version", "family", "wire", "context", "eula", "instance_type", "instance_types")
 
 
-def refreshed(region: str, *, dated: date, client: Any = None) -> str:
-    """The text of `jumpstart.yaml` as JumpStart's files of a region give it.
+def refreshed(region: str, *, dated: date, client: Any = None) -> dict[str, str]:
+    """The texts of both files, by their names, as JumpStart's files of a region give them.
 
     Args:
         region: whose bucket is read.
-        dated: the day that is written into it.
+        dated: the day that is written into them.
         client: boto3's client for S3; one without credentials if not given.
 
     Raises:
@@ -40,32 +44,43 @@ def refreshed(region: str, *, dated: date, client: Any = None) -> str:
     pins = {
         model_id: known.get("pinned", "*") for model_id, known in data_of("jumpstart_by_hand.yaml")["models"].items()
     }
-    specs = [jumpstart_spec(model_id, region=region, version=pin, client=client) for model_id, pin in pins.items()]
+    specs = [read_spec(model_id, region=region, version=pin, client=client) for model_id, pin in sorted(pins.items())]
     source = f"JumpStart's manifest and spec files, s3://jumpstart-cache-prod-{region}"
-    models = {spec.model_id: _facts(spec) for spec in sorted(specs, key=lambda spec: spec.model_id)}
-    return text_of({"dated": dated, "source": source, "models": models})
+    return texts_of(specs, region=region, dated=dated, source=source)
+
+
+def texts_of(specs: Sequence[Mapping[str, Any]], *, region: str, dated: date, source: str) -> dict[str, str]:
+    """The texts of both files, by their names, of the contents of spec files of a region."""
+    head = {"dated": dated, "source": source}
+    facts = {spec["model_id"]: _facts(resolved(spec, region=region)) for spec in specs}
+    kept = {spec["model_id"]: trimmed(spec) for spec in specs}
+    return {
+        "jumpstart.yaml": text_of({**head, "models": facts}),
+        "jumpstart_specs.yaml": text_of({**head, "models": _sharing(kept)}),
+    }
 
 
 def text_of(data: dict[str, Any]) -> str:
-    """The data as they stand in the file."""
+    """The data as they stand in a file."""
     return HEADER + yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=118, allow_unicode=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the file; its name goes to standard output."""
+    """Write the files; their names go to standard output."""
     parser = argparse.ArgumentParser(
-        prog="python -m sagechain.endpoints.refreshing", description="Refresh jumpstart.yaml."
+        prog="python -m sagechain.endpoints.refreshing", description="Refresh the catalogue's facts and specs."
     )
     parser.add_argument("--region", default="us-east-1", help="whose bucket is read")
-    parser.add_argument("--date", type=date.fromisoformat, default=datetime.now(UTC).date(), help="written into it")
-    parser.add_argument("--out", type=Path, default=Path(str(files("sagechain.endpoints") / "jumpstart.yaml")))
+    parser.add_argument("--date", type=date.fromisoformat, default=datetime.now(UTC).date(), help="written into them")
+    parser.add_argument("--out", type=Path, default=Path(str(files("sagechain.endpoints"))), help="the files' folder")
     asked = parser.parse_args(arguments)
     try:
-        text = refreshed(asked.region, dated=asked.date)
+        texts = refreshed(asked.region, dated=asked.date)
     except (ValueError, LLMError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
-    asked.out.write_text(text, encoding="utf-8")
-    print(asked.out)
+    for name, text in texts.items():
+        (asked.out / name).write_text(text, encoding="utf-8")
+        print(asked.out / name)
 
 
 def _facts(spec: JumpStartSpec) -> dict[str, Any]:
@@ -75,6 +90,17 @@ def _facts(spec: JumpStartSpec) -> dict[str, Any]:
             "jumpstart_by_hand.yaml"
         )
     return {name: list(value) if isinstance(value := getattr(spec, name), tuple) else value for name in FACTS}
+
+
+def _sharing(specs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The same, with equal lists of images being one, which YAML writes once and then refers to."""
+    once: dict[str, Any] = {}
+    for spec in specs.values():
+        variants = spec.get("hosting_instance_type_variants") or {}
+        if aliases := variants.get("regional_aliases"):
+            shared = once.setdefault(json.dumps(aliases, sort_keys=True), aliases)
+            spec["hosting_instance_type_variants"] = {**variants, "regional_aliases": shared}
+    return specs
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sagechain.endpoints.jumpstart import jumpstart_spec as model_spec
-from sagechain.endpoints.models import catalogue
+from sagechain.endpoints.jumpstart import model_spec
 from sagechain.endpoints.own_model import own_model
 from sagechain.endpoints.prices import Price, price_of
 from sagechain.llms.endpoint_tags import FAMILY, TOOL, WIRE
@@ -207,8 +206,7 @@ def _jumpstart(
     environment: Mapping[str, str],
 ) -> dict[str, Any]:
     """What a plan says of a model of JumpStart."""
-    entry = next((entry for entry in catalogue() if entry.model_id == model_id), None)
-    spec = model_spec(model_id, region=region, instance_type=instance_type or (entry.instance_type if entry else None))
+    spec = model_spec(model_id, region=region, instance_type=instance_type)
     if spec.eula is not None and not accept_eula:
         raise EulaNotAccepted(name, f"{model_id} comes under a licence that is to be accepted: {spec.eula}.")
     wire = wire or spec.wire

@@ -2,7 +2,7 @@
 
 The files grew over the years: images named by framework and version (`hosting_ecr_specs`), then by region and instance
 type (`hosting_instance_type_variants`), then several configurations to choose from (`inference_configs`). Field names are
-those of the files. Fetching them is `jumpstart.py`'s.
+those of the files. Fetching them is `spec_bucket.py`'s.
 
 Source: the readers of the same files in sagemaker-python-sdk 2.257.7 (`sagemaker/jumpstart/types.py`).
 """
@@ -14,6 +14,32 @@ from typing import Any
 from sagechain.endpoints.images import framework_image, has_gpu
 
 Spec = Mapping[str, Any]
+
+# The fields that are read, here and in `jumpstart.py`.
+READ = (
+    "model_id",
+    "version",
+    "deprecated",
+    "gated_bucket",
+    "hosting_eula_key",
+    "hosting_model_package_arns",
+    "hosting_ecr_specs",
+    "hosting_use_script_uri",
+    "hosting_artifact_key",
+    "hosting_prepacked_artifact_key",
+    "hosting_additional_data_sources",
+    "default_inference_instance_type",
+    "supported_inference_instance_types",
+    "inference_volume_size",
+    "inference_enable_network_isolation",
+    "deploy_kwargs",
+    "default_payloads",
+    "inference_environment_variables",
+    "hosting_instance_type_variants",
+    "inference_configs",
+    "inference_config_components",
+    "inference_config_rankings",
+)
 
 # What a configuration cannot change of the file that it is in.
 FIXED = {
@@ -29,6 +55,18 @@ FIXED = {
     "training_supported",
     "incremental_training_supported",
 }
+
+
+def trimmed(spec: Spec) -> dict[str, Any]:
+    """A file's contents without what nothing here reads; what is left reads the same."""
+    left = {name: spec[name] for name in READ if name in spec}
+    if variables := left.get("inference_environment_variables"):
+        left["inference_environment_variables"] = [_only(each, ("name", "default")) for each in variables]
+    if payloads := left.get("default_payloads"):
+        left["default_payloads"] = {name: _only(each, ("prompt_key",)) for name, each in payloads.items()}
+    if components := left.get("inference_config_components"):
+        left["inference_config_components"] = {name: trimmed(each) for name, each in components.items()}
+    return left
 
 
 def configured(spec: Spec, instance_type: str | None) -> Spec:
@@ -85,6 +123,10 @@ def prompt_keys(spec: Spec) -> set[str]:
     """Where in the request's body the file's own examples put the prompt."""
     payloads = (spec.get("default_payloads") or {}).values()
     return {str(each["prompt_key"]) for each in payloads if each.get("prompt_key")}
+
+
+def _only(mapping: Spec, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: mapping[name] for name in names if name in mapping}
 
 
 def _ranked_components(spec: Spec) -> list[list[str]]:

@@ -6,12 +6,16 @@ from typing import Any
 import boto3
 import pytest
 from botocore.validate import ParamValidator
-from sagechain.endpoints.jumpstart import jumpstart_spec
+from sagechain.endpoints import CatalogueEntry, catalogue
+from sagechain.endpoints.jumpstart import jumpstart_spec, model_spec, resolved
+from sagechain.endpoints.models import data_of
+from sagechain.endpoints.spec_files import instance_types, trimmed
 from sagechain.llms import errors
 
 from tests.endpoints.jumpstart_bucket import (
     BUCKET,
     DLC,
+    EULA_KEY,
     FALCON,
     FROM_SCRIPT,
     LLAMA,
@@ -24,6 +28,16 @@ from tests.endpoints.jumpstart_bucket import (
     falcon,
     served,
 )
+
+NOBODY = "http://127.0.0.1:1"
+# What stands in a spec file, and nothing here reads.
+UNREAD = {
+    "url": "https://huggingface.co/somebody",
+    "min_sdk_version": "2.189.0",
+    "training_supported": False,
+    "inference_dependencies": [],
+    "metrics": [{"Name": "eval-loss", "Regex": "loss=([0-9.]+)"}],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +182,7 @@ def test_a_file_that_cannot_be_read_is_named(model_id: str, error: type[errors.L
 def test_a_region_whose_bucket_is_not_there_and_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.RequestRejected, match="JumpStart has no s3://jumpstart-cache-prod-us-west-2/"):
         jumpstart_spec(FALCON, region="us-west-2")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", NOBODY)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(errors.ConnectionFailed):
         jumpstart_spec(FALCON, region=REGION)
@@ -200,3 +214,76 @@ def test_a_licence_is_accepted_only_where_it_is_said() -> None:
     source = jumpstart_spec(LLAMA, region=REGION, version="4.3.0").container()["ModelDataSource"]["S3DataSource"]
     assert (source["S3DataType"], source["CompressionType"]) == ("S3Prefix", "None")
     assert "ModelAccessConfig" not in source
+
+
+@pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry.model_id)
+def test_a_model_of_the_catalogue_comes_out_as_from_its_file(entry: CatalogueEntry) -> None:
+    regions = (REGION, "eu-west-1", "cn-north-1")
+    spec = data_of("jumpstart_specs.yaml")["models"][entry.model_id]
+    with served({f"jumpstart-cache-prod-{region}": contents([UNREAD | spec]) for region in regions}) as address:
+        client = boto3.client("s3", region_name=REGION, endpoint_url=address)
+        for region in regions:
+            for instance_type in entry.instance_types:
+                asked = {"region": region, "instance_type": instance_type}
+                theirs = jumpstart_spec(entry.model_id, version=entry.version, client=client, **asked)
+                assert model_spec(entry.model_id, **asked) == theirs
+
+
+def test_a_model_of_the_catalogue_is_known_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", NOBODY)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    spec = model_spec(LLAMA, region="eu-west-1")
+    prefix = "meta-textgeneration/meta-textgeneration-llama-2-7b-f/artifacts/inference-prepack/v1.1.0/"
+    assert (spec.version, spec.instance_type, spec.wire) == ("4.3.0", "ml.g5.2xlarge", "tgi")
+    assert spec.eula == "https://jumpstart-cache-prod-eu-west-1.s3.eu-west-1.amazonaws.com/" + EULA_KEY
+    assert spec.container(accept_eula=True)["ModelDataSource"]["S3DataSource"] == {
+        "S3Uri": f"s3://jumpstart-private-cache-prod-eu-west-1/{prefix}",
+        "S3DataType": "S3Prefix",
+        "CompressionType": "None",
+        "ModelAccessConfig": {"AcceptEula": True},
+    }
+    four = model_spec(LLAMA, region="eu-west-1", instance_type="ml.g5.12xlarge")
+    assert (spec.environment["SM_NUM_GPUS"], four.environment["SM_NUM_GPUS"]) == ("1", "4")
+
+
+def test_any_other_model_is_read_from_jumpstart_s_files() -> None:
+    model_id = "somebody-llm-without-a-name"
+    assert model_spec(model_id, region=REGION) == jumpstart_spec(model_id, region=REGION)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "region", "words"),
+    [
+        ("huggingface-llm-falcon-40b-instruct-bf61", REGION, "Did you mean 'huggingface-llm-falcon-40b-instruct-bf16'"),
+        ("somebody-llm-without-a-nmae", REGION, "Did you mean 'somebody-llm-without-a-name'"),
+        (
+            "huggingface-llm-falcon-40b-instruct-bf61",
+            "us-west-2",
+            "Did you mean 'huggingface-llm-falcon-40b-instruct-bf16'.*JumpStart has no s3://jumpstart-cache-prod-us-west-2/",
+        ),
+        (LLAMA, "us-east-11", r"region: 'us-east-11' is unknown. Did you mean 'us-east-1'\?"),
+    ],
+)
+def test_an_unknown_id_or_region_is_told_the_nearest_of_catalogue_and_manifest(
+    model_id: str, region: str, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        model_spec(model_id, region=region)
+
+
+def test_what_the_catalogue_s_model_cannot_run_on_is_told() -> None:
+    with pytest.raises(ValueError, match=r"no container for 'ml\.m5\.large' in us-east-1\. Supported: ml\.g5\.2xlarge"):
+        model_spec(FALCON, region=REGION, instance_type="ml.m5.large")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [each for each in SPECS if each is not FROM_SCRIPT],
+    ids=lambda spec: f"{spec['model_id']}-{spec['version']}",
+)
+def test_a_trimmed_file_reads_the_same_in_every_layout(spec: dict[str, Any]) -> None:
+    kept = trimmed(UNREAD | spec)
+    assert not set(kept) & set(UNREAD)
+    for instance_type in (None, *instance_types(spec)):
+        asked = {"region": REGION, "instance_type": instance_type}
+        assert resolved(kept, **asked) == resolved(spec, **asked)
