@@ -2,7 +2,7 @@
 
 A model whose data lies in a bucket of this runtime is unpacked and loaded while its endpoint is `Creating`; if that fails,
 the endpoint does. Any other model (JumpStart's own data is not here) has a stand-in, loaded when it is first asked. The
-wire is the endpoint's tag `sagechain:wire`, or else what `images.yaml` knows of the model's image.
+wire is the endpoint's tag `sagechain:wire`, or else what `container_images.yaml` knows of the model's image.
 """
 
 import asyncio
@@ -10,14 +10,12 @@ import shutil
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-from sagechain.endpoints.runtime.containers import CONTAINERS, Container, UpstreamContainer
+from sagechain.endpoints.container_images import wire_of_image
+from sagechain.endpoints.runtime.containers import CONTAINERS, Container
 from sagechain.endpoints.runtime.objects import Objects
 from sagechain.endpoints.runtime.store import Record, Store
 from sagechain.endpoints.runtime.unpacking import CannotServe, data_url, unpacked
@@ -37,10 +35,12 @@ class Deployments:
         objects: the buckets.
         folder: model data is unpacked below it.
         stand_in: the model of those whose data is not here, a `local:` URI.
-        upstream: the address of a container that answers for all of them instead.
+        upstream: a container that answers for all of them instead.
     """
 
-    def __init__(self, store: Store, objects: Objects, folder: Path, *, stand_in: str, upstream: str | None) -> None:
+    def __init__(
+        self, store: Store, objects: Objects, folder: Path, *, stand_in: str, upstream: Container | None
+    ) -> None:
         self._store, self._objects, self._folder = store, objects, folder
         self._stand_in, self._upstream = stand_in, upstream
         self._workers = ThreadPoolExecutor(LOADING, thread_name_prefix="deploying")
@@ -106,7 +106,7 @@ class Deployments:
 
     def _made(self, endpoint: Record) -> Container:
         if self._upstream:
-            return UpstreamContainer(self._upstream)
+            return self._upstream
         wire = wire_of(endpoint)
         data = self._data(endpoint)
         uri = self._stand_in if data is None else f"local:{quote(str(data))}"
@@ -137,21 +137,6 @@ class Deployments:
             for folder in self._folder.iterdir():
                 if folder.name not in used:
                     shutil.rmtree(folder)
-
-
-@cache
-def _images() -> list[dict[str, Any]]:
-    text = (files("sagechain.endpoints.runtime") / "images.yaml").read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = yaml.safe_load(text)
-    return rows
-
-
-def wire_of_image(image: str, environment: Mapping[str, str]) -> str | None:
-    """The wire that a container image speaks with this environment, where `images.yaml` knows it."""
-    for row in _images():
-        if row["image"] in image and row.get("environment", {}).items() <= environment.items():
-            return str(row["wire"])
-    return None
 
 
 def wire_of(endpoint: Record) -> str:
