@@ -94,6 +94,18 @@ def test_endpoints_with_one_archive_share_its_folder_and_the_last_takes_it_along
         until(lambda: not list((tmp_path / "model-data").iterdir()))
 
 
+def test_a_deployment_that_a_restart_interrupts_goes_on(gpt2: Path, tmp_path: Path) -> None:
+    clock = Clock()
+    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
+        cloud = cloud_of(runtime, clock)
+        upload(cloud, packed(gpt2))
+        cloud.create("mine", image=HF, ModelDataUrl=URL)
+    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
+        cloud = cloud_of(runtime, clock)
+        assert settled(cloud, "mine")["EndpointStatus"] == "InService"
+        assert ask(cloud, "mine")[0]["generated_text"].startswith("def add")
+
+
 def hostile(name: str) -> bytes:
     with io.BytesIO() as buffer:
         with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
