@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import botocore.exceptions
+from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
 from sagechain.llms.endpoint_tags import tags_of
 from sagechain.llms.errors import (
@@ -117,6 +118,8 @@ class Account:
 
     def told(self, name: str, error: Exception) -> Exception:
         """What to raise from a failure of boto3; the error itself where it is none of a call's."""
+        if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, Exception):
+            error = error.__context__
         if isinstance(error, botocore.exceptions.ParamValidationError):
             return ValueError(f"{name}: {error}")
         found = failure(name, error)
@@ -129,7 +132,7 @@ class Account:
 
 def _of_control_plane(error: LLMError, code: str) -> LLMError:
     """What SageMaker's control plane means by an error, where it is more than `failures.py` knows of endpoints."""
-    what = error.what
+    what = error.what.removeprefix(f"the request was refused ({code}): ")
     kind: type[LLMError] = type(error)
     if code == "ResourceLimitExceeded":
         kind = QuotaExceeded

@@ -22,7 +22,7 @@ from typing import Any
 from sagechain.endpoints import archive
 from sagechain.endpoints.account import Account
 from sagechain.endpoints.listing import EndpointInfo, cost, endpoint_info, told_usd
-from sagechain.endpoints.progress import Show, showing, told_span
+from sagechain.endpoints.progress import Show, pauses, showing, told_span
 from sagechain.endpoints.records import Held, Record, holding
 from sagechain.endpoints.requests import Plan, Request, plan
 from sagechain.endpoints.teardown import IN_PROGRESS, Teardown, Thing
@@ -60,7 +60,7 @@ def deploy(
             into tags, so `sagemaker:NAME` needs neither.
         accept_eula: that you accept the model's licence, where there is one to accept.
         ttl: how long it may live: seconds, or `90m`, `2h`, `1d`. `reap` deletes it after that.
-        poll_seconds: between two looks at it.
+        poll_seconds: between two looks at it, at most.
         timeout: seconds that it may take to come into service, and to go.
         environment: variables of the container, over the model's own.
         region: boto3's own choice if not given.
@@ -174,7 +174,7 @@ def _ask(account: Account, planned: Plan, request: Request) -> None:
 
 
 def _until_in_service(planned: Plan, account: Account, waits: "Waits", show: Show) -> None:
-    began = time.monotonic()
+    began, pause = time.monotonic(), pauses(waits.poll_seconds)
     while True:
         found = account.ask(planned.name, "describe_endpoint", EndpointName=planned.name)
         status, seconds = found["EndpointStatus"], time.monotonic() - began
@@ -185,7 +185,7 @@ def _until_in_service(planned: Plan, account: Account, waits: "Waits", show: Sho
         if seconds > waits.timeout:
             raise DeploymentFailed(planned.name, f"it is still {status} after {told_span(seconds)}.")
         show(f"{status}, {told_span(seconds)}, {told_usd(cost(planned.price, seconds))}")
-        time.sleep(waits.poll_seconds)
+        time.sleep(next(pause))
 
 
 def _undo(planned: Plan, account: Account, held: Held, waits: "Waits", error: BaseException) -> None:

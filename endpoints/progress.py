@@ -7,6 +7,8 @@ from rich.console import Console
 
 Show = Callable[[str], None]
 
+SHORTEST_PAUSE = 0.5  # seconds
+
 
 @contextmanager
 def showing(name: str) -> Iterator[Show]:
@@ -27,6 +29,14 @@ def showing(name: str) -> Iterator[Show]:
         last = begin
 
     yield line
+
+
+def pauses(longest: float) -> Iterator[float]:
+    """How long to wait between two looks: short at first, then longer, up to `longest` seconds."""
+    pause = SHORTEST_PAUSE
+    while True:
+        yield min(pause, longest)
+        pause = min(pause * 1.5, longest)
 
 
 def told_span(seconds: float) -> str:

@@ -23,7 +23,7 @@ def delete(
         name: of the endpoint.
         force: delete it also where sagechain did not deploy it; then with the configuration and the models that it names,
             as far as nothing else uses them.
-        poll_seconds: between two looks at it.
+        poll_seconds: between two looks at it, at most.
         region: boto3's own choice if not given.
 
     Returns:
@@ -51,7 +51,7 @@ def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region
 
     Args:
         now: seconds since the epoch; the clock's if not given.
-        poll_seconds: between two looks at an endpoint.
+        poll_seconds: between two looks at an endpoint, at most.
         region: boto3's own choice if not given.
 
     Returns:

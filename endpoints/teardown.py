@@ -11,7 +11,7 @@ from typing import Any
 
 from sagechain.endpoints import archive
 from sagechain.endpoints.account import Account
-from sagechain.endpoints.progress import Show, told_span
+from sagechain.endpoints.progress import Show, pauses, told_span
 from sagechain.endpoints.requests import DEPLOYMENT
 from sagechain.llms.endpoint_tags import TOOL
 from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError
@@ -53,7 +53,7 @@ class Teardown:
         identity: the tag of the deployment whose things may go; empty: of any deployment of sagechain's.
         forced: these things, ours or not, instead of what is ours under the name.
         archive: `s3://…` of a checkpoint that was uploaded for it.
-        poll_seconds: between two looks at an endpoint.
+        poll_seconds: between two looks at an endpoint, at most.
         timeout: seconds that it may take until it can be deleted, and again until it is gone.
         show: is told what happens.
     """
@@ -136,26 +136,26 @@ class Teardown:
     def _until_it_can_be_deleted(
         self, endpoint: Thing, found: dict[str, Any], *, patient: bool
     ) -> dict[str, Any] | None:
-        began = time.monotonic()
+        began, pause = time.monotonic(), pauses(self.poll_seconds)
         now: dict[str, Any] | None = found
         while now is not None and (status := now["EndpointStatus"]) in IN_PROGRESS:
             seconds = time.monotonic() - began
             if not patient or seconds > self.timeout:
                 raise LLMError(self.name, f"an endpoint that is {status} cannot be deleted yet.")
             self.show(f"{status}, and cannot be deleted before that is over, {told_span(seconds)}")
-            time.sleep(self.poll_seconds)
+            time.sleep(next(pause))
             now = self.described(endpoint)
         return now
 
     def _until_it_is_gone(self, endpoint: Thing) -> None:
-        began = time.monotonic()
+        began, pause = time.monotonic(), pauses(self.poll_seconds)
         while (now := self.described(endpoint)) is not None:
             status, seconds = now["EndpointStatus"], time.monotonic() - began
             if status != "Deleting" or seconds > self.timeout:
                 why = now.get("FailureReason", f"{told_span(seconds)} after it was asked to be")
                 raise LLMError(self.name, f"the endpoint is {status} and not gone: {why}.")
             self.show(f"Deleting, {told_span(seconds)}")
-            time.sleep(self.poll_seconds)
+            time.sleep(next(pause))
 
     def _left(self, waiting: Sequence[Thing]) -> tuple[str, ...]:
         """What of the rest is there; where AWS cannot be asked, all of it may be."""

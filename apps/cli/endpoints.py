@@ -136,7 +136,8 @@ def delete(
 
     _finish_others(Account(region))
     if force:
-        if typer.prompt(f"Type {name} to delete it, whoever deployed it", err=True) != name:
+        note(f"Type {name} to delete it, whoever deployed it:")
+        if sys.stdin.readline().strip() != name:
             raise typer.BadParameter("that is another name; nothing was changed.")
     elif not yes:
         _confirm(f"Delete {name}?")

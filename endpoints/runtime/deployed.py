@@ -10,23 +10,21 @@ import shutil
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-from sagechain.endpoints.runtime.containers import CONTAINERS, Container, UpstreamContainer
+from sagechain.endpoints.images import wire_of_image
+from sagechain.endpoints.runtime.containers import CONTAINERS, Container
 from sagechain.endpoints.runtime.objects import Objects
 from sagechain.endpoints.runtime.store import Record, Store
 from sagechain.endpoints.runtime.unpacking import CannotServe, data_url, unpacked
+from sagechain.llms.endpoint_tags import WIRE
 from sagechain.llms.errors import LLMError
 from sagechain.llms.load import load_llm
 from sagechain.llms.wires import get_wire, list_wires
 
 LOADING = 4  # models at a time
-WIRE_TAG = "sagechain:wire"
 
 
 class Deployments:
@@ -37,10 +35,12 @@ class Deployments:
         objects: the buckets.
         folder: model data is unpacked below it.
         stand_in: the model of those whose data is not here, a `local:` URI.
-        upstream: the address of a container that answers for all of them instead.
+        upstream: a container that answers for all of them instead.
     """
 
-    def __init__(self, store: Store, objects: Objects, folder: Path, *, stand_in: str, upstream: str | None) -> None:
+    def __init__(
+        self, store: Store, objects: Objects, folder: Path, *, stand_in: str, upstream: Container | None
+    ) -> None:
         self._store, self._objects, self._folder = store, objects, folder
         self._stand_in, self._upstream = stand_in, upstream
         self._workers = ThreadPoolExecutor(LOADING, thread_name_prefix="deploying")
@@ -106,7 +106,7 @@ class Deployments:
 
     def _made(self, endpoint: Record) -> Container:
         if self._upstream:
-            return UpstreamContainer(self._upstream)
+            return self._upstream
         wire = wire_of(endpoint)
         data = self._data(endpoint)
         uri = self._stand_in if data is None else f"local:{quote(str(data))}"
@@ -139,21 +139,6 @@ class Deployments:
                     shutil.rmtree(folder)
 
 
-@cache
-def _images() -> list[dict[str, Any]]:
-    text = (files("sagechain.endpoints.runtime") / "images.yaml").read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = yaml.safe_load(text)
-    return rows
-
-
-def wire_of_image(image: str, environment: Mapping[str, str]) -> str | None:
-    """The wire that a container image speaks with this environment, where `images.yaml` knows it."""
-    for row in _images():
-        if row["image"] in image and row.get("environment", {}).items() <= environment.items():
-            return str(row["wire"])
-    return None
-
-
 def wire_of(endpoint: Record) -> str:
     """The wire of a deployed endpoint.
 
@@ -161,18 +146,18 @@ def wire_of(endpoint: Record) -> str:
         CannotServe: neither tag nor image tells.
     """
     for tag in endpoint["Tags"]:
-        if tag["Key"] == WIRE_TAG:
+        if tag["Key"] == WIRE:
             try:
                 return get_wire(tag["Value"]).name
             except ValueError as error:
-                raise CannotServe(f"The endpoint's tag {WIRE_TAG} is wrong: {error}") from error
+                raise CannotServe(f"The endpoint's tag {WIRE} is wrong: {error}") from error
     container = _container(endpoint)
     image = container.get("Image", "")
     wire = wire_of_image(image, container.get("Environment", {}))
     if wire is None:
         raise CannotServe(
             f"The local runtime does not know which wire the image {image!r} speaks. Create the endpoint with the tag "
-            f"{WIRE_TAG}, whose value is one of: {', '.join(list_wires())}"
+            f"{WIRE}, whose value is one of: {', '.join(list_wires())}"
         )
     return wire
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
+from sagechain.endpoints.runtime.containers import UpstreamContainer
 from sagechain.endpoints.runtime.control_faults import asked_for
 from sagechain.endpoints.runtime.control_plane import ControlPlane
 from sagechain.endpoints.runtime.deployed import Deployments
@@ -75,7 +76,13 @@ class LocalRuntime:
         self._host, self._port = host, port
         self._folder = None if folder is None else Path(folder).expanduser()
         self._seconds = {"creating_seconds": creating_seconds, "deleting_seconds": deleting_seconds}
-        self._stand_in, self._upstream = stand_in, upstream
+        for name, seconds in self._seconds.items():
+            if not seconds >= 0:
+                raise ValueError(f"{name}: {seconds} is below 0")
+        if not stand_in.startswith("local:"):
+            raise ValueError(f"stand_in: {stand_in!r} is no model on this machine; give one, e.g. 'local:smollm2'")
+        self._stand_in = stand_in
+        self._upstream = None if upstream is None else UpstreamContainer(upstream)
         self._failures = asked_for(failures)
         self._clock = clock
         self._running = ExitStack()

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from sagechain.endpoints.runtime.refusals import Refused
-from sagechain.endpoints.runtime.store import remove_unfinished, write_whole
+from sagechain.endpoints.runtime.store import read_record, remove_unfinished, write_whole
 
 BUCKET_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 MOST_KEY_BYTES = 1024
@@ -121,7 +121,7 @@ class Objects:
 
     def under(self, bucket: str, prefix: str = "") -> Iterator[StoredObject]:
         """The objects whose keys begin so, in the order of their keys' bytes. Raises Refused: `NoSuchBucket`."""
-        objects = self._objects(bucket)
+        objects = dict(self._objects(bucket))
         return (objects[key] for key in sorted(objects, key=str.encode) if key.startswith(prefix))
 
     def path(self, bucket: str, stored: StoredObject) -> Path:
@@ -139,7 +139,7 @@ class Objects:
     def _read(self, place: Path) -> dict[str, StoredObject]:
         (place / "data").mkdir(exist_ok=True)
         remove_unfinished(place)
-        found = [StoredObject(**json.loads(path.read_bytes())) for path in place.glob("*.json")]
+        found = [StoredObject(**read_record(path)) for path in place.glob("*.json")]
         for orphan in {path.name for path in (place / "data").iterdir()} - {one.file for one in found}:
             (place / "data" / orphan).unlink()
         return {one.key: one for one in found}

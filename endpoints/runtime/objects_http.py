@@ -1,8 +1,6 @@
 """S3's HTTP, as far as boto3's `upload_file`, `download_file` and a deployment need it.
 
-    /BUCKET/KEY, or /KEY at BUCKET.localhost: which operation it is follows from the method and the query
-
-Bodies are streamed, from and to files. What is not here (versions, access lists, copying …) is refused as `NotImplemented`.
+Bodies are streamed. `objects_requests.py` tells which operation a request is, `objects.py` keeps the files.
 
 Source: Amazon S3's API reference.
 """
@@ -10,11 +8,9 @@ Source: Amazon S3's API reference.
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote_to_bytes
 
 import anyio.to_thread
 from sagechain.endpoints.runtime.calls import Call
@@ -22,6 +18,7 @@ from sagechain.endpoints.runtime.control_faults import Failure
 from sagechain.endpoints.runtime.multipart import Uploads, chosen_parts, joined, part_number
 from sagechain.endpoints.runtime.objects import Objects, StoredObject
 from sagechain.endpoints.runtime.objects_listing import page_of_objects
+from sagechain.endpoints.runtime.objects_requests import Asked, asked_of, operation_of
 from sagechain.endpoints.runtime.objects_xml import (
     keys_to_delete,
     list_of_buckets,
@@ -39,42 +36,7 @@ SENT_AT_A_TIME = 256 * 1024  # bytes
 KEPT_HEADERS = ("content-type", "cache-control", "content-disposition", "content-language", "content-encoding")
 UNTYPED = "binary/octet-stream"
 
-# What a query may say besides what makes another operation of the request.
-_HARMLESS = re.compile(
-    r"list-type|prefix|delimiter|max-keys|start-after|continuation-token|encoding-type|fetch-owner|x-id|partNumber|"
-    r"uploadId|uploads|delete|X-Amz-.*"
-)
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_OPERATIONS = {
-    ("GET", "service", ""): "ListBuckets",
-    ("PUT", "bucket", ""): "CreateBucket",
-    ("HEAD", "bucket", ""): "HeadBucket",
-    ("DELETE", "bucket", ""): "DeleteBucket",
-    ("GET", "bucket", "list-type"): "ListObjectsV2",
-    ("POST", "bucket", "delete"): "DeleteObjects",
-    ("PUT", "key", ""): "PutObject",
-    ("GET", "key", ""): "GetObject",
-    ("HEAD", "key", ""): "HeadObject",
-    ("DELETE", "key", ""): "DeleteObject",
-    ("POST", "key", "uploads"): "CreateMultipartUpload",
-    ("PUT", "key", "uploadId"): "UploadPart",
-    ("POST", "key", "uploadId"): "CompleteMultipartUpload",
-    ("DELETE", "key", "uploadId"): "AbortMultipartUpload",
-}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request, with the bucket and the key that it names."""
-
-    request: Request
-    bucket: str
-    key: str
-
-    @property
-    def query(self) -> Mapping[str, str]:
-        """The query by name."""
-        return self.request.query_params
 
 
 class ObjectsService:
@@ -107,8 +69,8 @@ class ObjectsService:
     def call(self, request: Request) -> Call:
         """What a request asks for."""
         try:
-            asked = _asked(request)
-            operation = _operation(asked)
+            asked = asked_of(request)
+            operation = operation_of(asked)
         except Refused as refused:
             return Call("", "*", b"", _refusing(refused), refusal_in_xml)
 
@@ -168,7 +130,7 @@ class ObjectsService:
         if given.get("If-Match", "*").strip('"') not in ("*", stored.etag):
             raise _failed_condition()
         headers = {
-            "Content-Type": UNTYPED,
+            "content-type": UNTYPED,
             **stored.headers,
             "ETag": f'"{stored.etag}"',
             "Last-Modified": formatdate(stored.modified, usegmt=True),
@@ -227,30 +189,6 @@ class ObjectsService:
         self._uploads.find(asked.query["uploadId"], asked.bucket, asked.key)
         self._uploads.end(asked.query["uploadId"])
         return Response(status_code=204)
-
-
-def _asked(request: Request) -> Asked:
-    try:
-        path = unquote_to_bytes(request.scope["raw_path"]).decode().removeprefix("/")
-    except UnicodeDecodeError as error:
-        raise Refused("InvalidURI", "Couldn't parse the specified URI: it is not UTF-8.") from error
-    host = request.headers.get("Host", "").partition(":")[0]
-    if host.endswith(".localhost"):
-        return Asked(request, host.removesuffix(".localhost"), path)
-    bucket, _, key = path.partition("/")
-    return Asked(request, bucket, key)
-
-
-def _operation(asked: Asked) -> str:
-    about = "key" if asked.key else "bucket" if asked.bucket else "service"
-    deciding = next((name for name in ("uploadId", "uploads", "delete", "list-type") if name in asked.query), "")
-    operation = _OPERATIONS.get((asked.request.method, about, deciding))
-    strange = [name for name in asked.query if not _HARMLESS.fullmatch(name)]
-    if operation is None or strange or "x-amz-copy-source" in asked.request.headers:
-        what = f"{asked.request.method} {asked.request.url.path} {' '.join(strange)}".rstrip()
-        known = ", ".join(sorted(_OPERATIONS.values()))
-        raise Refused("NotImplemented", f"The local runtime has no operation for {what}; it has {known}.", 501)
-    return operation
 
 
 def _refusing(refused: Refused) -> Callable[[Failure], Awaitable[Response]]:

@@ -89,7 +89,7 @@ class Store:
         place = self.folder / kind
         place.mkdir(exist_ok=True)
         remove_unfinished(place)
-        return {path.stem: json.loads(path.read_bytes()) for path in place.glob("*.json")}
+        return {path.stem: read_record(path) for path in place.glob("*.json")}
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -100,6 +100,15 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `write_whole` wrote as JSON. Raises OSError if somebody else has changed it."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise OSError(f"{path} is not as the runtime wrote it: {error}; remove it") from error
+    return record
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from sagechain.endpoints import LocalRuntime
 
 from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
@@ -102,6 +105,7 @@ def test_models_lists_and_pulls(smollm2: Path) -> None:
         (["solve", "Hi", "--strategy", "guess"], 2, "strategy: 'guess' is unknown"),
         (["models", "pull", "smollm3"], 2, "Did you mean 'smollm2'"),
         (["serve", "x"], 2, "no wire is given"),
+        (["serve", "--fail", "CreateEndpoint=qota"], 2, "Did you mean 'quota'"),
         (["ask", "Hi", "-m", LLAMA_URI], 1, "accept_eula"),
         (["ask", "Hi", "-m", "sagemaker:nowhere?family=falcon"], 1, "Endpoint nowhere of account"),
     ],
@@ -237,6 +241,28 @@ def test_a_taken_port_is_one_line(runtime: LocalRuntime) -> None:
 
 def test_the_default_endpoints_are_served(runtime: LocalRuntime) -> None:
     assert runtime.endpoints == (LLAMA, FALCON)
+
+
+def test_serve_keeps_what_is_deployed_and_fails_on_request(smollm2: Path, tmp_path: Path) -> None:
+    folder = str(tmp_path / "kept")
+    for turn in ("first", "second"):
+        served = start("serve", "--port", "0", "--folder", folder, "--fail", "ListModels=throttled")
+        assert served.stderr is not None
+        lines = [served.stderr.readline() for _ in range(3)]
+        url = lines[0].split(" at ")[1].split(" ")[0]
+        assert f"  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION=us-east-1\n" == lines[2]
+        s3 = boto3.client("s3", endpoint_url=url)
+        if turn == "first":
+            s3.create_bucket(Bucket="kept")
+            second = run("serve", "--port", "0", "--folder", folder)
+            assert (second.returncode, "another runtime holds" in second.stderr) == (1, True)
+            with pytest.raises(ClientError, match="Rate exceeded"):
+                boto3.client(
+                    "sagemaker", endpoint_url=url, config=Config(retries={"total_max_attempts": 1})
+                ).list_models()
+        assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["kept"]
+        served.send_signal(signal.SIGINT)
+        served.communicate(timeout=20)
 
 
 def test_serve_puts_a_container_behind_awss_framing(runtime: LocalRuntime, smollm2: Path) -> None:

@@ -1,71 +1,89 @@
-"""A runtime to deploy to, with somebody else's endpoint in it."""
+"""A runtime to deploy to, with a clock that the test moves, and stock boto3 clients for it."""
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from sagechain.endpoints import LocalRuntime
 
-IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-inference:2.4.0-tgi2.3.1-gpu"
-ROLE = "arn:aws:iam::000000000000:role/endpoints"
-FALCON: dict[str, Any] = {"image": IMAGE, "instance_type": "ml.g5.2xlarge", "family": "falcon"}
-QUICK: dict[str, Any] = FALCON | {"poll_seconds": 0.02}
-FOREIGN = {"endpoint theirs", "configuration theirs-config", "model theirs-model", "model somebodys"}
+from tests.endpoints.account import aws, clock
+
+__all__ = ["aws", "clock", "cloud"]
+
+TGI = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-inference:2.4.0-gpu"
+HF = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0-cpu"
+ROLE = "arn:aws:iam::000000000000:role/service-role/deployer"
+ARN = "arn:aws:sagemaker:us-east-1:000000000000"
 
 
 class Clock:
-    """The runtime's clock, which can be put forward."""
+    """Seconds since the epoch, as the test has it."""
 
-    ahead = 0.0  # seconds
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
-
-    def finish_creating(self) -> None:
-        """Put it forward so far that even a slow endpoint is created."""
-        self.ahead += 1_000
+        return self.now
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+@dataclass(frozen=True)
+class Cloud:
+    """A runtime and its clients."""
 
+    runtime: LocalRuntime
+    clock: Clock
+    sagemaker: Any
+    invoking: Any
+    s3: Any
+    sts: Any
 
-@pytest.fixture
-def aws(
-    made_up_credentials: None, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalRuntime]:
-    """SageMaker on this machine, in which others have an endpoint; boto3 and sagechain find it by themselves."""
-    with LocalRuntime(models={}, creating_seconds=0.1, deleting_seconds=0.05, clock=clock) as runtime:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
-        monkeypatch.setenv("SAGECHAIN_ROLE", ROLE)
-        monkeypatch.setenv("SAGECHAIN_STATE", str(tmp_path / "state"))
-        client = boto3.client("sagemaker")
-        for model in ("theirs-model", "somebodys"):
-            client.create_model(ModelName=model, PrimaryContainer={"Image": IMAGE}, ExecutionRoleArn=ROLE)
-        variant = {"VariantName": "one", "ModelName": "theirs-model", "InstanceType": "ml.g5.xlarge"}
-        client.create_endpoint_config(
-            EndpointConfigName="theirs-config", ProductionVariants=[variant | {"InitialInstanceCount": 2}]
+    def create(self, name: str, *, wait: bool = True, image: str = TGI, tags: Any = (), **container: Any) -> None:
+        """Deploy: a model, a configuration and an endpoint of one name."""
+        primary = {"Image": image, **container}
+        self.sagemaker.create_model(ModelName=name, PrimaryContainer=primary, ExecutionRoleArn=ROLE)
+        self.create_config(name)
+        given = {"Tags": [{"Key": key, "Value": value} for key, value in dict(tags).items()]} if tags else {}
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, **given)
+        if wait:
+            self.clock.now += 1
+
+    def create_config(self, name: str) -> None:
+        """An endpoint configuration of the model of that name."""
+        variant = {"ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.g5.2xlarge"}
+        self.sagemaker.create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[{"VariantName": "AllTraffic", **variant}]
         )
-        client.create_endpoint(EndpointName="theirs", EndpointConfigName="theirs-config")
-        client.get_waiter("endpoint_in_service").wait(EndpointName="theirs", WaiterConfig={"Delay": 1})
-        yield runtime
+
+    def status(self, name: str) -> str:
+        """An endpoint's status."""
+        return str(self.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"])
+
+    def operations(self) -> list[str]:
+        """What has been asked of the runtime."""
+        return [request.operation for request in self.runtime.requests]
 
 
-def there(only_ours: bool = True) -> set[str]:
-    """Every endpoint, configuration and model that is there, by a stock client."""
-    client = boto3.client("sagemaker")
-    found = {f"endpoint {row['EndpointName']}" for row in client.list_endpoints()["Endpoints"]}
-    found |= {f"configuration {row['EndpointConfigName']}" for row in client.list_endpoint_configs()["EndpointConfigs"]}
-    found |= {f"model {row['ModelName']}" for row in client.list_models()["Models"]}
-    return found - FOREIGN if only_ours else found
+def cloud_of(runtime: LocalRuntime, clock: Clock) -> Cloud:
+    """The clients of a runtime; they do not repeat what fails."""
+    settings = Config(retries={"total_max_attempts": 1})
+    services = ("sagemaker", "sagemaker-runtime", "s3", "sts")
+    clients = [_session().client(name, endpoint_url=runtime.url, config=settings) for name in services]
+    return Cloud(runtime, clock, *clients)
 
 
-def changes(runtime: LocalRuntime) -> list[str]:
-    """The operations that asked for a change."""
-    reading = ("Describe", "List", "GetCaller", "Head", "GetObject")
-    return [request.operation for request in runtime.requests if not request.operation.startswith(reading)]
+@cache
+def _session() -> boto3.Session:
+    """One for all tests: it reads the services' descriptions once."""
+    return boto3.Session()
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """An empty runtime, where it takes a second to create and to delete an endpoint."""
+    clock = Clock()
+    with LocalRuntime({}, clock=clock, creating_seconds=1, deleting_seconds=1) as runtime:
+        yield cloud_of(runtime, clock)

@@ -15,7 +15,7 @@ import pytest
 from sagechain.endpoints import LocalRuntime, deployed, reap
 from sagechain.llms import errors
 
-from tests.endpoints.conftest import FOREIGN, QUICK, Clock, there
+from tests.endpoints.account import FOREIGN, QUICK, Clock, there
 
 ENDPOINT, CONFIG, MODEL = "endpoint mine", "configuration mine", "model mine"
 ALL = {ENDPOINT, CONFIG, MODEL}
@@ -160,9 +160,13 @@ def test_a_failure_leaves_nothing_or_says_what_and_reap_removes_it(name: str, aw
 
 
 def test_an_error_in_the_block_comes_out_as_it_is_after_the_end_of_the_endpoint(aws: LocalRuntime) -> None:
-    with pytest.raises(ZeroDivisionError), deployed("mine", **QUICK):
-        assert there() == ALL
-        1 / 0  # noqa: B018
+    def block() -> None:
+        with deployed("mine", **QUICK):
+            assert there() == ALL
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        block()
     assert there() == set()
 
 

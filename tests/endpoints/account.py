@@ -1,0 +1,71 @@
+"""A runtime to deploy to, with somebody else's endpoint in it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from sagechain.endpoints import LocalRuntime
+
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-inference:2.4.0-tgi2.3.1-gpu"
+ROLE = "arn:aws:iam::000000000000:role/endpoints"
+FALCON: dict[str, Any] = {"image": IMAGE, "instance_type": "ml.g5.2xlarge", "family": "falcon"}
+QUICK: dict[str, Any] = FALCON | {"poll_seconds": 0.02}
+FOREIGN = {"endpoint theirs", "configuration theirs-config", "model theirs-model", "model somebodys"}
+
+
+class Clock:
+    """The runtime's clock, which can be put forward."""
+
+    ahead = 0.0  # seconds
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+    def finish_creating(self) -> None:
+        """Put it forward so far that even a slow endpoint is created."""
+        self.ahead += 1_000
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def aws(
+    made_up_credentials: None, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalRuntime]:
+    """SageMaker on this machine, in which others have an endpoint; boto3 and sagechain find it by themselves."""
+    with LocalRuntime(models={}, creating_seconds=0.1, deleting_seconds=0.05, clock=clock) as runtime:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+        monkeypatch.setenv("SAGECHAIN_ROLE", ROLE)
+        monkeypatch.setenv("SAGECHAIN_STATE", str(tmp_path / "state"))
+        client = boto3.client("sagemaker")
+        for model in ("theirs-model", "somebodys"):
+            client.create_model(ModelName=model, PrimaryContainer={"Image": IMAGE}, ExecutionRoleArn=ROLE)
+        variant = {"VariantName": "one", "ModelName": "theirs-model", "InstanceType": "ml.g5.xlarge"}
+        client.create_endpoint_config(
+            EndpointConfigName="theirs-config", ProductionVariants=[variant | {"InitialInstanceCount": 2}]
+        )
+        client.create_endpoint(EndpointName="theirs", EndpointConfigName="theirs-config")
+        client.get_waiter("endpoint_in_service").wait(EndpointName="theirs", WaiterConfig={"Delay": 1})
+        yield runtime
+
+
+def there(only_ours: bool = True) -> set[str]:
+    """Every endpoint, configuration and model that is there, by a stock client."""
+    client = boto3.client("sagemaker")
+    found = {f"endpoint {row['EndpointName']}" for row in client.list_endpoints()["Endpoints"]}
+    found |= {f"configuration {row['EndpointConfigName']}" for row in client.list_endpoint_configs()["EndpointConfigs"]}
+    found |= {f"model {row['ModelName']}" for row in client.list_models()["Models"]}
+    return found - FOREIGN if only_ours else found
+
+
+def changes(runtime: LocalRuntime) -> list[str]:
+    """The operations that asked for a change."""
+    reading = ("Describe", "List", "GetCaller", "Head", "GetObject")
+    return [request.operation for request in runtime.requests if not request.operation.startswith(reading)]
