@@ -21,8 +21,11 @@ __all__ = ["llm", "made_up_credentials", "running_runtime", "runtime", "smollm2"
 
 @pytest.fixture
 def page(made_up_credentials: None, runtime: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page's examples run in an empty folder, with the two default endpoints of the local runtime in reach."""
+    """A page's examples run in an empty folder, with the local runtime in reach: its two endpoints, and all of its AWS."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
+    monkeypatch.setenv("SAGECHAIN_ROLE", "arn:aws:iam::000000000000:role/local")
+    monkeypatch.setenv("SAGECHAIN_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 

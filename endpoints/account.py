@@ -4,7 +4,6 @@ Credentials, region and addresses come from boto3's own chain, so the same calls
 (`AWS_ENDPOINT_URL`).
 """
 
-import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -142,6 +141,6 @@ def _of_control_plane(error: LLMError, code: str) -> LLMError:
         kind = NotPermitted
     elif "already exist" in what:
         kind = NameTaken
-    elif code == "ResourceNotFound" or re.search(r"Could not find|does not exist|not found", what):
+    elif code == "ResourceNotFound":
         kind = EndpointNotFound
     return kind(error.endpoint, what)

@@ -109,7 +109,7 @@ def _answered(endpoint: str, error: botocore.exceptions.ClientError) -> errors.L
         return errors.AccessDenied(endpoint, what)
     if status >= 500:
         return errors.ServiceFailed(endpoint, f"AWS failed (status {status}): {what}")
-    if "not found" in what or "InService" in what or "not in service" in what:
+    if "not found" in what or "Could not find" in what or "InService" in what or "not in service" in what:
         return errors.EndpointNotFound(endpoint, what)
     return errors.RequestRejected(endpoint, f"the request was refused ({code}): {what}")
 

@@ -46,12 +46,12 @@ def neighbour_embeddings(row: "TokenRow", *, vocabulary: int, width: int, seed: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         vectors, values, _ = torch.svd_lowrank(matrix, q=min(width, vocabulary), niter=1)
-        made = torch.zeros(vocabulary, width)
+        made: torch.Tensor = torch.zeros(vocabulary, width)
         made[:, : len(values)] = vectors * values.sqrt()
         made -= made.mean(0)
         # Turned at random: the first axes hold most of the variance, and no head should see them alone.
-        made @= torch.linalg.qr(torch.randn(width, width))[0]
-    return made / made.std() * DEVIATION
+        made = made @ torch.linalg.qr(torch.randn(width, width))[0]
+        return made * (DEVIATION / float(made.std()))
 
 
 def _information(tokens: "np.ndarray[Any, Any]", vocabulary: int) -> tuple[Any, Any, Any]:

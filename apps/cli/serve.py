@@ -94,4 +94,5 @@ def _announce(runtime: "LocalRuntime") -> None:
     print(f"Serving {', '.join(runtime.endpoints)} at {runtime.url} (Ctrl-C ends).", file=sys.stderr)
     print("For any boto3 or sagechain program, to ask endpoints and to deploy more:", file=sys.stderr)
     print(f"  export AWS_ENDPOINT_URL={runtime.url} AWS_DEFAULT_REGION=us-east-1", file=sys.stderr)
-    print("  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local", file=sys.stderr, flush=True)
+    print("  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local", file=sys.stderr)
+    print("  export SAGECHAIN_ROLE=arn:aws:iam::000000000000:role/local", file=sys.stderr, flush=True)

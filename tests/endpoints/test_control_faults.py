@@ -54,7 +54,7 @@ REASONS = {
     "bad-health-check": "did not pass the ping health check",
     "out-of-memory": "ran out of memory",
 }
-ELSEWHERE = {"reset", "reply-lost", "stuck", "slow-delete"}  # each has a test of its own below
+ELSEWHERE = {"reset", "reply-lost", "stuck", "slow-create", "slow-delete"}  # each has a test of its own below
 
 
 def asking(cloud: Cloud, operation: str) -> Callable[[], Any]:
@@ -105,6 +105,15 @@ def test_a_stuck_endpoint_stays_creating(cloud: Cloud) -> None:
     cloud.create("mine")
     cloud.clock.now += 86_400
     assert cloud.status("mine") == "Creating"
+
+
+def test_a_slow_creation_takes_a_thousand_times_as_long(cloud: Cloud) -> None:
+    cloud.runtime.fail("CreateEndpoint", "slow-create")
+    cloud.create("mine")
+    cloud.clock.now += 990
+    assert cloud.status("mine") == "Creating"
+    cloud.clock.now += 10
+    assert cloud.status("mine") == "InService"
 
 
 def test_a_slow_deletion_takes_ten_times_as_long(cloud: Cloud) -> None:

@@ -99,10 +99,6 @@ def test_a_licence_has_to_be_accepted_before_anything_is_asked(aws: LocalRuntime
         ({"name": "x" * 64}, "name: '.*63 at most"),
         ({"image": None}, "model_id: no model is given"),
         ({"model_id": ENTRY}, "model_id: it is given, and so is image"),
-        (
-            {"image": None, "model_id": "huggingface-llm-falcon-7b-instruct-bf61"},
-            "Did you mean 'huggingface-llm-falcon-7b",
-        ),
         ({"instance_type": None}, "instance_type: none is given"),
         ({"family": "falcn"}, "Did you mean 'falcon'"),
         ({"wire": "tgi2"}, "Did you mean 'tgi'"),
@@ -129,6 +125,15 @@ def test_bad_input_is_refused_before_any_request(given: dict[str, Any], message:
     with pytest.raises(ValueError, match=message):
         deploy(**{name: value for name, value in arguments.items() if value is not None})
     assert len(aws.requests) == before
+
+
+def test_a_model_that_nobody_knows_is_refused_with_the_nearest(aws: LocalRuntime) -> None:
+    before = changes(aws)
+    with pytest.raises(
+        ValueError, match=r"model_id: 'huggingface-llm-falcon-7b-instruct-bf61' .*Did you mean '.*-bf16'"
+    ):
+        deploy("mine", model_id="huggingface-llm-falcon-7b-instruct-bf61")
+    assert changes(aws) == before
 
 
 def test_a_missing_role_says_how_to_give_one(aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,7 +257,6 @@ def test_missing_credentials_are_an_error(runtime: LocalRuntime, monkeypatch: py
     ("arguments", "message"),
     [
         ({"endpoint_name": ""}, "endpoint_name: it is empty"),
-        ({"family": None}, r"add \?family=…&wire=…"),
         ({"family": "falcn"}, "Did you mean 'falcon'"),
         ({"family": "messages", "wire": "tgi"}, "the tgi wire takes text only"),
         ({"wire": "tgl"}, "Did you mean 'tgi'"),
