@@ -93,6 +93,7 @@ class Gateway:
             await _leave_unread(request, response)
             return response
         if failure.connection == "after":
+            await response(request.scope, _replayed(call.body, request.receive), _nowhere)
             await connection.reset()
             return Response(status_code=CLIENT_LEFT)
         return response
@@ -153,6 +154,10 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return messages.pop() if messages else await receive()
 
     return replayed
+
+
+async def _nowhere(message: Message) -> None:
+    """Where a reply goes that is lost."""
 
 
 async def _leave_unread(request: Request, response: Response) -> None:

@@ -1,6 +1,6 @@
 """The failures that an operation of the local runtime can be given, as a stock boto3 client meets them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -135,6 +135,27 @@ def test_a_connection_is_lost_before_or_after_the_operation_is_carried_out(
         asking(cloud, "CreateModel")()
     assert cloud.operations() == ["CreateModel"]
     assert bool(cloud.sagemaker.list_models()["Models"]) == done
+
+
+def test_an_answer_can_be_lost_once_the_container_has_given_it(container_requests: Any) -> None:
+    cloud, asked = container_requests
+    cloud.runtime.fail("InvokeEndpoint", "reply-lost", times=1)
+    with pytest.raises(ConnectionClosedError):
+        asking(cloud, "InvokeEndpoint")()
+    assert asked() == 1
+
+
+@pytest.fixture
+def container_requests() -> Iterator[Any]:
+    """A runtime with an endpoint before a container elsewhere, and how often that has been asked."""
+    clock = Clock()
+    with (
+        LocalRuntime({}) as behind,
+        LocalRuntime({}, upstream=behind.url, clock=clock) as runtime,
+    ):
+        cloud = cloud_of(runtime, clock)
+        cloud.create("mine")
+        yield cloud, lambda: len(behind.requests)
 
 
 def test_every_failure_is_in_these_tables() -> None:
