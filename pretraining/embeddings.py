@@ -2,7 +2,7 @@
 
 A short run sees most tokens of its vocabulary a few times only, and the embeddings are 40 % of a small model's weights. How
 often tokens stand side by side is counted over the whole split in a second or two, and says much of what the run would
-have to learn. At 131,000 tokens this is worth 0.10 bits per byte, of 2.23 (RUNS.md).
+have to learn. After 131,000 tokens this is worth 0.14 bits per byte, of 2.23 (RUNS.md).
 
 Source: Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization" (positive pointwise mutual
 information and its truncated decomposition); Levy, Goldberg and Dagan 2015, section 3 (the smoothing, the root).

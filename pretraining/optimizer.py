@@ -9,6 +9,7 @@ Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; the match of
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from sagechain.pretraining.muon import GramMuon
 from torch.optim import AdamW, Muon, Optimizer
 
 if TYPE_CHECKING:
@@ -48,7 +49,13 @@ class CombinedOptimizer(Optimizer):
 
 
 def optimizer_for(
-    model: "GPT2LMHeadModel", *, kind: str, learning_rate: float, matrix_learning_rate: float, weight_decay: float
+    model: "GPT2LMHeadModel",
+    *,
+    kind: str,
+    learning_rate: float,
+    matrix_learning_rate: float,
+    weight_decay: float,
+    precision: str,
 ) -> Optimizer:
     """The optimizer of a model.
 
@@ -57,6 +64,7 @@ def optimizer_for(
         learning_rate: of AdamW.
         matrix_learning_rate: of Muon.
         weight_decay: of matrices; norms and biases have none.
+        precision: `bf16` or `fp32`, of Muon's own products.
     """
     blocks = [weight for name, weight in model.named_parameters() if ".h." in name and weight.ndim == 2]
     in_blocks = {id(weight) for weight in blocks} if kind == "muon" else set()
@@ -72,11 +80,7 @@ def optimizer_for(
     )
     if kind == "adamw":
         return adamw
-    muon = Muon(
-        blocks,
-        lr=matrix_learning_rate,
-        momentum=MUON_MOMENTUM,
-        weight_decay=weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
-    return CombinedOptimizer([cast(Optimizer, muon), adamw])
+    given: dict[str, Any] = {"lr": matrix_learning_rate, "momentum": MUON_MOMENTUM, "weight_decay": weight_decay}
+    if precision == "fp32":
+        return CombinedOptimizer([GramMuon(blocks, **given), adamw])
+    return CombinedOptimizer([cast(Optimizer, Muon(blocks, adjust_lr_fn="match_rms_adamw", **given)), adamw])

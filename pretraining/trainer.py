@@ -183,6 +183,7 @@ class BlockTrainer(Trainer):
                 learning_rate=self.settings.learning_rate,
                 matrix_learning_rate=self.settings.matrix_learning_rate,
                 weight_decay=self.settings.weight_decay,
+                precision=self.precision,
             )
         return self.optimizer
 
