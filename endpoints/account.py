@@ -35,6 +35,9 @@ class Account:
     Args:
         region: where; boto3's own choice if not given.
 
+    Attributes:
+        is_usual_region: whether that is boto3's own choice anyhow.
+
     Raises:
         ValueError: no region is set anywhere.
     """
@@ -44,6 +47,7 @@ class Account:
         if not self._session.region_name:
             raise ValueError("region: none is set; give one, or set AWS_DEFAULT_REGION")
         self.region: str = self._session.region_name
+        self.is_usual_region = region is None or region == boto3.Session().region_name
 
     @cached_property
     def _sagemaker(self) -> Any:
@@ -85,9 +89,7 @@ class Account:
         try:
             for page in self._sagemaker.get_paginator(operation).paginate(**parameters):
                 yield from page[key]
-        except botocore.exceptions.BotoCoreError as error:
-            raise self.told(operation, error) from error
-        except botocore.exceptions.ClientError as error:
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             raise self.told(operation, error) from error
 
     def tags(self, name: str, arn: str) -> dict[str, str]:
@@ -135,7 +137,7 @@ def _of_control_plane(error: LLMError, code: str) -> LLMError:
     kind: type[LLMError] = type(error)
     if code == "ResourceLimitExceeded":
         kind = QuotaExceeded
-    elif "assume role" in what or "iam:PassRole" in what:
+    elif "assume role" in what:
         kind = RoleRefused
     elif isinstance(error, AccessDenied) and "not authorized to perform" in what:
         kind = NotPermitted

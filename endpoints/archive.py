@@ -3,8 +3,10 @@
 import tarfile
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from botocore.exceptions import ClientError
 from sagechain.endpoints.account import Account
 
 UNWANTED = {".git", "__pycache__", "checkpoints"}
@@ -36,14 +38,18 @@ def upload(account: Account, name: str, folder: Path, address: str, show: Callab
 
         try:
             _make_bucket(account, bucket)
-            account.s3.upload_file(str(archive), bucket, key, Callback=told)
+            # A bucket of that name that is somebody else's must not get the weights.
+            account.s3.upload_file(
+                str(archive), bucket, key, Callback=told, ExtraArgs={"ExpectedBucketOwner": account.number}
+            )
         except Exception as error:
             raise account.told(name, error) from error
 
 
 def pack(folder: Path, archive: Path) -> None:
     """Write a folder's files into a .tar.gz, without owners and in order, at its top as the containers want them."""
-    with tarfile.open(archive, "w:gz", compresslevel=1) as written:  # weights hardly compress
+    # Weights hardly compress; the hub's cache holds links to the files.
+    with tarfile.open(archive, "w:gz", compresslevel=1, dereference=True) as written:
         for path in sorted(folder.rglob("*")):
             inside = path.relative_to(folder)
             if path.is_file() and not UNWANTED.intersection(inside.parts):
@@ -54,22 +60,23 @@ def remove(account: Account, name: str, address: str) -> None:
     """Delete an uploaded archive; one that is not there is gone already."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
     try:
-        account.s3.delete_object(Bucket=bucket, Key=key)
+        account.s3.delete_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account.number)
+    except account.s3.exceptions.NoSuchBucket:
+        return
     except Exception as error:
         raise account.told(name, error) from error
 
 
 def _make_bucket(account: Account, bucket: str) -> None:
-    from botocore.exceptions import ClientError
-
     try:
-        account.s3.head_bucket(Bucket=bucket)
+        account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.number)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         # us-east-1 is the one region that must not be named.
         place = {} if account.region == "us-east-1" else {"LocationConstraint": account.region}
-        account.s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": place} if place else {}))
+        with suppress(account.s3.exceptions.BucketAlreadyOwnedByYou):
+            account.s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": place} if place else {}))
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -26,8 +26,21 @@ from sagechain.endpoints.progress import Show, pauses, showing, told_span
 from sagechain.endpoints.records import Held, Record, holding
 from sagechain.endpoints.requests import Plan, Request, plan
 from sagechain.endpoints.teardown import IN_PROGRESS, Teardown, Thing
-from sagechain.llms.errors import DeploymentFailed, LeftBehind, LLMError, NameTaken
+from sagechain.llms.errors import (
+    AccessDenied,
+    DeploymentFailed,
+    LeftBehind,
+    LLMError,
+    NameTaken,
+    QuotaExceeded,
+    RequestRejected,
+    RoleRefused,
+)
 from sagechain.prompts.names import check_known
+
+# After these AWS has not done what it was asked for; after any other error it may have, or may yet.
+REFUSALS = (AccessDenied, NameTaken, QuotaExceeded, RequestRejected, RoleRefused, ValueError)
+ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
 def deploy(
@@ -134,50 +147,66 @@ def deployed(
         atexit.register(end)  # for who enters and never leaves
         try:
             yield info
-        finally:
+        except BaseException as error:
             atexit.unregister(end)
-            end()
+            _undo(planned, account, held, waits, error)
+            raise
+        atexit.unregister(end)
+        end()
 
 
 def _record(planned: Plan, account: Account) -> Record:
     uploaded = planned.archive(account.number) if planned.checkpoint else ""
-    return Record(planned.name, planned.region, account.address, planned.identity, uploaded)
+    return Record(planned.name, planned.region, account.number, account.address, planned.identity, uploaded)
 
 
-def _create(planned: Plan, account: Account, held: Held, waits: "Waits") -> EndpointInfo:
+def _create(planned: Plan, account: Account, held: Held, waits: Waits) -> EndpointInfo:
     """Make all three; a failure at any step undoes the steps before it."""
     held.write()
+    expected: Thing | None = None
     with showing(planned.name) as show:
         try:
             if planned.checkpoint is not None:
                 archive.upload(account, planned.name, planned.checkpoint, held.record.archive, show)
             for request in planned.requests(account.caller, account.number):
                 show(request.operation.replace("_", " "))
-                _ask(account, planned, request)
+                expected = Thing(request.operation.removeprefix("create_"), planned.name)
+                _ask(account, planned, request, expected)
+                expected = None
             _until_in_service(planned, account, waits, show)
             return endpoint_info(account, planned.name)
         except BaseException as error:
-            _undo(planned, account, held, waits, error)
+            if isinstance(error, REFUSALS):
+                expected = None
+            _undo(planned, account, held, waits, error, expected)
             raise
 
 
-def _ask(account: Account, planned: Plan, request: Request) -> None:
+def _ask(account: Account, planned: Plan, request: Request, thing: Thing) -> None:
     try:
         account.ask(planned.name, request.operation, **request.parameters)
     except NameTaken:
         # boto3 sends a request again whose reply was lost: then the name is taken by ourselves.
-        thing = Thing(request.operation.removeprefix("create_"), planned.name)
         own = Teardown(account, planned.name, planned.identity)
         found = own.described(thing)
         if found is None or not own.is_ours(thing, found):
             raise
 
 
-def _until_in_service(planned: Plan, account: Account, waits: "Waits", show: Show) -> None:
+def _until_in_service(planned: Plan, account: Account, waits: Waits, show: Show) -> None:
     began, pause = time.monotonic(), pauses(waits.poll_seconds)
     while True:
-        found = account.ask(planned.name, "describe_endpoint", EndpointName=planned.name)
-        status, seconds = found["EndpointStatus"], time.monotonic() - began
+        seconds = time.monotonic() - began
+        try:
+            found = account.ask(planned.name, "describe_endpoint", EndpointName=planned.name)
+        except LLMError as error:
+            # One lost question in half an hour is no reason to begin anew.
+            if not error.retryable or seconds > waits.timeout:
+                raise
+            show(f"no answer, {told_span(seconds)}")
+            time.sleep(next(pause))
+            continue
+        status = found["EndpointStatus"]
         if status == "InService":
             return
         if status not in IN_PROGRESS:
@@ -188,10 +217,13 @@ def _until_in_service(planned: Plan, account: Account, waits: "Waits", show: Sho
         time.sleep(next(pause))
 
 
-def _undo(planned: Plan, account: Account, held: Held, waits: "Waits", error: BaseException) -> None:
+def _undo(
+    planned: Plan, account: Account, held: Held, waits: Waits, error: BaseException, expected: Thing | None = None
+) -> None:
+    """Tear down after an error, which stays the one that is raised, unless something is left behind."""
     try:
         # Who sends SIGTERM does not wait long; the record stays, and the next command goes on.
-        _tear_down(planned, account, held, waits, patient=not isinstance(error, SystemExit))
+        _tear_down(planned, account, held, waits, patient=not isinstance(error, SystemExit), expected=expected)
     except LeftBehind as left:
         if isinstance(error, SystemExit):
             with showing(planned.name) as show:
@@ -201,13 +233,16 @@ def _undo(planned: Plan, account: Account, held: Held, waits: "Waits", error: Ba
         raise LeftBehind(planned.name, f"{reason} {left.what}", left.left) from error
 
 
-def _tear_down(planned: Plan, account: Account, held: Held, waits: "Waits", *, patient: bool = True) -> None:
+def _tear_down(
+    planned: Plan, account: Account, held: Held, waits: Waits, *, patient: bool = True, expected: Thing | None = None
+) -> None:
     with showing(planned.name) as show:
         Teardown(
             account,
             planned.name,
             planned.identity,
             archive=held.record.archive,
+            expected=expected,
             poll_seconds=waits.poll_seconds,
             timeout=waits.timeout,
             show=show,
@@ -217,17 +252,25 @@ def _tear_down(planned: Plan, account: Account, held: Held, waits: "Waits", *, p
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the program as an exception does, so that blocks are left; not where somebody handles it already."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
+    """SIGTERM, and a terminal that closes, end the program as an exception does, so that blocks are left.
+
+    Not in other threads than the main one, nor where somebody handles the signal already.
+    """
+    ours: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        ours = [each for each in ENDING if signal.getsignal(each) == signal.SIG_DFL]
+
+    def restore() -> None:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
     def end(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        restore()
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    for each in ours:
+        signal.signal(each, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        restore()

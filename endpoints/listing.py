@@ -38,11 +38,13 @@ class EndpointInfo:
     """Of one instance for an hour, with its date."""
     reason: str | None = None
     """Why it failed."""
+    region: str | None = None
+    """Where it is, if not where boto3 looks anyhow."""
 
     @property
     def uri(self) -> str:
         """For `load_llm` and `load_chat_model`."""
-        return f"sagemaker:{self.name}"
+        return f"sagemaker:{self.name}" + (f"?region={self.region}" if self.region else "")
 
     def seconds_left(self, now: float | None = None) -> float | None:
         """Until its time is over, below 0 after that; None: it has no such time."""
@@ -75,19 +77,21 @@ def endpoint_info(account: Account, name: str) -> EndpointInfo:
     """One endpoint. Raises EndpointNotFound where there is none."""
     described = account.ask(name, "describe_endpoint", EndpointName=name)
     tags = account.tags(name, described["EndpointArn"])
-    instance_type, count = _instances(account, described)
+    instances = _instances(account, described)
+    instance_type = next(iter(instances), None)
     age = max((datetime.now(UTC) - described["CreationTime"]).total_seconds(), 0.0)
-    price = price_of(instance_type, account.region) if instance_type else None
+    prices = [(price_of(each, account.region), count) for each, count in instances.items()]
     return EndpointInfo(
         name=name,
         status=described["EndpointStatus"],
         family=tags.get(FAMILY),
         wire=tags.get(WIRE),
         instance_type=instance_type,
-        instance_count=count,
+        instance_count=sum(instances.values()),
         age=age,
-        price=price,
-        cost_so_far=cost(price, age, count),
+        price=prices[0][0] if prices else None,
+        cost_so_far=_summed([cost(price, age, count) for price, count in prices]),
+        region=None if account.is_usual_region else account.region,
         expires_at=expiry(tags),
         ours=TOOL in tags,
         reason=described.get("FailureReason"),
@@ -114,8 +118,14 @@ def expiry(tags: dict[str, str]) -> float | None:
         return None
 
 
-def _instances(account: Account, described: dict[str, Any]) -> tuple[str | None, int]:
-    """Type and number of an endpoint's instances; a failed endpoint has a configuration, and no instances."""
+def _summed(costs: list[float | None]) -> float | None:
+    """All together; None where there is nothing, or one is not known."""
+    known = [each for each in costs if each is not None]
+    return sum(known) if known and len(known) == len(costs) else None
+
+
+def _instances(account: Account, described: dict[str, Any]) -> dict[str, int]:
+    """How many instances of which type an endpoint has; one that failed has none that bill."""
     try:
         config = account.ask(
             described["EndpointName"],
@@ -123,14 +133,15 @@ def _instances(account: Account, described: dict[str, Any]) -> tuple[str | None,
             EndpointConfigName=described["EndpointConfigName"],
         )
     except EndpointNotFound:
-        return None, 0
-    variants = config["ProductionVariants"]
+        return {}
     running = {
         each["VariantName"]: each.get("CurrentInstanceCount") for each in described.get("ProductionVariants", ())
     }
-    counts = [
-        running.get(variant["VariantName"]) or variant.get("InitialInstanceCount", 0)
-        for variant in variants
-        if "InstanceType" in variant
-    ]
-    return next((variant["InstanceType"] for variant in variants if "InstanceType" in variant), None), sum(counts)
+    found: dict[str, int] = {}
+    for variant in config["ProductionVariants"]:
+        if "InstanceType" in variant:
+            now = running.get(variant["VariantName"])
+            count = variant.get("InitialInstanceCount", 0) if now is None else now
+            kind = variant["InstanceType"]
+            found[kind] = found.get(kind, 0) + (0 if described["EndpointStatus"] in UNBILLED else count)
+    return found

@@ -10,6 +10,8 @@ from sagechain.llms.wires import DEFAULT_WIRES
 
 SMALL_INSTANCE = "ml.m5.xlarge"  # 16 GB, no GPU: for checkpoints of up to some hundred million weights
 SMALL_BYTES = 2_000_000_000
+# What a container wants to be told where the model lies beside it, in /opt/ml/model.
+OWN_SETTINGS = {"hf": {"HF_TASK": "text-generation"}, "tgi": {"HF_MODEL_ID": "/opt/ml/model"}}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def own_model(
     wire = wire or _wire(image, family, environment)
     if image is None:
         image = container_image(_server_of(wire), region=region, gpu=has_gpu(instance_type))
-        environment = {"HF_TASK": "text-generation", **environment} if wire == "hf" else environment
+        environment = {**OWN_SETTINGS.get(wire, {}), **environment}
     container: dict[str, Any] = {"Image": image, "Environment": dict(environment)}
     if checkpoint is None and model_data is not None:
         container |= _address(str(model_data))

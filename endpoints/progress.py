@@ -1,34 +1,45 @@
-"""What a person sees while an endpoint comes or goes, on standard error: one line that changes, or a line a change."""
+"""What a person sees while an endpoint comes or goes, on standard error: one line that changes, or a line a change.
 
+Plain writes, and none of them fails: a reader that has gone must not stop the end of an endpoint.
+"""
+
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
+from contextlib import contextmanager, suppress
 
 Show = Callable[[str], None]
 
 SHORTEST_PAUSE = 0.5  # seconds
+ERASE_LINE = "\r\x1b[2K"
 
 
 @contextmanager
 def showing(name: str) -> Iterator[Show]:
-    """Tell of one endpoint; what is told twice in a row is shown once."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    if console.is_terminal:
-        with console.status(name) as status:
-            yield lambda text: status.update(f"{name}: {text}")
-        return
+    """Tell of one endpoint."""
+    is_terminal = bool(sys.stderr) and sys.stderr.isatty()
     last = ""
 
-    def line(text: str) -> None:
+    def show(text: str) -> None:
         nonlocal last
         # Of what changes by the second (minutes, MB) a pipe needs no line each.
         begin = text.partition(",")[0]
-        if begin != last:
-            console.print(f"{name}: {text}", markup=False)
+        if is_terminal:
+            _write(f"{ERASE_LINE}{name}: {text}")
+        elif begin != last:
+            _write(f"{name}: {text}\n")
         last = begin
 
-    yield line
+    try:
+        yield show
+    finally:
+        if is_terminal and last:
+            _write("\n")
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def pauses(longest: float) -> Iterator[float]:

@@ -7,9 +7,10 @@ from sagechain.endpoints.account import Account
 from sagechain.endpoints.listing import expiry
 from sagechain.endpoints.progress import showing
 from sagechain.endpoints.records import Record, holding_if_free, unfinished
+from sagechain.endpoints.requests import DEPLOYMENT
 from sagechain.endpoints.teardown import KINDS, Teardown, Thing, things
 from sagechain.llms.endpoint_tags import TOOL
-from sagechain.llms.errors import EndpointNotFound, LeftBehind, NotOurs
+from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError, NotOurs
 
 POLL_SECONDS = 15.0
 
@@ -36,13 +37,18 @@ def delete(
     """
     account = Account(region)
     teardown = Teardown(account, name, poll_seconds=poll_seconds)
-    existing = {thing: found for thing in things(name) if (found := teardown.described(thing)) is not None}
-    if not existing:
+    existing = ((thing, found) for thing in things(name) if (found := teardown.described(thing)) is not None)
+    first = next(existing, None)
+    if first is None:
         raise EndpointNotFound(name, "there is no endpoint, configuration or model of that name.")
-    if not any(teardown.is_ours(thing, found) for thing, found in existing.items()):
-        if not force:
-            raise NotOurs(name, "sagechain did not deploy it; nothing was changed.")
-        teardown.forced = list(_of_others(account, name))
+    # Whose the endpoint is decides; without one, its configuration, else its model.
+    thing, found = first
+    if teardown.is_ours(thing, found):
+        teardown.identity = account.tags(name, found[f"{thing.words}Arn"]).get(DEPLOYMENT, "")
+    elif force:
+        teardown.forced = list(_of_others(account, thing))
+    else:
+        raise NotOurs(name, "sagechain did not deploy it; nothing was changed.")
     return _finished(teardown)
 
 
@@ -62,23 +68,23 @@ def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region
     """
     account = Account(region)
     deleted, left = finish_unfinished(account, patient=True, poll_seconds=poll_seconds)
-    for name in _expired(account, time.time() if now is None else now):
+    for name, identity in _expired(account, time.time() if now is None else now, left):
         try:
-            deleted += _finished(Teardown(account, name, poll_seconds=poll_seconds))
-        except LeftBehind as error:
+            deleted += _finished(Teardown(account, name, identity, poll_seconds=poll_seconds))
+        except LLMError as error:
             left.append(error)
     if left:
         raise LeftBehind(
             ", ".join(error.endpoint for error in left),
             " ".join(error.what for error in left),
-            tuple(thing for error in left for thing in error.left),
+            tuple(thing for error in left for thing in getattr(error, "left", ())),
         ) from left[0]
     return deleted
 
 
 def finish_unfinished(
     account: Account, *, patient: bool, poll_seconds: float = POLL_SECONDS
-) -> tuple[list[str], list[LeftBehind]]:
+) -> tuple[list[str], list[LLMError]]:
     """Delete what processes left that died while they deployed, used or deleted an endpoint.
 
     Args:
@@ -88,35 +94,41 @@ def finish_unfinished(
         What was deleted, and what was not.
     """
     deleted: list[str] = []
-    left: list[LeftBehind] = []
-    for record in unfinished(account.address, account.region):
-        teardown = Teardown(
-            account, record.name, identity=record.identity, archive=record.archive, poll_seconds=poll_seconds
-        )
-        try:
-            deleted += _finished(teardown, patient=patient)
-        except LeftBehind as error:
-            left.append(error)
+    left: list[LLMError] = []
+    for held in unfinished(account.number, account.region, account.address):
+        record = held.record
+        with showing(record.name) as show:
+            teardown = Teardown(
+                account, record.name, record.identity, archive=record.archive, poll_seconds=poll_seconds, show=show
+            )
+            try:
+                deleted += teardown.run(patient=patient)
+                held.settle()
+            except LLMError as error:
+                left.append(error)
     return deleted, left
 
 
-def _finished(teardown: Teardown, *, patient: bool = True) -> list[str]:
+def _finished(teardown: Teardown) -> list[str]:
     """Tear down, under a record: if it is stopped half-way, the next command goes on."""
     account = teardown.account
-    record = Record(teardown.name, account.region, account.address, teardown.identity, teardown.archive)
+    record = Record(teardown.name, account.region, account.number, account.address, teardown.identity)
     with showing(teardown.name) as teardown.show, holding_if_free(record) as held:
         # What is not ours is only deleted by who asks for it, so it is nothing to go on with later.
-        if held is not None and not teardown.forced:
+        if held is not None and teardown.identity:
             held.write()
-        deleted = teardown.run(patient=patient)
+        deleted = teardown.run()
         if held is not None:
             held.settle()
     return deleted
 
 
-def _expired(account: Account, now: float) -> list[str]:
-    """The names under which something of ours has had its time. Where there is an endpoint, its own tags decide."""
-    times: dict[str, float] = {}
+def _expired(account: Account, now: float, left: list[LLMError]) -> list[tuple[str, str]]:
+    """Of what is ours and has had its time, name and deployment. Where there is an endpoint, its own tags decide.
+
+    What cannot be asked is added to `left`.
+    """
+    times: dict[str, tuple[float, str]] = {}
     for kind in KINDS:
         words = Thing(kind, "").words
         for row in account.pages(f"list_{kind}s", f"{words}s"):
@@ -127,13 +139,20 @@ def _expired(account: Account, now: float) -> list[str]:
                 tags = account.tags(name, row[f"{words}Arn"])
             except EndpointNotFound:
                 continue  # gone since the page was read
+            except LLMError as error:
+                left.append(error)
+                continue
             if TOOL in tags:
-                times[name] = expiry(tags) or float("inf")
-    return [name for name, time_over in times.items() if time_over <= now]
+                times[name] = (expiry(tags) or float("inf"), tags.get(DEPLOYMENT, ""))
+    return [(name, identity) for name, (time_over, identity) in times.items() if time_over <= now]
 
 
-def _of_others(account: Account, name: str) -> Iterator[Thing]:
-    """An endpoint that is not ours, with the configuration and the models that nothing else uses."""
+def _of_others(account: Account, thing: Thing) -> Iterator[Thing]:
+    """An endpoint that is not ours, with the configuration and the models that nothing else uses; or one of these alone."""
+    name = thing.name
+    if thing.kind != "endpoint":
+        yield thing
+        return
     endpoint = account.ask(name, "describe_endpoint", EndpointName=name)
     yield Thing("endpoint", name)
     config = endpoint["EndpointConfigName"]
@@ -154,4 +173,5 @@ def _of_others(account: Account, name: str) -> Iterator[Thing]:
 
 def _models(account: Account, config: str) -> set[str]:
     found = account.ask(config, "describe_endpoint_config", EndpointConfigName=config)
-    return {variant["ModelName"] for variant in found["ProductionVariants"] if "ModelName" in variant}
+    variants = [*found["ProductionVariants"], *found.get("ShadowProductionVariants", ())]
+    return {variant["ModelName"] for variant in variants if "ModelName" in variant}

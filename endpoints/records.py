@@ -1,12 +1,13 @@
 """What is on its way, in files on this machine: if the process dies, the next command deletes what it left.
 
 A record is a file for an endpoint that is being deployed, or used in a `deployed()` block, or deleted. Whoever works on it
-holds its lock, which the system lets go when the process dies, however it dies; so a record without a holder is work that
-nobody finishes, and `reap` does.
+holds the lock of its name, which the system lets go when the process dies, however it dies; so a record whose name nobody
+holds is work that nobody finishes, and `reap` does.
 """
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,28 +22,29 @@ FOLDER_VARIABLE = "SAGECHAIN_STATE"
 
 @dataclass(frozen=True)
 class Record:
-    """An endpoint that somebody has to delete.
-
-    `identity` is the tag of the deployment that made it; empty: whatever has the name and is ours.
-    """
+    """A deployment that somebody has to delete."""
 
     name: str
     region: str
+    account: str
+    """Its number."""
     address: str
     """Where SageMaker is: AWS, or a runtime on this machine."""
-    identity: str = ""
+    identity: str
+    """The tag of the deployment: what another one made under the name is none of this one's business."""
     archive: str = ""
     """`s3://…`, where a checkpoint was uploaded for it."""
 
 
 class Held:
-    """A record that this process works on."""
+    """A record whose name this process holds."""
 
-    def __init__(self, record: Record, path: Path) -> None:
-        self.record, self._path = record, path
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self._path = _path(record, f"{record.identity}.json")
 
     def write(self) -> None:
-        """From now on somebody has to delete the endpoint."""
+        """From now on somebody has to delete the deployment."""
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(self.record)), encoding="utf-8")
         with partial.open("rb") as file:
@@ -56,7 +58,7 @@ class Held:
 
 @contextmanager
 def holding(record: Record) -> Iterator[Held]:
-    """Work on an endpoint's record. Raises ValueError where another process does."""
+    """Work on a deployment. Raises ValueError where another process works on that name."""
     with holding_if_free(record) as held:
         if held is None:
             raise ValueError(
@@ -67,33 +69,40 @@ def holding(record: Record) -> Iterator[Held]:
 
 @contextmanager
 def holding_if_free(record: Record) -> Iterator[Held | None]:
-    """Work on an endpoint's record; None where another process, or another block of this one, does already."""
-    path = _path(record)
+    """Work on a deployment; None where another process, or another block of this one, works on that name."""
+    path = _path(record, "lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_suffix(".lock"))
+    lock = FileLock(path, thread_local=False)  # a block may be left in another thread than it was entered in
     try:
         lock.acquire(timeout=0)
     except Timeout:
         yield None
         return
     try:
-        yield Held(record, path)
+        yield Held(record)
     finally:
         lock.release()
 
 
-def unfinished(address: str, region: str) -> list[Record]:
-    """The records that nobody works on, of endpoints at that address."""
-    found = []
+def unfinished(account: str, region: str, address: str) -> Iterator[Held]:
+    """The deployments there that nobody works on; each is held while the caller has it."""
     for path in sorted(_folder().glob("*.json")):
-        try:
-            with FileLock(path.with_suffix(".lock"), timeout=0):
-                record = Record(**json.loads(path.read_text(encoding="utf-8")))
-        except (Timeout, FileNotFoundError):
-            continue  # held, or settled just now
-        if (record.address, record.region) == (address, region):
-            found.append(record)
-    return found
+        record = _read(path)
+        if record is None or (record.account, record.region, record.address) != (account, region, address):
+            continue
+        with holding_if_free(record) as held:
+            if held is not None and path.exists():  # else it was settled just now
+                yield held
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        print(f"The record {path} cannot be read ({error}); what it is of is not deleted.", file=sys.stderr)
+        return None
 
 
 def _folder() -> Path:
@@ -101,6 +110,6 @@ def _folder() -> Path:
     return (Path(given) if given else user_state_path("sagechain")) / "endpoints"
 
 
-def _path(record: Record) -> Path:
-    where = sha256(f"{record.address} {record.region}".encode()).hexdigest()[:12]
-    return _folder() / f"{record.name}-{where}.json"
+def _path(record: Record, ending: str) -> Path:
+    where = sha256(f"{record.account} {record.address} {record.region}".encode()).hexdigest()[:12]
+    return _folder() / f"{record.name}-{where}.{ending}"

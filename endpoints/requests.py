@@ -31,6 +31,9 @@ ROLE = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/[a-zA-Z_0-9+=,.@\-_/]+")
 SPANS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}  # seconds
 LONGEST_SPAN = 365 * 86_400  # seconds
 VARIANT = "AllTraffic"
+# Instances with disks of their own, for which SageMaker refuses a volume's size: those with a `d` in their family's
+# name, and the newer ones with accelerators (sagemaker-python-sdk 2.x, `volume_size_supported`).
+OWN_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6|gr6|g7|p5|p6|trn|inf2)[a-z0-9-]*\.")
 STARTUP_SECONDS = 1_800  # to fetch and load a model, where its spec says nothing; AWS's own default is short for 40 GB
 
 
@@ -110,7 +113,11 @@ class Plan:
             "InstanceType": self.instance_type,
             "ModelDataDownloadTimeoutInSeconds": self.download_seconds,
             "ContainerStartupHealthCheckTimeoutInSeconds": self.startup_seconds,
-            **({"VolumeSizeInGB": self.volume_gib} if self.volume_gib else {}),
+            **(
+                {"VolumeSizeInGB": self.volume_gib}
+                if self.volume_gib and not OWN_DISK.match(self.instance_type)
+                else {}
+            ),
         }
         return [
             Request("create_model", model | {"Tags": tags}),

@@ -19,6 +19,7 @@ from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError
 # An endpoint cannot be deleted in these states; SageMaker ends each of them by itself, within its own limits.
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 KINDS = ("endpoint", "endpoint_config", "model")  # in the order in which they are deleted
+LATE_SECONDS = 30.0  # after which a request whose reply was lost has been carried out, or never is
 WORDS = {"endpoint": "endpoint", "endpoint_config": "configuration", "model": "model"}
 
 
@@ -53,6 +54,7 @@ class Teardown:
         identity: the tag of the deployment whose things may go; empty: of any deployment of sagechain's.
         forced: these things, ours or not, instead of what is ours under the name.
         archive: `s3://…` of a checkpoint that was uploaded for it.
+        expected: what may still come to be there: its request was sent, and nobody knows what became of it.
         poll_seconds: between two looks at an endpoint, at most.
         timeout: seconds that it may take until it can be deleted, and again until it is gone.
         show: is told what happens.
@@ -63,6 +65,7 @@ class Teardown:
     identity: str = ""
     forced: Sequence[Thing] = ()
     archive: str = ""
+    expected: Thing | None = None
     poll_seconds: float = 15
     timeout: float = 3_600
     show: Show = lambda text: None
@@ -73,7 +76,8 @@ class Teardown:
         """Delete all, and wait until it is gone.
 
         Args:
-            patient: wait for an endpoint that cannot be deleted yet; else leave all to a later call.
+            patient: wait for an endpoint that cannot be deleted yet, else leave all to a later call; and until one
+                that was deleted is gone, else SageMaker is trusted with it.
 
         Returns:
             What was deleted: `endpoint NAME` …
@@ -86,8 +90,7 @@ class Teardown:
             while waiting:
                 self._delete(waiting[0], patient=patient)
                 waiting.pop(0)
-            if self.archive:
-                archive.remove(self.account, self.name, self.archive)
+            self._remove_archive(self.archive)
         except LLMError as error:
             left = self._left(waiting)
             raise LeftBehind(self.name, f"still there: {', '.join(left)}; {error.what}", left) from error
@@ -113,7 +116,7 @@ class Teardown:
 
     def _may_go(self, thing: Thing) -> dict[str, Any] | None:
         """What SageMaker says of it, if it is there and may be deleted."""
-        found = self.described(thing)
+        found = self._once_it_is_there(thing) if thing == self.expected else self.described(thing)
         return found if found is not None and (self.forced or self.is_ours(thing, found)) else None
 
     def _delete(self, thing: Thing, *, patient: bool) -> None:
@@ -122,16 +125,29 @@ class Teardown:
             found = self._until_it_can_be_deleted(thing, found, patient=patient)
         if found is None:
             return
+        if thing.kind == "model":  # while it still tells where its archive is
+            self._remove_archive(_uploaded(thing.name, found))
         if found.get("EndpointStatus") != "Deleting":
             self.show(f"deleting the {WORDS[thing.kind]}")
             # Another process may have been quicker.
             with suppress(EndpointNotFound):
                 self.account.ask(self.name, f"delete_{thing.kind}", **{f"{thing.words}Name": thing.name})
-        if thing.kind == "endpoint":
+        if thing.kind == "endpoint" and patient:
             self._until_it_is_gone(thing)
-        if thing.kind == "model":
-            self.archive = self.archive or _uploaded(thing.name, found)
         self.deleted.append(str(thing))
+
+    def _once_it_is_there(self, thing: Thing) -> dict[str, Any] | None:
+        """What SageMaker says of it; None where it does not come to be there."""
+        began, pause = time.monotonic(), pauses(self.poll_seconds)
+        while (found := self.described(thing)) is None and time.monotonic() - began < LATE_SECONDS:
+            self.show(f"looking whether the {WORDS[thing.kind]} was made after all")
+            time.sleep(next(pause))
+        return found
+
+    def _remove_archive(self, address: str) -> None:
+        if address:
+            archive.remove(self.account, self.name, address)
+            self.archive = "" if address == self.archive else self.archive
 
     def _until_it_can_be_deleted(
         self, endpoint: Thing, found: dict[str, Any], *, patient: bool
@@ -151,10 +167,11 @@ class Teardown:
         began, pause = time.monotonic(), pauses(self.poll_seconds)
         while (now := self.described(endpoint)) is not None:
             status, seconds = now["EndpointStatus"], time.monotonic() - began
-            if status != "Deleting" or seconds > self.timeout:
+            # Just after the request it may still be told to be in service.
+            if status == "Failed" or seconds > self.timeout:
                 why = now.get("FailureReason", f"{told_span(seconds)} after it was asked to be")
                 raise LLMError(self.name, f"the endpoint is {status} and not gone: {why}.")
-            self.show(f"Deleting, {told_span(seconds)}")
+            self.show(f"{status}, {told_span(seconds)}")
             time.sleep(next(pause))
 
     def _left(self, waiting: Sequence[Thing]) -> tuple[str, ...]:

@@ -220,7 +220,7 @@ def _session(values: Mapping[str, Any]) -> boto3.Session:
         if (value := values.get(name)) is not None
     }
     client = values.get("client")
-    region = values.get("region_name") or (client.meta.region_name if client is not None else None)
+    region = values.get("region_name") or getattr(getattr(client, "meta", None), "region_name", None)
     return boto3.Session(profile_name=values.get("credentials_profile_name"), region_name=region, **secrets)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import tarfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 from sagechain.endpoints import LocalRuntime, delete, deploy, deployed, list_endpoints, reap
+from sagechain.endpoints.archive import pack
 from sagechain.endpoints.requests import plan, span
 from sagechain.llms import errors, load_chat_model, load_llm
 
@@ -249,6 +251,48 @@ def test_what_is_not_ours_is_deleted_by_force_only_with_what_nothing_else_uses(a
     client.create_endpoint_config(EndpointConfigName="other", ProductionVariants=[variant])
     assert delete("theirs", force=True, poll_seconds=0.02) == ["endpoint theirs", "configuration theirs-config"]
     assert there(only_ours=False) == {"configuration other", "model theirs-model", "model somebodys"}
+
+
+def test_whose_the_endpoint_is_decides_and_not_a_model_of_its_name(aws: LocalRuntime) -> None:
+    deploy("mine", **QUICK)
+    client = boto3.client("sagemaker")
+    client.delete_endpoint(EndpointName="mine")
+    client.get_waiter("endpoint_deleted").wait(EndpointName="mine", WaiterConfig={"Delay": 1})
+    client.create_endpoint(EndpointName="mine", EndpointConfigName="theirs-config")
+    with pytest.raises(errors.NotOurs):
+        delete("mine")
+    assert there() == {"endpoint mine", "configuration mine", "model mine"}
+
+
+def test_an_archive_that_could_not_be_removed_is_removed_by_reap(aws: LocalRuntime, checkpoint: Path) -> None:
+    deploy("parrot", model_data=checkpoint, poll_seconds=0.02)
+    aws.fail("DeleteObject", "access-denied", 1)
+    with pytest.raises(errors.LeftBehind, match="still there: model parrot"):
+        delete("parrot", poll_seconds=0.02)
+    assert reap(poll_seconds=0.02) == ["model parrot"]
+    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket="sagemaker-us-east-1-000000000000")
+
+
+def test_links_in_a_checkpoints_folder_are_packed_as_the_files_they_lead_to(checkpoint: Path, tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    for path in checkpoint.iterdir():
+        (snapshot / path.name).symlink_to(path)
+    pack(snapshot, tmp_path / "model.tar.gz")
+    with tarfile.open(tmp_path / "model.tar.gz") as archive:
+        assert all(entry.isfile() for entry in archive.getmembers())
+        assert len(archive.getmembers()) == len(list(checkpoint.iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "is_sized"),
+    [("ml.g5.2xlarge", False), ("ml.g4dn.xlarge", False), ("ml.p4d.24xlarge", False), ("ml.p3.2xlarge", True),
+     ("ml.m5.xlarge", True), ("ml.m5d.xlarge", False), ("ml.g6e.xlarge", False), ("ml.trn1.2xlarge", False)],
+)  # fmt: skip
+def test_a_volume_has_a_size_where_the_instance_has_no_disk_of_its_own(instance_type: str, is_sized: bool) -> None:
+    planned = replace(plan("mine", **AWS, **FALCON | {"instance_type": instance_type}), volume_gib=256)
+    variant = planned.requests()[1].parameters["ProductionVariants"][0]
+    assert ("VolumeSizeInGB" in variant) == is_sized
 
 
 def test_a_forced_deletion_takes_the_model_that_only_it_used(aws: LocalRuntime) -> None:

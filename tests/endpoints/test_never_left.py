@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
-from sagechain.endpoints import LocalRuntime, deployed, reap
+from sagechain.endpoints import LocalRuntime, deploy, deployed, reap
 from sagechain.llms import errors
 
 from tests.endpoints.account import FOREIGN, QUICK, Clock, there
@@ -170,6 +170,46 @@ def test_an_error_in_the_block_comes_out_as_it_is_after_the_end_of_the_endpoint(
     assert there() == set()
 
 
+def test_a_second_deployment_of_the_name_does_not_hide_what_the_first_left(aws: LocalRuntime, clock: Clock) -> None:
+    aws.fail("CreateEndpoint", "slow-create", 1)
+    with pytest.raises(errors.LeftBehind):
+        deploy("mine", **QUICK, timeout=0.2)
+    with pytest.raises(errors.NameTaken):
+        deploy("mine", **QUICK)
+    clock.finish_creating()
+    assert set(reap(poll_seconds=0.02)) == ALL
+    assert there() == set()
+
+
+def test_an_endpoint_that_is_made_after_its_reply_was_given_up_is_deleted_too(
+    aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    aws.fail("CreateEndpoint", "reply-lost", 1)
+    with pytest.raises(errors.ConnectionFailed):
+        deploy("mine", **QUICK)
+    assert there() == set()
+
+
+def test_a_block_that_fails_says_what_is_left_and_keeps_its_own_error_as_the_cause(aws: LocalRuntime) -> None:
+    def block() -> None:
+        with deployed("mine", **QUICK):
+            aws.fail("DeleteModel", "access-denied", 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(errors.LeftBehind, match=r"ZeroDivisionError ended it\. still there: model mine") as caught:
+        block()
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert reap(poll_seconds=0.02) == [MODEL]
+
+
+def test_one_question_that_is_not_answered_does_not_undo_a_deployment(aws: LocalRuntime) -> None:
+    aws.fail("DescribeEndpoint", "service-unavailable", 4)
+    with deployed("mine", **QUICK) as endpoint:
+        assert endpoint.status == "InService"
+    assert there() == set()
+
+
 # --- processes that end -----------------------------------------------------------------------------------------------
 
 SCRIPT = """
@@ -226,7 +266,7 @@ def test_sigterm_in_the_block_deletes_all(aws: LocalRuntime) -> None:
     process.terminate()
     said(process)
     assert process.returncode == 128 + signal.SIGTERM
-    assert there() == set()
+    wait_until(lambda: there() == set())  # it was not waited for, but deleted
 
 
 def test_the_end_of_python_deletes_what_a_block_that_was_never_left_made(aws: LocalRuntime) -> None:

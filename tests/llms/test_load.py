@@ -54,7 +54,6 @@ def test_a_chat_model_takes_the_same_uris() -> None:
         ("sagemaker:x?famly=falcon", {}, "Did you mean 'family'"),
         ("sagemaker:x?family=falcn", {}, "Did you mean 'falcon'"),
         ("sagemaker:x?family=falcon&wire=tgl", {}, "Did you mean 'tgi'"),
-        ("sagemaker:x", {}, r"add \?family=…&wire=…"),
         ("local:x?slot=2", {}, "Did you mean 'slots'"),
         ("local:smollm2", {"temprature": 1}, "Did you mean 'temperature'"),
         ("sagemaker:x?family=falcon", {"max_tokens": 3}, "parameter: 'max_tokens' is unknown"),
