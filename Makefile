@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MARK := .venv/installed
+SDK := .venv-deploy
 PACKAGES := prompts llms chains agents pretraining endpoints apps
 .DEFAULT_GOAL := help
-.PHONY: help install demo test prove lint types bench cassettes docs clean
+.PHONY: help install demo test prove test-deploy lint types bench cassettes docs clean
 
 help: ## List the tasks
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(MARK) ## Make .venv with sagechain and all that its tests need
 $(MARK): pyproject.toml constraints.txt
@@ -25,6 +26,13 @@ test: lint types ## Run all tests, with lint and types
 
 prove: install ## Run the long proofs
 	$(BIN)/python -m pytest -m prove -s
+
+test-deploy: $(SDK)/installed ## Test with the sagemaker SDK, in an environment of its own
+	$(SDK)/bin/python -m pytest -c tests/deploy/pytest.ini tests/deploy
+$(SDK)/installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(SDK)
+	$(SDK)/bin/python -m pip install --quiet --editable '.[deploy,local]' pytest
+	@touch $@
 
 lint: install ## Check style and the layer rule
 	$(BIN)/ruff check .
@@ -47,4 +55,4 @@ docs: install ## Build the guide into site/
 	$(BIN)/zensical build --clean
 
 clean: ## Remove what the tasks made
-	rm -rf .venv .types site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	rm -rf .venv $(SDK) .types site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -6,6 +6,9 @@ local:smollm2                                                          the embed
 local:FILE.gguf?family=…&context=…&slots=…                             a GGUF file, in llama.cpp
 local:FOLDER?family=…&context=…                                        a Hugging Face checkpoint, in transformers
 local:FILE.gguf?engine=transformers                                    there too, converted at the first load
+
+An endpoint that the sagemaker SDK deployed is given as its own object, which says name and region; what stands behind `?`
+in a URI is a keyword then: `load_llm(endpoint, family="falcon", temperature=0.2)`.
 """
 
 from pathlib import Path
@@ -15,7 +18,8 @@ from urllib.parse import parse_qsl, unquote
 from langchain_core.language_models.chat_models import BaseChatModel
 from sagechain.llms.errors import MissingExtra
 from sagechain.llms.parameters import PARAMETER_NAMES
-from sagechain.prompts.names import unknown
+from sagechain.llms.sdk_endpoint import SDKEndpoint, uri_of
+from sagechain.prompts.names import check_known, unknown
 
 if TYPE_CHECKING:
     from sagechain.llms.text_model import TextModel
@@ -26,37 +30,50 @@ ENGINES = {"llama.cpp": ("family", "context", "slots"), "transformers": ("family
 """What runs a model on this machine, and the settings that a URI may give it."""
 ENDPOINTS_ONLY = ("accept_eula", "client")
 """Settings that every URI accepts, and that mean nothing on this machine."""
+ENDPOINT_FIELDS = {
+    "family": "family",
+    "wire": "wire",
+    "region": "region_name",
+    "component": "inference_component_name",
+    "variant": "variant_name",
+    "context": "context",
+    "tokenizer": "tokenizer",
+}
+"""The settings that an endpoint's URI may give, and the fields of `SageMakerLLM` that they fill."""
+KEYWORDS = tuple(setting for setting in ENDPOINT_FIELDS if setting != "region")
+"""Those that stand beside an endpoint of the SDK, whose ARN tells the region."""
 
 
-def load_llm(uri: str, /, **parameters: Any) -> "TextModel":
-    """The text model at `uri`: text in, text out; the prompt goes as it is and no stop string is added.
+def load_llm(model: str | SDKEndpoint, /, **parameters: Any) -> "TextModel":
+    """The text model at `model`: text in, text out; the prompt goes as it is and no stop string is added.
 
     Args:
-        uri: where the model is; see above.
-        parameters: the fields of `GenerationParameters`, and `timeout` (seconds), `max_retries`, `accept_eula`, `client`.
+        model: where it is: a URI, or an endpoint of the sagemaker SDK; see above.
+        parameters: the fields of `GenerationParameters`, and `timeout` (seconds), `max_retries`, `accept_eula`, `client`;
+            beside an endpoint of the SDK also `family`, `wire`, `component`, `variant`, `context`, `tokenizer`.
 
     Raises:
-        ValueError: a scheme, name, setting or parameter that is unknown or out of range.
+        ValueError: a scheme, name, setting or parameter that is unknown or out of range; an object that is no endpoint.
         LLMError: the model could not be fetched or loaded.
     """
     known = (*PARAMETER_NAMES, *EVERYWHERE, *ENDPOINTS_ONLY)
-    for name in parameters:
-        if name not in known:
-            raise unknown("parameter", name, known)
-    scheme, place, settings = _parts(uri)
+    check_known("parameter", parameters, known if isinstance(model, str) else (*known, *KEYWORDS))
+    if not isinstance(model, str):
+        model = uri_of(model, {name: parameters.pop(name) for name in KEYWORDS if name in parameters})
+    scheme, place, settings = _parts(model)
     if scheme == "sagemaker":
         return _endpoint(place, settings, parameters)
     return _local(place, settings, {name: v for name, v in parameters.items() if name not in ENDPOINTS_ONLY})
 
 
-def load_chat_model(uri: str, /, **parameters: Any) -> BaseChatModel:
-    """The chat model at `uri`: the family's layout and stop strings are applied here.
+def load_chat_model(model: str | SDKEndpoint, /, **parameters: Any) -> BaseChatModel:
+    """The chat model at `model`: the family's layout and stop strings are applied here.
 
     Arguments and errors as for `load_llm`.
     """
     from sagechain.llms.chat import PromptedChatModel
 
-    return PromptedChatModel(llm=load_llm(uri, **parameters))
+    return PromptedChatModel(llm=load_llm(model, **parameters))
 
 
 def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
@@ -72,19 +89,8 @@ def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
 def _endpoint(name: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
     from sagechain.llms.sagemaker import SageMakerLLM
 
-    fields = {
-        "family": "family",
-        "wire": "wire",
-        "region": "region_name",
-        "component": "inference_component_name",
-        "variant": "variant_name",
-        "context": "context",
-        "tokenizer": "tokenizer",
-    }
-    for setting in settings:
-        if setting not in fields:
-            raise unknown("setting", setting, fields)
-    given = {fields[setting]: value for setting, value in settings.items()}
+    check_known("setting", settings, ENDPOINT_FIELDS)
+    given = {ENDPOINT_FIELDS[setting]: value for setting, value in settings.items()}
     return SageMakerLLM(endpoint_name=name, **given, **{k: v for k, v in parameters.items() if v is not None})
 
 

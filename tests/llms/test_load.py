@@ -1,12 +1,37 @@
 """Models by URI: what is understood, and what is refused with which words."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
-from sagechain.llms import LlamaCppLLM, PromptedChatModel, SageMakerLLM, load_chat_model, load_llm
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import LlamaCppLLM, PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
 
 from tests.conftest import FALCON
+
+ARN = "arn:aws:sagemaker:eu-west-1:000000000000:endpoint/my-falcon"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What is read of the sagemaker SDK's own `Endpoint`; tests/deploy has the real one."""
+
+    endpoint_name: Any = "my-falcon"
+    endpoint_arn: Any = ARN
+
+
+def deployed_by_others(name: str, tags: dict[str, str]) -> None:
+    """An endpoint that boto3 alone deployed."""
+    client = boto3.client("sagemaker")
+    role = "arn:aws:iam::000000000000:role/endpoints"
+    client.create_model(ModelName=name, PrimaryContainer={"Image": "tgi-inference"}, ExecutionRoleArn=role)
+    variant = {"VariantName": "one", "ModelName": name, "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}
+    client.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    given = [{"Key": key, "Value": value} for key, value in tags.items()]
+    client.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=given)
 
 
 def test_an_endpoint_uri_says_all_there_is_to_say() -> None:
@@ -64,3 +89,45 @@ def test_bad_input_is_a_value_error_that_says_what_is_known(uri: str, parameters
         load_llm(uri, **parameters)
     with pytest.raises(ValueError, match=message):
         load_chat_model(uri, **parameters)
+
+
+def test_an_endpoint_of_the_sdk_tells_name_and_region_and_keywords_the_rest() -> None:
+    given = {"component": "c", "variant": "v", "context": 512}
+    llm = load_llm(Endpoint(), family="falcon", wire="lmi", **given, temperature=0.5, max_retries=0)
+    assert isinstance(llm, SageMakerLLM)
+    assert (llm.endpoint_name, llm.client.meta.region_name) == ("my-falcon", "eu-west-1")
+    assert (llm.family, llm.wire, llm.temperature, llm.max_retries) == ("falcon", "lmi", 0.5, 0)
+    assert (llm.inference_component_name, llm.variant_name, llm.context) == ("c", "v", 512)
+    chat = load_chat_model(Endpoint(), family="falcon", wire=None)
+    assert isinstance(chat, PromptedChatModel)
+    assert chat.family == "falcon"
+
+
+def test_the_tags_of_an_endpoint_of_the_sdk_are_asked_for_in_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalRuntime(models={}, creating_seconds=0) as runtime:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
+        with pytest.raises(errors.EndpointNotFound, match=re.escape(ARN)):
+            load_llm(Endpoint())
+        deployed_by_others("my-falcon", {"sagechain:family": "falcon", "sagechain:wire": "tgi"})
+        llm = load_llm(Endpoint())
+    assert isinstance(llm, SageMakerLLM)
+    assert (llm.family, llm.wire, llm.client.meta.region_name) == ("falcon", "tgi", "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "message"),
+    [
+        (None, {}, "model: a NoneType is neither a URI, such as 'sagemaker:ENDPOINT' or 'local:smollm2', nor an"),
+        (Path("model.gguf"), {}, "model: a PosixPath is neither a URI"),
+        (Endpoint(endpoint_name=""), {}, "model: a Endpoint is neither a URI"),
+        (Endpoint(endpoint_arn=None), {}, r"endpoint_arn: None of endpoint 'my-falcon' .* Endpoint.get\('my-falcon'\)"),
+        (Endpoint(endpoint_arn=ARN.replace("endpoint", "model")), {}, "is no endpoint's ARN"),
+        (Endpoint(), {"famly": "falcon"}, "Did you mean 'family'"),
+        (Endpoint(), {"family": "falcn"}, "Did you mean 'falcon'"),
+        (Endpoint(), {"family": "falcon", "region": "us-east-1"}, "parameter: 'region' is unknown"),
+    ],
+)
+def test_what_is_no_endpoint_of_the_sdk_is_refused(model: Any, parameters: dict[str, Any], message: str) -> None:
+    for load in (load_llm, load_chat_model):
+        with pytest.raises(ValueError, match=message):
+            load(model, **parameters)
