@@ -78,5 +78,5 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
         product = polynomial if product is None else polynomial @ product
         gram = polynomial @ gram @ polynomial
     assert product is not None
-    found = product @ wide
+    found: torch.Tensor = product @ wide
     return found.mT if is_tall else found

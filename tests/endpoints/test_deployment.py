@@ -25,7 +25,7 @@ from tests.pretraining.runs import write_run
 
 ENTRY = "huggingface-llm-falcon-7b-instruct-bf16"
 LLAMA = "meta-textgeneration-llama-2-7b-f"
-AWS = {"region": "us-east-1", "role": ROLE}
+AWS: dict[str, Any] = {"region": "us-east-1", "role": ROLE}
 MODELS: dict[str, dict[str, Any]] = {
     "catalogue": {"model_id": ENTRY},
     "licence": {"model_id": LLAMA, "accept_eula": True},

@@ -252,6 +252,11 @@ def in_service(process: "subprocess.Popen[str]") -> None:
     assert process.stdout.readline() == "in service\n"
 
 
+def next_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
 def creating() -> None:
     wait_until(lambda: there() == ALL)
 
@@ -282,8 +287,7 @@ def test_ctrl_c_while_creating_waits_until_it_can_delete_and_deletes(aws: LocalR
     process = started("deploy")
     creating()
     process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
-    wait_until(lambda: "cannot be deleted before that is over" in process.stderr.readline())
+    wait_until(lambda: "cannot be deleted before that is over" in next_line(process))
     clock.finish_creating()
     said(process)
     assert process.returncode in (1, -signal.SIGINT)
@@ -295,8 +299,7 @@ def test_a_second_ctrl_c_leaves_it_to_reap_and_says_so(aws: LocalRuntime, clock:
     process = started("deploy")
     creating()
     process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
-    wait_until(lambda: "cannot be deleted before that is over" in process.stderr.readline())
+    wait_until(lambda: "cannot be deleted before that is over" in next_line(process))
     process.send_signal(signal.SIGINT)
     assert "still there: endpoint mine, configuration mine, model mine. `sagechain endpoints reap`" in said(process)
     assert there() == ALL

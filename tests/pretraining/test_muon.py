@@ -1,5 +1,7 @@
 """Muon in fp32 is torch's Muon, computed otherwise."""
 
+from typing import Any
+
 import pytest
 import torch
 from sagechain.pretraining.muon import GramMuon, orthogonal
@@ -21,7 +23,7 @@ def stepped(optimizer: torch.optim.Optimizer, matrices: list[torch.nn.Parameter]
 
 
 def test_it_makes_the_steps_of_torchs_own_but_for_bf16s_rounding() -> None:
-    given = {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1}
+    given: dict[str, Any] = {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1}
     ours, theirs = weights(), weights()
     stepped(GramMuon(ours, **given), ours)
     stepped(torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **given), theirs)
@@ -49,7 +51,7 @@ def test_a_matrix_of_zeros_stays_one() -> None:
 
 def test_its_state_goes_on_from_a_checkpoint() -> None:
     whole, halved = weights(), weights()
-    given = {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1}
+    given: dict[str, Any] = {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1}
     optimizer = GramMuon(whole, **given)
     stepped(optimizer, whole)
     stepped(optimizer, whole)
