@@ -25,7 +25,7 @@ from sagechain.endpoints.listing import EndpointInfo, cost, endpoint_info, told_
 from sagechain.endpoints.progress import Show, pauses, showing, told_span
 from sagechain.endpoints.records import Held, Record, holding
 from sagechain.endpoints.requests import Plan, Request, plan
-from sagechain.endpoints.teardown import IN_PROGRESS, Teardown, Thing
+from sagechain.endpoints.teardown import IN_PROGRESS, WORDS, Teardown, Thing
 from sagechain.llms.errors import (
     AccessDenied,
     DeploymentFailed,
@@ -169,8 +169,8 @@ def _create(planned: Plan, account: Account, held: Held, waits: Waits) -> Endpoi
             if planned.checkpoint is not None:
                 archive.upload(account, planned.name, planned.checkpoint, held.record.archive, show)
             for request in planned.requests(account.caller, account.number):
-                show(request.operation.replace("_", " "))
                 expected = Thing(request.operation.removeprefix("create_"), planned.name)
+                show(f"creating the {WORDS[expected.kind]}")
                 _ask(account, planned, request, expected)
                 expected = None
             _until_in_service(planned, account, waits, show)

@@ -91,7 +91,7 @@ def deploy(
         environment=dict(_pair(text) for text in environment or ()),
     )
     if dry_run:
-        _show_plan(planned)
+        _show_plan(planned, model)
         return
     _agree(planned, price_limit, yes)
     _finish_others(account)
@@ -174,15 +174,19 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _show_plan(planned: "Plan") -> None:
+def _show_plan(planned: "Plan", model: str | None) -> None:
     """The requests as they would be sent, and what it would cost."""
+    from sagechain.endpoints import catalogue
+
+    is_read = "model_id" in _model(model) and model not in [entry.model_id for entry in catalogue()]
     shown: dict[str, Any] = {}
     if planned.checkpoint is not None:
         shown["upload"] = {"from": str(planned.checkpoint), "to": planned.archive("ACCOUNT")}
     shown["requests"] = [{request.operation: request.parameters} for request in planned.requests()]
     shown["usd_per_hour"] = planned.price.usd_per_hour
     print(json.dumps(shown, indent=2))
-    note(f"Nothing was asked of AWS. It would cost {_told_price(planned)}.")
+    asked = "JumpStart's public files were read, and nothing else was" if is_read else "Nothing was"
+    note(f"{asked} asked of AWS. It would cost {_told_price(planned)}.")
 
 
 def _told_price(planned: "Plan") -> str:

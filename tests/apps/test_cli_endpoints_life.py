@@ -27,7 +27,7 @@ def endpoints(*arguments: str, said: str = "") -> "subprocess.CompletedProcess[s
 def test_deploy_list_delete(aws: LocalRuntime) -> None:
     done = endpoints("deploy", "mine", *GIVEN, "--ttl", "90m")
     assert (done.returncode, done.stdout) == (0, "sagemaker:mine\n")
-    assert "mine: create endpoint\nmine: Creating" in done.stderr
+    assert "mine: creating the endpoint\nmine: Creating" in done.stderr
     assert "mine is in service, at $1.515/h, until " in done.stderr
     shown = endpoints("list")
     lines = shown.stdout.splitlines()
