@@ -72,11 +72,14 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
     first, second, third = COEFFICIENTS
     gram = wide @ wide.mT
     constant = first * torch.eye(gram.shape[-1], device=gram.device)
-    product: torch.Tensor | None = None
-    for _ in range(ITERATIONS):
-        polynomial = torch.baddbmm(gram, gram, gram, beta=second, alpha=third) + constant
-        product = polynomial if product is None else polynomial @ product
-        gram = polynomial @ gram @ polynomial
-    assert product is not None
+
+    def polynomial() -> torch.Tensor:
+        return torch.baddbmm(gram, gram, gram, beta=second, alpha=third) + constant
+
+    product = latest = polynomial()
+    for _ in range(ITERATIONS - 1):
+        gram = latest @ gram @ latest
+        latest = polynomial()
+        product = latest @ product
     found: torch.Tensor = product @ wide
     return found.mT if is_tall else found
