@@ -7,6 +7,7 @@ from sagechain.prompts.chatml import ChatML
 from sagechain.prompts.family import turns_of
 from sagechain.prompts.llama2 import Llama2
 from sagechain.prompts.neutralise import Tags
+from sagechain.prompts.shapes import Shape
 
 # What a chat template that we do not know may read as structure.
 TEMPLATE_TAGS = (
@@ -22,6 +23,6 @@ TEMPLATE_TAGS = (
 )
 
 
-def dialog(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
-    """Each message as `{"role", "content"}`. Raises ValueError as `turns_of` does."""
-    return [{"role": turn.role, "content": turn.text} for turn in turns_of(messages, TEMPLATE_TAGS)]
+def dialog(messages: Sequence[BaseMessage], shape: Shape | None = None) -> list[dict[str, str]]:
+    """Each message as `{"role", "content"}`; the first tells `shape`. Raises ValueError as `turns_of` does."""
+    return [{"role": turn.role, "content": turn.text} for turn in turns_of(messages, TEMPLATE_TAGS, shape)]

@@ -21,6 +21,7 @@ from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
 from sagechain.llms.text_model import TextModel, too_long
 from sagechain.prompts import get_family
 from sagechain.prompts.names import check_known
+from sagechain.prompts.shapes import Shape
 
 
 class HuggingFaceLLM(TextModel, HuggingFacePipeline):
@@ -116,17 +117,19 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         """How many tokens a text has, without those that begin a prompt."""
         return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
 
-    def prompt_tokens(self, prompt: Prompt) -> int:
+    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int:
         """How many tokens a prompt has; messages are laid out by the model's own template first."""
-        return len(self._read(prompt))
+        return len(self._read(prompt, shape))
 
-    def _read(self, prompt: Prompt) -> list[int]:
+    def _read(self, prompt: Prompt, shape: Shape | None = None) -> list[int]:
         if isinstance(prompt, str):
             return self._engine.token_ids(prompt)
-        return self._engine.token_ids(self._engine.laid_out(dialog(prompt)), laid_out=True)
+        return self._engine.token_ids(self._engine.laid_out(dialog(prompt, shape)), laid_out=True)
 
-    def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> HuggingFaceCall:
-        tokens = self._read(prompt)
+    def _start(
+        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+    ) -> HuggingFaceCall:
+        tokens = self._read(prompt, shape)
         if not tokens:
             raise ValueError("prompt: the model's tokenizer makes no tokens of it")
         room = self.context_size - len(tokens)

@@ -16,6 +16,7 @@ from sagechain.llms.parameters import OFF, GenerationParameters
 from sagechain.llms.text_model import TextModel
 from sagechain.prompts import get_family
 from sagechain.prompts.names import check_known
+from sagechain.prompts.shapes import Shape
 
 CARRIES = {
     "max_new_tokens": "max_tokens",
@@ -111,19 +112,21 @@ class LlamaCppLLM(TextModel):
         """How many tokens a text has, without those that begin a prompt."""
         return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
 
-    def prompt_tokens(self, prompt: Prompt) -> int:
+    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int:
         """How many tokens a prompt has; messages are laid out by the model's own template first."""
-        text = prompt if isinstance(prompt, str) else self._engine.laid_out(dialog(prompt))
+        text = prompt if isinstance(prompt, str) else self._engine.laid_out(dialog(prompt, shape))
         return len(self.get_token_ids(text))
 
-    def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
+    def _start(
+        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+    ) -> ModelCall:
         request = {
             **_sent(parameters),
             "repeat_last_n": self.context,
             "stream": True,
             "stream_options": {"include_usage": True},
             **({"n_probs": 1} if self.likelihood else {}),
-            **({"prompt": prompt} if isinstance(prompt, str) else {"messages": dialog(prompt)}),
+            **({"prompt": prompt} if isinstance(prompt, str) else {"messages": dialog(prompt, shape)}),
         }
         return LlamaCppCall(self._engine, self._rounds(request, parameters), whole=not stream)
 

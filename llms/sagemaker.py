@@ -31,6 +31,7 @@ from sagechain.llms.wires import DEFAULT_WIRES, Wire, get_wire
 from sagechain.llms.wires.base import OnUnsupported
 from sagechain.prompts import get_family
 from sagechain.prompts.names import check_known
+from sagechain.prompts.shapes import Shape
 
 CONNECT_TIMEOUT = 10.0  # seconds
 
@@ -141,10 +142,12 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         }
         return {**super()._identifying_params, **where}
 
-    def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
+    def _start(
+        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+    ) -> ModelCall:
         joined = self.streaming and not stream and (parameters.num_return_sequences or 1) == 1
         stream = (stream or joined) and self._wire.streams
-        body = self._wire.request(prompt, parameters, stream=stream, on_unsupported=self.on_unsupported)
+        body = self._wire.request(prompt, parameters, stream=stream, shape=shape, on_unsupported=self.on_unsupported)
         request = {
             "EndpointName": self.endpoint_name,
             "ContentType": "application/json",
@@ -181,16 +184,18 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         ids = self.custom_get_token_ids
         return None if ids is None else len(ids(text)) - len(ids(""))
 
-    def prompt_tokens(self, prompt: Prompt) -> int | None:
+    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int | None:
         """How many tokens the server will read, where the tokenizer and the server's layout are known here."""
-        text = None if self.custom_get_token_ids is None else self._wire.laid_out(prompt)
+        text = None if self.custom_get_token_ids is None else self._wire.laid_out(prompt, shape)
         return None if text is None or self.custom_get_token_ids is None else len(self.custom_get_token_ids(text))
 
-    def _counted(self, prompt: Prompt, parameters: GenerationParameters) -> GenerationParameters:
-        room, asked = self.context_size, self.prompt_tokens(prompt)
+    def _counted(
+        self, prompt: Prompt, parameters: GenerationParameters, shape: Shape | None = None
+    ) -> GenerationParameters:
+        room, asked = self.context_size, self.prompt_tokens(prompt, shape)
         if room is not None and asked is not None and asked > room:
             raise too_long(asked, room, "shorten it")
-        return parameters if "max_length" in self._wire.carries else super()._counted(prompt, parameters)
+        return parameters if "max_length" in self._wire.carries else super()._counted(prompt, parameters, shape)
 
     def _new_client(self) -> Any:
         config = Config(

@@ -24,6 +24,7 @@ from pydantic import Field, PrivateAttr
 from sagechain.llms.calls import ModelCall, Prompt, cut, whole
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
 from sagechain.llms.turns import POLL_SECONDS, Turns
+from sagechain.prompts.shapes import Shape
 
 LONGEST_TIMEOUT = 86_400  # seconds: a day; what sockets take ends not far above
 
@@ -77,8 +78,26 @@ class TextModel(GenerationFields, LLM, ABC):
         """How many tokens a text has by itself, by the model's own tokenizer; None where that is not at hand."""
         return None
 
-    def prompt_tokens(self, prompt: Prompt) -> int | None:
-        """How many tokens the model reads for a prompt, those that begin it among them; None where nobody here knows."""
+    @property
+    def serves_tools(self) -> bool:
+        """Whether the server knows tools itself: it gets them in its own form, and its answers tell calls apart.
+
+        A piece's `generation_info` then has them: `tool_calls`, as OpenAI's deltas, each with its `index`.
+        """
+        return False
+
+    @property
+    def constrains(self) -> bool:
+        """Whether the decoding is held to the shape of an answer, so that one that is not cut fits it by construction."""
+        return False
+
+    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int | None:
+        """How many tokens the model reads for a prompt, those that begin it among them; None where nobody here knows.
+
+        Args:
+            prompt: text, or messages where `takes_roles`.
+            shape: what the answer has to be; beside messages the model is told of it.
+        """
         return None
 
     def get_num_tokens(self, text: str) -> int:
@@ -87,33 +106,42 @@ class TextModel(GenerationFields, LLM, ABC):
         return estimated_tokens(text) if counted is None else counted
 
     @abstractmethod
-    def _start(self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool) -> ModelCall:
-        """Begin one call; nothing is sent before it is iterated. Raises ValueError on input that can't be sent."""
+    def _start(
+        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+    ) -> ModelCall:
+        """Begin one call; nothing is sent before it is iterated. Raises ValueError on input that can't be sent.
+
+        `shape` is told to the model beside messages; a text prompt says it already. An engine that `constrains` holds the
+        decoding to it.
+        """
 
     # Whole answers
 
-    def complete(self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any) -> list[GenerationChunk]:
+    def complete(
+        self, prompt: Prompt, stop: Sequence[str] | None = None, *, shape: Shape | None = None, **changes: Any
+    ) -> list[GenerationChunk]:
         """The answers to one prompt (one, unless `num_return_sequences` says more).
 
         Args:
             prompt: text, or messages where `takes_roles`.
             stop: replaces the model's own stop strings; `[]` means none.
+            shape: what the answer has to be (`sagechain.prompts.shapes`).
             changes: inference parameters for this call.
 
         Raises:
             ValueError: bad input; nothing was sent.
             LLMError: the call failed.
         """
-        parameters, prefix = self._asked(prompt, stop, changes)
-        with closing(self._start(_checked(prompt), parameters, stream=False)) as call, self._turn():
+        parameters, prefix = self._asked(prompt, stop, changes, shape)
+        with closing(self._start(_checked(prompt), parameters, stream=False, shape=shape)) as call, self._turn():
             return whole(call, parameters, prefix)
 
     async def acomplete(
-        self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
+        self, prompt: Prompt, stop: Sequence[str] | None = None, *, shape: Shape | None = None, **changes: Any
     ) -> list[GenerationChunk]:
         """As `complete`; a cancel ends the model's work."""
-        parameters, prefix = self._asked(prompt, stop, changes)
-        call = self._start(_checked(prompt), parameters, stream=False)
+        parameters, prefix = self._asked(prompt, stop, changes, shape)
+        call = self._start(_checked(prompt), parameters, stream=False, shape=shape)
         async with self._in_flight(call) as limiter:
             return await anyio.to_thread.run_sync(
                 whole, call, parameters, prefix, abandon_on_cancel=True, limiter=limiter
@@ -122,22 +150,22 @@ class TextModel(GenerationFields, LLM, ABC):
     # Streams
 
     def pieces(
-        self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
+        self, prompt: Prompt, stop: Sequence[str] | None = None, *, shape: Shape | None = None, **changes: Any
     ) -> Generator[GenerationChunk, None, None]:
         """One answer in pieces as they arrive; arguments and errors as for `complete`.
 
         After the first piece every failure is a StreamInterrupted. Closing the iterator ends the model's work.
         """
-        parameters, prefix = self._asked_for_one(prompt, stop, changes)
-        with closing(self._start(_checked(prompt), parameters, stream=True)) as call, self._turn():
+        parameters, prefix = self._asked_for_one(prompt, stop, changes, shape)
+        with closing(self._start(_checked(prompt), parameters, stream=True, shape=shape)) as call, self._turn():
             yield from cut(call, parameters, prefix)
 
     async def apieces(
-        self, prompt: Prompt, stop: Sequence[str] | None = None, **changes: Any
+        self, prompt: Prompt, stop: Sequence[str] | None = None, *, shape: Shape | None = None, **changes: Any
     ) -> AsyncGenerator[GenerationChunk, None]:
         """As `pieces`; a cancel ends the model's work."""
-        parameters, prefix = self._asked_for_one(prompt, stop, changes)
-        call = self._start(_checked(prompt), parameters, stream=True)
+        parameters, prefix = self._asked_for_one(prompt, stop, changes, shape)
+        call = self._start(_checked(prompt), parameters, stream=True, shape=shape)
         async with self._in_flight(call) as limiter:
             pieces = cut(call, parameters, prefix)
             while True:
@@ -291,21 +319,23 @@ class TextModel(GenerationFields, LLM, ABC):
         return GenerationParameters(**own).updated(given | ({} if stop is None else {"stop": stop}))
 
     def _asked(
-        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any]
+        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any], shape: Shape | None = None
     ) -> tuple[GenerationParameters, str]:
         """The parameters of one call, and what goes before its answer.
 
         `return_full_text` is met here: a server that put the prompt before the answer would have us cut inside it.
         So is `max_length`, where the server does not count and the model's tokenizer is at hand.
         """
-        parameters = self._counted(prompt, self._parameters(stop, changes))
+        parameters = self._counted(prompt, self._parameters(stop, changes), shape)
         prefix = prompt if parameters.return_full_text and isinstance(prompt, str) else ""
         return parameters.updated({"return_full_text": None}) if prefix else parameters, prefix
 
-    def _counted(self, prompt: Prompt, parameters: GenerationParameters) -> GenerationParameters:
+    def _counted(
+        self, prompt: Prompt, parameters: GenerationParameters, shape: Shape | None = None
+    ) -> GenerationParameters:
         """`max_length` as the `max_new_tokens` that are left after the prompt."""
         longest = parameters.max_length
-        asked = None if longest is None else self.prompt_tokens(prompt)
+        asked = None if longest is None else self.prompt_tokens(prompt, shape)
         if longest is None or asked is None:
             return parameters
         if asked >= longest:
@@ -318,9 +348,9 @@ class TextModel(GenerationFields, LLM, ABC):
         return parameters.updated({"max_length": None, "max_new_tokens": limit})
 
     def _asked_for_one(
-        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any]
+        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any], shape: Shape | None
     ) -> tuple[GenerationParameters, str]:
-        parameters, prefix = self._asked(prompt, stop, changes)
+        parameters, prefix = self._asked(prompt, stop, changes, shape)
         if (parameters.num_return_sequences or 1) > 1:
             raise ValueError(f"num_return_sequences={parameters.num_return_sequences}: a stream has one answer")
         return parameters, prefix

@@ -16,6 +16,8 @@ from typing import ClassVar, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from sagechain.prompts.neutralise import Tags
+from sagechain.prompts.shapes import AnyTool, Shape, ToolUse
+from sagechain.prompts.tool_text import shape_text
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -54,30 +56,49 @@ class PromptFamily(ABC):
     context: ClassVar[int | None] = None
     """Tokens of prompt and answer together that all models of the family were trained with, where that is one figure."""
 
-    def render(self, messages: Sequence[BaseMessage]) -> RenderedPrompt:
+    def render(
+        self, messages: Sequence[BaseMessage], tools: Sequence[AnyTool] = (), *, shape: Shape | None = None
+    ) -> RenderedPrompt:
         """The prompt that asks the model for the turn after `messages`.
 
         System texts go where the layout has them. Tags inside a message are neutralised.
 
+        Args:
+            messages: the conversation so far.
+            tools: what the model may call, in any form that LangChain takes.
+            shape: what the answer has to be, where `tools` does not say it all.
+
         Raises:
             ValueError: no messages, a role that no model knows, or content other than text.
         """
-        return RenderedPrompt(self.layout(turns_of(messages, self.tags)), self.stop)
+        shape = shape or (ToolUse.of(tools) if tools else None)
+        return RenderedPrompt(self.layout(turns_of(messages, self.tags, shape)), self.stop)
 
     @abstractmethod
     def layout(self, turns: list[Turn]) -> str:
         """The prompt of turns whose texts are already safe."""
 
 
-def turns_of(messages: Sequence[BaseMessage], tags: Tags) -> list[Turn]:
+def turns_of(messages: Sequence[BaseMessage], tags: Tags, shape: Shape | None = None) -> list[Turn]:
     """Each message as a turn, with `tags` neutralised in all that it holds; tool calls and results stand in tags of ours.
+
+    What the answer has to be is told in the first system text, after what stands there.
 
     Raises:
         ValueError: no messages, a role that no model knows, or content other than text.
     """
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
-    return [_turn(message, position, tags + COMMON_TAGS) for position, message in enumerate(messages)]
+    tags = tags + COMMON_TAGS
+    turns = [_turn(message, position, tags) for position, message in enumerate(messages)]
+    return turns if shape is None else _told(turns, shape_text(shape, tags))
+
+
+def _told(turns: list[Turn], told: str) -> list[Turn]:
+    """The turns with a text at the end of the first system text, or as one."""
+    if turns[0].role != "system":
+        return [Turn("system", told), *turns]
+    return [Turn("system", f"{turns[0].text}\n\n{told}"), *turns[1:]]
 
 
 def alternating(turns: list[Turn]) -> tuple[str, list[Turn]]:

@@ -6,6 +6,7 @@ from typing import ClassVar
 from langchain_core.messages import BaseMessage
 from sagechain.prompts.family import PromptFamily, RenderedPrompt, Turn
 from sagechain.prompts.neutralise import Tags
+from sagechain.prompts.shapes import AnyTool, Shape
 
 
 class Messages(PromptFamily):
@@ -15,7 +16,9 @@ class Messages(PromptFamily):
     stop: ClassVar[tuple[str, ...]] = ()
     tags: ClassVar[Tags] = Tags([])
 
-    def render(self, messages: Sequence[BaseMessage]) -> RenderedPrompt:
+    def render(
+        self, messages: Sequence[BaseMessage], tools: Sequence[AnyTool] = (), *, shape: Shape | None = None
+    ) -> RenderedPrompt:
         """Nothing: always a ValueError that says why."""
         raise ValueError(
             "family: 'messages' has no layout, since the server applies the model's own chat template; "

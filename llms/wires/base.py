@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import OFF, GenerationParameters
+from sagechain.prompts.shapes import Shape
 
 OnUnsupported = Literal["error", "warn"]
 FAILURES = ("error", "abort")
@@ -83,11 +84,21 @@ class Wire(ABC):
 
     @abstractmethod
     def request(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, on_unsupported: OnUnsupported = "error"
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        shape: Shape | None = None,
+        on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
-        """The body of a request, still to be made JSON. Raises ValueError where a parameter is not carried."""
+        """The body of a request, still to be made JSON; roles are told of `shape`.
 
-    def laid_out(self, prompt: Prompt) -> str | None:
+        Raises:
+            ValueError: a parameter is not carried.
+        """
+
+    def laid_out(self, prompt: Prompt, shape: Shape | None = None) -> str | None:
         """The text that the model reads; None where only the server knows."""
         return prompt if isinstance(prompt, str) else None
 

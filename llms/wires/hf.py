@@ -11,6 +11,7 @@ from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import GenerationParameters
 from sagechain.llms.wires.base import OnUnsupported, Wire, container_error, wrong_shape
+from sagechain.prompts.shapes import Shape
 
 
 class HuggingFace(Wire):
@@ -40,7 +41,13 @@ class HuggingFace(Wire):
     }
 
     def request(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, on_unsupported: OnUnsupported = "error"
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        shape: Shape | None = None,
+        on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
         """The body; the prompt is not asked for unless `return_full_text` is set."""
         sent = self.parameters(parameters, on_unsupported)

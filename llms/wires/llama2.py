@@ -13,6 +13,7 @@ from sagechain.llms.parameters import GenerationParameters
 from sagechain.llms.wires.base import OnUnsupported, Wire, container_error, wrong_shape
 from sagechain.prompts.family import alternating, turns_of
 from sagechain.prompts.llama2 import Llama2
+from sagechain.prompts.shapes import Shape
 
 
 class Llama2Text(Wire):
@@ -26,10 +27,16 @@ class Llama2Text(Wire):
     carries: ClassVar[Mapping[str, str]] = {name: name for name in ("max_new_tokens", "temperature", "top_p")}
 
     def request(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, on_unsupported: OnUnsupported = "error"
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        shape: Shape | None = None,
+        on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
         """The body; temperature 0 is greedy here."""
-        return {"inputs": self._inputs(prompt), "parameters": self.parameters(parameters, on_unsupported)}
+        return {"inputs": self._inputs(prompt, shape), "parameters": self.parameters(parameters, on_unsupported)}
 
     def replies(self, reply: Any) -> list[GenerationChunk]:
         """One answer a prompt."""
@@ -43,7 +50,7 @@ class Llama2Text(Wire):
             raise wrong_shape(reply)
         return [GenerationChunk(text=text) for text in texts]
 
-    def _inputs(self, prompt: Prompt) -> Any:
+    def _inputs(self, prompt: Prompt, shape: Shape | None) -> Any:
         return prompt
 
     def _text(self, generation: Any) -> Any:
@@ -57,12 +64,12 @@ class Llama2Dialog(Llama2Text):
     speakers: ClassVar[str] = "JumpStart's Llama 2 chat, model version 2.x"
     takes_roles: ClassVar[bool] = True
 
-    def laid_out(self, prompt: Prompt) -> str:
+    def laid_out(self, prompt: Prompt, shape: Shape | None = None) -> str:
         """The container lays a dialog out as the family does."""
-        return Llama2().render(_messages(prompt)).text
+        return Llama2().render(_messages(prompt), shape=shape).text
 
-    def _inputs(self, prompt: Prompt) -> Any:
-        return [_dialog(_messages(prompt))]
+    def _inputs(self, prompt: Prompt, shape: Shape | None) -> Any:
+        return [_dialog(_messages(prompt), shape)]
 
     def _text(self, generation: Any) -> Any:
         return generation["content"]
@@ -72,8 +79,8 @@ def _messages(prompt: Prompt) -> Sequence[BaseMessage]:
     return [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
 
 
-def _dialog(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
+def _dialog(messages: Sequence[BaseMessage], shape: Shape | None) -> list[dict[str, str]]:
     """Roles that alternate, as the container asserts, with the layout's own tags neutralised."""
-    system, exchange = alternating(turns_of(messages, Llama2.tags))
+    system, exchange = alternating(turns_of(messages, Llama2.tags, shape))
     first = [{"role": "system", "content": system}] if system else []
     return [*first, *({"role": turn.role, "content": turn.text} for turn in exchange)]

@@ -21,6 +21,7 @@ from sagechain.llms.wires.base import (
     wrong_shape,
 )
 from sagechain.llms.wires.lines import LineDecoder, ServerSentEvents
+from sagechain.prompts.shapes import Shape
 
 
 class ChatCompletions(Wire):
@@ -42,14 +43,20 @@ class ChatCompletions(Wire):
     }
 
     def request(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, on_unsupported: OnUnsupported = "error"
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        shape: Shape | None = None,
+        on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
         """The body; a string is one user message. A stream is asked to tell its usage."""
         messages = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
         sent = {"messages": _openai(messages), **self.parameters(parameters, on_unsupported), "stream": stream}
         return sent | ({"stream_options": {"include_usage": True}} if stream else {})
 
-    def laid_out(self, prompt: Prompt) -> None:
+    def laid_out(self, prompt: Prompt, shape: Shape | None = None) -> None:
         """The server alone knows its model's template."""
 
     def replies(self, reply: Any) -> list[GenerationChunk]:

@@ -20,6 +20,7 @@ from sagechain.llms.wires.base import (
     wrong_shape,
 )
 from sagechain.llms.wires.lines import Framing, LineDecoder, ServerSentEvents
+from sagechain.prompts.shapes import Shape
 
 FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 
@@ -48,7 +49,13 @@ class TextGenerationInference(Wire):
     end_marker: ClassVar[str] = "an event with `generated_text`"
 
     def request(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, on_unsupported: OnUnsupported = "error"
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        shape: Shape | None = None,
+        on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
         """The body; `details` is asked for, since it alone tells a whole answer from one cut at the token limit."""
         sent = self.parameters(parameters, on_unsupported)
