@@ -264,29 +264,32 @@ class BlockTrainer(Trainer):
         }
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with self.budget.paused():
+            seconds, partial = self.budget.seconds, self.run / PARTIAL
+            if self.is_world_process_zero():
+                shutil.rmtree(partial, ignore_errors=True)
+            self.accelerator.wait_for_everyone()
+            with self._writing():
+                super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                with self._writing():
+                    written = partial / f"checkpoint-{self.state.global_step}"
+                    write_json(written / "run.json", {"seconds": seconds, "history": self.history})
+                    publish(written, step_folder(self.run, self.state.global_step), keep=self.settings.keep)
+                    write_json(self.run / "history.json", self.history)
+            self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            self._save_whole(model, trial)
+            yield
         # torch and safetensors have errors of their own for a full disk.
         except (OSError, RuntimeError, SafetensorError) as error:
             raise PretrainingError(
                 f"the checkpoint at step {self.state.global_step} cannot be written in {self.run}: {error}. The one before "
                 "is whole; make room, and give the same command again."
             ) from error
-
-    def _save_whole(self, model: Any, trial: Any) -> None:
-        with self.budget.paused():
-            seconds, partial = self.budget.seconds, self.run / PARTIAL
-            if self.is_world_process_zero():
-                shutil.rmtree(partial, ignore_errors=True)
-            self.accelerator.wait_for_everyone()
-            super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero():
-                written = partial / f"checkpoint-{self.state.global_step}"
-                write_json(written / "run.json", {"seconds": seconds, "history": self.history})
-                publish(written, step_folder(self.run, self.state.global_step), keep=self.settings.keep)
-                write_json(self.run / "history.json", self.history)
-            self.accelerator.wait_for_everyone()
 
 
 class _Steps(TrainerCallback):

@@ -7,12 +7,14 @@ import sys
 import time
 from keyword import iskeyword
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(3_600)]
 
 TOKENS = 300_000
+A_STEP = 2_048  # tokens, of the preset `demo`
 TRAIN = """
 import sys
 from sagechain.pretraining import train
@@ -36,8 +38,15 @@ def launched(script: Path, ranks: int, data: Path, run: Path) -> "subprocess.Pop
     return subprocess.Popen([*program, str(data), str(run), str(TOKENS)], start_new_session=True)
 
 
-def kept(run: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((run / "manifest.json").read_text())
+def wait_for(tokens: float, run: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Until a checkpoint holds so many tokens that were trained on."""
+    while max((int(folder.name[5:]) for folder in run.glob("checkpoints/step-*")), default=0) * A_STEP < tokens:
+        assert process.poll() is None
+        time.sleep(0.2)
+
+
+def kept(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "manifest.json").read_text())
     return found
 
 
@@ -48,17 +57,16 @@ def test_three_kills_at_random_moments_change_no_weight(stdlib: Path, tmp_path: 
 
     script = tmp_path / "script.py"
     script.write_text(TRAIN)
-    began = time.monotonic()
     assert launched(script, ranks, stdlib, tmp_path / "whole").wait() == 0
-    seconds = time.monotonic() - began
-    for _ in range(3):
+    for share in sorted(random.uniform(0.05, 0.8) for _ in range(3)):
         process = launched(script, ranks, stdlib, tmp_path / "killed")
-        time.sleep(random.uniform(0.3, 0.6) * seconds)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        wait_for(share * TOKENS, tmp_path / "killed", process)
+        time.sleep(random.uniform(0, 5))
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert launched(script, ranks, stdlib, tmp_path / "killed").wait() == 0
     print(f"{ranks} ranks: resumed at {kept(tmp_path / 'killed')['resumed_at_tokens']} tokens of {TOKENS:,}")
+    assert len(kept(tmp_path / "killed")["resumed_at_tokens"]) == 3
     assert kept(tmp_path / "killed")["weights_sha256"] == kept(tmp_path / "whole")["weights_sha256"]
 
 
