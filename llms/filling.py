@@ -1,0 +1,217 @@
+"""Fill a JSON schema with what a person said: the values that an ideal model would give a tool, or an answer.
+
+    filled({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}, Words("What is 3 + 4?"))  # {"a": 3}
+
+The rules, in their order: a value that the words give to the name (`quantity: 2`, `my name is Ada`); a value of
+that name in what tools gave (texts); the next value of that kind in the words (numbers; what is quoted, then codes such as
+`AB-12`, then names with a capital letter, then what stands after "for" or "about"); the schema's default; what its description says.
+What is not required is filled only where the words speak of it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?!\w)"
+QUOTED = r"(?<!\w)(?:'([^'\n]+)'(?!\w)|\"([^\"\n]+)\"|“([^”\n]+)”|‘([^’\n]+)’|«([^»\n]+)»|「([^」\n]+)」)"
+CODE = r"\b(?=\w*[A-Za-z])(?=[\w-]*\d)\w+(?:-\w+)*\b|\b[\w.+-]+@[\w-]+\.[\w.-]*\w"
+CAPITAL = r"(?!I\b)[A-ZÀ-ÖØ-Þ][\w’-]+"
+NAME = rf"(?<=[\w,;(] ){CAPITAL}(?: {CAPITAL})*(?:, [A-Z]{{2}}\b)?|(?<=\(){CAPITAL}(?: {CAPITAL})*"
+PHRASE = r"\b(?:for|about)\s+(?:an?\s+|the\s+|some\s+)?([^.,;?!\n]+)"
+GIVEN = r"\s*(?:=|:|\bis\b)\s*"
+ASKED_TEXT = re.compile(r"query|question|text|message|content|request|prompt|input")
+
+
+class Words:
+    """What was said, and the values in it that nothing has taken yet.
+
+    Args:
+        text: the person's words.
+        results: what tools gave, JSON among it.
+    """
+
+    def __init__(self, text: str, results: Iterable[str] = ()) -> None:
+        self.text = text
+        self.results = [value for result in results for value in _json(result)]
+        self.numbers = [_number(found) for found in re.findall(NUMBER, text)]
+        self.strings = _strings(text)
+
+    @classmethod
+    def arguments(cls, text: str) -> "Words":
+        """The words between the brackets of a call that somebody wrote: values with commas between them."""
+        words = cls(text)
+        values = [part.strip().strip("'\"") for part in text.split(",") if "=" not in part]
+        words.strings = [[value for value in values if value and not re.fullmatch(NUMBER, value)]]
+        return words
+
+    def speak_of(self, name: str) -> bool:
+        """Whether the name stands in the words, and is not said to be left out."""
+        spoken = _spoken(name)
+        left_out = rf"\b(?:no|without)\s+(?:an?\s+|the\s+)?{spoken}\b"
+        return bool(re.search(rf"\b{spoken}\b", self.text, re.I)) and not re.search(left_out, self.text, re.I)
+
+    def given(self, name: str, value: str) -> str | None:
+        """What the words give to a name, of the form `value`."""
+        found = re.search(rf"\b{_spoken(name)}\b{value}", self.text, re.I)
+        return next(group for group in found.groups() if group is not None).strip() if found else None
+
+    def next_string(self) -> str | None:
+        """The next text that could be a value."""
+        for kind in self.strings:
+            if kind:
+                return kind.pop(0)
+        return None
+
+    def in_results(self, name: str) -> Any:
+        """What a tool gave under the name."""
+        return next((found for result in self.results if (found := _under(name, result)) is not None), None)
+
+
+def filled(schema: Mapping[str, Any], words: Words) -> Any:
+    """A value that fits the schema, with what the words say."""
+    return _value("", schema, words, schema.get("$defs") or schema.get("definitions") or {})
+
+
+def kind_of(schema: Mapping[str, Any]) -> str:
+    """The JSON type that a schema asks for; of several the first that is not null."""
+    kinds = schema.get("type", "object" if "properties" in schema else "string")
+    return str(kinds if isinstance(kinds, str) else next((kind for kind in kinds if kind != "null"), "null"))
+
+
+def _value(name: str, schema: Mapping[str, Any], words: Words, definitions: Mapping[str, Any]) -> Any:
+    schema = _settled(schema, definitions)
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return next(iter(_named(schema["enum"], words)), schema.get("default", schema["enum"][0]))
+    match kind_of(schema):
+        case "object":
+            return _object(schema, words, definitions)
+        case "array":
+            return _array(name, schema, words, definitions)
+        case "integer" | "number" as kind:
+            return _fitting(_amount(name, schema, words), schema, whole=kind == "integer")
+        case "boolean":
+            return words.speak_of(name) or bool(schema.get("default"))
+        case "null":
+            return None
+    return _text(name, schema, words)
+
+
+def _object(schema: Mapping[str, Any], words: Words, definitions: Mapping[str, Any]) -> dict[str, Any]:
+    required = schema.get("required", ())
+    return {
+        name: _value(name, part, words, definitions)
+        for name, part in schema.get("properties", {}).items()
+        if name in required or _asked_for(name, _settled(part, definitions), words)
+    }
+
+
+def _asked_for(name: str, schema: Mapping[str, Any], words: Words) -> bool:
+    if words.speak_of(name) or _named(schema.get("enum", ()), words):
+        return True
+    return kind_of(schema) in ("integer", "number") and bool(words.numbers)
+
+
+def _array(name: str, schema: Mapping[str, Any], words: Words, definitions: Mapping[str, Any]) -> list[Any]:
+    items = _settled(schema.get("items", {}), definitions)
+    if "enum" in items:
+        return _named(items["enum"], words)
+    if kind_of(items) in ("integer", "number"):
+        found: list[Any] = [_fitting(number, items, whole=kind_of(items) == "integer") for number in words.numbers]
+        words.numbers = []
+    else:
+        found = next((kind for kind in words.strings if kind), []) if kind_of(items) == "string" else []
+        words.strings = [kind for kind in words.strings if kind is not found]
+    while len(found) < schema.get("minItems", kind_of(items) == "object"):
+        found.append(_value(name, items, words, definitions))
+    return found
+
+
+def _amount(name: str, schema: Mapping[str, Any], words: Words) -> float:
+    said = words.given(name, rf"(?:{GIVEN}|\s+(?:of\s+)?)({NUMBER})")
+    if said is not None:
+        number = _number(said)
+        words.numbers.remove(number)
+        return number
+    if words.numbers:
+        return words.numbers.pop(0)
+    known = words.in_results(name)
+    return known if isinstance(known, int | float) else schema.get("default") or 1
+
+
+def _text(name: str, schema: Mapping[str, Any], words: Words) -> str:
+    said = words.given(name, rf"{GIVEN}(?:{QUOTED}|([^.,;?!\n]+?)(?=\s+and\b|[.,;?!\n]|$))")
+    if said is not None:
+        words.strings = [[value for value in kind if value != said] for kind in words.strings]
+        return said
+    known = words.in_results(name)
+    if isinstance(known, str):
+        return known
+    found = words.next_string()
+    if found is not None:
+        return found
+    default = schema.get("default") or schema.get("description") or name
+    return words.text if ASKED_TEXT.search(name) and words.text else str(default)
+
+
+def _fitting(number: float, schema: Mapping[str, Any], *, whole: bool) -> float:
+    """The number, or the nearest that the schema allows."""
+    low = schema.get("minimum", schema.get("exclusiveMinimum", float("-inf")) + 1)
+    high = schema.get("maximum", schema.get("exclusiveMaximum", float("inf")) - 1)
+    number = min(max(number, low), high)
+    return int(number) if whole else number
+
+
+def _settled(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema itself, where it names another or offers several."""
+    if "$ref" in schema:
+        return _settled(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+    for choices in ("anyOf", "oneOf", "allOf"):
+        if choices in schema:
+            chosen = next(each for each in schema[choices] if each.get("type") != "null")
+            about = {key: value for key, value in schema.items() if key in ("description", "default")}
+            return {**about, **_settled(chosen, definitions)}
+    return schema
+
+
+def _named(values: Sequence[Any], words: Words) -> list[Any]:
+    return [value for value in values if re.search(rf"\b{re.escape(str(value))}\b", words.text, re.I)]
+
+
+def _strings(text: str) -> list[list[str]]:
+    """The texts that could be values, of each kind a list; none is part of another."""
+    kinds, taken = [], list[tuple[int, int]]()
+    for pattern in (QUOTED, CODE, NAME, PHRASE):
+        found = [
+            match
+            for match in re.finditer(pattern, text)
+            if all(match.end() <= start or match.start() >= end for start, end in taken)
+        ]
+        taken += [match.span() for match in found]
+        kinds.append([next(filter(None, (*match.groups(), match[0]))).strip() for match in found])
+    return kinds
+
+
+def _under(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return next((found for item in value if (found := _under(name, item)) is not None), None)
+    if not isinstance(value, dict):
+        return None
+    return value[name] if name in value else _under(name, list(value.values()))
+
+
+def _json(text: str) -> list[Any]:
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return []
+
+
+def _number(text: str) -> float:
+    return float(text) if "." in text else int(text)
+
+
+def _spoken(name: str) -> str:
+    return r"[\s_-]".join(map(re.escape, re.split(r"[\s_-]+", name)))
