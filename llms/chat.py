@@ -1,37 +1,69 @@
 """A chat model over any LLM that continues text: a prompt family lays the messages out, the LLM answers.
 
-chat = PromptedChatModel(llm=load_llm("sagemaker:my-falcon?family=falcon"), family="falcon", temperature=0.2)
-chat.invoke([("system", "Be brief."), ("human", "Hi")])
+    chat = PromptedChatModel(llm=load_llm("sagemaker:my-falcon?family=falcon"), family="falcon", temperature=0.2)
+    chat.invoke([("system", "Be brief."), ("human", "Hi")])
+    chat.bind_tools([search]).invoke("A tent, please.").tool_calls
+    chat.with_structured_output(Offer).invoke("Offer me a tent.")
+
+Tools and JSON answers are told to the model in the system text (`prompts/tool_text.py`) and read back out of what it wrote
+(`prompts/tool_calls.py`); engines that can hold the decoding to them do. A server that knows tools itself gets them as they
+are. What becomes of an answer is `replies.py`'s, structured answers are `structured.py`'s.
 """
 
-import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseLanguageModel, LangSmithParams, ModelProfile
+from langchain_core.language_models import BaseLanguageModel, LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from sagechain.llms.calls import Prompt
 from sagechain.llms.errors import StreamInterrupted
 from sagechain.llms.replies import Replies
+from sagechain.llms.structured import Method, structured
 from sagechain.llms.text_model import TextModel, estimated_tokens
 from sagechain.prompts import PromptFamily, get_family
+from sagechain.prompts.family import turns_of
+from sagechain.prompts.neutralise import Tags
+from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse
 
 # Call-time arguments of LangChain's that speak to the chat model itself.
-NOT_FOR_THE_LLM = ("model", "stream", "ls_structured_output_format")
+NOT_FOR_THE_LLM = (
+    "model",
+    "stream",
+    "ls_structured_output_format",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+)
 
 
 ANSWER_SHARE = 4
 """Where no limit of the answer is set, so-manieth part of the context is left for it."""
 LAYOUT_TOKENS = 8
 """At most what a chat template puts around a message (ChatML: 5)."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the LLM is asked: a prompt, the parameters of this call, and what the answer has to be."""
+
+    prompt: Prompt
+    options: dict[str, Any]
+    shape: Shape | None
+
+    @property
+    def for_text_model(self) -> dict[str, Any]:
+        return {**self.options, "shape": self.shape}
 
 
 class PromptedChatModel(BaseChatModel):
@@ -96,11 +128,12 @@ class PromptedChatModel(BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         """What LangChain's middleware asks: how much may go in, beside the answer's room."""
+        able: ModelProfile = {"text_inputs": True, "text_outputs": True, "tool_calling": True, "tool_choice": True}
         size = self.llm.context_size if isinstance(self.llm, TextModel) else None
         if size is None:
-            return None
+            return able
         answer = self.max_tokens or getattr(self.llm, "max_new_tokens", None) or size // ANSWER_SHARE
-        return {"max_input_tokens": max(1, size - answer), "max_output_tokens": answer}
+        return {**able, "max_input_tokens": max(1, size - answer), "max_output_tokens": answer}
 
     def get_num_tokens(self, text: str) -> int:
         """How many tokens a text has, by the model's own tokenizer; where that is not at hand, rather too many."""
@@ -116,15 +149,76 @@ class PromptedChatModel(BaseChatModel):
         messages: list[BaseMessage],
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
     ) -> int:
-        """How many tokens the prompt of these messages has, as it would be sent; `tools` are not counted."""
-        if tools is not None:
-            warnings.warn("tools: they are not counted", stacklevel=2)
+        """How many tokens the prompt of these messages has, as it would be sent, with what is told of tools."""
+        shape = ToolUse.of(tools) if tools else None
         if not self._takes_roles:
-            return self.get_num_tokens(self._layout.render(messages).text)
+            return self.get_num_tokens(self._layout.render(messages, shape=shape).text)
         assert isinstance(self.llm, TextModel)
-        counted = self.llm.prompt_tokens(messages)
+        counted = self.llm.prompt_tokens(messages, shape)
+        if counted is not None:
+            return counted
         # Only the server knows its layout: a few tokens around every message.
-        return sum(self.get_num_tokens(m.text) + LAYOUT_TOKENS for m in messages) if counted is None else counted
+        turns = turns_of(messages, Tags([]), shape)
+        return sum(self.get_num_tokens(turn.text) + LAYOUT_TOKENS for turn in turns)
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model, with tools that it may call.
+
+        Calls are held to the tools' schemas: one that does not fit, or that the token limit cut, is no call but stands in
+        the message's `invalid_tool_calls`, with what is wrong.
+
+        Args:
+            tools: functions, pydantic classes, TypedDicts, JSON schemas or LangChain tools.
+            tool_choice: `auto` (also None), `any` (also "required" and True), `none`, or a tool's name.
+            parallel_tool_calls: whether one answer may call several; it may, if not given.
+            strict: taken, since other chat models have it; schemas always hold here.
+            kwargs: further arguments of a call.
+
+        Raises:
+            ValueError: two tools of one name, or the choice of one that is not there.
+        """
+        use = ToolUse.of(tools, tool_choice, parallel_tool_calls)
+        bound = {"tools": [{"type": "function", "function": dict(tool)} for tool in use.tools]}
+        if tool_choice is not None:
+            kwargs["tool_choice"] = use.choice
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = use.parallel
+        return cast(Runnable[LanguageModelInput, AIMessage], self.bind(**bound, **kwargs))
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        include_raw: bool = False,
+        method: Method = "function_calling",
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A runnable whose answers are values of a schema. What does not fit is shown to the model once, with the reason.
+
+        Args:
+            schema: a pydantic class (instances come back), a TypedDict or a JSON schema (dicts come back); for `json_mode`
+                it may be left out.
+            include_raw: give `{"raw": message, "parsed": value, "parsing_error": error}`, and raise no
+                StructuredOutputFailed.
+            method: `function_calling` (the schema is a tool that has to be called), `json_schema` (the answer is JSON, and
+                the model is told the schema) or `json_mode` (the prompt itself says what the JSON holds).
+            strict: taken, since other chat models have it; the schema always holds here.
+            kwargs: further arguments of every call.
+
+        Raises:
+            ValueError: an unknown method, or no schema where one is needed.
+            StructuredOutputFailed: at a call: the second answer did not fit either; `raw_text` is that answer.
+        """
+        return structured(self, schema, method=method, include_raw=include_raw, options=kwargs)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -139,10 +233,10 @@ class PromptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        prompt, options = self._asked(messages, stop, kwargs)
+        asked = self._asked(messages, stop, kwargs)
         if isinstance(self.llm, TextModel):
-            return self._result(self.llm.complete(prompt, **options), prompt, kwargs)
-        return self._result(_chunks(self.llm.generate([_text(prompt)], **options)), prompt, kwargs)
+            return self._result(self.llm.complete(asked.prompt, **asked.for_text_model), asked, kwargs)
+        return self._result(_chunks(self.llm.generate([_text(asked.prompt)], **asked.options)), asked, kwargs)
 
     async def _agenerate(
         self,
@@ -151,10 +245,10 @@ class PromptedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        prompt, options = self._asked(messages, stop, kwargs)
+        asked = self._asked(messages, stop, kwargs)
         if isinstance(self.llm, TextModel):
-            return self._result(await self.llm.acomplete(prompt, **options), prompt, kwargs)
-        return self._result(_chunks(await self.llm.agenerate([_text(prompt)], **options)), prompt, kwargs)
+            return self._result(await self.llm.acomplete(asked.prompt, **asked.for_text_model), asked, kwargs)
+        return self._result(_chunks(await self.llm.agenerate([_text(asked.prompt)], **asked.options)), asked, kwargs)
 
     def _stream(
         self,
@@ -187,9 +281,9 @@ class PromptedChatModel(BaseChatModel):
     def _messages(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> Generator[AIMessageChunk, None, None]:
-        prompt, options = self._asked(messages, stop, kwargs)
-        replies = self._replies(prompt, kwargs)
-        with closing(self._pieces(prompt, options)) as pieces, _telling(replies):
+        asked = self._asked(messages, stop, kwargs)
+        replies = self._replies(asked, kwargs)
+        with closing(self._pieces(asked)) as pieces, _telling(replies):
             for piece in pieces:
                 if (part := replies.chunk(piece)) is not None:
                     yield part
@@ -199,9 +293,9 @@ class PromptedChatModel(BaseChatModel):
     async def _amessages(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> AsyncGenerator[AIMessageChunk, None]:
-        prompt, options = self._asked(messages, stop, kwargs)
-        replies = self._replies(prompt, kwargs)
-        async with aclosing(self._apieces(prompt, options)) as pieces:
+        asked = self._asked(messages, stop, kwargs)
+        replies = self._replies(asked, kwargs)
+        async with aclosing(self._apieces(asked)) as pieces:
             with _telling(replies):
                 async for piece in pieces:
                     if (part := replies.chunk(piece)) is not None:
@@ -209,26 +303,23 @@ class PromptedChatModel(BaseChatModel):
         if (part := replies.end()) is not None:
             yield part
 
-    def _pieces(self, prompt: Prompt, options: dict[str, Any]) -> Generator[GenerationChunk, None, None]:
+    def _pieces(self, asked: _Asked) -> Generator[GenerationChunk, None, None]:
         if isinstance(self.llm, TextModel):
-            yield from self.llm.pieces(prompt, **options)
+            yield from self.llm.pieces(asked.prompt, **asked.for_text_model)
             return
-        for text in self.llm.stream(_text(prompt), **options):
+        for text in self.llm.stream(_text(asked.prompt), **asked.options):
             yield GenerationChunk(text=text)
 
-    async def _apieces(self, prompt: Prompt, options: dict[str, Any]) -> AsyncGenerator[GenerationChunk, None]:
+    async def _apieces(self, asked: _Asked) -> AsyncGenerator[GenerationChunk, None]:
         if isinstance(self.llm, TextModel):
-            async with aclosing(self.llm.apieces(prompt, **options)) as pieces:
+            async with aclosing(self.llm.apieces(asked.prompt, **asked.for_text_model)) as pieces:
                 async for piece in pieces:
                     yield piece
             return
-        async for text in self.llm.astream(_text(prompt), **options):
+        async for text in self.llm.astream(_text(asked.prompt), **asked.options):
             yield GenerationChunk(text=text)
 
-    def _asked(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> tuple[Prompt, dict[str, Any]]:
-        """What the LLM is asked: a prompt, and the parameters of this call."""
+    def _asked(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> _Asked:
         options = {name: value for name, value in kwargs.items() if name not in NOT_FOR_THE_LLM}
         if self.temperature is not None:
             options.setdefault("temperature", self.temperature)
@@ -238,10 +329,11 @@ class PromptedChatModel(BaseChatModel):
         stops = [stop] if isinstance(stop, str) else stop if stop is not None else self.stop
         if stops is None:
             stops = list(getattr(self.llm, "stop", None) or ())
+        shape = _shape(kwargs)
         if self._takes_roles:
-            return messages, {**options, "stop": stops}
-        rendered = self._layout.render(messages)
-        return rendered.text, {**options, "stop": list(dict.fromkeys([*stops, *rendered.stop]))}
+            return _Asked(messages, {**options, "stop": stops}, shape)
+        rendered = self._layout.render(messages, shape=shape)
+        return _Asked(rendered.text, {**options, "stop": list(dict.fromkeys([*stops, *rendered.stop]))}, shape)
 
     @property
     def _layout(self) -> PromptFamily:
@@ -252,17 +344,18 @@ class PromptedChatModel(BaseChatModel):
         own = self.llm.name_of_model if isinstance(self.llm, TextModel) else self.llm._llm_type
         return str(kwargs.get("model") or own)
 
-    def _replies(self, prompt: Prompt, kwargs: dict[str, Any]) -> Replies:
+    def _replies(self, asked: _Asked, kwargs: dict[str, Any]) -> Replies:
         about = {"model_name": self._model_name(kwargs), "model_provider": "sagechain"}
         endpoint = getattr(self.llm, "endpoint_name", None)
         if endpoint:
             about["endpoint"] = endpoint
+        use = asked.shape if isinstance(asked.shape, ToolUse) else None
         if not isinstance(self.llm, TextModel):
-            return Replies(about, lambda: None, lambda text: None)
-        return Replies(about, partial(self.llm.prompt_tokens, prompt), self.llm.text_tokens)
+            return Replies(about, lambda: None, lambda text: None, use)
+        return Replies(about, partial(self.llm.prompt_tokens, asked.prompt, asked.shape), self.llm.text_tokens, use)
 
-    def _result(self, answers: list[GenerationChunk], prompt: Prompt, kwargs: dict[str, Any]) -> ChatResult:
-        replies = self._replies(prompt, kwargs)
+    def _result(self, answers: list[GenerationChunk], asked: _Asked, kwargs: dict[str, Any]) -> ChatResult:
+        replies = self._replies(asked, kwargs)
         return ChatResult(generations=[ChatGeneration(message=replies.message(answer)) for answer in answers])
 
 
@@ -273,6 +366,16 @@ def _telling(replies: Replies) -> Iterator[None]:
         yield
     except StreamInterrupted as error:
         raise StreamInterrupted(error.endpoint, error.what, replies.shown) from error.__cause__
+
+
+def _shape(kwargs: dict[str, Any]) -> Shape | None:
+    """What the answer has to be, out of a call's arguments. Raises ValueError where they contradict each other."""
+    tools, wanted = kwargs.get("tools"), kwargs.get("response_format")
+    if tools and wanted:
+        raise ValueError("response_format: give it or tools, not both")
+    if tools:
+        return ToolUse.of(tools, kwargs.get("tool_choice"), kwargs.get("parallel_tool_calls"))
+    return None if wanted is None else JsonAnswer.of(wanted)
 
 
 def _text(prompt: Prompt) -> str:

@@ -111,6 +111,19 @@ class StreamInterrupted(LLMError):
         self.partial_text = partial_text
 
 
+class StructuredOutputFailed(LLMError):
+    """The answer does not fit the schema that was asked for, nor did a second one. `raw_text` is the second."""
+
+    advice = (
+        "Look at `raw_text`; a simpler schema, examples in the prompt, more `max_tokens` or a larger model may help."
+    )
+
+    def __init__(self, endpoint: str, what: str, raw_text: str = "") -> None:
+        super().__init__(endpoint, what)
+        self.args = (endpoint, what, raw_text)
+        self.raw_text = raw_text
+
+
 class NotPermitted(AccessDenied):
     """The credentials are right, and do not allow this action."""
 

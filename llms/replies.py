@@ -1,14 +1,23 @@
-"""From what an LLM gave to LangChain's chat messages: blanks, figures, and what is told of the answer.
+"""From what an LLM gave to LangChain's chat messages: blanks, tool calls, figures, and what is told of the answer.
 
-A whole answer becomes an `AIMessage`, the pieces of a streamed one `AIMessageChunk`s that add up to the same.
+A whole answer becomes an `AIMessage`, the pieces of a streamed one `AIMessageChunk`s that add up to the same. Tool calls
+are read out of the text, or come from a server that tells them apart (`generation_info["tool_calls"]`).
 """
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import ToolCallChunk, invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.outputs import GenerationChunk
+from langchain_core.utils.json import parse_partial_json
+from sagechain.prompts.shapes import ToolUse
+from sagechain.prompts.tool_calls import Part, ToolCallReader
+
+ERRORS = "tool_call_errors"
+"""In `response_metadata`: what is wrong with the invalid tool calls, by their ids. LangChain's chunks lose it."""
 
 
 class Replies:
@@ -18,6 +27,7 @@ class Replies:
         about: what every message tells of its model.
         asked_tokens: counts the tokens of the prompt, where the server does not tell; None where nobody can.
         counted: the tokens of a text, likewise.
+        use: the tools that the answer may call.
 
     Attributes:
         shown: the text of the chunks so far.
@@ -28,41 +38,95 @@ class Replies:
         about: Mapping[str, Any],
         asked_tokens: Callable[[], int | None],
         counted: Callable[[str], int | None],
+        use: ToolUse | None = None,
     ) -> None:
         self._about, self._asked_tokens, self._counted = about, asked_tokens, counted
+        self._use, self._reader = use, None if use is None else ToolCallReader(use)
         self.shown = ""
         self._held, self._text = "", ""
         self._begun = self._begun_to_show = False
         self._figures: dict[str, Any] = {}
+        self._calls = 0
+        self._errors: dict[str, str] = {}
 
     def message(self, answer: GenerationChunk) -> AIMessage:
         """A whole answer."""
         info = answer.generation_info or {}
+        text, calls, invalid = self._told_apart(answer.text, info)
+        errors = {each["id"]: each["error"] for each in invalid}
         return AIMessage(
-            content=answer.text.strip(),
-            response_metadata={**_reason(info), **self._about},
+            content=text.strip(),
+            tool_calls=calls,
+            invalid_tool_calls=invalid,
+            response_metadata={**_reason(info), **self._about, **({ERRORS: errors} if errors else {})},
             usage_metadata=self._usage(info, answer.text),
         )
 
+    def _told_apart(self, text: str, info: Mapping[str, Any]) -> tuple[str, list[ToolCall], list[InvalidToolCall]]:
+        parts: list[Part] = [text]
+        if self._use is not None:
+            reader = ToolCallReader(self._use)
+            parts = [*reader.feed(text), *reader.flush(cut=_is_cut(info))]
+        parts += [_served(call) for call in info.get("tool_calls", ())]
+        calls, invalid = list[Any](), list[Any]()
+        for part in parts:
+            if not isinstance(part, str):
+                # Which of LangChain's two kinds it is, its `type` says.
+                (calls if part["type"] == "tool_call" else invalid).append(part)
+        return "".join(part for part in parts if isinstance(part, str)), calls, invalid
+
     def chunk(self, piece: GenerationChunk) -> AIMessageChunk | None:
         """A piece of a streamed answer; None where there is nothing to show yet. One at least is shown."""
-        text, info = self._without_blanks_around(piece.text), piece.generation_info or {}
-        self._figures |= {name: info[name] for name in ("input_tokens", "output_tokens") if name in info}
-        if not text and "finish_reason" not in info and self._begun_to_show:
+        info = piece.generation_info or {}
+        self._text += piece.text
+        self._figures |= {
+            name: info[name] for name in ("input_tokens", "output_tokens", "finish_reason") if name in info
+        }
+        text, calls = self._shown_of([piece.text] if self._reader is None else self._reader.feed(piece.text))
+        calls += [tool_call_chunk(**_delta(each)) for each in info.get("tool_calls", ())]
+        text = self._without_blanks_around(text)
+        if not text and not calls and "finish_reason" not in info and self._begun_to_show:
             return None
         self._begun_to_show = True
         self.shown += text
         metadata = {**_reason(info), **self._about} if "finish_reason" in info else {}
-        return AIMessageChunk(content=text, response_metadata=metadata)
+        return AIMessageChunk(content=text, tool_call_chunks=calls, response_metadata=metadata)
 
     def end(self) -> AIMessageChunk | None:
-        """What is left to tell when a stream has ended: its usage, of which servers tell in any piece, some in each."""
+        """What is left to tell when a stream has ended: calls that were held, and its usage, of which servers tell in any
+        piece, some in each.
+        """
+        text, calls = "", list[ToolCallChunk]()
+        if self._reader is not None:
+            text, calls = self._shown_of(self._reader.flush(cut=_is_cut(self._figures)))
+            text = self._without_blanks_around(text)
+            self.shown += text
         usage = self._usage(self._figures, self._text)
-        return None if usage is None else AIMessageChunk(content="", usage_metadata=usage)
+        if usage is None and not (text or calls):
+            return None
+        metadata = {ERRORS: self._errors} if self._errors else {}
+        return AIMessageChunk(content=text, tool_call_chunks=calls, usage_metadata=usage, response_metadata=metadata)
+
+    def _shown_of(self, parts: Iterable[Part]) -> tuple[str, list[ToolCallChunk]]:
+        text, calls = "", list[ToolCallChunk]()
+        for part in parts:
+            if isinstance(part, str):
+                text += part
+                continue
+            calls.append(self._call_chunk(part))
+            self._calls += 1
+        return text, calls
+
+    def _call_chunk(self, call: ToolCall | InvalidToolCall) -> ToolCallChunk:
+        if call["type"] == "tool_call":
+            args = json.dumps(call["args"], ensure_ascii=False)
+        else:
+            self._errors[str(call["id"])] = str(call["error"])
+            args = _no_object(call["args"] or "")
+        return tool_call_chunk(name=call["name"], args=args, id=call["id"], index=self._calls)
 
     def _without_blanks_around(self, text: str) -> str:
         """What may be shown: blanks are kept back until more comes, so that the pieces come to what `message` gives."""
-        self._text += text
         text = self._held + text
         text = text if self._begun else text.lstrip()
         shown = text.rstrip()
@@ -80,3 +144,30 @@ class Replies:
 
 def _reason(info: Mapping[str, Any]) -> dict[str, Any]:
     return {"finish_reason": info["finish_reason"]} if "finish_reason" in info else {}
+
+
+def _is_cut(info: Mapping[str, Any]) -> bool:
+    return bool(info.get("finish_reason") == "length")
+
+
+def _delta(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": call["name"], "args": call["arguments"], "id": call["id"], "index": call["index"]}
+
+
+def _served(call: Mapping[str, Any]) -> Part:
+    """A whole call of a server's; one whose arguments are no object, as where the token limit cut them, is invalid."""
+    try:
+        args = json.loads(call["arguments"] or "{}", strict=False)
+        if not isinstance(args, dict):
+            raise ValueError("they are no JSON object")
+    except ValueError as error:
+        return invalid_tool_call(name=call["name"], args=call["arguments"], id=call["id"], error=f"arguments: {error}")
+    return tool_call(name=call["name"], args=args, id=call["id"])
+
+
+def _no_object(raw: str) -> str:
+    """What a model wrote, so that LangChain's chunks do not take it for arguments: those mend whatever can be an object."""
+    try:
+        return json.dumps(raw, ensure_ascii=False) if isinstance(parse_partial_json(raw), dict) else raw
+    except ValueError:
+        return raw

@@ -46,7 +46,7 @@ class ToolUse:
         Raises:
             ValueError: two tools of one name, or the choice of one that is not there.
         """
-        functions = tuple(convert_to_openai_tool(tool)["function"] for tool in tools)  # type: ignore[arg-type]
+        functions = tuple(convert_to_openai_tool(tool)["function"] for tool in tools)
         names = [function["name"] for function in functions]
         for name in names:
             if names.count(name) > 1:
@@ -78,10 +78,52 @@ class JsonAnswer:
     Attributes:
         schema: the JSON schema that it fits; None for any object.
         name: what the schema is called, where a server asks for a name.
+        description: what the value is for.
     """
 
     schema: Mapping[str, Any] | None = None
     name: str = "answer"
+    description: str = ""
+
+    @classmethod
+    def of_schema(cls, schema: Mapping[str, Any] | type) -> "JsonAnswer":
+        """From a pydantic class, a TypedDict, a JSON schema, or a function's schema in OpenAI's form."""
+        if isinstance(schema, Mapping) and "title" not in schema and "name" not in schema and "function" not in schema:
+            return cls(schema)
+        function = convert_to_openai_tool(schema)["function"]
+        own = schema if isinstance(schema, Mapping) and "title" in schema else function["parameters"]
+        return cls(own, function["name"], function.get("description", ""))
+
+    @classmethod
+    def of(cls, wanted: Mapping[str, Any] | type) -> "JsonAnswer":
+        """From OpenAI's `response_format`, or what `of_schema` takes.
+
+        Raises:
+            ValueError: a form that is none of these.
+        """
+        if not isinstance(wanted, Mapping):
+            return cls.of_schema(wanted)
+        kind, named = wanted.get("type"), wanted.get("json_schema")
+        if kind == "json_object":
+            return cls()
+        if kind == "json_schema" and isinstance(named, Mapping) and isinstance(named.get("schema"), Mapping):
+            return cls(named["schema"], str(named.get("name", "answer")), str(named.get("description", "")))
+        raise unknown("response_format", kind, ("json_object", "json_schema"))
+
+    @property
+    def response_format(self) -> dict[str, Any]:
+        """OpenAI's form of it."""
+        if self.schema is None:
+            return {"type": "json_object"}
+        described = {"description": self.description} if self.description else {}
+        named = {"name": self.name, **described, "schema": dict(self.schema), "strict": True}
+        return {"type": "json_schema", "json_schema": named}
+
+    @property
+    def function(self) -> dict[str, Any]:
+        """A tool, in OpenAI's form, whose arguments are the answer."""
+        function = {"name": self.name, "description": self.description, "parameters": self.schema or {"type": "object"}}
+        return {"type": "function", "function": function}
 
 
 Shape = ToolUse | JsonAnswer

@@ -26,6 +26,11 @@ def shape_text(shape: Shape, tags: Tags) -> str:
     return str(_words()["tools"]).format(schemas=schemas, choice=_choice(shape))
 
 
+def repair_text(error: str) -> str:
+    """What a model is told of an answer that does not fit."""
+    return str(_words()["repair"]).format(error=error)
+
+
 def _json_text(shape: JsonAnswer, tags: Tags) -> str:
     if shape.schema is None:
         return str(_words()["json"])

@@ -188,7 +188,8 @@ def test_tokens_are_counted_by_the_models_own_tokenizer_and_never_none_of_a_text
     assert other.get_num_tokens("a") == 1
     assert other.get_num_tokens("The capital of France") == 7  # an estimate: 21 bytes by 3
     assert PromptedChatModel(llm=FakeListLLM(responses=["x"])).get_num_tokens("Hi there") == 3
-    assert own.profile == {"max_input_tokens": 1536, "max_output_tokens": 512}
+    able = {"text_inputs": True, "text_outputs": True, "tool_calling": True, "tool_choice": True}
+    assert own.profile == {**able, "max_input_tokens": 1536, "max_output_tokens": 512}
 
 
 def test_usage_is_counted_where_the_server_tells_none_and_the_tokenizer_is_at_hand(

@@ -1,0 +1,115 @@
+"""Structured answers: every schema and method, one repair round, then an error that has the raw text."""
+
+import asyncio
+import pickle
+from typing import Any, get_args
+
+import pytest
+from langchain_core.language_models.fake import FakeListLLM
+from pydantic import BaseModel, Field
+from sagechain.llms import PromptedChatModel, errors
+from sagechain.llms.structured import Method
+from typing_extensions import TypedDict
+
+
+class Offer(BaseModel):
+    """An offer to a customer."""
+
+    name: str
+    price: int = Field(gt=0)
+
+
+class OfferDict(TypedDict):
+    """An offer to a customer."""
+
+    name: str
+    price: int
+
+
+SCHEMA = {
+    "title": "Offer",
+    "description": "An offer to a customer.",
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "price": {"type": "integer", "exclusiveMinimum": 0}},
+    "required": ["name", "price"],
+}
+GOOD, BAD = '{"name": "tent", "price": 189}', '{"name": "tent", "price": -1}'
+METHODS = get_args(Method)
+
+
+class Recording(FakeListLLM):
+    prompts: list[str]
+
+    def _call(self, prompt: str, *args: Any, **kwargs: Any) -> str:
+        self.prompts.append(prompt)
+        return super()._call(prompt, *args, **kwargs)
+
+    async def _acall(self, prompt: str, *args: Any, **kwargs: Any) -> str:
+        self.prompts.append(prompt)
+        return await super()._acall(prompt, *args, **kwargs)
+
+
+def asking(*answers: str, family: str = "chatml") -> tuple[PromptedChatModel, list[str]]:
+    llm = Recording(responses=list(answers), prompts=[])
+    return PromptedChatModel(llm=llm, family=family), llm.prompts
+
+
+def called(name: str, arguments: str) -> str:
+    return f'<tool_call>{{"name": "{name}", "arguments": {arguments}}}</tool_call>'
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("schema", [Offer, OfferDict, SCHEMA])
+@pytest.mark.parametrize("family", ["chatml", "llama2", "falcon"])
+def test_an_answer_is_a_value_of_the_schema(method: Method, schema: Any, family: str) -> None:
+    name = getattr(schema, "__name__", "Offer")
+    answer = called(name, GOOD) if method == "function_calling" else f"Here it is:\n```json\n{GOOD}\n```"
+    chat, prompts = asking(answer, family=family)
+    value = chat.with_structured_output(schema, method=method).invoke("Offer me a tent.")
+    assert value == (Offer(name="tent", price=189) if schema is Offer else {"name": "tent", "price": 189})
+    assert len(prompts) == 1
+    assert ('"price"' in prompts[0]) == (method != "json_mode")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_answer_that_does_not_fit_is_shown_to_the_model_once(method: Method) -> None:
+    answers = [called("Offer", text) if method == "function_calling" else text for text in (BAD, GOOD)]
+    chat, prompts = asking(*answers)
+    asked = chat.with_structured_output(Offer, method=method)
+    assert asked.invoke("Offer me a tent.") == Offer(name="tent", price=189)
+    assert len(prompts) == 2
+    assert "-1" in prompts[1]
+    assert "price" in prompts[1].split("-1")[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_second_one_that_does_not_fit_is_an_error_with_the_raw_text(method: Method) -> None:
+    chat, _ = asking("No.", "I have none.")
+    with pytest.raises(errors.StructuredOutputFailed, match="there is no JSON in it") as raised:
+        chat.with_structured_output(Offer, method=method).invoke("Offer me a tent.")
+    assert raised.value.raw_text == "I have none."
+    assert pickle.loads(pickle.dumps(raised.value)).raw_text == "I have none."
+
+
+def test_with_include_raw_nothing_is_raised() -> None:
+    chat, _ = asking(BAD, BAD, GOOD)
+    asked = chat.with_structured_output(Offer, method="json_schema", include_raw=True)
+    failed, done = asked.invoke("Hi"), asked.invoke("Hi")
+    assert (failed["raw"].text, failed["parsed"]) == (BAD, None)
+    assert isinstance(failed["parsing_error"], errors.StructuredOutputFailed)
+    assert (done["raw"].text, done["parsed"], done["parsing_error"]) == (GOOD, Offer(name="tent", price=189), None)
+
+
+def test_json_mode_takes_any_object_where_no_schema_is_given() -> None:
+    chat, _ = asking('{"a": [1, 2,]}')
+    assert chat.with_structured_output(method="json_mode").invoke("JSON, please.") == {"a": [1, 2]}
+    with pytest.raises(ValueError, match="schema: json_schema needs one"):
+        chat.with_structured_output(method="json_schema")
+    with pytest.raises(ValueError, match="method: 'json' is unknown"):
+        chat.with_structured_output(Offer, method="json")  # type: ignore[arg-type]
+
+
+def test_the_asynchronous_form_answers_alike() -> None:
+    chat, prompts = asking(BAD, GOOD)
+    value = asyncio.run(chat.with_structured_output(Offer, method="json_schema").ainvoke("Hi"))
+    assert (value, len(prompts)) == (Offer(name="tent", price=189), 2)
