@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -30,6 +31,7 @@ from sagechain.llms.errors import StreamInterrupted
 from sagechain.llms.replies import Replies
 from sagechain.llms.structured import Method, structured
 from sagechain.llms.text_model import TextModel, estimated_tokens
+from sagechain.llms.tokenizer_file import token_ids_by
 from sagechain.prompts import PromptFamily, get_family
 from sagechain.prompts.family import turns_of
 from sagechain.prompts.neutralise import Tags
@@ -76,11 +78,13 @@ class PromptedChatModel(BaseChatModel):
         temperature, max_tokens, stop: as in `GenerationParameters` (`max_tokens` is `max_new_tokens`); each replaces the
             LLM's own. The family's stop strings are always added.
         timeout, max_retries: replace the LLM's own.
+        tokenizer: the model's own, to count by: a `tokenizer.json`, a folder with it, or the model's name on the Hugging
+            Face hub; models on this machine have theirs.
         streaming: stream inside `invoke` too.
         api_key: taken, since every chat model of LangChain's has it, and not used: the LLM has its own credentials.
 
     Raises:
-        ValueError: an unknown family, or a value out of range.
+        ValueError: an unknown family, a value out of range, or a tokenizer that is not there or not needed.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -92,6 +96,7 @@ class PromptedChatModel(BaseChatModel):
     timeout: float | None = None
     stop: list[str] | None = None
     max_retries: int | None = None
+    tokenizer: str | Path | None = None
     streaming: bool = False
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
@@ -107,9 +112,14 @@ class PromptedChatModel(BaseChatModel):
             self.family = own or (None if self._takes_roles else "plain")
         if self.family is not None:
             get_family(self.family)
-        changes = {name: value for name in ("timeout", "max_retries") if (value := getattr(self, name)) is not None}
-        if changes and isinstance(self.llm, TextModel):
-            self.llm = self.llm.renewed(**changes)
+        names = ("timeout", "max_retries", "tokenizer")
+        changes = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if isinstance(self.llm, TextModel):
+            if "tokenizer" in changes and "tokenizer" not in type(self.llm).model_fields:
+                raise ValueError(f"tokenizer: {self.llm.name_of_model} has its own")
+            self.llm = self.llm.renewed(**changes) if changes else self.llm
+        elif self.tokenizer is not None:
+            self.custom_get_token_ids = token_ids_by(str(self.tokenizer), self.llm._llm_type)
         return self
 
     @property
@@ -140,6 +150,8 @@ class PromptedChatModel(BaseChatModel):
         llm = self.llm
         if isinstance(llm, TextModel):
             return llm.get_num_tokens(text)
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
         counts = llm.custom_get_token_ids or type(llm).get_token_ids is not BaseLanguageModel.get_token_ids
         # LangChain's own would count by GPT-2's tokenizer, which it fetches.
         return llm.get_num_tokens(text) if counts else estimated_tokens(text)
@@ -351,7 +363,9 @@ class PromptedChatModel(BaseChatModel):
             about["endpoint"] = endpoint
         use = asked.shape if isinstance(asked.shape, ToolUse) else None
         if not isinstance(self.llm, TextModel):
-            return Replies(about, lambda: None, lambda text: None, use)
+            own = self.custom_get_token_ids
+            counted = (lambda text: None) if own is None else lambda text: len(own(text))
+            return Replies(about, lambda: counted(_text(asked.prompt)), counted, use)
         return Replies(about, partial(self.llm.prompt_tokens, asked.prompt, asked.shape), self.llm.text_tokens, use)
 
     def _result(self, answers: list[GenerationChunk], asked: _Asked, kwargs: dict[str, Any]) -> ChatResult:

@@ -8,7 +8,7 @@ local runtime (`AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME`).
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -23,10 +23,10 @@ from sagechain.llms.calls import ModelCall, Prompt
 from sagechain.llms.connections import watch
 from sagechain.llms.endpoint_call import EndpointCall
 from sagechain.llms.endpoint_tags import ADD_THEM, family_and_wire
-from sagechain.llms.errors import MissingExtra
 from sagechain.llms.handlers import WireContentHandler
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationParameters
 from sagechain.llms.text_model import TextModel, too_long
+from sagechain.llms.tokenizer_file import token_ids_by
 from sagechain.llms.wires import DEFAULT_WIRES, Wire, get_wire
 from sagechain.llms.wires.base import OnUnsupported
 from sagechain.prompts import get_family
@@ -61,8 +61,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     """The production variant to ask, where the endpoint has several."""
     context: int | None = Field(default=None, ge=1)
     """Tokens of prompt and answer together that the endpoint takes; the family's if not given."""
-    tokenizer: Path | None = None
-    """The model's `tokenizer.json`, or a folder with it."""
+    tokenizer: str | Path | None = None
+    """The model's `tokenizer.json`, a folder with it, or the model's name on the Hugging Face hub."""
     on_unsupported: OnUnsupported = "error"
     """What happens to a parameter that the wire does not carry: a ValueError, or dropped with a warning."""
 
@@ -97,7 +97,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         if self.family is not None and not get_family(self.family).stop and not self._wire.takes_roles:
             raise ValueError(f"family: {self.family!r} lays nothing out, and the {self.wire} wire takes text only")
         if self.tokenizer is not None:
-            self.custom_get_token_ids = _token_ids_by(self.tokenizer, self.endpoint_name)
+            self.custom_get_token_ids = token_ids_by(str(self.tokenizer), self.endpoint_name)
         carried = {"max_length": None} if self.custom_get_token_ids is not None else {}
         self._wire.parameters(self._parameters(None, {}).updated(carried), self.on_unsupported)
         if self.client is None:
@@ -227,26 +227,6 @@ def _session(values: Mapping[str, Any]) -> boto3.Session:
     client = values.get("client")
     region = values.get("region_name") or getattr(getattr(client, "meta", None), "region_name", None)
     return boto3.Session(profile_name=values.get("credentials_profile_name"), region_name=region, **secrets)
-
-
-def _token_ids_by(path: Path, endpoint: str) -> Callable[[str], list[int]]:
-    try:
-        from tokenizers import Tokenizer
-    except ModuleNotFoundError as error:
-        raise MissingExtra(endpoint, "transformers") from error
-    file = path.expanduser() / "tokenizer.json" if path.expanduser().is_dir() else path.expanduser()
-    if not file.is_file():
-        raise ValueError(f"tokenizer: there is no file {str(file)!r}")
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # tokenizers raises bare Exception
-        raise ValueError(f"tokenizer: {str(file)!r} cannot be read: {error}") from error
-
-    def token_ids(text: str) -> list[int]:
-        ids: list[int] = tokenizer.encode(text).ids
-        return ids
-
-    return token_ids
 
 
 @cache

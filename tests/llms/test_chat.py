@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,6 +192,43 @@ def test_tokens_are_counted_by_the_models_own_tokenizer_and_never_none_of_a_text
     assert PromptedChatModel(llm=FakeListLLM(responses=["x"])).get_num_tokens("Hi there") == 3
     able = {"text_inputs": True, "text_outputs": True, "tool_calling": True, "tool_choice": True}
     assert own.profile == {**able, "max_input_tokens": 1536, "max_output_tokens": 512}
+
+
+@pytest.fixture
+def hub(gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A tokenizer as it lies in the hub's cache, by its name there."""
+    snapshot = tmp_path / "models--someone--tiny" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("abc")
+    shutil.copy(gpt2 / "tokenizer.json", snapshot)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return "someone/tiny"
+
+
+def test_a_tokenizer_is_given_by_file_folder_or_name(runtime: LocalRuntime, gpt2: Path, hub: str) -> None:
+    text, llm = "the quick brown fox", FakeListLLM(responses=["the fox"])
+    for tokenizer in (gpt2, gpt2 / "tokenizer.json", hub):
+        assert PromptedChatModel(llm=llm, tokenizer=tokenizer).get_num_tokens(text) == 4
+        assert PromptedChatModel(llm=load_llm(FALCON_URI), tokenizer=tokenizer).get_num_tokens(text) == 4
+        assert load_chat_model(f"{FALCON_URI}&tokenizer={tokenizer}").get_num_tokens(text) == 4
+    message = PromptedChatModel(llm=llm, tokenizer=hub).invoke("the quick brown fox")
+    assert message.usage_metadata is not None
+    assert message.usage_metadata["output_tokens"] == 2
+
+
+def test_a_tokenizer_that_cannot_be_had_is_a_clear_error(llm: LlamaCppLLM, tmp_path: Path, hub: str) -> None:
+    fake = FakeListLLM(responses=["x"])
+    with pytest.raises(ValueError, match=r"tokenizer: there is no file '/nowhere/tokenizer.json'"):
+        PromptedChatModel(llm=fake, tokenizer="/nowhere/tokenizer.json")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"tokenizer.json' cannot be read"):
+        PromptedChatModel(llm=fake, tokenizer=tmp_path)
+    with pytest.raises(errors.ModelNotLoaded, match="'someone/other' cannot be had from the hub"):
+        PromptedChatModel(llm=fake, tokenizer="someone/other")
+    with pytest.raises(ValueError, match=r"tokenizer: .* has its own"):
+        PromptedChatModel(llm=llm, tokenizer=hub)
 
 
 def test_usage_is_counted_where_the_server_tells_none_and_the_tokenizer_is_at_hand(

@@ -1,0 +1,185 @@
+"""Tools over a model that only continues text: bound, told in the prompt, read back out of the answer, streamed."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.language_models.fake import FakeListLLM
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.outputs import GenerationChunk
+from langchain_core.tools import tool
+from pydantic import BaseModel
+from sagechain.endpoints import LocalRuntime
+from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_chat_model
+from sagechain.llms.replies import ERRORS
+from typing_extensions import TypedDict
+
+from tests.conftest import FALCON_URI, LLAMA_URI
+
+
+@tool
+def check_stock(name: str, shop: str = "main") -> int:
+    """How many of a product are in stock."""
+    return 3
+
+
+class PlaceOrder(BaseModel):
+    """Order a product."""
+
+    name: str
+    quantity: int
+
+
+class Search(TypedDict):
+    """Search the catalogue."""
+
+    query: str
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return "fine"
+
+
+NAMED = {"type": "function", "function": {"name": "named", "description": "", "parameters": {"type": "object"}}}
+CALL = '<tool_call>\n{"name": "check_stock", "arguments": {"name": "Heron 2 tent"}}\n</tool_call>'
+WRONG = '<tool_call>\n{"name": "check_stock", "arguments": {"nome": 1}}\n</tool_call>'
+
+
+def answering(*answers: str, family: str = "chatml") -> PromptedChatModel:
+    return PromptedChatModel(llm=FakeListLLM(responses=list(answers)), family=family)
+
+
+def sum_of(pieces: Iterator[Any]) -> AIMessageChunk:
+    whole = next(pieces)
+    for piece in pieces:
+        whole += piece
+    return whole  # type: ignore[no-any-return]
+
+
+def said(message: AIMessage) -> Any:
+    return message.text, [(c["name"], c["args"]) for c in message.tool_calls]
+
+
+@pytest.mark.parametrize("family", ["chatml", "llama2", "falcon", "falcon180b", "plain"])
+def test_a_call_is_read_out_of_what_the_model_wrote(family: str) -> None:
+    message = answering(f"Let me see.\n{CALL}", family=family).bind_tools([check_stock]).invoke("A tent?")
+    assert said(message) == ("Let me see.", [("check_stock", {"name": "Heron 2 tent"})])
+    assert message.tool_calls[0]["id"]
+
+
+def test_every_kind_of_tool_is_told_with_its_schema(runtime: LocalRuntime) -> None:
+    chat = load_chat_model(FALCON_URI, max_new_tokens=1)
+    chat.bind_tools([check_stock, PlaceOrder, Search, weather, NAMED]).invoke(
+        [SystemMessage("Be brief."), HumanMessage("Hi")]
+    )
+    told = json.loads(runtime.requests[-1].body)["inputs"]
+    assert told.startswith("Be brief.\n\n")
+    schemas = told.split("<tools>\n")[1].split("\n</tools>")[0].splitlines()
+    assert [json.loads(line)["function"]["name"] for line in schemas] == [
+        "check_stock", "PlaceOrder", "Search", "weather", "named",
+    ]  # fmt: skip
+    assert json.loads(schemas[1])["function"]["parameters"]["required"] == ["name", "quantity"]
+
+
+def test_roles_are_told_of_tools_in_the_system_text(runtime: LocalRuntime) -> None:
+    load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=1).bind_tools([weather]).invoke("Hi")
+    first, second = json.loads(runtime.requests[-1].body)["inputs"][0]
+    assert (first["role"], second) == ("system", {"role": "user", "content": "Hi"})
+    assert '<tools>\n{"type": "function", "function": {"name": "weather"' in first["content"]
+
+
+def test_whole_streamed_and_asynchronous_answers_tell_the_same(llm: LlamaCppLLM) -> None:
+    answer = f"One.\n{CALL}\nTwo.\n{WRONG}"
+
+    class Pieces(FakeListLLM):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
+            yield from (GenerationChunk(text=character) for character in answer)
+
+    chat = PromptedChatModel(llm=Pieces(responses=[answer] * 4), family="chatml").bind_tools([check_stock])
+    whole, streamed = chat.invoke("Hi"), sum_of(chat.stream("Hi"))
+
+    async def asynchronous() -> list[Any]:
+        pieces = [piece async for piece in chat.astream("Hi")]
+        return [await chat.ainvoke("Hi"), sum_of(iter(pieces))]
+
+    messages = [whole, streamed, *asyncio.run(asynchronous())]
+    for message in messages:
+        assert said(message)[1] == [("check_stock", {"name": "Heron 2 tent"})]
+        [invalid] = message.invalid_tool_calls
+        assert invalid["name"] == "check_stock"
+        assert list(message.response_metadata[ERRORS]) == [invalid["id"]]
+    assert len({message.text for message in messages}) == 1
+    assert {error for message in messages for error in message.response_metadata[ERRORS].values()} == {
+        whole.invalid_tool_calls[0]["error"]
+    }
+
+
+def test_a_call_is_streamed_as_soon_as_it_is_there() -> None:
+    class Pieces(FakeListLLM):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
+            yield from (GenerationChunk(text=text) for text in ("See: ", CALL[:20], CALL[20:], "\n", CALL))
+
+    pieces: list[Any] = list(
+        PromptedChatModel(llm=Pieces(responses=["x"]), family="chatml").bind_tools([check_stock]).stream("Hi")
+    )
+    chunks = [chunk for piece in pieces for chunk in piece.tool_call_chunks]
+    assert pieces[0].text == "See:"
+    assert [(c["name"], json.loads(c["args"]), c["index"]) for c in chunks] == [
+        ("check_stock", {"name": "Heron 2 tent"}, 0),
+        ("check_stock", {"name": "Heron 2 tent"}, 1),
+    ]
+
+
+def test_a_call_that_the_token_limit_cut_is_none(llm: LlamaCppLLM) -> None:
+    history = [
+        HumanMessage("Order two."),
+        AIMessage("", tool_calls=[{"name": "PlaceOrder", "args": {"name": "Heron 2 tent", "quantity": 2}, "id": "1"}]),
+        ToolMessage("Ordered.", tool_call_id="1"),
+        HumanMessage("Order three."),
+    ]
+    chat = PromptedChatModel(llm=llm, max_tokens=12).bind_tools([PlaceOrder], tool_choice="PlaceOrder")
+    for message in (chat.invoke(history), sum_of(chat.stream(history))):
+        assert (message.text, message.tool_calls) == ("", [])
+        [error] = message.response_metadata[ERRORS].values()
+        assert "token limit" in error
+
+
+def test_choices_are_told_and_held_to_the_tools_there_are() -> None:
+    chat = answering("x")
+    with pytest.raises(ValueError, match=r"tool_choice: 'wether' is unknown\. Did you mean 'weather'"):
+        chat.bind_tools([weather], tool_choice="wether")
+    with pytest.raises(ValueError, match="tools: 'weather' is there twice"):
+        chat.bind_tools([weather, weather])
+    for choice in ("any", "required", True, {"type": "function", "function": {"name": "weather"}}):
+        bound: Any = chat.bind_tools([weather], tool_choice=choice)
+        assert bound.kwargs["tool_choice"] == ("weather" if isinstance(choice, dict) else "any")
+    assert answering(CALL).bind_tools([check_stock], tool_choice="none").invoke("Hi").tool_calls == []
+    with pytest.raises(ValueError, match="response_format: give it or tools"):
+        chat.bind_tools([weather]).invoke("Hi", response_format={"type": "json_object"})
+
+
+def test_a_history_of_calls_and_results_is_laid_out_in_every_family() -> None:
+    history = [
+        HumanMessage("A tent?"),
+        AIMessage("", tool_calls=[{"name": "check_stock", "args": {"name": "Heron 2 tent"}, "id": "1"}]),
+        ToolMessage("3", tool_call_id="1"),
+    ]
+    for family in ("chatml", "llama2", "falcon", "falcon180b", "plain"):
+        chat = answering("We have three.", family=family)
+        assert chat.bind_tools([check_stock]).invoke(history).text == "We have three."
+        read = chat._layout.render(history, [check_stock]).text
+        places = [
+            read.rindex(text) for text in ('"arguments": {"name": "Heron', "<tool_response>", "3\n</tool_response>")
+        ]
+        assert places == sorted(places)
+
+
+def test_tokens_of_tools_are_counted_with_the_prompt(llm: LlamaCppLLM) -> None:
+    chat, asked = PromptedChatModel(llm=llm, max_tokens=2), [HumanMessage("Hi")]
+    message = chat.bind_tools([weather]).invoke(asked)
+    assert message.usage_metadata is not None
+    assert chat.get_num_tokens_from_messages(asked, [weather]) == message.usage_metadata["input_tokens"]
+    assert chat.get_num_tokens_from_messages(asked) < message.usage_metadata["input_tokens"] - 50
