@@ -1,11 +1,12 @@
 """Fill a JSON schema with what a person said: the values that an ideal model would give a tool, or an answer.
 
-    filled({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}, Words("What is 3 + 4?"))  # {"a": 3}
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    filled(schema, Words("What is 3 + 4?"))     # {"a": 3}
 
-The rules, in their order: a value that the words give to the name (`quantity: 2`, `my name is Ada`); a value of
-that name in what tools gave (texts); the next value of that kind in the words (numbers; what is quoted, then codes such as
-`AB-12`, then names with a capital letter, then what stands after "for" or "about"); the schema's default; what its description says.
-What is not required is filled only where the words speak of it.
+The rules, in their order: a value that the words give to the name (`quantity: 2`, `2 nights`, `my name is Ada`); a text of
+that name in what tools gave; the next value of that kind in the words (numbers; what is quoted, then codes such as `AB-12`,
+then names with a capital letter, then what stands after "for" or "about"); a number of that name in what tools gave; the
+schema's default, or its description. What is not required is filled only where the words speak of it.
 """
 
 import json
@@ -51,10 +52,16 @@ class Words:
         left_out = rf"\b(?:no|without)\s+(?:an?\s+|the\s+)?{spoken}\b"
         return bool(re.search(rf"\b{spoken}\b", self.text, re.I)) and not re.search(left_out, self.text, re.I)
 
-    def given(self, name: str, value: str) -> str | None:
-        """What the words give to a name, of the form `value`."""
-        found = re.search(rf"\b{_spoken(name)}\b{value}", self.text, re.I)
+    def given(self, before: str, name: str, after: str) -> str | None:
+        """What the words give to a name: the first group of what stands before or after it."""
+        found = re.search(rf"{before}\b{_spoken(name)}\b{after}", self.text, re.I)
         return next(group for group in found.groups() if group is not None).strip() if found else None
+
+    def taken(self, number: float) -> float:
+        """The number, which nothing else takes any more."""
+        if number in self.numbers:
+            self.numbers.remove(number)
+        return number
 
     def next_string(self) -> str | None:
         """The next text that could be a value."""
@@ -100,12 +107,13 @@ def _value(name: str, schema: Mapping[str, Any], words: Words, definitions: Mapp
 
 
 def _object(schema: Mapping[str, Any], words: Words, definitions: Mapping[str, Any]) -> dict[str, Any]:
-    required = schema.get("required", ())
-    return {
-        name: _value(name, part, words, definitions)
-        for name, part in schema.get("properties", {}).items()
-        if name in required or _asked_for(name, _settled(part, definitions), words)
-    }
+    required, parts = schema.get("required", ()), schema.get("properties", {})
+    values: dict[str, Any] = {}
+    # What the words name comes first, so that nothing else takes its value.
+    for name in sorted(parts, key=lambda name: not words.speak_of(name)):
+        if name in required or _asked_for(name, _settled(parts[name], definitions), words):
+            values[name] = _value(name, parts[name], words, definitions)
+    return {name: values[name] for name in parts if name in values}
 
 
 def _asked_for(name: str, schema: Mapping[str, Any], words: Words) -> bool:
@@ -130,11 +138,9 @@ def _array(name: str, schema: Mapping[str, Any], words: Words, definitions: Mapp
 
 
 def _amount(name: str, schema: Mapping[str, Any], words: Words) -> float:
-    said = words.given(name, rf"(?:{GIVEN}|\s+(?:of\s+)?)({NUMBER})")
+    said = words.given(rf"({NUMBER})\s+", name, "") or words.given("", name, rf"(?:{GIVEN}|\s+(?:of\s+)?)({NUMBER})")
     if said is not None:
-        number = _number(said)
-        words.numbers.remove(number)
-        return number
+        return words.taken(_number(said))
     if words.numbers:
         return words.numbers.pop(0)
     known = words.in_results(name)
@@ -142,7 +148,7 @@ def _amount(name: str, schema: Mapping[str, Any], words: Words) -> float:
 
 
 def _text(name: str, schema: Mapping[str, Any], words: Words) -> str:
-    said = words.given(name, rf"{GIVEN}(?:{QUOTED}|([^.,;?!\n]+?)(?=\s+and\b|[.,;?!\n]|$))")
+    said = words.given("", name, rf"{GIVEN}(?:{QUOTED}|([^.,;?!\n]+?)(?=\s+and\b|[.,;?!\n]|$))")
     if said is not None:
         words.strings = [[value for value in kind if value != said] for kind in words.strings]
         return said

@@ -1,8 +1,8 @@
 """What an ideal model answers to a prompt that it has read: a few general rules, and no knowledge of the world.
 
 - JSON is asked for: the schema, filled with what the user's last words say (`filling.py`).
-- There are tools: those that the words name, or whose name or description they share, are called; "and" asks for several calls at
-  once, "then" for one round after another, and a call that must be made is made. `search("tents")` in the words is that call.
+- There are tools: those whose name or description shares words with what was said are called; "and" asks for several
+  calls at once, "then" for one round after another, `search("tents")` is that call, and one that must be made is made.
 - The rounds are done: an answer in words that quotes the results.
 - Otherwise: what the conversation said of the thing that is asked for ("My colour is green." "What is my colour?"), or a
   short reply that repeats the words.
@@ -22,8 +22,11 @@ THEN = re.compile(r"[,;.]?\s*\b(?:and\s+)?(?:then|after that|afterwards)\b,?\s*"
 AND = re.compile(r"\s*(?:,\s*and|\band|;)\s+", re.I)
 QUESTION = re.compile(r"\b(?:what|which|who)\s+(?:is|are|was)\s+(?P<whose>my|your|the)\s+(?P<thing>[^.?!,]+)", re.I)
 COMMON = frozenset(
-    "the and for what with that this you your are was can how please get from into one two all not but has have any "
-    "use using value who which when where why its tell about give make then".split()
+    re.findall(
+        r"\w+",
+        "the and for what with that this you your are was can how please get from into one two all not but has have any "
+        "use using value who which when where why its tell about give make then",
+    )
 )
 TURNED = {"my": "Your", "your": "My", "the": "The"}
 

@@ -125,7 +125,7 @@ def read_prompt(family: str, text: str) -> ReadPrompt:
             "lay messages out with get_family(…).render, or give the family whose layout it is"
         )
     turns = turns_in(text)
-    system = "\n\n".join(words for role, words in turns if role == "system")
+    system = "\n\n".join(words.strip() for role, words in turns if role == "system")
     return ReadPrompt(system, tuple(said for role, words in turns for said in _said(role, words) if said.text))
 
 

@@ -6,8 +6,8 @@
     chat = PromptedChatModel(llm=ScriptedLLM(family="falcon"))     # no script: an ideal model, by general rules
 
 Either way it is a text model like every other here: a prompt is text in the family's layout, and the answer is text that
-has to be cut, streamed and read. Without a script it reads nothing but that text (`prompt_reading.py`), and answers as an ideal
-model of the family would (`ideal_answers.py`).
+has to be cut, streamed and read. Without a script it reads nothing but that text (`prompt_reading.py`), and answers as an
+ideal model of the family would (`ideal_answers.py`).
 
 Its tokens are words and punctuation marks, each with the blanks before it.
 """
@@ -126,33 +126,42 @@ class ScriptedLLM(TextModel):
         self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
     ) -> ModelCall:
         text = _text(prompt)
-        asked = self.text_tokens(text)
-        if self.context is not None and asked >= self.context:
-            raise too_long(asked, self.context, "shorten it, or give the model more context")
-        room = None if self.context is None else self.context - asked
-        limit = min((most for most in (parameters.max_new_tokens, room) if most is not None), default=None)
-        answers = []
-        for _ in range(parameters.num_return_sequences or 1):
-            answer = self._script.answer(text, self.family)
-            cutter = StopCutter(parameters.stop or ())
-            tokens = TOKEN.findall(cutter.feed(answer) + cutter.flush())
-            cut = limit is not None and len(tokens) > limit
-            tokens = tokens[:limit]
-            info = {"finish_reason": "length" if cut else "stop", "input_tokens": asked, "output_tokens": len(tokens)}
-            answers.append((tokens, info))
-        return ScriptedCall(self._pieces(*answers[0]) if stream else map(_whole, answers))
+        answers = [self._answer(text, parameters) for _ in range(parameters.num_return_sequences or 1)]
+        return ScriptedCall(self._pieces(answers[0]) if stream else answers)
 
-    def _pieces(self, tokens: list[str], info: dict[str, Any]) -> Iterator[GenerationChunk]:
-        text = "".join(tokens)
-        for piece in {"tokens": tokens, "characters": list(text), "whole": [text]}[self.stream_by]:
-            yield GenerationChunk(text=piece)
-        yield GenerationChunk(text="", generation_info=info)
+    def _answer(self, prompt: str, parameters: GenerationParameters) -> GenerationChunk:
+        """One answer, ended at a stop string or the limit, with its figures."""
+        asked, limit = self.text_tokens(prompt), self._limit(prompt, parameters.max_new_tokens)
+        cutter = StopCutter(parameters.stop or ())
+        answer = self._script.answer(prompt, self.family)
+        tokens = TOKEN.findall(cutter.feed(answer) + cutter.flush())
+        given = tokens[:limit]
+        reason = "stop" if given == tokens else "length"
+        info = {"finish_reason": reason, "input_tokens": asked, "output_tokens": len(given)}
+        return GenerationChunk(text="".join(given), generation_info=info)
+
+    def _limit(self, prompt: str, most: int | None) -> int | None:
+        """Most tokens of an answer: the limit that is set, or what the context has left."""
+        if self.context is None:
+            return most
+        asked = self.text_tokens(prompt)
+        if asked >= self.context:
+            raise too_long(asked, self.context, "shorten it, or give the model more context")
+        return min(most or self.context, self.context - asked)
+
+    def _pieces(self, answer: GenerationChunk) -> list[GenerationChunk]:
+        """The same answer as a stream gives it: its figures come last."""
+        if self.stream_by == "whole":
+            return [answer]
+        parts = list(answer.text) if self.stream_by == "characters" else TOKEN.findall(answer.text)
+        figures = GenerationChunk(text="", generation_info=answer.generation_info)
+        return [*(GenerationChunk(text=part) for part in parts), figures]
 
 
 class ScriptedCall(ModelCall):
     """An answer that is there already, given piece by piece."""
 
-    def __init__(self, pieces: Iterator[GenerationChunk]) -> None:
+    def __init__(self, pieces: Sequence[GenerationChunk]) -> None:
         self._pieces = pieces
         self._closed = threading.Event()
 
@@ -201,7 +210,7 @@ def _written(answer: Answer, place: int, family: str) -> str:
         return answer
     if isinstance(answer, AIMessage):
         return _text_of(answer, family)
-    calls = [answer] if isinstance(answer, Mapping) else list(answer)
+    calls = answer if isinstance(answer, Sequence) else [answer]
     return _text_of(AIMessage("", tool_calls=[_call(each, place) for each in calls]), family)
 
 
@@ -219,11 +228,6 @@ def _text_of(message: AIMessage, family: str) -> str:
     if not message.tool_calls:
         return message.text
     return turns_of([message], get_family(family).tags)[0].text
-
-
-def _whole(answer: tuple[list[str], dict[str, Any]]) -> GenerationChunk:
-    tokens, info = answer
-    return GenerationChunk(text="".join(tokens), generation_info=info)
 
 
 def _text(prompt: Prompt) -> str:
