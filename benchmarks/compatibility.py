@@ -1,8 +1,8 @@
 """Which of LangChain's standard tests pass, over which model? The table in README.md, and why the others fail.
 
-Method: langchain-tests' two suites for chat models, as `tests/llms/test_standard.py` runs them over the scripted model and the
-`messages` wire, and `tests/llms/standard_smollm2.py` over the embedded model. The ceiling is the 60 tests less the seven that
-cannot apply to a model that reads text.
+Method: langchain-tests' two suites for chat models, as `tests/llms/test_standard.py` runs them over the scripted model and
+the `messages` wire, and `tests/llms/standard_smollm2.py` over the embedded model. The ceiling is the 60 tests less the seven
+that cannot apply to a model that reads text.
 
     python benchmarks/compatibility.py           # --write puts the table into README.md
 """
@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.standard_counts import ROWS, Outcomes, write_to_readme  # noqa: E402
 
-SUITES = ["tests/llms/test_standard.py", "tests/llms/standard_smollm2.py"]
+SUITES = [str(ROOT / "tests" / "llms" / name) for name in ("test_standard.py", "standard_smollm2.py")]
 
 
 def main() -> None:
@@ -31,21 +31,15 @@ def main() -> None:
     given = parser.parse_args()
     outcomes = Outcomes()
     part = ["-k", "test_init"] if given.smoke else []
-    pytest.main(["-q", "--no-header", "--tb=no", "--rootdir", str(ROOT), *part, *suites()], plugins=[outcomes])
+    pytest.main(["-q", "--no-header", "--tb=no", "--rootdir", str(ROOT), *part, *SUITES], plugins=[outcomes])
     for row in ROWS:
         print(outcomes.line(row))
         for test, reason in outcomes.reasons[row].items():
             print(f"  {test}: {reason}")
         if given.write and outcomes.complete(row):
             write_to_readme(row, outcomes.line(row))
-    rows = {row: outcomes.line(row).split("|")[2:-1] for row in ROWS}
-    table = {row: dict(zip(("passed", "skipped", "failed"), map(int, cells), strict=True)) for row, cells in rows.items()}
+    table = {row: outcomes.count(row) for row in ROWS}
     print(json.dumps({"langchain-tests": version("langchain-tests"), "table": table}))
-
-
-def suites() -> list[str]:
-    """The files, wherever the script is called from."""
-    return [str(ROOT / suite) for suite in SUITES]
 
 
 if __name__ == "__main__":

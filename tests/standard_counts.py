@@ -40,9 +40,13 @@ class Outcomes:
             crash = getattr(report.longrepr, "reprcrash", None)
             self.reasons[row][test] = str(getattr(crash, "message", report.longrepr)).partition("\n")[0]
 
+    def count(self, row: str) -> Counter[str]:
+        """How many passed, were skipped, failed."""
+        return Counter(self._outcomes[row].values())
+
     def line(self, row: str) -> str:
         """The row in the README's table."""
-        count = Counter(self._outcomes[row].values())
+        count = self.count(row)
         return f"| {ROWS[row]} | {count['passed']} | {count['skipped']} | {count['failed']} |"
 
     def complete(self, row: str) -> bool:

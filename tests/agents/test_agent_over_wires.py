@@ -28,7 +28,9 @@ URIS = {
     "tgi": "sagemaker:falcon?family=falcon",
 }
 SYSTEM = "You sell camping gear."
-ASKED = "Search the catalogue for 'tent' and check the stock of AB-12, then place an order: quantity 2, customer is Ada."
+ASKED = (
+    "Search the catalogue for 'tent' and check the stock of AB-12, then place an order: quantity 2, customer is Ada."
+)
 FOUND = '[{"product_id": "AB-12", "name": "Trail Tent", "price": 199}]'
 LEFT = '{"product_id": "AB-12", "in_stock": 7}'
 ORDERED = '{"order": 1, "product_id": "AB-12", "quantity": 2, "customer": "Ada"}'

@@ -1,4 +1,4 @@
-"""LangChain's standard tests over the embedded model: what so small a one can do, reported by `benchmarks/compatibility.py`.
+"""LangChain's standard tests over the embedded model: what so small a one can do; `benchmarks/compatibility.py` reports it.
 
 No part of `make test`: a test that fails here says what the model cannot do.
 """
