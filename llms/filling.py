@@ -10,6 +10,7 @@ schema's default, or its description. What is not required is filled only where 
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -70,6 +71,10 @@ class Words:
                 return kind.pop(0)
         return None
 
+    def left(self) -> int:
+        """How many values nothing has taken yet."""
+        return len(self.numbers) + sum(map(len, self.strings))
+
     def in_results(self, name: str) -> Any:
         """What a tool gave under the name."""
         return next((found for result in self.results if (found := _under(name, result)) is not None), None)
@@ -88,8 +93,6 @@ def kind_of(schema: Mapping[str, Any]) -> str:
 
 def _value(name: str, schema: Mapping[str, Any], words: Words, definitions: Mapping[str, Any]) -> Any:
     schema = _settled(schema, definitions)
-    if "const" in schema:
-        return schema["const"]
     if "enum" in schema:
         return next(iter(_named(schema["enum"], words)), schema.get("default", schema["enum"][0]))
     match kind_of(schema):
@@ -123,17 +126,20 @@ def _asked_for(name: str, schema: Mapping[str, Any], words: Words) -> bool:
 
 
 def _array(name: str, schema: Mapping[str, Any], words: Words, definitions: Mapping[str, Any]) -> list[Any]:
+    if "prefixItems" in schema:
+        return [_value(name, part, words, definitions) for part in schema["prefixItems"]]
     items = _settled(schema.get("items", {}), definitions)
+    kind, most = kind_of(items), schema.get("maxItems")
+    found: list[Any] = []
     if "enum" in items:
-        return _named(items["enum"], words)
-    if kind_of(items) in ("integer", "number"):
-        found: list[Any] = [_fitting(number, items, whole=kind_of(items) == "integer") for number in words.numbers]
-        words.numbers = []
-    else:
-        found = next((kind for kind in words.strings if kind), []) if kind_of(items) == "string" else []
-        words.strings = [kind for kind in words.strings if kind is not found]
-    while len(found) < schema.get("minItems", kind_of(items) == "object"):
+        kind, found = "one of these", _named(items["enum"], words)[:most]
+    elif kind == "string":
+        found = next((values for values in words.strings if values), [])[:most]
+        words.strings = [[value for value in values if value not in found] for values in words.strings]
+    left = words.left() if kind in ("object", "integer", "number") else 0
+    while len(found) < schema.get("minItems", 0) or (left and (most is None or len(found) < most)):
         found.append(_value(name, items, words, definitions))
+        left = words.left() if words.left() < left else 0
     return found
 
 
@@ -164,19 +170,29 @@ def _text(name: str, schema: Mapping[str, Any], words: Words) -> str:
 
 def _fitting(number: float, schema: Mapping[str, Any], *, whole: bool) -> float:
     """The number, or the nearest that the schema allows."""
-    low = schema.get("minimum", schema.get("exclusiveMinimum", float("-inf")) + 1)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", float("inf")) - 1)
-    number = min(max(number, low), high)
-    return int(number) if whole else number
+    low = schema.get("minimum", schema.get("exclusiveMinimum", -math.inf))
+    high = schema.get("maximum", schema.get("exclusiveMaximum", math.inf))
+
+    def allowed(value: float) -> bool:
+        open_ends = (schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum"))
+        return (
+            low <= value <= high and value not in open_ends and math.isfinite(value) and (not whole or value % 1 == 0)
+        )
+
+    near = (number, round(number), low, high, low + 1, high - 1, (low + high) / 2)
+    fit = min(filter(allowed, near), key=lambda value: abs(value - number), default=number)
+    return int(fit) if whole else fit
 
 
 def _settled(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema itself, where it names another or offers several."""
+    if "const" in schema:
+        return {**schema, "enum": [schema["const"]]}
     if "$ref" in schema:
         return _settled(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
     for choices in ("anyOf", "oneOf", "allOf"):
         if choices in schema:
-            chosen = next(each for each in schema[choices] if each.get("type") != "null")
+            chosen = next((each for each in schema[choices] if each.get("type") != "null"), {"type": "null"})
             about = {key: value for key, value in schema.items() if key in ("description", "default")}
             return {**about, **_settled(chosen, definitions)}
     return schema
