@@ -14,7 +14,7 @@ import urllib3.exceptions
 from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import EventStreamError, ParamValidationError
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms.calls import ModelCall, joined
+from sagechain.llms.calls import ModelCall, has_answer, joined
 from sagechain.llms.connections import Deadline, Line
 from sagechain.llms.failures import failure
 from sagechain.llms.retry import retrying
@@ -23,7 +23,7 @@ from sagechain.llms.wires.base import WireError
 
 
 class EndpointCall(ModelCall):
-    """One invocation: sent when iterated, sent again only before its first piece of text.
+    """One invocation: sent when iterated, sent again only before its first piece of text or of a tool call.
 
     Args:
         client: boto3's client for SageMaker's runtime, watched (`connections.watch`).
@@ -68,12 +68,12 @@ class EndpointCall(ModelCall):
             line.shut()
 
     def _attempt(self) -> tuple[list[GenerationChunk], Iterator[GenerationChunk]]:
-        """The pieces up to the first that has text, and those after it."""
+        """The pieces up to the first that has some of the answer, and those after it."""
         begun: list[GenerationChunk] = []
         pieces = self._mapped()
         for piece in pieces:
             begun.append(piece)
-            if piece.text:
+            if has_answer(piece):
                 break
         return begun, pieces
 

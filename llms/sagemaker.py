@@ -122,6 +122,16 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return self._wire.takes_roles
 
     @property
+    def serves_tools(self) -> bool:
+        """Whether the wire has tools of its own."""
+        return self._wire.serves_tools
+
+    @property
+    def constrains(self) -> bool:
+        """Whether the wire carries the schema of an answer."""
+        return self._wire.constrains
+
+    @property
     def name_of_model(self) -> str:
         """The endpoint's name."""
         return self.endpoint_name

@@ -34,8 +34,9 @@ class LocalRuntime:
     (`AWS_ENDPOINT_URL`): models, endpoint configurations and endpoints can be created, listed, asked and deleted.
 
     Args:
-        models: endpoint name → `{"model": uri, "family": …, "wire": …}`, served from the start. `model` is a `local:` URI;
-            `wire` follows from `family` if not given. Endpoints with one model share one engine. `{"upstream": url}`
+        models: endpoint name → `{"model": uri, "family": …, "wire": …}`, served from the start. `model` is a `local:` URI,
+            or a text model that is there already; `wire` follows from `family` if not given. Endpoints with one model
+            share one engine. `{"upstream": url}`
             instead of a model puts any real container behind the endpoint. `"fault"` names a fault that it shows
             (`list_faults()`), with `"times"` (requests; all if not given), `"frames"` (of a stream before it) and
             `"seconds"` (of a slow one). None: a Llama 2 and a Falcon endpoint.

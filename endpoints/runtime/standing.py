@@ -15,6 +15,7 @@ from sagechain.endpoints.runtime.faults import FaultPlan
 from sagechain.endpoints.runtime.server import Endpoint
 from sagechain.endpoints.runtime.store import Record
 from sagechain.llms.load import load_llm
+from sagechain.llms.text_model import TextModel
 from sagechain.llms.wires import DEFAULT_WIRES, get_wire
 from sagechain.prompts import get_family
 from sagechain.prompts.names import unknown
@@ -108,4 +109,5 @@ def _container(name: str, settings: Mapping[str, Any]) -> Container:
     wire = wire or DEFAULT_WIRES.get(family or "")
     if wire is None:
         raise ValueError(f"endpoint {name!r}: no wire is given, and no family that has a usual one")
-    return CONTAINERS[get_wire(wire).name](load_llm(settings["model"]))
+    model = settings["model"]
+    return CONTAINERS[get_wire(wire).name](model if isinstance(model, TextModel) else load_llm(model))

@@ -75,6 +75,10 @@ class Wire(ABC):
     """Whether a reply says why it ended: at the token limit or by itself."""
     takes_roles: ClassVar[bool] = False
     """Whether messages go out as roles and the server lays them out."""
+    serves_tools: ClassVar[bool] = False
+    """Whether tools go out in the server's own form, and come back as calls."""
+    constrains: ClassVar[bool] = False
+    """Whether the JSON schema of an answer goes out, and the server holds its decoding to it."""
     needs_eula: ClassVar[bool] = False
 
     @property

@@ -1,13 +1,13 @@
 """The wire of OpenAI's chat completions: vLLM, LMI and TGI from 1.4 on speak it; the server lays the messages out.
 
 Source: OpenAI's API reference, "Chat completions". Only parameters of that reference are carried: what single servers add
-(`top_k`, `repetition_penalty`) others drop without a word.
+(`top_k`, `repetition_penalty`) others drop without a word. Tools are the server's own, and so is the JSON of a schema.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from langchain_core.messages import BaseMessage, HumanMessage, convert_to_openai_messages
+from langchain_core.messages import HumanMessage
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import GenerationParameters
@@ -20,8 +20,13 @@ from sagechain.llms.wires.base import (
     failed_answer,
     wrong_shape,
 )
-from sagechain.llms.wires.lines import LineDecoder, ServerSentEvents
+from sagechain.llms.wires.lines import Framing, LineDecoder, ServerSentEvents
+from sagechain.llms.wires.openai_calls import CallReader
+from sagechain.llms.wires.openai_messages import openai_messages, openai_shape
 from sagechain.prompts.shapes import Shape
+
+BY_ITSELF = ("stop", "eos_token", "stop_sequence", "tool_calls", "function_call")
+"""Finish reasons, Text Generation Inference's own among them, of an answer that was not cut."""
 
 
 class ChatCompletions(Wire):
@@ -31,6 +36,8 @@ class ChatCompletions(Wire):
     speakers: ClassVar[str] = "vLLM, DJL Large Model Inference, Text Generation Inference from 1.4"
     greedy_by: ClassVar[Any] = "temperature"
     takes_roles: ClassVar[bool] = True
+    serves_tools: ClassVar[bool] = True
+    constrains: ClassVar[bool] = True
     most_stops: ClassVar[int | None] = 4
     end_marker: ClassVar[str] = "`data: [DONE]`"
     carries: ClassVar[Mapping[str, str]] = {
@@ -53,7 +60,8 @@ class ChatCompletions(Wire):
     ) -> dict[str, Any]:
         """The body; a string is one user message. A stream is asked to tell its usage."""
         messages = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
-        sent = {"messages": _openai(messages), **self.parameters(parameters, on_unsupported), "stream": stream}
+        sent = {"messages": openai_messages(messages), **openai_shape(shape)}
+        sent |= {**self.parameters(parameters, on_unsupported), "stream": stream}
         return sent | ({"stream_options": {"include_usage": True}} if stream else {})
 
     def laid_out(self, prompt: Prompt, shape: Shape | None = None) -> None:
@@ -68,11 +76,10 @@ class ChatCompletions(Wire):
         choices = reply.get("choices")
         if not isinstance(choices, list) or not choices:
             raise wrong_shape(reply)
-        usage = _usage(reply)
+        answers = [_answer(choice, reply) for choice in choices]
         # The usage is that of all choices together, so it stands with the first.
-        infos = [_info(choice) | (usage if i == 0 else {}) for i, choice in enumerate(choices)]
-        texts = [_text(choice, "message", reply) for choice in choices]
-        return [GenerationChunk(text=text, generation_info=info) for text, info in zip(texts, infos, strict=True)]
+        answers[0].generation_info = {**(answers[0].generation_info or {}), **_usage(reply)}
+        return answers
 
     def decoder(self) -> "ChatDecoder":
         """A reader of server-sent events."""
@@ -80,10 +87,14 @@ class ChatCompletions(Wire):
 
 
 class ChatDecoder(LineDecoder):
-    """Reads `{"choices": [{"delta": {"content"}, "finish_reason"}], "usage"}` until `[DONE]`."""
+    """Reads `{"choices": [{"delta": {"content", "tool_calls"}, "finish_reason"}], "usage"}` until `[DONE]`."""
 
     last_line: ClassVar[bytes] = b"[DONE]"
     _has_reason = False
+
+    def __init__(self, framing: Framing) -> None:
+        super().__init__(framing)
+        self._calls = CallReader()
 
     def _end(self) -> None:
         if not self._has_reason:
@@ -94,37 +105,53 @@ class ChatDecoder(LineDecoder):
         choices = event.get("choices")
         if not isinstance(choices, list):
             raise wrong_shape(event)
-        text, info = "", _usage(event)
+        text, calls, info = "", [], _usage(event)
         for choice in choices:
-            info |= _info(choice)
-            text += _text(choice, "delta", event)
+            reason, delta = _reason(choice), _message(choice, "delta", event)
             if choice.get("index"):
                 raise WireError("the stream has a second answer; one was asked for.")
+            text += _text(delta, event)
+            calls += self._calls.deltas(delta)
+            info |= _told(reason, self._calls)
         self._has_reason = self._has_reason or "finish_reason" in info
+        info |= {"tool_calls": calls} if calls else {}
         yield GenerationChunk(text=text, generation_info=info or None)
 
 
-def _openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    if not messages:
-        raise ValueError("messages: the list is empty; give at least one message")
-    return convert_to_openai_messages(messages)
-
-
-def _text(choice: Any, part: str, reply: Any) -> str:
-    message = choice.get(part) if isinstance(choice, dict) else None
-    content = message.get("content") if isinstance(message, dict) else False
-    # A delta may hold a role only; a message without content holds tool calls.
-    if content is None and isinstance(message, dict) and (part == "delta" or message.get("tool_calls")):
-        return ""
-    if not isinstance(content, str):
+def _answer(choice: Any, reply: Any) -> GenerationChunk:
+    reason, message, reader = _reason(choice), _message(choice, "message", reply), CallReader()
+    calls = reader.whole(message)
+    if message.get("content") is None and not calls:
         raise wrong_shape(reply)
-    return content
+    info = _told(reason, reader) | ({"tool_calls": calls} if calls else {})
+    return GenerationChunk(text=_text(message, reply), generation_info=info)
 
 
-def _info(choice: Any) -> dict[str, Any]:
+def _message(choice: Any, part: str, reply: Any) -> dict[str, Any]:
+    message = choice.get(part) if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        raise wrong_shape(reply)
+    return message
+
+
+def _text(message: dict[str, Any], reply: Any) -> str:
+    content = message.get("content")
+    if not isinstance(content, str | None):
+        raise wrong_shape(reply)
+    return content or ""
+
+
+def _reason(choice: Any) -> Any:
     reason = choice.get("finish_reason") if isinstance(choice, dict) else None
     if reason in FAILURES:
         raise failed_answer(reason)
+    return reason
+
+
+def _told(reason: Any, calls: CallReader) -> dict[str, Any]:
+    """Why the answer ended, in OpenAI's words; servers say `stop` in spite of calls too."""
+    if reason in BY_ITSELF:
+        reason = "tool_calls" if calls.found else "stop"
     return {"finish_reason": reason} if reason else {}
 
 

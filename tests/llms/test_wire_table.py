@@ -79,6 +79,8 @@ def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> Non
         ["says why it ended", *("yes" if wire.tells_reason else "no" for wire in wires)],
         ["greedy by", *("`do_sample: false`" if w.greedy_by == "do_sample" else "`temperature: 0`" for w in wires)],
         ["stop strings sent", *(_stops(wire) for wire in wires)],
+        ["tools are", *("the server's own" if wire.serves_tools else "told in the prompt" for wire in wires)],
+        ["JSON of a schema is", *("the server's own" if wire.constrains else "told in the prompt" for wire in wires)],
         *([f"`{name}`", *(_cell(wire.carries.get(name)) for wire in wires)] for name in PARAMETER_NAMES),
     ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -106,4 +108,10 @@ server stops too. On a wire without a stream `stream` makes one call and gives t
 why an answer ended, one that was cut at its token limit cannot be told from a whole one: give `max_new_tokens` enough room.
 `max_length` counts prompt and answer together: the server counts on `hf`, the model's own tokenizer on this machine and
 where `SageMakerLLM(custom_get_token_ids=…)` gives one.
+
+On `messages` the tools of a chat model go out in the server's own form (`tools`, `tool_choice`, `parallel_tool_calls`), the
+calls in its answers come back as they are told there, and the JSON schema of a structured answer is its `response_format`.
+A server has to be set up for tools: vLLM and LMI ask for a tool parser. On every other wire tools and schemas are told in
+the prompt, and what the model writes is read and checked here. Neither `tgi` nor `lmi` is sent a grammar: which name it
+has, and which schemas it takes, differs between versions of those servers, and some refuse the request for it.
 """

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sagechain.llms.calls import Prompt
 from sagechain.llms.errors import LLMError
 from sagechain.llms.text_model import TextModel
+from sagechain.prompts.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ class ModelContainer(Container):
         """An error, in the form of this container."""
         return json_reply({"error": message, "error_type": "validation" if status < 500 else "generation"}, status)
 
-    async def check_room(self, prompt: Prompt, new_tokens: int) -> None:
+    async def check_room(self, prompt: Prompt, new_tokens: int, shape: Shape | None = None) -> None:
         """Refuse what the model's context has no room for. Raises ValueError."""
         room = self.llm.context_size
-        asked = None if room is None else await anyio.to_thread.run_sync(self.llm.prompt_tokens, prompt)
+        asked = None if room is None else await anyio.to_thread.run_sync(self.llm.prompt_tokens, prompt, shape)
         if room is not None and asked is not None and asked + new_tokens > room:
             raise ValueError(self.too_long.format(room=room, asked=asked, new=new_tokens, sum=asked + new_tokens))
 
@@ -123,4 +124,5 @@ def complaints(error: ValueError) -> str:
     """What is wrong with a body, in a line."""
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" for each in error.errors())
+    told = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+    return "; ".join(f"`{place}`: {said}" if place else said for place, said in told)

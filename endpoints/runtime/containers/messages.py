@@ -1,36 +1,26 @@
 """OpenAI's chat completions, as vLLM, LMI and TGI serve them: messages in, a message or server-sent events out.
 
-Source: OpenAI's API reference, "Chat completions". The model's own template lays the messages out. `tools` are refused.
+The model's own template lays the messages out, or the family of a model that knows text only. Tools are told to the model
+in its prompt, and its calls are read out of what it writes: so any text model becomes a server with tools.
+
+Source: OpenAI's API reference, "Chat completions".
 """
 
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import uuid4
 
-from langchain_core.messages import BaseMessage, convert_to_messages
+from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.outputs import GenerationChunk
-from pydantic import BaseModel, ConfigDict, Field
 from sagechain.endpoints.runtime.containers.base import ModelContainer, Reply, greedy, json_reply, stream_reply
+from sagechain.endpoints.runtime.containers.chat_requests import ChatRequest
+from sagechain.llms.calls import Prompt
 from sagechain.prompts import get_family
-
-
-class ChatRequest(BaseModel):
-    """The body of a request."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-    messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    max_tokens: Annotated[int, Field(gt=0)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    n: Annotated[int, Field(ge=1)] | None = None
-    seed: int | None = None
-    stop: Annotated[list[str], Field(max_length=4)] | str | None = None
-    tools: Annotated[list[Any], Field(max_length=0)] = []
-    stream: bool = False
-    stream_options: dict[str, Any] = {}
+from sagechain.prompts.shapes import ToolUse
+from sagechain.prompts.tool_calls import Part, ToolCallReader
 
 
 class ChatContainer(ModelContainer):
@@ -43,18 +33,12 @@ class ChatContainer(ModelContainer):
         """Answer one request."""
         request = ChatRequest.model_validate(json.loads(body))
         prompt, settings = self._asked(request)
-        await self.check_room(prompt, request.max_tokens or 1)  # without a limit the answer may fill what is left
+        # Without a limit the answer may fill what is left.
+        await self.check_room(prompt, request.max_tokens or 1, request.shape)
         if request.stream:
             return await stream_reply(self._events(request), "text/event-stream")
         answers = await self.llm.acomplete(prompt, **settings)
-        choices = [
-            {
-                "index": index,
-                "message": {"role": "assistant", "content": answer.text},
-                "finish_reason": _info(answer).get("finish_reason", "stop"),
-            }
-            for index, answer in enumerate(answers)
-        ]
+        choices = [{"index": index, **_choice(answer, request.use)} for index, answer in enumerate(answers)]
         return json_reply({**_head("chat.completion"), "choices": choices, "usage": _usage(answers)})
 
     def refusal(self, status: int, message: str) -> Reply:
@@ -66,32 +50,99 @@ class ChatContainer(ModelContainer):
         """A failure inside a stream."""
         return _event({"error": {"message": message, "type": "server_error", "code": 500}})
 
-    def _asked(self, request: ChatRequest) -> tuple[Any, dict[str, Any]]:
+    def _asked(self, request: ChatRequest) -> tuple[Prompt, dict[str, Any]]:
         names = {"temperature": "temperature", "top_p": "top_p", "seed": "seed", "num_return_sequences": "n"}
         given = {ours: value for ours, theirs in names.items() if (value := getattr(request, theirs)) is not None}
         limit = {} if request.max_tokens is None else {"max_new_tokens": request.max_tokens}
         stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
-        messages: list[BaseMessage] = convert_to_messages(request.messages)
+        settings = {**limit, **greedy(given), "shape": request.shape}
+        messages = request.conversation()
         if self.llm.takes_roles:
-            return messages, {"stop": stops, **limit, **greedy(given)}
-        rendered = get_family(self.llm.family or "plain").render(messages)
-        return rendered.text, {"stop": [*stops, *rendered.stop], **limit, **greedy(given)}
+            return messages, {**settings, "stop": stops}
+        rendered = get_family(self.llm.family or "plain").render(messages, shape=request.shape)
+        return rendered.text, {**settings, "stop": [*stops, *rendered.stop]}
 
     async def _events(self, request: ChatRequest) -> AsyncGenerator[bytes, None]:
         prompt, settings = self._asked(request)
         head, arrived, reason = _head("chat.completion.chunk"), list[GenerationChunk](), "stop"
-        delta: dict[str, Any] = {"role": "assistant"}
+        answer, role = Answer(request.use), {"role": "assistant"}
         async with aclosing(self.llm.apieces(prompt, **settings)) as pieces:
             async for piece in pieces:
                 arrived.append(piece)
                 reason = _info(piece).get("finish_reason", reason)
-                delta["content"] = piece.text
-                yield _event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-                delta = {}
-        yield _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
-        if request.stream_options.get("include_usage"):
+                for delta in answer.deltas(answer.feed(piece.text)):
+                    yield _event({**head, "choices": [{"index": 0, "delta": role | delta, "finish_reason": None}]})
+                    role = {}
+        for delta in answer.deltas(answer.end(reason)):
+            yield _event({**head, "choices": [{"index": 0, "delta": role | delta, "finish_reason": None}]})
+            role = {}
+        yield _event({**head, "choices": [{"index": 0, "delta": role, "finish_reason": answer.reason(reason)}]})
+        if (request.stream_options or {}).get("include_usage"):
             yield _event({**head, "choices": [], "usage": _usage(arrived)})
         yield b"data: [DONE]\n\n"
+
+
+class Answer:
+    """What a model writes, as text and calls in OpenAI's form.
+
+    Args:
+        use: the tools that it may call; None: all of it is text.
+    """
+
+    def __init__(self, use: ToolUse | None) -> None:
+        self._use, self._reader = use, None if use is None else ToolCallReader(use)
+        self._calls = 0
+
+    def feed(self, text: str) -> Iterator[str | dict[str, Any]]:
+        """Text and calls that are complete now."""
+        return self._told([text] if self._reader is None else self._reader.feed(text))
+
+    def end(self, reason: str) -> Iterator[str | dict[str, Any]]:
+        """What was still held."""
+        return self._told([] if self._reader is None else self._reader.flush(cut=reason == "length"))
+
+    def reason(self, reason: str) -> str:
+        """Why the answer ended: for its calls, unless it was cut."""
+        return "tool_calls" if self._calls and reason != "length" else reason
+
+    def deltas(self, parts: Iterable[str | dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The parts as a stream tells them: a call's name first, then its arguments."""
+        for part in parts:
+            if isinstance(part, str):
+                yield {"content": part}
+                continue
+            index, function = self._calls - 1, part["function"]
+            yield {"tool_calls": [{"index": index, **part, "function": {**function, "arguments": ""}}]}
+            yield {"tool_calls": [{"index": index, "function": {"arguments": function["arguments"]}}]}
+
+    def _told(self, parts: Iterable[Part]) -> Iterator[str | dict[str, Any]]:
+        for part in parts:
+            told = part if isinstance(part, str) else _call(part)
+            if isinstance(told, dict):
+                if self._calls and self._use is not None and not self._use.parallel:
+                    continue  # vLLM, too, keeps the first of them
+                self._calls += 1
+            yield told
+
+
+def _choice(answer: GenerationChunk, use: ToolUse | None) -> dict[str, Any]:
+    """A whole answer."""
+    told, reason = Answer(use), _info(answer).get("finish_reason", "stop")
+    parts = [*told.feed(answer.text), *told.end(reason)]
+    text, calls = "".join(p for p in parts if isinstance(p, str)), [p for p in parts if isinstance(p, dict)]
+    message = {"content": text or None, "tool_calls": calls} if calls else {"content": text}
+    return {"message": {"role": "assistant", **message}, "finish_reason": told.reason(reason)}
+
+
+def _call(call: ToolCall | InvalidToolCall) -> str | dict[str, Any]:
+    """A call in OpenAI's form; one that cannot be read stays as the model wrote it, and is text where it has no name."""
+    if call["type"] == "tool_call":
+        arguments = json.dumps(call["args"], ensure_ascii=False)
+    elif call["name"]:
+        arguments = call["args"] or ""
+    else:
+        return call["args"] or ""
+    return {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": arguments}}
 
 
 def _head(kind: str) -> dict[str, Any]:
