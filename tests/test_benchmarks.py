@@ -16,6 +16,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("startup.py", {"startup"}),
         ("endpoints.py", {"median", "boto3", "cores"}),
         ("conversations.py", {"ratios", "langgraph"}),
+        ("compatibility.py", {"table", "langchain-tests"}),
         ("local_models.py", {"ratios", "xllamacpp"}),
         ("pretraining.py", {"ratios", "datasets"}),
     ],

@@ -1,4 +1,7 @@
-"""A tiny GPT-2 with random weights, and the embedded model in transformers: real parts for the second local engine."""
+"""A tiny GPT-2 with random weights, and the embedded model in transformers: real parts for the second local engine.
+
+What becomes of LangChain's standard tests is kept here, for the test that holds the README to it.
+"""
 
 import subprocess
 import sys
@@ -8,11 +11,20 @@ from typing import Any
 import pytest
 from sagechain.llms import HuggingFaceLLM, load_llm
 
+from tests.standard_counts import Outcomes
+
+OUTCOMES = pytest.StashKey[Outcomes]()
+
 CORPUS = [
     "the quick brown fox jumps over the lazy dog",
     "def add(a, b):\n    return a + b\n",
     "naïve café 日本語 😀",
 ] * 20
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[OUTCOMES] = Outcomes()
+    config.pluginmanager.register(config.stash[OUTCOMES])
 
 
 @pytest.fixture(scope="session")
