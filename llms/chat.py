@@ -25,6 +25,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from sagechain.llms.calls import Prompt
 from sagechain.llms.errors import StreamInterrupted
@@ -35,7 +36,7 @@ from sagechain.llms.tokenizer_file import token_ids_by
 from sagechain.prompts import PromptFamily, get_family
 from sagechain.prompts.family import turns_of
 from sagechain.prompts.neutralise import Tags
-from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse
+from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse, tool_choice_of
 
 # Call-time arguments of LangChain's that speak to the chat model itself.
 NOT_FOR_THE_LLM = (
@@ -195,15 +196,15 @@ class PromptedChatModel(BaseChatModel):
             kwargs: further arguments of a call.
 
         Raises:
-            ValueError: two tools of one name, or the choice of one that is not there.
+            ValueError: the choice of a tool that is not there; at a call: two different tools of one name.
         """
-        use = ToolUse.of(tools, tool_choice, parallel_tool_calls)
-        bound = {"tools": [{"type": "function", "function": dict(tool)} for tool in use.tools]}
+        kwargs["tools"] = [convert_to_openai_tool(tool) for tool in tools]
         if tool_choice is not None:
-            kwargs["tool_choice"] = use.choice
+            names = [tool["function"]["name"] for tool in kwargs["tools"]]
+            kwargs["tool_choice"] = tool_choice_of(tool_choice, names)
         if parallel_tool_calls is not None:
-            kwargs["parallel_tool_calls"] = use.parallel
-        return cast(Runnable[LanguageModelInput, AIMessage], self.bind(**bound, **kwargs))
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return cast(Runnable[LanguageModelInput, AIMessage], self.bind(**kwargs))
 
     def with_structured_output(
         self,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
+from pydantic.v1 import ValidationError as ValidationErrorV1
 from sagechain.llms.errors import StructuredOutputFailed
 from sagechain.llms.replies import ERRORS
 from sagechain.prompts.json_text import fitting, json_in
@@ -118,10 +120,12 @@ class _Answering:
         return self._fitting(value)
 
     def _fitting(self, value: Any) -> Any:
-        if isinstance(self._schema, type) and issubclass(self._schema, BaseModel):
+        if isinstance(self._schema, type) and is_basemodel_subclass(self._schema):
             try:
-                return self._schema.model_validate(value)
-            except ValidationError as error:
+                # LangChain takes pydantic's v1 classes too.
+                schema: Any = self._schema
+                return schema.model_validate(value) if issubclass(schema, BaseModel) else schema.parse_obj(value)
+            except (ValidationError, ValidationErrorV1) as error:
                 raise ValueError(_one_line(error)) from error
         return value if self._wanted.schema is None else fitting(value, self._wanted.schema)
 
@@ -138,6 +142,6 @@ def _raw(message: AIMessage) -> str:
     return "\n".join(part for part in [message.text, *calls, *invalid] if part)
 
 
-def _one_line(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False)
+def _one_line(error: ValidationError | ValidationErrorV1) -> str:
+    found: Any = error.errors()
     return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the value'}: {each['msg']}" for each in found)

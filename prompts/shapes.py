@@ -44,14 +44,16 @@ class ToolUse:
         """From what LangChain takes for tools, and from any form that it knows of a choice.
 
         Raises:
-            ValueError: two tools of one name, or the choice of one that is not there.
+            ValueError: two different tools of one name, or the choice of one that is not there.
         """
-        functions = tuple(convert_to_openai_tool(tool)["function"] for tool in tools)
-        names = [function["name"] for function in functions]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"tools: {name!r} is there twice; give each tool a name of its own")
-        return cls(functions, _choice(choice, names), True if parallel is None else parallel)
+        functions: dict[str, Mapping[str, Any]] = {}
+        for tool in tools:
+            function = convert_to_openai_tool(tool)["function"]
+            if functions.setdefault(function["name"], function) != function:
+                raise ValueError(f"tools: two have the name {function['name']!r}; give each a name of its own")
+        return cls(
+            tuple(functions.values()), tool_choice_of(choice, list(functions)), True if parallel is None else parallel
+        )
 
     @property
     def names(self) -> list[str]:
@@ -176,7 +178,8 @@ def _moved(schema: Any, place: str) -> Any:
     return moved
 
 
-def _choice(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str:
+def tool_choice_of(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str:
+    """`auto`, `any`, `none` or one of the names, from any form that LangChain or OpenAI know. Raises ValueError."""
     if isinstance(choice, Mapping):
         choice = (choice.get("function") or choice).get("name") or choice.get("type")
     if choice is None:

@@ -151,8 +151,9 @@ def test_choices_are_told_and_held_to_the_tools_there_are() -> None:
     chat = answering("x")
     with pytest.raises(ValueError, match=r"tool_choice: 'wether' is unknown\. Did you mean 'weather'"):
         chat.bind_tools([weather], tool_choice="wether")
-    with pytest.raises(ValueError, match="tools: 'weather' is there twice"):
-        chat.bind_tools([weather, weather])
+    other = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    with pytest.raises(ValueError, match="tools: two have the name 'weather'"):
+        chat.bind_tools([weather, other]).invoke("Hi")
     for choice in ("any", "required", True, {"type": "function", "function": {"name": "weather"}}):
         bound: Any = chat.bind_tools([weather], tool_choice=choice)
         assert bound.kwargs["tool_choice"] == ("weather" if isinstance(choice, dict) else "any")
