@@ -48,6 +48,7 @@ class Replies:
         self._figures: dict[str, Any] = {}
         self._calls = 0
         self._errors: dict[str, str] = {}
+        self._told = False
 
     def message(self, answer: GenerationChunk) -> AIMessage:
         """A whole answer."""
@@ -89,7 +90,8 @@ class Replies:
             return None
         self._begun_to_show = True
         self.shown += text
-        metadata = {**_reason(info), **self._about} if "finish_reason" in info else {}
+        metadata = {**_reason(info), **self._about} if "finish_reason" in info and not self._told else {}
+        self._told = self._told or bool(metadata)
         return AIMessageChunk(content=text, tool_call_chunks=calls, response_metadata=metadata)
 
     def end(self) -> AIMessageChunk | None:
@@ -102,9 +104,9 @@ class Replies:
             text = self._without_blanks_around(text)
             self.shown += text
         usage = self._usage(self._figures, self._text)
-        if usage is None and not (text or calls):
+        metadata = {**({} if self._told else self._about), **({ERRORS: self._errors} if self._errors else {})}
+        if usage is None and not (text or calls or metadata):
             return None
-        metadata = {ERRORS: self._errors} if self._errors else {}
         return AIMessageChunk(content=text, tool_call_chunks=calls, usage_metadata=usage, response_metadata=metadata)
 
     def _shown_of(self, parts: Iterable[Part]) -> tuple[str, list[ToolCallChunk]]:

@@ -31,6 +31,10 @@ COMMON_TAGS = Tags(
 """What is structure in every family: the tags of tool calls and results, and special tokens."""
 
 
+TOLD_ELSEWHERE = ("tool_use", "tool_call", "thinking", "reasoning")
+"""Parts of other models' answers that are no text of the turn: calls are in a message's `tool_calls`."""
+
+
 @dataclass(frozen=True)
 class RenderedPrompt:
     """The text to send, and the strings at which the answer ends."""
@@ -171,7 +175,7 @@ def _text(message: BaseMessage, position: int) -> str:
             parts.append(part)
         elif part.get("type") == "text":
             parts.append(part["text"])
-        else:
+        elif part.get("type") not in TOLD_ELSEWHERE:
             kind = part.get("type", "unknown")
             raise ValueError(f"messages[{position}]: a part of type {kind!r}; this model reads text only")
     return "".join(parts)

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from pydantic import BaseModel, ConfigDict, Field
 from sagechain.endpoints.runtime.containers.base import ModelContainer, Reply, greedy, json_reply
 from sagechain.prompts import get_family
+from sagechain.prompts.family import Turn
 
 DEFAULT_NEW_TOKENS = 256
 EULA_MESSAGE = (
@@ -100,8 +101,10 @@ class DialogContainer(Llama2Container):
         messages = [kinds[message.role](message.content) for message in dialog]
         if self.llm.takes_roles:
             return (await self.llm.acomplete(messages, stop=[], **settings))[0].text
-        rendered = get_family(self.llm.family or "plain").render(messages)
-        return (await self.llm.acomplete(rendered.text, stop=rendered.stop, **settings))[0].text
+        family = get_family(self.llm.family or "plain")
+        # A container breaks no tags in what it is sent: `<tools>` in a system text is there to be read.
+        text = family.layout([Turn(message.role, message.content) for message in dialog])
+        return (await self.llm.acomplete(text, stop=list(family.stop), **settings))[0].text
 
 
 def _settings(parameters: Llama2Parameters) -> dict[str, Any]:
