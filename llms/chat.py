@@ -362,7 +362,8 @@ class PromptedChatModel(BaseChatModel):
         endpoint = getattr(self.llm, "endpoint_name", None)
         if endpoint:
             about["endpoint"] = endpoint
-        use = asked.shape if isinstance(asked.shape, ToolUse) else None
+        told_apart = isinstance(self.llm, TextModel) and self.llm.serves_tools
+        use = asked.shape if isinstance(asked.shape, ToolUse) and not told_apart else None
         if not isinstance(self.llm, TextModel):
             own = self.custom_get_token_ids
             counted = (lambda text: None) if own is None else lambda text: len(own(text))

@@ -162,6 +162,8 @@ def _served(call: Mapping[str, Any]) -> Part:
         args = json.loads(call["arguments"] or "{}", strict=False)
         if not isinstance(args, dict):
             raise ValueError("they are no JSON object")
+        if not call["name"]:
+            raise ValueError("they come without the name of a tool")
     except ValueError as error:
         return invalid_tool_call(name=call["name"], args=call["arguments"], id=call["id"], error=f"arguments: {error}")
     return tool_call(name=call["name"], args=args, id=call["id"])

@@ -37,7 +37,7 @@ def openai_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 def openai_shape(shape: Shape | None) -> dict[str, Any]:
     """The fields of the body that tell what the answer has to be."""
     if isinstance(shape, JsonAnswer):
-        return {"response_format": _response_format(shape)}
+        return {"response_format": shape.response_format}
     if shape is None or not shape.tools:  # an empty list of tools is refused
         return {}
     return {
@@ -45,13 +45,6 @@ def openai_shape(shape: Shape | None) -> dict[str, Any]:
         "tool_choice": _tool_choice(shape),
         **({} if shape.parallel else {"parallel_tool_calls": False}),
     }
-
-
-def _response_format(answer: JsonAnswer) -> dict[str, Any]:
-    if answer.schema is None:
-        return {"type": "json_object"}
-    schema = {"name": answer.name, "schema": dict(answer.schema), "strict": True}
-    return {"type": "json_schema", "json_schema": schema}
 
 
 def _tool_choice(use: ToolUse) -> str | dict[str, Any]:
