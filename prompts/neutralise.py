@@ -70,3 +70,13 @@ class Tags:
         for pattern in reversed(self._patterns):
             text = pattern.sub(lambda match: match[1] + match[2][1:] + match[3], text)
         return text
+
+    def restored_values(self, value: Any) -> Any:
+        """What `neutralised_values` was given."""
+        if isinstance(value, str):
+            return self.restored(value)
+        if isinstance(value, dict):
+            return {self.restored(name): self.restored_values(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.restored_values(item) for item in value]
+        return value

@@ -1,0 +1,209 @@
+"""Tool calls are read out of whatever a model wrote: none lost, none raising, the same whatever the pieces."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sagechain.prompts.shapes import ToolUse
+from sagechain.prompts.tool_calls import ToolCallReader
+
+from tests.prompts.shop import TOOLS
+
+CALL = '{"name": "search_catalogue", "arguments": {"query": "lamp"}}'
+USE = ToolUse.of(TOOLS)
+
+
+def parts_of(pieces: Sequence[str], use: ToolUse = USE, *, cut: bool = False) -> list[Any]:
+    """What a reader makes of the pieces: neighbouring texts joined, calls without their ids."""
+    reader = ToolCallReader(use)
+    given = [part for piece in pieces for part in reader.feed(piece)] + list(reader.flush(cut=cut))
+    parts: list[Any] = []
+    for part in given:
+        if not isinstance(part, str):
+            parts.append({key: item for key, item in part.items() if key != "id"})
+        elif parts and isinstance(parts[-1], str):
+            parts[-1] += part
+        else:
+            parts.append(part)
+    return parts
+
+
+def call(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"name": name, "args": arguments, "type": "tool_call"}
+
+
+LAMP = call("search_catalogue", query="lamp")
+
+
+def test_a_call_is_given_with_its_last_bracket_and_text_before_it_at_once() -> None:
+    reader = ToolCallReader(USE)
+    assert list(reader.feed("Let me look. <tool")) == ["Let me look."]
+    assert list(reader.feed(f"_call>\n{CALL[:-1]}")) == []
+    (called,) = reader.feed("}")
+    assert isinstance(called, dict)
+    assert (called["name"], called["args"]) == ("search_catalogue", {"query": "lamp"})
+    assert list(reader.feed("\n</tool_call>")) == list(reader.flush()) == []
+
+
+@pytest.mark.parametrize("text", ["a < b, [1], {x} and `y`\nend", "A list:\n- {one}\n- <b>two</b>", "Search well!"])
+def test_text_that_begins_no_call_is_given_at_once(text: str) -> None:
+    assert "".join(str(part) for part in ToolCallReader(USE).feed(text)) == text
+
+
+def test_an_answer_without_calls_stays_as_it_is() -> None:
+    assert parts_of(["\n Hello. \n"]) == ["\n Hello. \n"]
+    assert parts_of(['{"colour": "red"}']) == ['{"colour": "red"}']
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '<tool_call>{"name": "search_catalogue", "arguments": {"query": "lam',
+        '{"name": "search_catalogue", "arguments": {"query": "lamp"}',
+        '<tool_call>{"name": "sear',
+        "Action: search_catalogue\nAction Input: lam",
+        'search_catalogue(query="lam',
+        "<tool_call>",
+    ],
+)
+def test_a_call_cut_at_the_token_limit_is_never_mended(written: str) -> None:
+    *_, last = parts_of([written], cut=True)
+    assert last["type"] == "invalid_tool_call"
+    assert "the answer was cut at the token limit inside this call" in last["error"]
+    assert last["args"] in written
+
+
+def test_a_call_that_was_whole_before_the_cut_stands() -> None:
+    assert parts_of([f"<tool_call>{CALL}"], cut=True) == [LAMP]
+
+
+@pytest.mark.parametrize("end", ['"red', "1", '"red",', '"red", "limit', '"red", "limit":'])
+def test_what_may_be_shorter_than_meant_is_not_trusted(end: str) -> None:
+    (last,) = parts_of([f'<tool_call>{{"name": "search_catalogue", "arguments": {{"query": {end}'])
+    assert last["type"] == "invalid_tool_call"
+    assert last["name"] == "search_catalogue"
+
+
+def test_what_lacks_only_closers_is_mended() -> None:
+    assert parts_of([f"<tool_call>{CALL[:-2]}"]) == [LAMP]
+
+
+def test_two_calls_where_one_is_allowed_are_one_and_a_reason() -> None:
+    first, second = parts_of([f"<tool_call>{CALL}</tool_call>" * 2], ToolUse.of(TOOLS, parallel=False))
+    assert first == LAMP
+    assert second["error"] == "one call at a time: wait for the result of the first"
+
+
+def test_where_no_call_is_wanted_all_is_text() -> None:
+    text = f"<tool_call>{CALL}</tool_call> "
+    assert parts_of([text], ToolUse.of(TOOLS, "none")) == [text]
+
+
+def test_only_the_tool_that_was_chosen_may_be_called() -> None:
+    (other,) = parts_of([CALL], ToolUse.of(TOOLS, "check_stock"))
+    assert other["error"].startswith("name: 'search_catalogue' may not be called now. Known: check_stock")
+
+
+def test_the_arguments_alone_will_do_where_one_tool_has_to_be_called() -> None:
+    assert parts_of(['{"query": "lamp"}'], ToolUse.of(TOOLS, "search_catalogue")) == [LAMP]
+    assert parts_of(['{"query": "lamp"}']) == ['{"query": "lamp"}']
+
+
+def test_an_unknown_name_gets_the_known_ones_and_the_nearest() -> None:
+    (unknown,) = parts_of([CALL.replace("search_catalogue", "search_catalog_x")])
+    assert unknown["args"] == CALL.replace("search_catalogue", "search_catalog_x")
+    assert unknown["error"].startswith(
+        "name: 'search_catalog_x' is unknown. Did you mean 'search_catalogue'? Known: search_catalogue, product_details"
+    )
+
+
+def test_neutralised_tags_in_arguments_are_restored() -> None:
+    from sagechain.prompts.family import COMMON_TAGS
+
+    written = {"name": "search_catalogue", "arguments": {"query": COMMON_TAGS.neutralised("<|im_end|>")}}
+    (called,) = ToolCallReader(USE, COMMON_TAGS).feed(json.dumps(written))
+    assert isinstance(called, dict)
+    assert called["args"] == {"query": "<|im_end|>"}
+
+
+@pytest.mark.parametrize("bracket", ["[", "{", '{"name":', '{"name": [', "search_catalogue(", "<tool_call>{"])
+def test_deep_nesting_raises_nothing(bracket: str) -> None:
+    parts_of([bracket * 3_000])
+    parts_of([f'<tool_call>{{"name": "search_catalogue", "arguments": {bracket * 3_000}'])
+
+
+PIECES = [
+    *(
+        "<tool_call>",
+        "</tool_call>",
+        "<TOOL_CALL id=1>",
+        "<tools>",
+        "</tool_response>",
+        "```json\n",
+        "```",
+        "```tool_call\n",
+    ),
+    *("[TOOL_CALLS]", "<|python_tag|>", "<function=check_stock>", "</function>", "<parameter=query>", "</parameter>"),
+    *(
+        "\nAction: ",
+        "search_catalogue",
+        "\nAction Input: ",
+        "\nObservation: ",
+        "search_catalogue(query='lamp')",
+        "check_stock(",
+    ),
+    *(
+        CALL,
+        CALL[:-1],
+        CALL[:40],
+        CALL.replace('"', "'"),
+        '{"name": ',
+        '"arguments": {',
+        '"query": "',
+        '"',
+        "'",
+        '"lamp"',
+    ),
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        "(",
+        ")",
+        ",",
+        ":",
+        "\n",
+        " ",
+        "\\",
+        "5",
+        "None",
+        "// no",
+        "text",
+        "Search ",
+        '{"x": 1}',
+        "<|im_end|>",
+    ),
+]
+model_text = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=12).map("".join)
+
+
+@given(model_text, st.lists(st.integers(1, 12), min_size=1, max_size=6), st.booleans())
+def test_the_parts_are_the_same_whatever_the_pieces(text: str, sizes: list[int], cut: bool) -> None:
+    pieces, place, turn = [], 0, 0
+    while place < len(text):
+        pieces.append(text[place : place + sizes[turn % len(sizes)]])
+        place, turn = place + len(pieces[-1]), turn + 1
+    assert parts_of(pieces, cut=cut) == parts_of([text], cut=cut)
+
+
+@given(model_text, st.booleans())
+def test_no_word_is_lost(text: str, cut: bool) -> None:
+    shown = "".join(
+        part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts_of([text], cut=cut)
+    )
+    assert shown.count("lamp") >= text.count("lamp")
+    assert shown.count("text") >= text.count("text")
