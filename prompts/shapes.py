@@ -87,6 +87,53 @@ class JsonAnswer:
 Shape = ToolUse | JsonAnswer
 
 
+def call_schema(use: ToolUse) -> dict[str, Any]:
+    """The JSON schema of one call, `{"name": …, "arguments": {…}}`, of any tool that the choice leaves.
+
+    A tool's own `$defs` still resolve: parameters that refer to themselves stand in the schema's `$defs`, by the tool's
+    position, and their references lead there.
+
+    Raises:
+        ValueError: the choice leaves no tool.
+    """
+    if not use.callable:
+        raise ValueError(f"choice: {use.choice!r} leaves no tool to call; give tools and another choice")
+    defs: dict[str, Any] = {}
+    calls = []
+    for position, tool in enumerate(use.callable):
+        arguments = _moved(parameters_of(tool), f"#/$defs/{position}")
+        if arguments != parameters_of(tool):
+            defs[str(position)] = arguments
+            arguments = {"$ref": f"#/$defs/{position}"}
+        calls.append(
+            {
+                "type": "object",
+                "properties": {"name": {"const": tool["name"]}, "arguments": arguments},
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+        )
+    schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
+    return {**schema, "$defs": defs} if defs else schema
+
+
+def parameters_of(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON schema of a tool's arguments, which are an object even where the tool says nothing of them."""
+    return {"type": "object", "properties": {}, **(tool.get("parameters") or {})}
+
+
+def _moved(schema: Any, place: str) -> Any:
+    """The schema with its references to itself (`#…`) leading to `place`."""
+    if isinstance(schema, list):
+        return [_moved(item, place) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    moved = {name: _moved(value, place) for name, value in schema.items()}
+    if isinstance(ref := moved.get("$ref"), str) and ref.startswith("#"):
+        moved["$ref"] = place + ref[1:]
+    return moved
+
+
 def _choice(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str:
     if isinstance(choice, Mapping):
         choice = (choice.get("function") or choice).get("name") or choice.get("type")
