@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.llms.calls import ModelCall, Prompt
 from sagechain.llms.dialog import dialog
+from sagechain.llms.grammars import grammar_of
 from sagechain.llms.llama_cpp_call import LlamaCppCall
 from sagechain.llms.llama_cpp_engine import Engine, engine
 from sagechain.llms.parameters import OFF, GenerationParameters
@@ -104,6 +105,11 @@ class LlamaCppLLM(TextModel):
         """The context of one slot."""
         return self.context
 
+    @property
+    def constrains(self) -> bool:
+        """llama.cpp holds the decoding to a grammar (llguidance)."""
+        return True
+
     def get_token_ids(self, text: str) -> list[int]:
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
         return self._engine.token_ids(text)
@@ -120,12 +126,14 @@ class LlamaCppLLM(TextModel):
     def _start(
         self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
     ) -> ModelCall:
+        grammar = grammar_of(shape)
         request = {
             **_sent(parameters),
             "repeat_last_n": self.context,
             "stream": True,
             "stream_options": {"include_usage": True},
             **({"n_probs": 1} if self.likelihood else {}),
+            **({"grammar": grammar.llguidance()} if grammar else {}),
             **({"prompt": prompt} if isinstance(prompt, str) else {"messages": dialog(prompt, shape)}),
         }
         return LlamaCppCall(self._engine, self._rounds(request, parameters), whole=not stream)

@@ -12,8 +12,15 @@ from typing import Any
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import ModelCall
 from sagechain.llms.errors import ModelFailed
+from sagechain.llms.grammars import START
 from sagechain.llms.llama_cpp_engine import Engine
 from sagechain.llms.text_model import too_long
+
+MARK = "~"
+NOT_TAKEN = (
+    "shape: llama.cpp can't hold decoding to this JSON schema: nothing fits it, or one of its patterns or references "
+    "is beyond llguidance; simplify it, or ask for any JSON object (method='json_mode')"
+)
 
 
 class LlamaCppCall(ModelCall):
@@ -44,6 +51,7 @@ class LlamaCppCall(ModelCall):
     def _run(self) -> None:
         try:
             answers = 0
+            self._check_grammar(self._requests[0])
             for request in self._requests:
                 if not self._closed.is_set():
                     self._engine.run(request, partial(self._listen, answers))
@@ -55,6 +63,25 @@ class LlamaCppCall(ModelCall):
         finally:
             _running.discard(self)
             self._arrived.put(None)
+
+    def _check_grammar(self, request: Mapping[str, Any]) -> None:
+        """Raise ValueError where llama.cpp does not take the grammar: it only logs that, and goes on without.
+
+        A grammar that is new to the engine is first asked for one token, with a mark before all that it allows. The
+        prompt is then read, so the answer itself comes hardly later.
+        """
+        grammar = request.get("grammar")
+        if grammar is None or grammar in self._engine.grammars:
+            return
+        marked = grammar.replace(START, f'{START}"{MARK}" held\nheld: ', 1)
+        events: list[Any] = []
+        self._engine.run({**request, "grammar": marked, "max_tokens": 1, "n": 1, "stop": []}, events.append)
+        pieces = [event for each in events for event in (each if isinstance(each, list) else [each])]
+        if any("error" in piece for piece in pieces):
+            return  # of another kind: the request itself will tell
+        if not "".join(chunk.text for piece in pieces if (chunk := _chunk(piece))).startswith(MARK):
+            raise ValueError(NOT_TAKEN)
+        self._engine.grammars.append(grammar)
 
     def end(self) -> None:
         """Close, and wait until llama.cpp has let go."""
@@ -70,6 +97,8 @@ class LlamaCppCall(ModelCall):
         """The pieces, each with the number of its answer."""
         likely: defaultdict[int, list[float]] = defaultdict(list)
         while (arrived := self._arrived.get()) is not None:
+            if isinstance(arrived, ValueError):
+                raise arrived
             if isinstance(arrived, Exception):
                 raise ModelFailed(self._engine.name, f"llama.cpp failed: {arrived}.") from arrived
             before, piece = arrived

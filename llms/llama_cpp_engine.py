@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -16,6 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sagechain.llms.errors import MissingExtra, ModelFailed, ModelNotLoaded
+
+KEPT_GRAMMARS = 256
 
 
 class Engine:
@@ -40,6 +43,8 @@ class Engine:
         if threads := os.environ.get("LLAMA_ARG_THREADS"):
             settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = int(threads)
         self.name = path.name
+        self.grammars: deque[str] = deque(maxlen=KEPT_GRAMMARS)
+        """Those that llama.cpp was seen to take."""
         try:
             with _signal_handlers_kept():
                 self._server = xllamacpp.Server(settings)
