@@ -9,3 +9,8 @@ from .conversations import reset as reset
 from .reasoning.chain import chain_of_thought as chain_of_thought
 from .reasoning.chain import list_strategies as list_strategies
 from .reasoning.outcome import Reasoning as Reasoning
+from .stores import Store as Store
+from .stores import StoreFailed as StoreFailed
+from .stores import open_store as open_store
+from .transcripts import Entry as Entry
+from .transcripts import ThreadInfo as ThreadInfo

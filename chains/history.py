@@ -6,15 +6,17 @@ and no server can use what it has computed before; here a part is dropped at onc
 """
 
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
+from sagechain.chains.finished import beginnings
 from sagechain.llms import PromptedChatModel
 
+MOST_TURNS = (
+    80  # where no limit is given: what a turn costs must not grow with what a large or unknown context would hold
+)
 KEPT_PART = 0.75  # of the room, when turns have to be dropped: the rest is for turns to come
-REMEMBERED_BEGINNINGS = 1_024  # threads
 LAYOUT_BYTES = 64  # more than any prompt family puts around a message
 
 
@@ -24,14 +26,16 @@ class History:
     Args:
         chat: whose tokens are counted. Its room for a prompt is its profile's `max_input_tokens`, where it has one.
         first: what always stands before the turns: system text and examples.
-        tokens: most tokens of the turns; no limit besides the model's own if None.
+        tokens: most tokens of the turns. If None, all that the model has room for, and at most `MOST_TURNS` turns.
+        reserved: tokens that are left free for what else may stand before the turns.
     """
 
-    def __init__(self, chat: BaseChatModel, first: Sequence[BaseMessage], tokens: int | None) -> None:
-        self._chat, self._first, self._tokens = chat, list(first), tokens
+    def __init__(
+        self, chat: BaseChatModel, first: Sequence[BaseMessage], tokens: int | None, reserved: int = 0
+    ) -> None:
+        self._chat, self._first, self._tokens, self._reserved = chat, list(first), tokens, reserved
         self._room: int | None = None
         self._before = 0
-        self._beginnings: OrderedDict[str, None] = OrderedDict()
 
     def fitting(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         """The newest turns, the first of them with its question.
@@ -39,18 +43,16 @@ class History:
         Raises:
             ValueError: not even the last turn fits; the message says by how many tokens.
         """
+        starts = [start for start in beginnings(messages) if start]
+        newest = list(messages)
+        if self._tokens is None and len(starts) >= MOST_TURNS:
+            newest = newest[starts[-int(KEPT_PART * MOST_TURNS)] :]
         room = self._room_for_prompt()
-        if room is None or self._surely_fits(messages, room):
-            return list(messages)
-        starts = [i for i in range(1, len(messages)) if messages[i].type == "human" and messages[i - 1].type != "human"]
-        for start in reversed(starts):
-            if messages[start].id in self._beginnings and self._count(messages[start:]) <= room:
-                return list(messages[start:])
-        if self._count(messages) <= room:
-            return list(messages)
-        return list(messages[self._new_beginning(messages, starts or [0], room) :])
+        if room is None or self._surely_fits(newest, room) or self._count(newest) <= room:
+            return newest
+        return list(messages[self._beginning(messages, starts or [0], room) :])
 
-    def _new_beginning(self, messages: Sequence[BaseMessage], starts: list[int], room: int) -> int:
+    def _beginning(self, messages: Sequence[BaseMessage], starts: list[int], room: int) -> int:
         kept = bisect_left(starts, True, key=lambda start: self._count(messages[start:]) <= KEPT_PART * room)
         start = starts[min(kept, len(starts) - 1)]
         if kept == len(starts) and (asked := self._count(messages[start:])) > room:
@@ -58,10 +60,6 @@ class History:
                 f"messages: the last turn is {asked - room} tokens too long for the {room} that a prompt may have here, "
                 "system text and examples among them; shorten it"
             )
-        if (name := messages[start].id) is not None:
-            self._beginnings[name] = None
-            if len(self._beginnings) > REMEMBERED_BEGINNINGS:
-                self._beginnings.popitem(last=False)
         return start
 
     def _room_for_prompt(self) -> int | None:
@@ -69,7 +67,7 @@ class History:
             self._before = self._count([]) if self._first else 0
             limits = [] if self._tokens is None else [self._before + self._tokens]
             own = (self._chat.profile or {}).get("max_input_tokens")
-            self._room = min([*limits, *([own] if own else [])], default=None)
+            self._room = min([*limits, *([own - self._reserved] if own else [])], default=None)
         return self._room
 
     def _surely_fits(self, messages: Sequence[BaseMessage], room: int) -> bool:

@@ -2,22 +2,25 @@
 
 LangGraph saves what a user said before the model has answered. A turn that fails, is cancelled, or dies with its process
 would so leave half of itself in the thread, and of two turns at once one would be lost. `FinishedTurns` is the channel that
-is never saved with an unanswered turn; `Conversation` is the graph that lets turns of one thread follow one another, and
-that tells its node when a stream has been left.
+is never saved with an unanswered turn; `Conversation` is the graph that lets turns of one thread follow one another, saves
+each once, and tells its node when a stream has been left.
 """
 
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import Annotated, Any, TypedDict, cast
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 from weakref import WeakValueDictionary
 
 import anyio
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AnyMessage
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
 from langgraph.graph.state import CompiledStateGraph
+from sagechain.chains.finished import finished
+from sagechain.chains.latest_in_memory import LatestInMemory
+from sagechain.chains.stores import Store
 from sagechain.llms.turns import POLL_SECONDS, Turns
 
 LEFT = "__left"  # in a run's configuration: the event that says that nobody reads its tokens any more
@@ -34,30 +37,18 @@ class FinishedTurns(BinaryOperatorAggregate[list[AnyMessage]]):
 
     def checkpoint(self) -> list[AnyMessage]:
         """The messages up to the last answer."""
-        return self.value[: len(self.value) - len(unanswered(self.value))]
+        return cast(list[AnyMessage], finished(self.value))
 
 
 class ConversationState(TypedDict):
-    """The state of a conversation, as LangGraph's `MessagesState`."""
+    """The state of a conversation: LangGraph's `MessagesState`, and what became of the turns that fell out of it."""
 
     messages: Annotated[list[AnyMessage], FinishedTurns(list, add_messages)]
-
-
-def unanswered(messages: list[AnyMessage]) -> list[AnyMessage]:
-    """The messages after the last answer: a turn that still runs.
-
-    The node gives them back beside its answer, since LangGraph saves what a node gives before it saves the thread.
-    """
-    ends = (i for i in range(len(messages), 0, -1) if _is_answer(messages[i - 1]))
-    return messages[next(ends, 0) :]
-
-
-def _is_answer(message: AnyMessage) -> bool:
-    return isinstance(message, AIMessage) and not message.tool_calls
+    summary: NotRequired[str]
 
 
 class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState, ConversationState]):
-    """A graph whose turns on one thread follow one another, in one process; turns of several processes do not wait."""
+    """A graph whose turns on one thread follow one another: in this process, and over a `Store` in all that use it."""
 
     @classmethod
     def of(cls, graph: CompiledStateGraph[Any, Any, Any, Any]) -> "Conversation":
@@ -72,7 +63,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         if "messages" in (options.get("stream_mode") or ()):
             merged = merge_configs(merged, {"configurable": {LEFT: left}})
         with self._turn(merged):
-            parts = cast(Generator[Any, None, None], super().stream(input, merged, **options))
+            parts = cast(Generator[Any, None, None], super().stream(input, merged, **_saved_once(options)))
             try:
                 # Not `yield from`: that would close LangGraph's stream first, which waits for the node.
                 for part in parts:  # noqa: UP028
@@ -80,42 +71,60 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
             finally:
                 left.set()
                 parts.close()
+            if (thread := _thread(merged)) is not None and isinstance(self.checkpointer, Store | LatestInMemory):
+                self.checkpointer.prune([thread])
 
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` goes through it."""
         merged = merge_configs(self.config, config)
-        stream = cast(AsyncGenerator[Any, None], super().astream(input, merged, **options))
-        async with self._aturn(merged), aclosing(stream) as parts:
-            async for part in parts:
-                yield part
+        stream = cast(AsyncGenerator[Any, None], super().astream(input, merged, **_saved_once(options)))
+        async with self._aturn(merged):
+            async with aclosing(stream) as parts:
+                async for part in parts:
+                    yield part
+            if (thread := _thread(merged)) is not None and isinstance(self.checkpointer, Store | LatestInMemory):
+                await self.checkpointer.aprune([thread])
 
     @contextmanager
     def _turn(self, config: RunnableConfig) -> Iterator[None]:
-        turns, owner = self._turns_of(config), threading.get_ident()
+        turns, owner, thread = self._turns_of(config), threading.get_ident(), _thread(config)
         turns.take(owner)
         try:
-            yield
+            with self.checkpointer.turn(thread) if thread and isinstance(self.checkpointer, Store) else nullcontext():
+                yield
         finally:
             turns.end(owner)
 
     @asynccontextmanager
     async def _aturn(self, config: RunnableConfig) -> AsyncIterator[None]:
-        turns, owner = self._turns_of(config), threading.get_ident()
+        turns, owner, thread = self._turns_of(config), threading.get_ident(), _thread(config)
         while not turns.taken(owner):
             await anyio.sleep(POLL_SECONDS)
         try:
-            yield
+            keeper = self.checkpointer
+            async with keeper.aturn(thread) if thread and isinstance(keeper, Store) else nullcontext():
+                yield
         finally:
             turns.end(owner)
 
     def _turns_of(self, config: RunnableConfig) -> Turns:
         """The one turn of a thread: graphs over one checkpointer share their threads. Without a thread nobody waits."""
-        thread_id = config.get("configurable", {}).get("thread_id")
-        if thread_id is None or not self.checkpointer:
+        thread = _thread(config)
+        if thread is None or not self.checkpointer:
             return Turns(1)
         with _turns_lock:
-            return _turns.setdefault((id(self.checkpointer), str(thread_id)), Turns(1))
+            return _turns.setdefault((id(self.checkpointer), thread), Turns(1))
 
 
 _turns: "WeakValueDictionary[tuple[int, str], Turns]" = WeakValueDictionary()
 _turns_lock = threading.Lock()
+
+
+def _thread(config: RunnableConfig) -> str | None:
+    name = config.get("configurable", {}).get("thread_id")
+    return None if name is None else str(name)
+
+
+def _saved_once(options: dict[str, Any]) -> dict[str, Any]:
+    """LangGraph would save a turn three times on its way, half of it at first."""
+    return options if options.get("durability") else {**options, "durability": "exit"}

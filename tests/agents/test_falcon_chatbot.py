@@ -19,7 +19,7 @@ def example(use: str) -> dict[str, str]:
 
 
 def test_every_prompt_of_the_library_is_a_use_or_a_system_text() -> None:
-    assert {*USES, "chatbot", "shop-assistant"} == set(list_prompts())
+    assert {*USES, "chatbot", "conversation-so-far", "conversation-summary", "shop-assistant"} == set(list_prompts())
 
 
 @pytest.mark.parametrize("use", USES)

@@ -20,6 +20,8 @@ from sagechain.prompts import get_family, list_families, list_prompts, list_task
 PROMPTS = [
     "chatbot",
     "code-generation",
+    "conversation-so-far",
+    "conversation-summary",
     "question-answering",
     "recipe",
     "sentiment",
