@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models.fake import FakeListLLM
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import GenerationChunk
 from langchain_core.tools import tool
 from pydantic import BaseModel
@@ -179,7 +179,7 @@ def test_a_history_of_calls_and_results_is_laid_out_in_every_family() -> None:
 
 
 def test_tokens_of_tools_are_counted_with_the_prompt(llm: LlamaCppLLM) -> None:
-    chat, asked = PromptedChatModel(llm=llm, max_tokens=2), [HumanMessage("Hi")]
+    chat, asked = PromptedChatModel(llm=llm, max_tokens=2), list[BaseMessage]([HumanMessage("Hi")])
     message = chat.bind_tools([weather]).invoke(asked)
     assert message.usage_metadata is not None
     assert chat.get_num_tokens_from_messages(asked, [weather]) == message.usage_metadata["input_tokens"]

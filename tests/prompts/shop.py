@@ -28,4 +28,4 @@ def list_orders() -> list[str]:
     raise NotImplementedError
 
 
-TOOLS = [search_catalogue, product_details, check_stock, place_order, list_orders]
+TOOLS: list[Any] = [search_catalogue, product_details, check_stock, place_order, list_orders]
