@@ -199,7 +199,8 @@ class ToolCallReader:
         """What stands in a tag and is no JSON."""
         ended = forms.BODY_END.search(self._held)
         if not ended and not self._final:
-            return self._wait()
+            self._wait()
+            return None
         body = self._held[: ended.start() if ended else len(self._held)]
         self._around = replace(around, empty=False)
         brace = body.find("{")
@@ -292,7 +293,7 @@ class ToolCallReader:
             if "\n\n" in self._held[place:] or (around.explicit and forms.BODY_END.search(self._held)):
                 return None
             if not self._final:
-                return self._wait() or MORE
+                return self._wait()
             name = self._held[place:bracket]
             error = CUT if self._cut else "arguments: the closing bracket is missing"
             return _Found(self._judged([Written(self._held[place:], name, error=error)]), len(self._held))
@@ -338,7 +339,7 @@ class ToolCallReader:
             return None
         reach = extent(self._held, place, final=self._final)
         if reach is None:
-            return self._wait() or MORE
+            return self._wait()
         calls = self._read(self._held[place : reach.end].rstrip(), reach, name or around.name)
         if start is not None:
             calls = [replace(call, raw=self._held[start : reach.end].rstrip()) for call in calls]
@@ -350,11 +351,11 @@ class ToolCallReader:
         unfinished = CUT if self._cut and not reach.complete and reach.end == len(self._held) else reach.fault
         try:
             calls = self._named(value(raw), raw, name)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as unread:
             guess = name or next(
                 (each for each in self._known.names if re.search(rf"\b{re.escape(each)}\b", raw)), None
             )
-            return [Written(raw, guess, error=unfinished or f"arguments: {error}", sure=guess is not None)]
+            return [Written(raw, guess, error=unfinished or f"arguments: {unread}", sure=guess is not None)]
         if not unfinished:
             return calls
         error = unfinished if unfinished == CUT else f"arguments: {unfinished}; write the whole call again"
@@ -373,8 +374,10 @@ class ToolCallReader:
         rest = self._held[place:]
         return rest.count("{") > MOST_BRACKETS and not self._known.only and not self._known.occur_in(rest)
 
-    def _wait(self) -> None:
+    def _wait(self) -> More:
+        """A value is open: nothing can settle before a bracket, tag or line ends."""
         self._inside_value = True
+        return MORE
 
     def _judged(self, calls: list[Written]) -> list[Part]:
         """Each call as LangChain has it, with what was said inside it before it."""

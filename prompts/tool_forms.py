@@ -9,13 +9,20 @@ import json
 import re
 import warnings
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from enum import Enum
+from typing import Any, Final
 
 from sagechain.prompts.tool_arguments import folded
 from sagechain.prompts.tool_envelopes import KEYS, KnownTools, Written
 
-MORE: Final = "more"
-More = Literal["more"]
+
+class More(Enum):
+    """Only more text can tell."""
+
+    MORE = "more"
+
+
+MORE: Final = More.MORE
 
 CLOSING = re.compile(
     r"</\s*(?:tool_calls?|toolcall|tool_response|tools|function_calls?|function|invoke|tool_use)\s*>"
