@@ -37,6 +37,7 @@ Part = str | ToolCall | InvalidToolCall
 _TRIGGER = re.compile(r"[<\[{]|```|`{1,2}\Z|^[^\S\n]*(?=[\w*])", re.MULTILINE)
 _MAY_END = re.compile(r"[}\])>`\n]")
 _LINE_END = re.compile(r"[^\S\n]*[;.`\]]*[^\S\n]*(?:\n|<|```|\Z)")
+_BLANK_LINE = re.compile(r"\n\n")
 _STEP = re.compile(r"\**(?:Observation|Thought|Action|Final Answer)\b", re.IGNORECASE)
 
 
@@ -205,11 +206,11 @@ class ToolCallReader:
         self._around = replace(around, empty=False)
         brace = body.find("{")
         if brace > 0 and "<parameter" not in body:
-            found = self._object(brace, around)
-            if isinstance(found, _Found):
-                text = self._held[:brace].strip()
-                self._held = self._held[found.end :]
-                return [text, *found.parts]
+            reach = extent(body, brace)
+            assert reach is not None  # nothing more comes
+            calls = self._read(body[brace : reach.end].rstrip(), reach, around.name)
+            self._held = self._held[reach.end :]
+            return [body[:brace].strip(), *self._judged(calls)]
         self._held = self._held[len(body) :]
         cut = CUT if self._cut and not ended else ""
         return self._judged([self._without_json(body.strip(), around.name, cut)])
@@ -288,9 +289,10 @@ class ToolCallReader:
         return self._python(place, bracket, around)
 
     def _python(self, place: int, bracket: int, around: _Around) -> _Found | More | None:
-        read = forms.python_call(self._held, place, bracket, self._known)
+        limit = (forms.BODY_END if around.explicit else _BLANK_LINE).search(self._held, place)
+        read = forms.python_call(self._held[: limit.start() if limit else None], place, bracket, self._known)
         if read is None:
-            if "\n\n" in self._held[place:] or (around.explicit and forms.BODY_END.search(self._held)):
+            if limit:
                 return None
             if not self._final:
                 return self._wait()
@@ -351,17 +353,17 @@ class ToolCallReader:
         unfinished = CUT if self._cut and not reach.complete and reach.end == len(self._held) else reach.fault
         try:
             calls = self._named(value(raw), raw, name)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as unread:
             guess = name or next(
                 (each for each in self._known.names if re.search(rf"\b{re.escape(each)}\b", raw)), None
             )
-            return [Written(raw, guess, error=unfinished or f"arguments: {error}", sure=guess is not None)]
+            return [Written(raw, guess, error=unfinished or f"arguments: {unread}", sure=guess is not None)]
         if not unfinished:
             return calls
-        wrong = unfinished if unfinished == CUT else f"arguments: {unfinished}; write the whole call again"
+        error = unfinished if unfinished == CUT else f"arguments: {unfinished}; write the whole call again"
         last = calls[-1]
         likely = last.sure or bool(last.name and any(each.startswith(last.name) for each in self._known.names))
-        return [*calls[:-1], replace(last, raw=raw, error=wrong, sure=likely)]
+        return [*calls[:-1], replace(last, raw=raw, error=error, sure=likely)]
 
     def _named(self, read: Any, raw: str, name: str | None) -> list[Written]:
         calls = written(read, raw, self._known)
@@ -375,6 +377,7 @@ class ToolCallReader:
         return rest.count("{") > MOST_BRACKETS and not self._known.only and not self._known.occur_in(rest)
 
     def _wait(self) -> More:
+        """A value is open: nothing can settle before a bracket, tag or line ends."""
         self._inside_value = True
         return MORE
 

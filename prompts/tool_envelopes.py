@@ -104,13 +104,13 @@ class KnownTools:
 
 def written(value: Any, raw: str, known: KnownTools) -> list[Written]:
     """The calls in a JSON value; what is none, or not surely one, is not `sure`."""
-    if isinstance(value, list):
+    if isinstance(value, list) and value:
         return [call for item in value for call in written(item, raw if len(value) == 1 else _text(item), known)]
     if not isinstance(value, dict) or not value:
         return [Written(raw, error="name: there is none", sure=False)]
     keys = {folded(key): key for key in value}
     for key in LISTS:
-        if isinstance(value.get(keys.get(key, "")), list):
+        if isinstance(held := value.get(keys.get(key, "")), list) and held:
             calls = written(value[keys[key]], raw, known)
             said = "".join(str(value[keys[each]]) for each in SAID if isinstance(value.get(keys.get(each, "")), str))
             return [replace(call, sure=True, said=said if not i else "") for i, call in enumerate(calls)]

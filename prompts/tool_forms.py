@@ -17,7 +17,7 @@ from sagechain.prompts.tool_envelopes import KEYS, KnownTools, Written
 
 
 class More(Enum):
-    """What is read here may go on: only more text can tell."""
+    """Only more text can tell."""
 
     MORE = "more"
 
@@ -32,7 +32,7 @@ CLOSING = re.compile(
 CLOSING_BEGUN = re.compile(r"(?:<[/|\s]*[\w\s]{0,20}\|?|\[/?\w{0,10}|`{1,2})\Z")
 # What ends the text of an opened call that is no JSON.
 BODY_END = re.compile(
-    rf"{CLOSING.pattern}|<\s*(?:tool_calls?|tool_response)\b|<\|[^|<>\s]{{1,40}}\|>|</s>|\n```", re.IGNORECASE
+    rf"{CLOSING.pattern}|<\s*(?:tool_calls?|tool_response)(?=[\s>])|<\|[^|<>\s]{{1,40}}\|>|</s>|\n```", re.IGNORECASE
 )
 _FENCE = re.compile(r"```[^\S\n]*([\w-]*)[^\S\n]*(\n|(?=[{\[<]))\s*")
 _FENCE_BEGUN = re.compile(r"`{1,2}\Z|```[^\S\n]*[\w-]*\s*\Z")

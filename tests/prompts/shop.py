@@ -1,5 +1,6 @@
 """Five tools of a shop, for tests of tool calls."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 
@@ -28,4 +29,4 @@ def list_orders() -> list[str]:
     raise NotImplementedError
 
 
-TOOLS: list[Any] = [search_catalogue, product_details, check_stock, place_order, list_orders]
+TOOLS: list[Callable[..., Any]] = [search_catalogue, product_details, check_stock, place_order, list_orders]

@@ -135,6 +135,16 @@ def test_deep_nesting_raises_nothing(bracket: str) -> None:
     parts_of([f'<tool_call>{{"name": "search_catalogue", "arguments": {bracket * 3_000}'])
 
 
+@pytest.mark.parametrize("body", ['{"tool_calls": []}', "[]", "{}", "[[]]", '[{"tool_calls": [[]]}]'])
+def test_a_tag_without_a_call_in_it_is_an_invalid_call(body: str) -> None:
+    assert [part["type"] for part in parts_of([f"<tool_call>{body}</tool_call>"])] == ["invalid_tool_call"]
+
+
+def test_a_python_call_ends_with_its_tag_whatever_stands_before_it() -> None:
+    text = "a </function>[check_stock("
+    assert parts_of([text]) == parts_of(text)
+
+
 PIECES = [
     *(
         "<tool_call>",

@@ -1,0 +1,116 @@
+"""Forty malformed tool calls: each is recovered or invalid as its table says, none is lost, and the guide shows it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import json_repair
+import pytest
+import yaml
+
+from tests.prompts.test_tool_calls import parts_of
+
+CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "malformed_tool_calls.yaml").read_text("utf-8"))
+INTRODUCTION = """# Tool calls
+
+Text models write tool calls wrongly in many ways. sagechain reads a call in any form that says clearly which tool is meant
+and with what; what can't be trusted (cut short, an unknown tool, arguments that don't fit the schema) becomes an entry of
+`invalid_tool_calls`, with the text as the model wrote it and an error that it can act on. Nothing raises, and no call turns
+into text.
+
+What lacks only closing brackets is mended; what ends inside a text, right after a number, or at the token limit is not: it
+may be shorter than was meant. Of what is mended no letter or digit may be lost, or it is invalid too.
+
+The table is made by `tests/prompts/test_malformed_tool_calls.py`. "json-repair" is that library alone, given the whole
+answer and then what stands between the tags; its result counts where names and arguments come out as they should. "json"
+is Python's own reader, likewise.
+"""
+
+
+def expected(case: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [next(iter(call.items())) for call in case.get("calls", ())]
+
+
+def calls_in(parts: list[Any]) -> list[tuple[str, Any]]:
+    return [(part["name"], part["args"]) for part in parts if not isinstance(part, str) and part["type"] == "tool_call"]
+
+
+def test_there_are_forty_and_thirty_at_least_are_recovered() -> None:
+    assert len(CASES) == 40
+    assert len([case for case in CASES if "calls" in case]) >= 30
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["wrong"])
+def test_each_is_recovered_or_invalid_as_the_table_says(case: dict[str, Any]) -> None:
+    parts = parts_of([case["written"]], cut=case.get("cut", False))
+    assert calls_in(parts) == expected(case)
+    invalid = [part for part in parts if not isinstance(part, str) and part["type"] == "invalid_tool_call"]
+    assert "".join(part for part in parts if isinstance(part, str)) == case.get("text", "")
+    assert len(invalid) == ("invalid" in case)
+    for part in invalid:
+        assert case["invalid"] in part["error"]
+        assert part["args"]
+        assert part["args"] in case["written"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["wrong"])
+def test_each_is_the_same_one_character_at_a_time(case: dict[str, Any]) -> None:
+    cut = case.get("cut", False)
+    assert parts_of(case["written"], cut=cut) == parts_of([case["written"]], cut=cut)
+
+
+def alone(read: Callable[[str], Any], written: str) -> list[tuple[str, Any]]:
+    """The calls that a JSON reader gives of an answer, or of what stands between its tags."""
+    inner = written.partition("<tool_call>")[2].partition("</tool_call>")[0]
+    for text in (written, inner):
+        try:
+            value = read(text)
+        except ValueError:
+            continue
+        calls = [call for call in (value if isinstance(value, list) else [value]) if isinstance(call, dict)]
+        if calls and all(isinstance(call.get("name"), str) for call in calls):
+            return [(call["name"], call.get("arguments", {})) for call in calls]
+    return []
+
+
+def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> None:
+    rows, totals = [], [0, 0, 0]
+    for case in CASES:
+        ours = parts_of([case["written"]], cut=case.get("cut", False))
+        right = [
+            bool(expected(case)) and calls == expected(case)
+            for calls in (calls_in(ours), alone(json_repair.loads, case["written"]), alone(json.loads, case["written"]))
+        ]
+        # A call where there should be none is worse than none: something would be done that nobody asked for.
+        wrong = not expected(case) and bool(alone(json_repair.loads, case["written"]))
+        totals = [total + each for total, each in zip(totals, right, strict=True)]
+        repair = "call" if right[1] else "wrongly a call" if wrong else "–"
+        rows.append(
+            f"| {case['wrong']} | {shown(case['written'])} | {outcome(ours)} | {repair} | {'call' if right[2] else '–'} |"
+        )
+    head = "| what is wrong | what the model wrote | what comes out | json-repair | json |\n| --- | --- | --- | --- | --- |"
+    recovered = len([case for case in CASES if "calls" in case])
+    end = (
+        f"Calls recovered, of {recovered} that can be: sagechain {totals[0]}, json-repair alone {totals[1]}, "
+        f"json alone {totals[2]}. The other {len(CASES) - recovered} are invalid calls with their reasons."
+    )
+    assert totals[0] == recovered
+    same_page("tool-calls.md", f"{INTRODUCTION}\n{head}\n" + "\n".join(rows) + f"\n\n{end}\n")
+
+
+def shown(written: str) -> str:
+    short = " ".join(written.split()).replace("|", "\\|")
+    return f"`` {short if len(short) <= 90 else short[:89] + '…'} ``"
+
+
+def outcome(parts: list[Any]) -> str:
+    said = []
+    for part in parts:
+        if isinstance(part, str):
+            continue
+        if part["type"] == "tool_call":
+            said.append(f"`{part['name']}({', '.join(f'{name}={item!r}' for name, item in part['args'].items())})`")
+        else:
+            said.append(f"invalid: {part['error'].partition(' Known:')[0]}".replace("|", "\\|"))
+    return ", ".join(said)
