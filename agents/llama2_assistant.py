@@ -1,18 +1,21 @@
-"""An assistant for Llama 2 (and any other model) that helps a shop's customer decide, from the shop's own catalogue.
+"""An assistant for Llama 2 (and any other model) that serves a shop's customer: advice from the catalogue, and orders.
 
     python -m sagechain.agents.llama2_assistant "I am looking for a tent for two people."
+    python -m sagechain.agents.llama2_assistant -i --thread ada
     python -m sagechain.agents.llama2_assistant --beams 4 -m "local:smollm2?engine=transformers"
 
     graph = chain(load_chat_model("local:smollm2"))
     graph.invoke({"messages": [("human", "Which tents do you have?")]}, {"configurable": {"thread_id": "ada"}})
 
-The sheets of the products that the conversation is about go to the model, and never what is internal (`catalogue.py`);
-what the catalogue does not have is said without a model (`catalogue_chat.py`). Answers are long and warm: the parameters
-stand with the prompt `shop-assistant` in the library.
+It is LangChain's `create_agent` over the shop's tools (`shop/tools.py`), kept to the facts (`shop/advising.py`) and within
+bounds (`bounds/`); an order is placed when the customer has approved it (`shop/approving.py`), once (`shop/orders.py`).
+Answers are long and warm: the parameters stand with the prompt `shop-assistant` in the library.
 """
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from sagechain.agents.command_line import (
@@ -31,36 +34,75 @@ from sagechain.agents.talking import shown, talk, typed
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
-    from sagechain.agents.catalogue import Catalogue
-    from sagechain.chains.threads import Conversation
+    from sagechain.agents.shop.database import ShopDatabase
+    from sagechain.agents.shop.visits import ShopVisit
+
+
+MODEL_CALLS = 8
+TOOL_CALLS = 12
+SECONDS = 600.0
+TOKENS = 64_000
+TOOL_SECONDS = 30.0  # well above the 5 s for which a busy database is waited for
 
 
 def chain(
     model: "BaseLanguageModel[Any]",
     *,
-    catalogue: "Catalogue | None" = None,
+    database: "ShopDatabase | None" = None,
     checkpointer: "BaseCheckpointSaver[Any] | None" = None,
-) -> "Conversation":
+    takes_orders: bool = True,
+) -> "ShopVisit":
     """The assistant as a compiled graph over `{"messages": […]}`; threads go by `{"configurable": {"thread_id": …}}`.
 
+    An order stops the graph with an interrupt, until `Command(resume={"decisions": [{"type": "approve"}]})` (or `edit`,
+    `reject`) goes on. A turn makes at most 8 model calls and 12 tool calls, in 10 minutes and 64,000 tokens.
+
     Args:
-        model: a chat model, or an LLM.
-        catalogue: the shop's products; those in `products.yaml` if not given.
-        checkpointer: keeps the threads; in memory if not given.
+        model: a chat model, or an LLM. One that cannot call tools advises from the catalogue, and takes no orders.
+        database: the shop; the one in the user's data folder if not given (`SAGECHAIN_SHOP` names another file).
+        checkpointer: keeps the threads; in memory if not given. A durable one finishes what was approved after a crash.
+        takes_orders: whether the model is given the tools at all.
     """
-    from sagechain.agents.catalogue import Catalogue
-    from sagechain.agents.catalogue_chat import CatalogueChat
+    from langchain.agents import create_agent
+    from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ToolCallLimitMiddleware
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langgraph.checkpoint.memory import InMemorySaver
+    from sagechain.agents.bounds import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
+    from sagechain.agents.shop.advising import Advising
+    from sagechain.agents.shop.approving import PossibleOrders, approval
+    from sagechain.agents.shop.tools import PLACE_ORDER, shop_tools
+    from sagechain.agents.shop.visits import ShopVisit
     from sagechain.agents.suiting import suited
-    from sagechain.chains import conversation
     from sagechain.prompts import load_prompt
 
-    prompt = load_prompt("shop-assistant")
-    chat = CatalogueChat(
-        chat=suited(model, prompt.metadata["parameters"]),
-        catalogue=catalogue or Catalogue.of_fernhill(),
-        prompt=prompt,
-    )
-    return conversation(chat, checkpointer=checkpointer)
+    prompt, shop = load_prompt("shop-assistant"), database or open_shop()
+    chat = suited(model, prompt.metadata["parameters"])
+    calls_tools = type(chat).bind_tools is not BaseChatModel.bind_tools
+    tools = shop_tools(shop) if takes_orders and calls_tools else []
+    orders = [approval(shop), *(PossibleOrders(shop, tool) for tool in tools if tool.name == PLACE_ORDER)]
+    # What comes after a model call runs from the last to the first: calls are refused before anyone is asked to approve.
+    middleware: list[AgentMiddleware[Any, Any, Any]] = [
+        Advising(shop, chat, prompt, tools),
+        TurnLimit(seconds=SECONDS, tokens=TOKENS),
+        *orders,
+        tool_errors(),
+        ToolTimeLimit(seconds=TOOL_SECONDS),
+        RepeatedCalls(),
+        InvalidCalls(),
+        ToolCallLimitMiddleware(run_limit=TOOL_CALLS),
+        ModelCallLimitMiddleware(run_limit=MODEL_CALLS),
+    ]
+    agent = create_agent(chat, tools, middleware=middleware, checkpointer=checkpointer or InMemorySaver())
+    return cast(ShopVisit, ShopVisit.of(agent))
+
+
+def open_shop(file: Path | None = None) -> "ShopDatabase":
+    """The shop in a file; if none is given, in the one that `SAGECHAIN_SHOP` names, else in the user's data folder."""
+    from platformdirs import user_data_path
+    from sagechain.agents.shop.database import ShopDatabase
+
+    named = file or os.environ.get("SAGECHAIN_SHOP")
+    return ShopDatabase(Path(named) if named else user_data_path("sagechain") / "shop.sqlite")
 
 
 def script(
@@ -74,23 +116,45 @@ def script(
         int | None,
         typer.Option("--beams", min=2, metavar="N", help="Answer by greedy search, then by beam search with N beams."),
     ] = None,
+    thread: Annotated[
+        str | None, typer.Option("--thread", metavar="NAME", help="The visit to begin or to go on with.")
+    ] = None,
+    decision: Annotated[
+        bool | None, typer.Option("--approve/--reject", help="What becomes of the order that waits in the thread.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--shop", metavar="FILE", envvar="SAGECHAIN_SHOP", help="Where shop and visits are kept (SQLite)."
+        ),
+    ] = None,
     accept_eula: EulaOption = False,
     given: ParameterOption = None,
 ) -> None:
-    """Help a customer of a shop decide, from the shop's catalogue.
+    """Serve a customer of a shop: advice from its catalogue, and orders, each when you have approved it.
 
     Example: python -m sagechain.agents.llama2_assistant "I need a warm sleeping bag."
 
     Beam search, where a model has it: --beams 4 -m "local:smollm2?engine=transformers"
     """
+    if decision is not None and thread is None:
+        raise typer.BadParameter("--approve and --reject need --thread NAME, which has the order that waits")
     options = chosen(given, accept_eula)
-    asked = turns or data("llama2_assistant.yaml")["turns"]
+    asked = turns or ([] if decision is not None else data("llama2_assistant.yaml")["turns"])
     if beams is not None:
         _compare(model, options, beams, turns or asked[:1])
         return
+    from sagechain.agents.shop.serving import new_thread, serve
     from sagechain.llms import load_chat_model
 
-    talk(chain(load_chat_model(model, **options)), typed() if interactive else shown(asked))
+    chat, shop = load_chat_model(model, **options), open_shop(file)
+    serve(
+        lambda keeper: chain(chat, database=shop, checkpointer=keeper),
+        shop,
+        thread or new_thread(),
+        typed() if interactive else shown(asked),
+        decision=decision,
+    )
 
 
 def _compare(model: str, options: dict[str, Any], beams: int, turns: Sequence[str]) -> None:
@@ -101,9 +165,10 @@ def _compare(model: str, options: dict[str, Any], beams: int, turns: Sequence[st
     carry, refuse = carriers("num_beams")
     note(f"(Beam search reaches the model by {', '.join(carry)}; it is refused by {', '.join(refuse)}.)")
     searches = data("llama2_assistant.yaml")["searches"]
-    searched = chain(load_chat_model(model, **{**searches["beams"], "num_beams": beams, **options}))
-    greedy = chain(load_chat_model(model, **{**searches["greedy"], **options}))
-    for name, graph in (("Greedy search", greedy), (f"Beam search, {beams} beams", searched)):
+    searched = {**searches["beams"], "num_beams": beams, **options}
+    greedy = {**searches["greedy"], **options}
+    graphs = [chain(load_chat_model(model, **each), takes_orders=False) for each in (greedy, searched)]
+    for name, graph in zip(("Greedy search", f"Beam search, {beams} beams"), graphs, strict=True):
         note(f"{name}:")
         talk(graph, shown(turns))
 

@@ -56,10 +56,22 @@ async def answer(graph: "Conversation", turn: str, thread: "RunnableConfig") -> 
     """Show the answer to a turn as it comes. Async, so that a Ctrl-C ends the model's work at once."""
     from langchain_core.messages import HumanMessage
 
-    reason = None
-    parts: AsyncIterator[Any] = graph.astream({"messages": [HumanMessage(turn)]}, thread, stream_mode="messages")
+    await show(graph, {"messages": [HumanMessage(turn)]}, thread)
+
+
+async def show(graph: "Conversation", given: Any, thread: "RunnableConfig") -> None:
+    """Show what the model says as it comes, and nothing of what tools say to it."""
+    from langchain_core.messages import AIMessage
+
+    reason, said = None, None
+    parts: AsyncIterator[Any] = graph.astream(given, thread, stream_mode="messages")
     async for piece, _ in parts:
-        print(piece.text, end="", flush=True)
+        if not isinstance(piece, AIMessage):
+            continue
         reason = piece.response_metadata.get("finish_reason", reason)
+        if piece.text:
+            # What is said before a tool is called, and after it, are messages of their own.
+            print("\n" if said not in (None, piece.id) else "", piece.text, sep="", end="", flush=True)
+            said = piece.id
     print(flush=True)
     warn_if_cut(reason)

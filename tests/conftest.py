@@ -38,6 +38,7 @@ def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     for name in [name for name in os.environ if name.startswith(("AWS_", "SAGECHAIN_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SAGECHAIN_THREADS", str(tmp_path / "threads.sqlite"))
+    monkeypatch.setenv("SAGECHAIN_SHOP", str(tmp_path / "shop.sqlite"))
     monkeypatch.setenv("SAGECHAIN_RUNTIME", str(tmp_path / "runtime"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDMADEUP")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret")

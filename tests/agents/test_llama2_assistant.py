@@ -1,105 +1,108 @@
-"""The shop's assistant: what a model may see, what it says without one, and beam search for real."""
+"""The shop's assistant: what a model may see, what it says without one, orders that are approved, and its script."""
 
 import json
-from collections.abc import Iterator
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from langchain_core.messages import HumanMessage
-from sagechain.agents.catalogue import MOST_PRODUCTS, Catalogue
-from sagechain.agents.llama2_assistant import chain
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.types import Command
+from sagechain.agents.llama2_assistant import MODEL_CALLS, chain
+from sagechain.agents.shop.catalogue import products_of_fernhill
+from sagechain.agents.shop.database import MOST_PRODUCTS, ShopDatabase
+from sagechain.agents.shop.orders import placed
+from sagechain.agents.shop.serving import serve
+from sagechain.agents.shop.visits import ShopVisit, waiting
 from sagechain.chains import reset
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_chat_model
 from sagechain.prompts import load_prompt
 
+from tests.agents.scripted_chat import ScriptedChat, calls, says
 from tests.agents.scripts import run
+from tests.agents.test_shop import internal_values
 from tests.conftest import FALCON_URI, LLAMA_URI
 
 THREAD: Any = {"configurable": {"thread_id": "a"}}
-TENTS = ["Heron 2 tent", "Heron 4 tent", "Wren solo tent", "Marsh tarp"]
 NOTHING = (
-    "Our catalogue has nothing on that. We have tents, sleeping bags, backpacks, stoves, lamps, clothing, kitchenware "
-    "and garden tools: ask me about any of these."
+    "I don't know: our catalogue has nothing on that. We have tents, sleeping bags, backpacks, stoves, lamps, clothing, "
+    "kitchenware and garden tools: ask me about any of these."
 )
+ASKED = "I would like to order two Heron 2 tents."
+ORDER = calls("place_order", "c1", name="Heron 2 tent", quantity=2)
+PLACED = "Order 1001 is placed: 2 x Heron 2 tent for 378 dollars."
+APPROVED: Any = Command(resume={"decisions": [{"type": "approve"}]})
 
 
 @pytest.fixture
-def catalogue() -> Catalogue:
-    return Catalogue.of_fernhill()
+def shop(tmp_path: Path) -> ShopDatabase:
+    return ShopDatabase(tmp_path / "shop.sqlite")
+
+
+def turn(text: str) -> Any:
+    return {"messages": [HumanMessage(text)]}
 
 
 def say(graph: Any, text: str) -> str:
-    answer: str = graph.invoke({"messages": [HumanMessage(text)]}, THREAD)["messages"][-1].text
+    answer: str = graph.invoke(turn(text), THREAD)["messages"][-1].text
     return answer
 
 
-def names(products: Any) -> list[str]:
-    return [product.name for product in products]
+def streamed(graph: Any, given: Any) -> str:
+    parts = graph.stream(given, THREAD, stream_mode="messages")
+    return "".join(piece.text for piece, _ in parts if isinstance(piece, AIMessage))
 
 
-# The catalogue
+# What the model sees
 
 
-@pytest.mark.parametrize(
-    ("turns", "found"),
-    [
-        (["I am looking for a tent for two people."], TENTS),
-        (["Something rechargeable?"], ["Glow headlamp", "Glow lantern", "Pebble night light"]),
-        (["Which merino wool do you have?"], ["Fell wool jumper", "Fell wool socks"]),
-        (["A tent, please.", "Which of them is the lightest?"], TENTS),
-        (["A tent, please.", "And a spade?"], ["Ash spade", *TENTS[:3]]),
-        (["Do you sell laptops?"], []),
-        (["A tent, please.", "Do you have bicycles?"], []),
-        (["A tent, please.", "Do you have it in red silk?"], ["Glow headlamp", *TENTS[:3]]),
-        (["Hello!"], []),
-    ],
-)
-def test_a_conversation_is_about_the_products_that_its_words_name(
-    catalogue: Catalogue, turns: list[str], found: list[str]
-) -> None:
-    assert names(catalogue.in_sight(turns)) == found
-
-
-def test_every_product_is_found_by_its_name(catalogue: Catalogue) -> None:
-    assert len(catalogue.products) == 30
-    for product in catalogue.products:
-        assert product.name in names(catalogue.matching(product.name))
-
-
-def internal_values(catalogue: Catalogue) -> Iterator[str]:
-    for product in catalogue.products:
-        yield from (str(value) for value in product.internal.model_dump().values())
-
-
-def test_what_is_internal_is_in_no_sheet_no_repr_and_no_dump(catalogue: Catalogue) -> None:
-    shown = " ".join(f"{product.sheet} {product!r} {product.model_dump_json()}" for product in catalogue.products)
-    assert [value for value in internal_values(catalogue) if value in shown] == []
-
-
-# The assistant
-
-
-def test_no_internal_value_is_in_the_bytes_sent(runtime: LocalRuntime, catalogue: Catalogue) -> None:
-    graph = chain(load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=1))
+def test_no_internal_value_is_in_the_bytes_sent(runtime: LocalRuntime, shop: ShopDatabase) -> None:
+    graph = chain(load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=1), database=shop)
     before = len(runtime.requests)
-    for first in range(0, len(catalogue.products), MOST_PRODUCTS):
-        wanted = " and ".join(names(catalogue.products[first : first + MOST_PRODUCTS]))
+    for first in range(0, len(shop.products), MOST_PRODUCTS):
+        wanted = " and ".join(product.name for product in shop.products[first : first + MOST_PRODUCTS])
         reset(graph, "a")
         say(graph, f"Tell me supplier, purchase price and stock of {wanted}.")
     sent = b" ".join(request.body for request in runtime.requests[before:]).decode()
-    assert [value for value in internal_values(catalogue) if value in sent] == []
-    assert all(product.selling_points[0] in sent for product in catalogue.products if product.category == "tents")
+    assert [value for value in internal_values() if value in sent] == []
+    assert all(product.selling_points[0] in sent for product in shop.products if product.category == "tents")
+
+
+def test_no_internal_value_is_in_what_any_tool_tells_the_model(shop: ShopDatabase) -> None:
+    for product in products_of_fernhill():
+        about = [calls(tool, tool, name=product.name) for tool in ("product_details", "check_stock")]
+        about += [
+            calls("search_catalogue", "s", query=f"{product.name} {product.internal.supplier} {product.internal.id}")
+        ]
+        about += [
+            calls("place_order", "o", name=product.name, quantity=1),
+            calls("order_status", "n", order_number=1001),
+        ]
+        for call in about:
+            model = ScriptedChat(script=[call, says("Well.")])
+            graph = chain(model, database=shop)
+            graph.invoke(turn(f"Order {product.name}: supplier? cost? internal id?"), THREAD)
+            if waiting(graph.get_state(THREAD)):
+                graph.invoke(APPROVED, THREAD)
+            given = repr([(messages[:1] + messages[2:], tools) for messages, tools in model.calls])
+            told = [value for value in internal_values() if value in given]
+            assert told == [], call
 
 
 def test_the_sheets_go_before_the_last_turn_and_follow_the_conversation(
-    runtime: LocalRuntime, catalogue: Catalogue
+    runtime: LocalRuntime, shop: ShopDatabase
 ) -> None:
-    graph = chain(load_chat_model(FALCON_URI, max_new_tokens=2))
+    graph = chain(load_chat_model(FALCON_URI, max_new_tokens=2), database=shop, takes_orders=False)
     first = say(graph, "I am looking for a tent.")
     say(graph, "Which of them is the lightest?")
-    told = load_prompt("shop-assistant").format(products="\n\n".join(each.sheet for each in catalogue.products[:4]))
+    told = load_prompt("shop-assistant").format(products="\n\n".join(each.sheet for each in shop.products[:4]))
     body = json.loads(runtime.requests[-1].body)
     assert body["inputs"].replace("\n\n", "\n") == (
         f"User: I am looking for a tent.\nAssistant: {first}\nUser: {told}\n\nWhich of them is the lightest?\nAssistant:"
@@ -109,33 +112,242 @@ def test_the_sheets_go_before_the_last_turn_and_follow_the_conversation(
     assert graph.get_state(THREAD).values["messages"][0].text == "I am looking for a tent."
 
 
-def test_what_the_catalogue_does_not_have_is_said_without_a_model(runtime: LocalRuntime) -> None:
-    graph = chain(load_chat_model(FALCON_URI, max_new_tokens=1))
-    before = len(runtime.requests)
-    assert say(graph, "Do you sell laptops?") == NOTHING
-    assert say(graph, "Hello!") == NOTHING.removeprefix("Our catalogue has nothing on that. ")
-    turn = {"messages": [HumanMessage("Are there skis?")]}
-    assert [piece.text for piece, _ in graph.stream(turn, THREAD, stream_mode="messages") if piece.text] == [NOTHING]
-    assert len(runtime.requests) == before
-
-
-async def test_sync_and_async_say_the_same() -> None:
-    graph = chain(FakeListChatModel(responses=["The Heron 2."]))
-    for turn, answer in (("A tent?", "The Heron 2."), ("Do you sell laptops?", NOTHING)):
-        said = await graph.ainvoke({"messages": [HumanMessage(turn)]}, THREAD)
-        assert said["messages"][-1].text == answer
-        parts: Any = graph.astream({"messages": [HumanMessage(turn)]}, THREAD, stream_mode="messages")
-        assert "".join([piece.text async for piece, _ in parts]) == answer
-
-
 def test_a_long_conversation_fits_the_embedded_models_context(llm: LlamaCppLLM) -> None:
     graph = chain(PromptedChatModel(llm=llm.renewed(max_new_tokens=200)))
     long = " ".join(["a tent for rain and wind"] * 100)
     said = [HumanMessage(f"{long} {i}") if i % 2 == 0 else ("ai", "Yes.") for i in range(8)]
     graph.update_state(THREAD, {"messages": said})
-    for piece, _ in graph.stream({"messages": [HumanMessage("Which tent?")]}, THREAD, stream_mode="messages"):
+    for piece, _ in graph.stream(turn("Which tent?"), THREAD, stream_mode="messages"):
         assert isinstance(piece.text, str)
         break  # a prompt that is too long would be an error before the first piece
+
+
+# What is said without a model, and what is held back
+
+
+def test_what_the_catalogue_does_not_have_is_said_without_a_model(runtime: LocalRuntime) -> None:
+    graph = chain(load_chat_model(FALCON_URI, max_new_tokens=1))
+    before = len(runtime.requests)
+    assert say(graph, "Do you sell laptops?") == NOTHING
+    assert say(graph, "Hello!") == NOTHING.partition("that. ")[2]
+    assert streamed(graph, turn("Are there skis?")) == NOTHING
+    assert len(runtime.requests) == before
+
+
+async def test_sync_and_async_say_the_same() -> None:
+    graph = chain(FakeListChatModel(responses=["The Heron 2."]))
+    for asked, answer in (("A tent?", "The Heron 2."), ("Do you sell laptops?", NOTHING)):
+        assert say(graph, asked) == answer
+        assert (await graph.ainvoke(turn(asked), THREAD))["messages"][-1].text == answer
+        parts: Any = graph.astream(turn(asked), THREAD, stream_mode="messages")
+        assert "".join([piece.text async for piece, _ in parts]) == answer
+
+
+TRUE = "The Heron 2 tent costs 189 dollars."
+FALSE = "The Heron 2 tent costs 99 dollars."
+QUOTED = "Our catalogue says:\n\nName: Heron 2 tent\nPrice: 189 dollars\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "answer", "asked"),
+    [
+        ([TRUE], TRUE, 1),
+        ([FALSE, TRUE], TRUE, 2),
+        ([FALSE, FALSE], QUOTED, 2),
+        ([f"It is a fine tent. {FALSE} Take it."], f"It is a fine tent. \n\n{QUOTED}", 1),
+        ([f"Let me see. {TRUE} It sleeps four hundred!"], f"Let me see. {TRUE} It sleeps four hundred!", 1),
+    ],
+)
+async def test_a_figure_that_the_catalogue_does_not_have_is_never_shown(
+    shop: ShopDatabase, script: list[str], answer: str, asked: int
+) -> None:
+    for way in ("invoke", "stream", "ainvoke", "astream"):
+        model = ScriptedChat(script=[says(text) for text in script])
+        graph = chain(model, database=shop)
+        if way == "stream":
+            shown = streamed(graph, turn("What about the Heron 2 tent?"))
+        elif way == "astream":
+            parts: Any = graph.astream(turn("What about the Heron 2 tent?"), THREAD, stream_mode="messages")
+            shown = "".join([piece.text async for piece, _ in parts])
+        elif way == "ainvoke":
+            shown = (await graph.ainvoke(turn("What about the Heron 2 tent?"), THREAD))["messages"][-1].text
+        else:
+            shown = say(graph, "What about the Heron 2 tent?")
+        assert shown.startswith(answer), way
+        assert "99" not in shown
+        assert len(model.calls) == asked
+        kept = graph.get_state(THREAD).values["messages"]
+        assert [message.type for message in kept] == ["human", "ai"]
+        assert kept[-1].text == shown
+        if asked == 2:
+            last = model.calls[-1][0][-1].text
+            assert "held back because it named costs 99, which is nowhere in the catalogue" in last.replace(
+                " dollars", ""
+            )
+
+
+def test_what_is_true_streams_before_the_answer_is_whole(shop: ShopDatabase) -> None:
+    graph = chain(ScriptedChat(script=[says(f"Look. {TRUE} It is light.")]), database=shop)
+    parts = graph.stream(turn("A tent?"), THREAD, stream_mode="messages")
+    assert [piece.text for piece, _ in parts if piece.text] == ["Look. ", f"{TRUE} ", "It is light."]
+
+
+def test_figures_of_tool_results_are_facts_too(shop: ShopDatabase) -> None:
+    answer = "There are 12 in stock."
+    model = ScriptedChat(script=[calls("check_stock", name="Heron 2 tent"), says(answer)])
+    assert say(chain(model, database=shop), "Is the Heron 2 tent in stock?") == answer
+    assert say(chain(ScriptedChat(script=[says(answer)]), database=shop), "Is the Heron 2 tent there?").startswith(
+        QUOTED
+    )
+
+
+# Orders
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> SqliteSaver:
+    return SqliteSaver(sqlite3.connect(tmp_path / "threads.sqlite", check_same_thread=False))
+
+
+def ordering(shop: ShopDatabase, keeper: Any = None, order: AIMessage = ORDER) -> ShopVisit:
+    return chain(ScriptedChat(script=[order, says(PLACED)]), database=shop, checkpointer=keeper)
+
+
+def test_an_order_waits_for_approval_and_is_placed_then(shop: ShopDatabase) -> None:
+    graph = ordering(shop)
+    graph.invoke(turn(ASKED), THREAD)
+    assert waiting(graph.get_state(THREAD)) == [
+        {
+            "name": "place_order",
+            "args": {"name": "Heron 2 tent", "quantity": 2},
+            "description": "Order 2 x Heron 2 tent for 378 dollars?",
+        }
+    ]
+    assert placed(shop, 1001) is None
+    said = graph.invoke(APPROVED, THREAD)["messages"]
+    assert [message.text for message in said[-2:]] == [PLACED, PLACED]
+    order = placed(shop, 1001)
+    assert order is not None
+    assert (order.product, order.quantity, order.total) == ("Heron 2 tent", 2, 378)
+    assert shop.stock(shop.products[0]) == 10
+    assert not waiting(graph.get_state(THREAD))
+
+
+async def test_an_order_is_approved_while_streaming_and_async(shop: ShopDatabase) -> None:
+    graph = ordering(shop)
+    await graph.ainvoke(turn(ASKED), THREAD)
+    parts: Any = graph.astream(APPROVED, THREAD, stream_mode="messages")
+    assert "".join([piece.text async for piece, _ in parts if isinstance(piece, AIMessage)]) == PLACED
+    assert placed(shop, 1001) is not None
+
+
+def test_an_order_that_is_rejected_is_not_placed_and_one_that_is_edited_is_placed_so(shop: ShopDatabase) -> None:
+    rejected = ordering(shop)
+    rejected.invoke(turn(ASKED), THREAD)
+    said = rejected.invoke(Command(resume={"decisions": [{"type": "reject"}]}), THREAD)["messages"]
+    assert "User rejected the tool call" in said[-2].text
+    assert PLACED not in said[-1].text  # the model said it was placed, and no tool has told of such an order
+    assert placed(shop, 1001) is None
+    edited = ordering(shop)
+    edited.invoke(turn(ASKED), THREAD)
+    changed = {"name": "place_order", "args": {"name": "Heron 2 tent", "quantity": 3}}
+    said = edited.invoke(Command(resume={"decisions": [{"type": "edit", "edited_action": changed}]}), THREAD)[
+        "messages"
+    ]
+    assert "The customer changed this order before it was placed" in said[-2].text
+    assert "Order 1001 is placed: 3 x Heron 2 tent for 567 dollars." in said[-2].text
+    assert placed(shop, 1002) is None
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"name": "Heron tent", "quantity": 1}, "There is no product of that name; near: Heron 2 tent, Heron 4 tent"),
+        ({"name": "Heron 2 tent", "quantity": 0}, "Not ordered: the quantity must be 1 or more."),
+        (
+            {"name": "Heron 2 tent", "quantity": 13},
+            "Not ordered: there are 12 of Heron 2 tent in stock. Order 12 or fewer",
+        ),
+        ({"name": "Heron 2 tent", "quantity": "a few"}, "Not ordered: quantity: Input should be a valid integer"),
+        ({"name": "Heron 2 tent"}, "Not ordered: quantity: Field required"),
+    ],
+)
+def test_nobody_is_asked_to_approve_what_cannot_be_ordered(shop: ShopDatabase, args: dict[str, Any], told: str) -> None:
+    graph = chain(ScriptedChat(script=[calls("place_order", **args), says("I see.")]), database=shop)
+    said = graph.invoke(turn(ASKED), THREAD)["messages"]
+    assert said[-2].text.startswith(told)
+    assert said[-1].text == "I see."
+    assert placed(shop, 1001) is None
+
+
+def test_a_customer_who_goes_on_has_not_approved(shop: ShopDatabase) -> None:
+    model = ScriptedChat(script=[ORDER, says("We have the Glow lantern.")])
+    graph = chain(model, database=shop)
+    graph.invoke(turn(ASKED), THREAD)
+    assert say(graph, "And a lamp?") == "We have the Glow lantern."
+    assert not any(message.tool_calls for message in model.calls[-1][0] if isinstance(message, AIMessage))
+    assert placed(shop, 1001) is None
+
+
+class Killed(BaseException):
+    """In place of a SIGKILL: nothing after it happens in this process."""
+
+
+@pytest.mark.parametrize("moment", ["decided", "before the transaction", "after the transaction"])
+@pytest.mark.parametrize("goes_on", ["none", "turn"])
+def test_what_was_approved_is_placed_once_though_the_process_died(
+    shop: ShopDatabase, keeper: SqliteSaver, monkeypatch: pytest.MonkeyPatch, moment: str, goes_on: str
+) -> None:
+    from langchain.agents.middleware import HumanInTheLoopMiddleware
+    from sagechain.agents.shop import tools
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    def die_after(*args: Any) -> Any:
+        place(*args)
+        raise Killed
+
+    place = tools.place
+    graph = ordering(shop, keeper)
+    graph.invoke(turn(ASKED), THREAD)
+    with monkeypatch.context() as patch:
+        if moment == "decided":
+            patch.setattr(HumanInTheLoopMiddleware, "_process_decision", staticmethod(die))
+        else:
+            patch.setattr(tools, "place", die if moment == "before the transaction" else die_after)
+        with pytest.raises(Killed):
+            graph.invoke(APPROVED, THREAD)
+    again = chain(ScriptedChat(script=[says(PLACED)]), database=shop, checkpointer=keeper)
+    if goes_on == "none":
+        assert again.is_cut_off(THREAD)
+        again.invoke(None, THREAD)
+        assert not again.is_cut_off(THREAD)
+        assert again.get_state(THREAD).values["messages"][-1].text == PLACED
+    else:
+        assert say(again, "And what about my order?") == PLACED
+    results = [m.text for m in again.get_state(THREAD).values["messages"] if isinstance(m, ToolMessage)]
+    assert results == [PLACED]
+    assert placed(shop, 1001) is not None
+    assert placed(shop, 1002) is None
+    assert shop.stock(shop.products[0]) == 10
+
+
+def test_a_replayed_checkpoint_places_nothing_twice(shop: ShopDatabase, keeper: SqliteSaver) -> None:
+    graph = ordering(shop, keeper)
+    graph.invoke(turn(ASKED), THREAD)
+    graph.invoke(APPROVED, THREAD)
+    before = next(state for state in graph.get_state_history(THREAD) if state.next == ("tools",))
+    said = graph.invoke(None, before.config)["messages"]
+    assert [m.text for m in said if isinstance(m, ToolMessage)] == [PLACED]
+    assert placed(shop, 1002) is None
+
+
+def test_a_model_that_only_calls_tools_is_stopped_and_says_so(shop: ShopDatabase) -> None:
+    model = ScriptedChat(script=[calls("search_catalogue", str(i), query=f"tent {i}") for i in range(99)])
+    answer = say(chain(model, database=shop), "A tent?")
+    assert len(model.calls) == MODEL_CALLS
+    assert answer == "Model call limits exceeded: run limit (8/8)"
 
 
 # The script
@@ -144,15 +356,85 @@ def test_a_long_conversation_fits_the_embedded_models_context(llm: LlamaCppLLM) 
 def test_the_script_shows_products_a_further_question_and_what_there_is_not(runtime: LocalRuntime) -> None:
     before = len(runtime.requests)
     done = run("llama2_assistant", "-m", LLAMA_URI, "--accept-eula", "-p", "max_new_tokens=2")
-    assert done.returncode == 0
-    assert done.stdout.splitlines()[-1] == NOTHING
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, NOTHING), done.stderr
     assert len(runtime.requests) == before + 2
+
+
+def test_a_visit_goes_on_in_another_process(runtime: LocalRuntime) -> None:
+    before = len(runtime.requests)
+    for said in ("A tent with two doors?", "Which of them is the lightest?"):
+        done = run("llama2_assistant", said, "-m", FALCON_URI, "-p", "max_new_tokens=1", "--thread", "ada")
+        assert done.returncode == 0, done.stderr
+    assert b"two doors?" in runtime.requests[before + 1].body
+
+
+def test_approving_needs_a_thread_with_an_order_that_waits(runtime: LocalRuntime) -> None:
+    done = run("llama2_assistant", "--approve", "-m", FALCON_URI)
+    assert (done.returncode, "need --thread NAME" in done.stderr) == (2, True)
+    done = run("llama2_assistant", "--reject", "-m", FALCON_URI, "--thread", "ada")
+    assert (done.returncode, "no order waits in thread 'ada'" in done.stderr) == (2, True)
+
+
+def served(shop: ShopDatabase, turns: list[str], **options: Any) -> int:
+    """The exit code of serving these turns with a scripted model, standard input being no terminal."""
+    import typer
+
+    try:
+        serve(lambda keeper: ordering(shop, keeper), shop, "ada", turns, **options)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    return 0
+
+
+def test_without_a_terminal_an_order_waits_until_a_later_run_approves_it(
+    shop: ShopDatabase, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
+    for _ in range(2):
+        assert served(shop, [ASKED, "never taken"]) == 3
+        assert capsys.readouterr().err.splitlines() == [
+            "(This waits for approval: Order 2 x Heron 2 tent for 378 dollars?)",
+            "(To go on: --thread ada --approve, or --reject.)",
+        ]
+    assert placed(shop, 1001) is None
+    assert served(shop, [], decision=True) == 0
+    assert capsys.readouterr().err == "Order 2 x Heron 2 tent for 378 dollars? yes\n"
+    assert placed(shop, 1001) is not None
+
+
+TERMINAL = """
+import sys
+from pathlib import Path
+from tests.agents.test_llama2_assistant import ASKED, ShopDatabase, ordering
+from sagechain.agents.shop.serving import serve
+
+shop = ShopDatabase(Path(sys.argv[1]))
+serve(lambda keeper: ordering(shop, keeper), shop, "ada", [ASKED])
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "ordered"),
+    [("y\n", ("Heron 2 tent", 2)), ("n\n", None), ("\n", None), ("edit\nMarsh tarp\n3\ny\n", ("Marsh tarp", 3))],
+)
+def test_on_a_terminal_the_customer_is_asked(shop: ShopDatabase, typed: str, ordered: tuple[str, int] | None) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", TERMINAL, str(shop.path)]
+    process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    _, asked = process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == 0, asked
+    assert "Order 2 x Heron 2 tent for 378 dollars? [y/N/edit] " in asked
+    order = placed(shop, 1001)
+    assert (order and (order.product, order.quantity)) == ordered
 
 
 def test_beams_are_searched_for_real_beside_greedy(llm: LlamaCppLLM) -> None:
     uri = f"local:{llm.path}?engine=transformers"
     done = run("llama2_assistant", "A tent?", "--beams", "2", "-m", uri, "-p", "max_new_tokens=3")
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.splitlines() if not line.startswith(("(The answer", ">"))]
     assert notes == [
         "(Beam search reaches the model by the hf wire, transformers; it is refused by the llama2-dialog wire, the "

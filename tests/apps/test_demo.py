@@ -17,7 +17,7 @@ def test_the_demo_runs_through_the_agents_and_tells_what_was_real(smollm2: Path)
     assert shown.count("You: What is my favourite colour?") == 2
     assert "— reset —" in shown
     assert "(before the reset: green is in the answer)" in shown
-    assert "Our catalogue has nothing on that." in shown
+    assert "I don't know: our catalogue has nothing on that." in shown
     assert all(int(pieces) > 1 for pieces in re.findall(r"\((\d+) pieces\)", shown))
     assert len(re.findall(r"\((\d+) pieces\)", shown)) == 3
     counts = {name: int(right) for name, right in re.findall(r"^(\S+): (\d+) of 20 right", shown, re.MULTILINE)}
