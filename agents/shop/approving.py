@@ -20,8 +20,8 @@ from sagechain.agents.shop.tools import PLACE_ORDER, orderable, short_of
 def approval(shop: ShopDatabase) -> HumanInTheLoopMiddleware[Any, Any, Any]:
     """Asks for approval of each order that is still to be placed."""
 
-    def question(call: ToolCall, state: AgentState[Any], runtime: Runtime[Any]) -> str:
-        return asked(shop, call["args"]["name"], call["args"]["quantity"])
+    def question(tool_call: ToolCall, state: AgentState[Any], runtime: Runtime[Any]) -> str:
+        return asked(shop, tool_call["args"]["name"], tool_call["args"]["quantity"])
 
     return HumanInTheLoopMiddleware(
         {

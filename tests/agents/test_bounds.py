@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.tools import ToolException, tool
 from sagechain.agents.bounds import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
@@ -85,9 +85,8 @@ def test_calls_with_other_arguments_and_in_later_turns_are_made(asked: Asked) ->
     messages = asked(create_agent(model, [look], middleware=[RepeatedCalls()]))
     assert [text for kind, text in shown(messages) if kind == "tool"] == ["a: found", "b: found"]
     later = ScriptedChat(script=[calls("look", "3", word="a"), says("Done.")])
-    again = create_agent(later, [look], middleware=[RepeatedCalls()]).invoke(
-        {"messages": [*messages, ("human", "Again")]}
-    )
+    agent = create_agent(later, [look], middleware=[RepeatedCalls()])
+    again = agent.invoke({"messages": [*messages, HumanMessage("Again")]})
     assert again["messages"][-2].text == "a: found"
 
 

@@ -299,7 +299,7 @@ def test_what_was_approved_is_placed_once_though_the_process_died(
     shop: ShopDatabase, keeper: SqliteSaver, monkeypatch: pytest.MonkeyPatch, moment: str, goes_on: str
 ) -> None:
     from langchain.agents.middleware import HumanInTheLoopMiddleware
-    from sagechain.agents.shop import tools
+    from sagechain.agents.shop import orders, tools
 
     def die(*_: Any, **__: Any) -> Any:
         raise Killed
@@ -308,7 +308,7 @@ def test_what_was_approved_is_placed_once_though_the_process_died(
         place(*args)
         raise Killed
 
-    place = tools.place
+    place = orders.place
     graph = ordering(shop, keeper)
     graph.invoke(turn(ASKED), THREAD)
     with monkeypatch.context() as patch:
