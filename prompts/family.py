@@ -55,6 +55,8 @@ class PromptFamily(ABC):
     stop: ClassVar[tuple[str, ...]]
     context: ClassVar[int | None] = None
     """Tokens of prompt and answer together that all models of the family were trained with, where that is one figure."""
+    hermes: ClassVar[bool] = False
+    """Whether models of the family know Hermes' results, which name their call in JSON."""
 
     def render(
         self, messages: Sequence[BaseMessage], tools: Sequence[AnyTool] = (), *, shape: Shape | None = None
@@ -72,14 +74,16 @@ class PromptFamily(ABC):
             ValueError: no messages, a role that no model knows, or content other than text.
         """
         shape = shape or (ToolUse.of(tools) if tools else None)
-        return RenderedPrompt(self.layout(turns_of(messages, self.tags, shape)), self.stop)
+        return RenderedPrompt(self.layout(turns_of(messages, self.tags, shape, hermes=self.hermes)), self.stop)
 
     @abstractmethod
     def layout(self, turns: list[Turn]) -> str:
         """The prompt of turns whose texts are already safe."""
 
 
-def turns_of(messages: Sequence[BaseMessage], tags: Tags, shape: Shape | None = None) -> list[Turn]:
+def turns_of(
+    messages: Sequence[BaseMessage], tags: Tags, shape: Shape | None = None, *, hermes: bool = False
+) -> list[Turn]:
     """Each message as a turn, with `tags` neutralised in all that it holds; tool calls and results stand in tags of ours.
 
     What the answer has to be is told in the first system text, after what stands there.
@@ -90,7 +94,7 @@ def turns_of(messages: Sequence[BaseMessage], tags: Tags, shape: Shape | None = 
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
     tags = tags + COMMON_TAGS
-    turns = [_turn(messages, position, tags) for position in range(len(messages))]
+    turns = [_turn(messages, position, tags, hermes) for position in range(len(messages))]
     return turns if shape is None else _told(turns, shape_text(shape, tags))
 
 
@@ -136,11 +140,11 @@ def transcript(turns: list[Turn], *, system: str, names: Mapping[str, str]) -> s
     return "\n".join([*([system.format(said)] if said else []), *lines, f"{names['assistant']}:"])
 
 
-def _turn(messages: Sequence[BaseMessage], position: int, tags: Tags) -> Turn:
+def _turn(messages: Sequence[BaseMessage], position: int, tags: Tags, hermes: bool) -> Turn:
     message = messages[position]
     text = _text(message, position)
     if isinstance(message, ToolMessage):
-        return Turn("tool", result_text(messages, position, text, tags))
+        return Turn("tool", result_text(messages, position, text, tags, hermes=hermes))
     shown = call_texts(message, tags) if isinstance(message, AIMessage) else []
     said = [tags.neutralised(text)] if text or not shown else []
     return Turn(_role(message, position), "\n".join([*said, *shown]))

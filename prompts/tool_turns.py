@@ -1,10 +1,13 @@
 """Tool calls and their results as a conversation shows them, in the form of Nous Research's Hermes models.
 
-The result of one call stands as it is. Where an answer made several calls, each result says to which it belongs:
-`{"name": "check_stock", "call": 2, "content": "3"}`, with `call`, its place among them, only where the name is there twice.
+The result of one call stands as it is. Where an answer made several calls, each result says to which it belongs, in its tag
+(`<tool_response name="check_stock" call="2">`) or as Hermes has it (`{"name": "check_stock", "content": …}`), which costs
+more tokens where the content is text with quotes in it. `call`, the place among the calls, is told where the name is there
+twice.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,16 +27,38 @@ def call_texts(message: AIMessage, tags: Tags) -> list[str]:
     return [f"<tool_call>\n{each}\n</tool_call>" for each in written]
 
 
-def result_text(messages: Sequence[BaseMessage], position: int, text: str, tags: Tags) -> str:
-    """The result at `position`, whose own text is `text`; a failed one says so."""
+def result_text(messages: Sequence[BaseMessage], position: int, text: str, tags: Tags, *, hermes: bool) -> str:
+    """The result at `position`, whose own text is `text`; a failed one says so.
+
+    Args:
+        hermes: whether the call that it belongs to is told in JSON.
+    """
     message = messages[position]
     assert isinstance(message, ToolMessage)
     if message.status == "error" and not text.lstrip().lower().startswith("error"):
         text = f"Error: {text}"
+    belongs = _belongs(messages[:position], message)
     shown = tags.neutralised(text)
-    if belongs := _belongs(messages[:position], message):
-        shown = _json(tags.neutralised_values({**belongs, "content": text}))
-    return f"<tool_response>\n{shown}\n</tool_response>"
+    if belongs and hermes:
+        shown = _json(tags.neutralised_values({**belongs, "content": _content(text)}))
+        belongs = {}
+    told = "".join(f' {name}="{_bare(str(value))}"' for name, value in belongs.items())
+    return f"<tool_response{told}>\n{shown}\n</tool_response>"
+
+
+def _bare(name: str) -> str:
+    """A name that can't end the tag it stands in."""
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+def _content(text: str) -> Any:
+    """What a tool gave: an object or a list where it is one and stays as it is, so that its quotes need no escapes."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    same = "".join(_json(content).split()) == "".join(text.split())
+    return content if same and isinstance(content, dict | list) else text
 
 
 def _belongs(before: Sequence[BaseMessage], result: ToolMessage) -> dict[str, Any]:

@@ -103,14 +103,28 @@ def made(*names: str) -> AIMessage:
     return AIMessage("Let me see.", tool_calls=calls)
 
 
-@pytest.mark.parametrize("family", RENDERING)
-def test_each_of_several_results_says_to_which_call_it_belongs(family: str) -> None:
-    results = [ToolMessage(f"r{number}", tool_call_id=str(number)) for number in range(3)]
+def results_of_three(family: str) -> list[str]:
+    """What is shown of the results of three calls, two of one tool."""
+    results = [
+        ToolMessage(content, tool_call_id=str(number)) for number, content in enumerate(["r0", '{"eur": 3}', "r2"])
+    ]
     text = rendered(family, [HumanMessage("Hi"), made("stock", "price", "stock"), *results])
-    shown = [part.split("\n</tool_response>")[0] for part in text.split("<tool_response>\n")[1:]]
-    assert [json.loads(each) for each in shown] == [
+    return [part.split("\n</tool_response>")[0] for part in text.split("<tool_response")[1:]]
+
+
+@pytest.mark.parametrize("family", [name for name in RENDERING if name != "chatml"])
+def test_each_of_several_results_says_to_which_call_it_belongs(family: str) -> None:
+    assert results_of_three(family) == [
+        ' name="stock" call="1">\nr0',
+        ' name="price">\n{"eur": 3}',
+        ' name="stock" call="3">\nr2',
+    ]
+
+
+def test_in_chatml_several_results_have_hermes_form() -> None:
+    assert [json.loads(each.removeprefix(">")) for each in results_of_three("chatml")] == [
         {"name": "stock", "call": 1, "content": "r0"},
-        {"name": "price", "content": "r1"},
+        {"name": "price", "content": {"eur": 3}},
         {"name": "stock", "call": 3, "content": "r2"},
     ]
 
