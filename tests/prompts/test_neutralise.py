@@ -115,7 +115,8 @@ def structure(family: str, texts: list[str]) -> list[str]:
     )
     pairs = (get_family(family).tags + COMMON_TAGS).pairs
     anywhere = "|".join(f"(?:{head})(?:{tail})" for head, tail in pairs)
-    return [match[0].strip() for match in re.finditer(anywhere, prompt.text, re.IGNORECASE)]
+    found = [match[0].strip() for match in re.finditer(anywhere, prompt.text, re.IGNORECASE)]
+    return [re.sub(r'name="[\w.-]*"', "name", tag) for tag in found]
 
 
 @given(hostile, st.sampled_from(RENDERING))
