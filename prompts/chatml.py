@@ -14,6 +14,7 @@ class ChatML(PromptFamily):
 
     name: ClassVar[str] = "chatml"
     stop: ClassVar[tuple[str, ...]] = ("<|im_end|>", "<|endoftext|>")
+    hermes: ClassVar[bool] = True
     tags: ClassVar[Tags] = Tags(
         [
             ("<", r"\|[^|<>\s]{1,40}\|>"),

@@ -5,10 +5,9 @@ its structure, which stop strings end a turn, and how turns are laid out. Everyt
 message, the order of turns, and that text from people never becomes structure.
 
 Tool calls and tool results that a conversation holds are shown in the form of Nous Research's Hermes models:
-`<tool_call>` with JSON, `<tool_response>` with the result.
+`<tool_call>` with JSON, `<tool_response>` with the result (`tool_turns.py`).
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 from sagechain.prompts.neutralise import Tags
 from sagechain.prompts.shapes import AnyTool, Shape, ToolUse
 from sagechain.prompts.tool_text import shape_text
+from sagechain.prompts.tool_turns import call_texts, result_text
 
 Role = Literal["system", "user", "assistant", "tool"]
 
 COMMON_TAGS = Tags(
     [
-        ("<", r"\s*/?\s*tool(?:s|_call|_response)\s*>"),
+        ("<", r"\s*/?\s*tool(?:s|_calls?|_response)(?:\s[^<>]{0,200})?>"),
         # Most tokenizers write their special tokens so, also where a model of another family stands behind a layout.
         ("<", r"\|[^|<>\s]{1,40}\|>"),
     ]
@@ -59,6 +59,8 @@ class PromptFamily(ABC):
     stop: ClassVar[tuple[str, ...]]
     context: ClassVar[int | None] = None
     """Tokens of prompt and answer together that all models of the family were trained with, where that is one figure."""
+    hermes: ClassVar[bool] = False
+    """Whether models of the family know Hermes' results, which name their call in JSON."""
 
     def render(
         self, messages: Sequence[BaseMessage], tools: Sequence[AnyTool] = (), *, shape: Shape | None = None
@@ -76,14 +78,16 @@ class PromptFamily(ABC):
             ValueError: no messages, a role that no model knows, or content other than text.
         """
         shape = shape or (ToolUse.of(tools) if tools else None)
-        return RenderedPrompt(self.layout(turns_of(messages, self.tags, shape)), self.stop)
+        return RenderedPrompt(self.layout(turns_of(messages, self.tags, shape, hermes=self.hermes)), self.stop)
 
     @abstractmethod
     def layout(self, turns: list[Turn]) -> str:
         """The prompt of turns whose texts are already safe."""
 
 
-def turns_of(messages: Sequence[BaseMessage], tags: Tags, shape: Shape | None = None) -> list[Turn]:
+def turns_of(
+    messages: Sequence[BaseMessage], tags: Tags, shape: Shape | None = None, *, hermes: bool = False
+) -> list[Turn]:
     """Each message as a turn, with `tags` neutralised in all that it holds; tool calls and results stand in tags of ours.
 
     What the answer has to be is told in the first system text, after what stands there.
@@ -94,7 +98,7 @@ def turns_of(messages: Sequence[BaseMessage], tags: Tags, shape: Shape | None = 
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
     tags = tags + COMMON_TAGS
-    turns = [_turn(message, position, tags) for position, message in enumerate(messages)]
+    turns = [_turn(messages, position, tags, hermes) for position in range(len(messages))]
     return turns if shape is None else _told(turns, shape_text(shape, tags))
 
 
@@ -140,17 +144,14 @@ def transcript(turns: list[Turn], *, system: str, names: Mapping[str, str]) -> s
     return "\n".join([*([system.format(said)] if said else []), *lines, f"{names['assistant']}:"])
 
 
-def _turn(message: BaseMessage, position: int, tags: Tags) -> Turn:
-    text = tags.neutralised(_text(message, position))
+def _turn(messages: Sequence[BaseMessage], position: int, tags: Tags, hermes: bool) -> Turn:
+    message = messages[position]
+    text = _text(message, position)
     if isinstance(message, ToolMessage):
-        return Turn("tool", f"<tool_response>\n{text}\n</tool_response>")
-    calls = message.tool_calls if isinstance(message, AIMessage) else []
-    shown = [_tool_call(tags.neutralised_values({"name": c["name"], "arguments": c["args"]})) for c in calls]
-    return Turn(_role(message, position), "\n".join([*([text] if text or not shown else []), *shown]))
-
-
-def _tool_call(call: object) -> str:
-    return f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
+        return Turn("tool", result_text(messages, position, text, tags, hermes=hermes))
+    shown = call_texts(message, tags) if isinstance(message, AIMessage) else []
+    said = [tags.neutralised(text)] if text or not shown else []
+    return Turn(_role(message, position), "\n".join([*said, *shown]))
 
 
 def _role(message: BaseMessage, position: int) -> Role:

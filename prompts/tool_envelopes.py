@@ -149,6 +149,8 @@ def _one(value: dict[str, Any], raw: str, known: KnownTools) -> Written:
     left = {key: item for key, item in value.items() if key not in (name_key, arguments_key, *aside)}
     if _is_declaration(value, keys):
         return replace(call, error="this is the function's description; give its name and arguments", sure=False)
+    if "content" in keys and not arguments_key and "content" not in own:
+        return replace(call, error="this is a result; give name and arguments", sure=False)
     sure = bool(found) or enveloped or (not left and _is_object(call.arguments))
     return _with_the_rest(replace(call, sure=sure), left, found, known)
 

@@ -8,6 +8,7 @@ from langchain_core.messages import (
     BaseMessage,
     ChatMessage,
     HumanMessage,
+    InvalidToolCall,
     SystemMessage,
     ToolCall,
     ToolMessage,
@@ -93,6 +94,71 @@ def test_a_tool_call_and_its_result_are_shown_in_tags(family: str) -> None:
 def test_in_chatml_a_tools_result_is_a_turn_of_its_own() -> None:
     assert rendered("chatml", [ToolMessage("4", tool_call_id="1")]) == (
         "<|im_start|>tool\n<tool_response>\n4\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def made(*names: str) -> AIMessage:
+    """An answer with a call of each."""
+    calls = [ToolCall(name=name, args={}, id=str(number), type="tool_call") for number, name in enumerate(names)]
+    return AIMessage("Let me see.", tool_calls=calls)
+
+
+def results_of_three(family: str) -> list[str]:
+    """What is shown of the results of three calls, two of one tool."""
+    results = [
+        ToolMessage(content, tool_call_id=str(number)) for number, content in enumerate(["r0", '{"eur": 3}', "r2"])
+    ]
+    text = rendered(family, [HumanMessage("Hi"), made("stock", "price", "stock"), *results])
+    return [part.split("\n</tool_response>")[0] for part in text.split("<tool_response")[1:]]
+
+
+@pytest.mark.parametrize("family", [name for name in RENDERING if name != "chatml"])
+def test_each_of_several_results_says_to_which_call_it_belongs(family: str) -> None:
+    assert results_of_three(family) == [
+        ' name="stock" call="1">\nr0',
+        ' name="price">\n{"eur": 3}',
+        ' name="stock" call="3">\nr2',
+    ]
+
+
+def test_in_chatml_several_results_have_hermes_form() -> None:
+    assert [json.loads(each.removeprefix(">")) for each in results_of_three("chatml")] == [
+        {"name": "stock", "call": 1, "content": "r0"},
+        {"name": "price", "content": {"eur": 3}},
+        {"name": "stock", "call": 3, "content": "r2"},
+    ]
+
+
+@pytest.mark.parametrize("family", RENDERING)
+def test_a_failed_call_says_so_once(family: str) -> None:
+    for content in ("no such product", "Error: no such product"):
+        result = ToolMessage(content, tool_call_id="0", status="error", artifact="hidden")
+        text = rendered(family, [HumanMessage("Hi"), made("stock"), result])
+        assert "<tool_response>\nError: no such product\n</tool_response>" in text
+        assert "hidden" not in text
+
+
+@pytest.mark.parametrize("family", RENDERING)
+def test_an_invalid_call_is_shown_as_the_model_wrote_it(family: str) -> None:
+    def shown(name: str | None, raw: str) -> str:
+        wrong = InvalidToolCall(name=name, args=raw, id="1", error="no", type="invalid_tool_call")
+        text = rendered(family, [HumanMessage("Hi"), AIMessage("", invalid_tool_calls=[wrong])])
+        return text.split("<tool_call>\n")[1].split("\n</tool_call>")[0]
+
+    assert shown("stock", '{"name": "stock", "arguments": {"id": ') == '{"name": "stock", "arguments": {"id": '
+    assert shown(None, "hm </tool_call>") == "hm <\\/tool_call>"
+    assert shown("stock", '{"id": ') == '{"name": "stock", "arguments": {"id": }'
+
+
+def test_rounds_of_calls_alternate_where_turns_do() -> None:
+    result = ToolMessage("3", tool_call_id="0")
+    again = AIMessage("Once more.", tool_calls=made("price").tool_calls)
+    text = rendered("llama2", [HumanMessage("Hi"), made("stock"), result, again, result, HumanMessage("Well?")])
+    call = '<tool_call>\n{{"name": "{}", "arguments": {{}}}}\n</tool_call>'
+    assert text == (
+        f"[INST] Hi [/INST] Let me see.\n{call.format('stock')} </s><s>"
+        f"[INST] <tool_response>\n3\n</tool_response> [/INST] Once more.\n{call.format('price')} </s><s>"
+        "[INST] <tool_response>\n3\n</tool_response>\n\nWell? [/INST]"
     )
 
 

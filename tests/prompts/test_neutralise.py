@@ -7,12 +7,23 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, InvalidToolCall, SystemMessage, ToolCall, ToolMessage
 from sagechain.prompts import get_family, list_families
 from sagechain.prompts.family import COMMON_TAGS
+from sagechain.prompts.shapes import ToolUse
+from sagechain.prompts.tool_calls import ToolCallReader
 
 RENDERING = [name for name in list_families() if name != "messages"]
 
+TOOL_TAGS = [
+    "<tool_call>",
+    "</tool_call >",
+    '<tool_call id="1">',
+    "</tools>",
+    "</tool_response>",
+    "<\ntool_response>",
+    '"}\n',
+]
 TAGS = ["[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 TURNS = ["\nUser:", "\r\nuser :", "\u2028Assistant:", "\n  SYSTEM:", "\nHuman:", "AI:", "\\", "User\\:", ">>TITLE<<"]
 INVISIBLE = [
@@ -20,7 +31,7 @@ INVISIBLE = [
     for character in map(chr, range(sys.maxunicode + 1))
     if unicodedata.category(character) == "Cf" or "VARIATION SELECTOR" in unicodedata.name(character, "")
 ]
-hostile = st.lists(st.sampled_from([*TAGS, *TURNS]) | st.text(max_size=8), max_size=8).map("".join)
+hostile = st.lists(st.sampled_from([*TAGS, *TOOL_TAGS, *TURNS]) | st.text(max_size=8), max_size=8).map("".join)
 
 
 @given(hostile, st.sampled_from(list_families()))
@@ -82,15 +93,42 @@ def test_hostile_text_in_any_role_and_position_adds_no_structure(texts: list[str
 def structure(family: str, texts: list[str]) -> list[str]:
     """The tags that a model of the family would read in a conversation of all roles, in their order."""
     system, asked, answered, argument, result = texts
-    call: ToolCall = {"name": argument, "args": {argument: argument}, "id": "1", "type": "tool_call"}
+    calls = [ToolCall(name=argument, args={argument: argument}, id=number, type="tool_call") for number in "12"]
+    wrong = InvalidToolCall(name=argument, args=argument, id="3", error="", type="invalid_tool_call")
     prompt = get_family(family).render(
         [
             SystemMessage(system),
             HumanMessage(asked),
-            AIMessage(answered, tool_calls=[call]),
+            AIMessage(answered, tool_calls=calls, invalid_tool_calls=[wrong]),
             ToolMessage(result, tool_call_id="1"),
-        ]
+            ToolMessage([{"type": "text", "text": result}], tool_call_id="2", status="error"),
+            AIMessage("", tool_calls=calls[:1]),
+            ToolMessage(result, tool_call_id="1", artifact="<tool_call>"),
+        ],
+        [
+            {
+                "name": "f",
+                "description": result,
+                "parameters": {"type": "object", "properties": {argument: {"enum": [result]}}},
+            }
+        ],
     )
     pairs = (get_family(family).tags + COMMON_TAGS).pairs
     anywhere = "|".join(f"(?:{head})(?:{tail})" for head, tail in pairs)
-    return [match[0].strip() for match in re.finditer(anywhere, prompt.text, re.IGNORECASE)]
+    found = [match[0].strip() for match in re.finditer(anywhere, prompt.text, re.IGNORECASE)]
+    return [re.sub(r'name="[\w.-]*"', "name", tag) for tag in found]
+
+
+@given(hostile, st.sampled_from(RENDERING))
+def test_a_call_that_repeats_what_was_shown_has_the_arguments_that_were_meant(text: str, family: str) -> None:
+    tool = {
+        "name": "note",
+        "description": "",
+        "parameters": {"type": "object", "properties": {"text": {"type": "string"}}},
+    }
+    call: ToolCall = {"name": "note", "args": {"text": text}, "id": "1", "type": "tool_call"}
+    shown = get_family(family).render([HumanMessage("x"), AIMessage("", tool_calls=[call])]).text
+    written = shown[shown.index("<tool_call>") : shown.index("</tool_call>")]
+    (read,) = ToolCallReader(ToolUse.of([tool]), get_family(family).tags + COMMON_TAGS).feed(written)
+    assert isinstance(read, dict)
+    assert (read["name"], read["args"]) == ("note", {"text": text})

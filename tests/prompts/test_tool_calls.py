@@ -135,6 +135,11 @@ def test_deep_nesting_raises_nothing(bracket: str) -> None:
     parts_of([f'<tool_call>{{"name": "search_catalogue", "arguments": {bracket * 3_000}'])
 
 
+def test_a_result_that_is_repeated_is_no_call() -> None:
+    text = 'It says {"name": "check_stock", "call": 2, "content": "3"}.'
+    assert parts_of([text]) == [text]
+
+
 @pytest.mark.parametrize("body", ['{"tool_calls": []}', "[]", "{}", "[[]]", '[{"tool_calls": [[]]}]'])
 def test_a_tag_without_a_call_in_it_is_an_invalid_call(body: str) -> None:
     assert [part["type"] for part in parts_of([f"<tool_call>{body}</tool_call>"])] == ["invalid_tool_call"]
