@@ -142,17 +142,21 @@ class _Answer(Runnable[ConversationState, ConversationState]):
 
 
 def reset(graph: Conversation, thread_id: str) -> None:
-    """Forget a thread.
+    """Forget a thread, once no turn of it runs any more.
 
     Raises:
         ValueError: the graph keeps no threads.
     """
-    _checkpointer(graph).delete_thread(thread_id)
+    keeper = _checkpointer(graph)
+    with graph.turn({"configurable": {"thread_id": thread_id}}):
+        keeper.delete_thread(thread_id)
 
 
 async def areset(graph: Conversation, thread_id: str) -> None:
     """As `reset`, for a checkpointer that is async."""
-    await _checkpointer(graph).adelete_thread(thread_id)
+    keeper = _checkpointer(graph)
+    async with graph.aturn({"configurable": {"thread_id": thread_id}}):
+        await keeper.adelete_thread(thread_id)
 
 
 def _checkpointer(graph: Conversation) -> BaseCheckpointSaver[Any]:

@@ -62,7 +62,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         merged, left = merge_configs(self.config, config), threading.Event()
         if "messages" in (options.get("stream_mode") or ()):
             merged = merge_configs(merged, {"configurable": {LEFT: left}})
-        with self._turn(merged):
+        with self.turn(merged):
             parts = cast(Generator[Any, None, None], super().stream(input, merged, **_saved_once(options)))
             try:
                 # Not `yield from`: that would close LangGraph's stream first, which waits for the node.
@@ -78,7 +78,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         """As `stream`; `ainvoke` goes through it."""
         merged = merge_configs(self.config, config)
         stream = cast(AsyncGenerator[Any, None], super().astream(input, merged, **_saved_once(options)))
-        async with self._aturn(merged):
+        async with self.aturn(merged):
             async with aclosing(stream) as parts:
                 async for part in parts:
                     yield part
@@ -86,7 +86,8 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
                 await self.checkpointer.aprune([thread])
 
     @contextmanager
-    def _turn(self, config: RunnableConfig) -> Iterator[None]:
+    def turn(self, config: RunnableConfig) -> Iterator[None]:
+        """The turn of a run's thread, once nobody else has it."""
         turns, owner, thread = self._turns_of(config), threading.get_ident(), _thread(config)
         turns.take(owner)
         try:
@@ -96,7 +97,8 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
             turns.end(owner)
 
     @asynccontextmanager
-    async def _aturn(self, config: RunnableConfig) -> AsyncIterator[None]:
+    async def aturn(self, config: RunnableConfig) -> AsyncIterator[None]:
+        """As `turn`."""
         turns, owner, thread = self._turns_of(config), threading.get_ident(), _thread(config)
         while not turns.taken(owner):
             await anyio.sleep(POLL_SECONDS)

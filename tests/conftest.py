@@ -6,13 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
+import psycopg
 import pytest
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM
 from sagechain.llms.load import load_llm
 
+from tests.postgres_server import running_postgres
 from tests.recording import MATCHED, kept_request, kept_response, lock_new_connections
 
 LLAMA = "llama-2-7b-chat"
@@ -46,6 +49,31 @@ def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server's address, to which a database's name is to be added."""
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def database(postgres: str) -> str:
+    """The URL of an empty PostgreSQL database."""
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(f"{postgres}postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return f"{postgres}{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where threads are kept: the same tests over both databases."""
+    if request.param == "sqlite":
+        return str(tmp_path / "kept.sqlite")
+    url: str = request.getfixturevalue("database")
+    return url
 
 
 @pytest.fixture(scope="session")
