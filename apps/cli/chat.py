@@ -1,27 +1,20 @@
 """`sagechain chat`: a conversation that remembers, in the terminal or over a pipe (one turn a line).
 
-Conversations are kept in one SQLite file, each a thread by name: one that ended, or whose process died, goes on with `-c`.
+Conversations are kept in a store, each a thread by name: one that ended, or whose process died, goes on with `-c`.
 """
 
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sagechain.agents.command_line import note
 from sagechain.agents.talking import answer, typed
+from sagechain.apps.cli.kept_in import KeptInOption, store
 from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters
 
 if TYPE_CHECKING:
-    import asyncio
-
     from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-    from sagechain.chains.threads import Conversation
-
-Kept = TypeVar("Kept")
+    from sagechain.chains import Store
 
 
 def chat(
@@ -33,12 +26,10 @@ def chat(
         str | None, typer.Option("--thread", metavar="NAME", help="The conversation to begin or to go on with.")
     ] = None,
     go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
-    kept_in: Annotated[
-        Path | None,
-        typer.Option(
-            "--kept-in", metavar="FILE", envvar="SAGECHAIN_THREADS", help="Where conversations are kept (SQLite)."
-        ),
-    ] = None,
+    kept_in: KeptInOption = None,
+    summarise: Annotated[
+        bool, typer.Option("--summarise", help="Have the model sum up what its context has no room for any more.")
+    ] = False,
     given: ParameterOption = None,
 ) -> None:
     """Talk with a model that remembers. /reset forgets, /exit ends.
@@ -54,12 +45,13 @@ def chat(
     from sagechain.prompts import load_prompt
 
     told = load_prompt("chatbot").format() if system is None else system
-    chat_model = load_chat_model(model, **parameters(given))
     # Lines are read here, so that a Ctrl-C ends the reading; all else is async, so that it ends the model's work at once.
-    with asyncio.Runner() as runner, _in(runner, _keeper(_file(kept_in))) as keeper:
-        name = runner.run(_last(keeper)) if go_on else thread or _new_name()
-        graph, config = conversation(chat_model, system=told, checkpointer=keeper), _thread(name)
-        turns = runner.run(_turns(graph, config))
+    with store(kept_in) as kept, asyncio.Runner() as runner:
+        name = _last(kept) if go_on else thread or _new_name()
+        chat_model = load_chat_model(model, **parameters(given))
+        graph = conversation(chat_model, system=told, checkpointer=kept, summarise=summarise)
+        config: RunnableConfig = {"configurable": {"thread_id": name}}
+        turns = _turns(kept, name)
         if turns or sys.stdin.isatty():
             note(f"(Thread {name}, {turns} turns so far.)")
         for turn in typed():
@@ -72,53 +64,19 @@ def chat(
                 runner.run(answer(graph, turn, config))
 
 
-@asynccontextmanager
-async def _keeper(file: Path) -> AsyncIterator["AsyncSqliteSaver"]:
-    import sqlite3
-
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    async with AsyncSqliteSaver.from_conn_string(str(file)) as keeper:
-        try:
-            await keeper.setup()
-        except sqlite3.Error as error:
-            raise ValueError(f"--kept-in: {str(file)!r} is no file of conversations: {error}") from error
-        yield keeper
+def _turns(kept: "Store", name: str) -> int:
+    return next((info.turns for info in kept.threads() if info.name == name), 0)
 
 
-@contextmanager
-def _in(runner: "asyncio.Runner", context: AbstractAsyncContextManager[Kept]) -> Iterator[Kept]:
-    """An async context in a sync one."""
-    value = runner.run(context.__aenter__())
-    try:
-        yield value
-    finally:
-        runner.run(context.__aexit__(None, None, None))
-
-
-def _thread(name: str) -> "RunnableConfig":
-    return {"configurable": {"thread_id": name}}
-
-
-async def _turns(graph: "Conversation", thread: "RunnableConfig") -> int:
-    return sum(message.type == "human" for message in (await graph.aget_state(thread)).values.get("messages", ()))
-
-
-async def _last(keeper: "AsyncSqliteSaver") -> str:
+def _last(kept: "Store") -> str:
     """The thread that was talked in last. Raises ValueError where there is none."""
-    async for saved in keeper.alist(None, limit=1):
-        return str(saved.config["configurable"]["thread_id"])
-    raise ValueError("--continue: no conversation is kept yet; begin one without it")
+    found = kept.threads()
+    if not found:
+        raise ValueError("--continue: no conversation is kept yet; begin one without it")
+    return found[0].name
 
 
 def _new_name() -> str:
     from datetime import datetime
 
     return f"{datetime.now():%Y-%m-%d-%H%M%S-%f}"
-
-
-def _file(given: Path | None) -> Path:
-    from platformdirs import user_data_path
-
-    return given or user_data_path("sagechain") / "threads.sqlite"

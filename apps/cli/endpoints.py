@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from sagechain.agents.command_line import note
 from sagechain.apps.cli.catalogue import show_catalogue
+from sagechain.apps.cli.confirming import confirm
 
 if TYPE_CHECKING:
     from sagechain.endpoints import EndpointInfo
@@ -140,7 +141,7 @@ def delete(
         if sys.stdin.readline().strip() != name:
             raise typer.BadParameter("that is another name; nothing was changed.")
     elif not yes:
-        _confirm(f"Delete {name}?")
+        confirm(f"Delete {name}?")
     for each in delete_endpoint(name, force=force, poll_seconds=poll_seconds, region=region):
         print(each)
 
@@ -199,16 +200,7 @@ def _agree(planned: "Plan", limit: float, yes: bool) -> None:
     """Ask back where it is dear; a price that is not known may be."""
     usd = planned.price.usd_per_hour
     if not yes and (usd is None or usd > limit):
-        _confirm(f"{planned.instance_type} costs {_told_price(planned)}. Deploy?")
-
-
-def _confirm(question: str) -> None:
-    """Raises typer.Exit where the answer is no, and typer.BadParameter where nobody can answer."""
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{question} There is no terminal to ask at; say --yes.")
-    if not typer.confirm(question, err=True):
-        note("Nothing was changed.")
-        raise typer.Exit(1)
+        confirm(f"{planned.instance_type} costs {_told_price(planned)}. Deploy?")
 
 
 def _finish_others(account: "Account") -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 from sagechain.agents.command_line import run_app
-from sagechain.apps.cli import ask, chat, complete, demo, endpoints, models, pretrain, prompts, serve, solve
+from sagechain.apps.cli import ask, chat, complete, demo, endpoints, models, pretrain, prompts, serve, solve, threads
 
 app = typer.Typer(
     help="Conversation, chain of thought and completion of code over language models that live in different places.",
@@ -19,6 +19,7 @@ app.command("solve")(solve.solve)
 app.command("complete")(complete.complete)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.add_typer(threads.app, name="threads")
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(pretrain.app, name="pretrain")
 app.add_typer(prompts.app, name="prompts")

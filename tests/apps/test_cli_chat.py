@@ -65,7 +65,7 @@ def test_what_cannot_be_gone_on_with_is_a_usage_error(tmp_path: Path) -> None:
     for arguments, complaint in [
         (["-c"], "no conversation is kept yet"),
         (["-c", "--thread", "ada"], "not both"),
-        (["--kept-in", str(tmp_path / "no.txt")], "is no file of conversations"),
+        (["--kept-in", str(tmp_path / "no.txt")], "is no SQLite database of threads"),
     ]:
         (tmp_path / "no.txt").write_text("This is a text of some length, and no file of SQLite's.\n" * 30)
         done = run(*CHAT, *arguments, stdin="Hi.\n")

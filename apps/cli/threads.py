@@ -1,0 +1,172 @@
+"""`sagechain threads`: the conversations that are kept, without the model that they were with."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from sagechain.agents.command_line import note
+from sagechain.apps.cli.confirming import confirm
+from sagechain.apps.cli.kept_in import KeptInOption, store
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from sagechain.chains import Entry, Store, ThreadInfo
+
+app = typer.Typer(
+    help="Conversations that are kept: list, show, export, delete.", no_args_is_help=True, rich_markup_mode=None
+)
+
+NAMES = {"human": "You", "ai": "Model", "tool": "Tool"}
+WORDS = 60  # characters of a first message in a list
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `sagechain threads list` names it.")]
+
+
+class Format(StrEnum):
+    """What an export may be."""
+
+    json = "json"
+    markdown = "markdown"
+
+
+@app.command("list")
+def list_all(kept_in: KeptInOption = None) -> None:
+    """List all conversations, the last one first.
+
+    Example: sagechain threads list
+    """
+    with store(kept_in) as kept:
+        found = kept.threads()
+    if found:
+        _table(found)
+    else:
+        note("No conversation is kept yet.")
+
+
+@app.command("show")
+def show(name: NameArgument, kept_in: KeptInOption = None) -> None:
+    """Show all that was said.
+
+    Example: sagechain threads show ada
+    """
+    for entry in _entries(name, kept_in):
+        for line in _told(entry.message):
+            print(line)
+
+
+@app.command("export")
+def export(
+    name: NameArgument,
+    form: Annotated[
+        Format, typer.Option("--format", help="JSON holds every message as LangChain knows it.")
+    ] = Format.json,
+    kept_in: KeptInOption = None,
+) -> None:
+    """Write a conversation to standard output.
+
+    Example: sagechain threads export ada --format markdown > ada.md
+    """
+    entries = _entries(name, kept_in)
+    print("\n".join(_markdown(name, entries)) if form is Format.markdown else _json(name, entries))
+
+
+@app.command("delete")
+def delete(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    kept_in: KeptInOption = None,
+) -> None:
+    """Delete a conversation for ever, once no turn of it runs any more.
+
+    Example: sagechain threads delete ada --yes
+    """
+    with store(kept_in, create=False) as kept:
+        info = _known(kept, name)
+        if not yes:
+            confirm(f"Delete {name}, {info.turns} turns?")
+        with kept.turn(name):
+            kept.delete_thread(name)
+    note(f"{name} is deleted.")
+
+
+def _entries(name: str, kept_in: str | None) -> "list[Entry]":
+    with store(kept_in, create=False) as kept:
+        _known(kept, name)
+        return kept.transcript(name)
+
+
+def _known(kept: "Store", name: str) -> "ThreadInfo":
+    from sagechain.prompts.names import unknown
+
+    found = {info.name: info for info in kept.threads()}
+    if name not in found:
+        raise unknown("thread", name, found)
+    return found[name]
+
+
+def _told(message: "BaseMessage") -> Iterator[str]:
+    """A message as lines for people."""
+    if message.text:
+        yield f"{NAMES.get(message.type, message.type)}: {message.text}"
+    for call in getattr(message, "tool_calls", ()):
+        yield f"Call: {call['name']}({json.dumps(call['args'], ensure_ascii=False, default=str)})"
+
+
+def _markdown(name: str, entries: "Sequence[Entry]") -> Iterator[str]:
+    yield f"# {name}"
+    turn = 0
+    for entry in entries:
+        if entry.turn != turn:
+            turn = entry.turn
+            yield f"\n## {turn}, {_time(entry.created_at)}"
+        for line in _told(entry.message):
+            who, said = line.split(": ", 1)
+            yield f"\n**{who}:** {said}"
+
+
+def _json(name: str, entries: "Sequence[Entry]") -> str:
+    from langchain_core.messages import message_to_dict
+
+    messages: list[dict[str, Any]] = [
+        {
+            "turn": entry.turn,
+            "created_at": datetime.fromtimestamp(entry.created_at, UTC).isoformat(),
+            "message": message_to_dict(entry.message),
+        }
+        for entry in entries
+    ]
+    return json.dumps({"thread": name, "messages": messages}, indent=2, default=str)
+
+
+def _table(found: "Sequence[ThreadInfo]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("thread", box=None, pad_edge=False)
+    for heading in ("turns", "messages"):
+        table.add_column(heading, justify="right")
+    for heading in ("first", "last", "begins with"):
+        table.add_column(heading)
+    for info in found:
+        cells = (info.name, str(info.turns), str(info.messages), _time(info.first_at), _time(info.last_at))
+        table.add_row(*(Text(_printable(cell)) for cell in (*cells, _short(info.first_words))))
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= WORDS else f"{text[: WORDS - 2]} …"
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would take for a command."""
+    return "".join(character if character.isprintable() else "�" for character in text)

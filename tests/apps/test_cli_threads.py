@@ -1,0 +1,100 @@
+"""`sagechain threads`: what is kept is listed, shown, exported and deleted, over SQLite and PostgreSQL, without a model."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, messages_from_dict
+from sagechain.chains import conversation, open_store
+
+from tests.apps.test_cli import run
+
+CALL = {"name": "search", "args": {"query": "tent"}, "id": "1", "type": "tool_call"}
+SAID: list[BaseMessage] = [
+    HumanMessage("A [red]tent[/red]\x1b[31m?", id="a"),
+    AIMessage("", tool_calls=[CALL], id="b"),
+    ToolMessage("Lark 2", tool_call_id="1", id="c"),
+    AIMessage("The Lark 2.", id="d"),
+]
+
+
+@pytest.fixture
+def kept(place: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A place with two threads, as the environment names it."""
+    monkeypatch.setenv("SAGECHAIN_THREADS", place)
+    with open_store(place) as store:
+        graph = conversation(FakeListChatModel(responses=["Yes."]), checkpointer=store)
+        graph.update_state({"configurable": {"thread_id": "ada"}}, {"messages": SAID})
+        graph.invoke({"messages": [HumanMessage("Hello.")]}, {"configurable": {"thread_id": "ben"}})
+    return place
+
+
+def test_threads_are_listed_the_last_first(kept: str) -> None:
+    done = run("threads", "list")
+    assert done.returncode == 0
+    heading, ben, ada = done.stdout.splitlines()
+    assert heading.split() == ["thread", "turns", "messages", "first", "last", "begins", "with"]
+    assert ben.split()[:3] == ["ben", "1", "2"]
+    assert ben.rstrip().endswith("Hello.")
+    assert ada.split()[:3] == ["ada", "1", "4"]
+    assert ada.rstrip().endswith("A [red]tent[/red]�[31m?")
+
+
+def test_a_thread_is_shown_with_its_tools(kept: str) -> None:
+    done = run("threads", "show", "ada")
+    assert done.stdout.splitlines()[1:] == ['Call: search({"query": "tent"})', "Tool: Lark 2", "Model: The Lark 2."]
+    assert done.stderr == ""
+
+
+def test_an_export_holds_every_message_as_it_was(kept: str) -> None:
+    exported = json.loads(run("threads", "export", "ada").stdout)
+    assert exported["thread"] == "ada"
+    assert messages_from_dict([each["message"] for each in exported["messages"]]) == SAID
+    assert [each["turn"] for each in exported["messages"]] == [1, 1, 1, 1]
+    markdown = run("threads", "export", "ben", "--format", "markdown").stdout
+    assert markdown.startswith("# ben\n\n## 1, ")
+    assert markdown.endswith("\n**You:** Hello.\n\n**Model:** Yes.\n")
+
+
+def test_a_thread_is_deleted_once_somebody_agrees(kept: str) -> None:
+    asked = run("threads", "delete", "ada")
+    assert (asked.returncode, "say --yes" in asked.stderr) == (2, True)
+    done = run("threads", "delete", "ada", "--yes")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "ada is deleted.\n")
+    assert [line.split()[0] for line in run("threads", "list").stdout.splitlines()] == ["thread", "ben"]
+
+
+def test_an_unknown_thread_is_a_usage_error_that_names_the_nearest(kept: str) -> None:
+    for command in ("show", "export", "delete"):
+        done = run("threads", command, "adda")
+        assert done.returncode == 2
+        assert done.stderr == "sagechain: thread: 'adda' is unknown. Did you mean 'ada'? Known: ada, ben\n"
+
+
+def test_where_nothing_is_kept_a_list_is_empty_and_a_file_that_is_missing_is_not_made(tmp_path: object) -> None:
+    assert run("threads", "list").stderr == "No conversation is kept yet.\n"
+    done = run("threads", "show", "ada", "--kept-in", f"{tmp_path}/none.sqlite")
+    assert (done.returncode, "there is no file" in done.stderr) == (2, True)
+
+
+def test_a_server_that_refuses_is_one_line_without_the_password() -> None:
+    done = run("threads", "list", "--kept-in", "postgresql://me:s3cret@127.0.0.1:1/db")
+    assert done.returncode == 1
+    assert done.stderr.startswith("sagechain: postgresql://me@127.0.0.1:1/db: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert "s3cret" not in done.stderr
+
+
+def test_reading_threads_loads_no_model_and_help_is_cheap(kept: str) -> None:
+    code = (
+        "import sys; sys.argv = ['sagechain', 'threads', 'list']\n"
+        "from sagechain.apps.cli import main\n"
+        "try: main()\n"
+        "finally: print([name for name in ('torch', 'xllamacpp', 'boto3', 'sagechain.llms.load') if name in sys.modules])"
+    )
+    done = run("--help")
+    assert "threads" in done.stdout
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert listed.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,124 @@
+"""Whatever is cut from a history of tools and turns, no call is parted from its result; a summary tells what was cut."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from pydantic import Field
+from sagechain.chains import conversation
+from sagechain.chains.history import MOST_TURNS, History
+from sagechain.prompts import load_prompt
+
+THREAD: RunnableConfig = {"configurable": {"thread_id": "ada"}}
+
+
+class Scripted(FakeListChatModel):
+    """A model that counts a token a character, and keeps what it was asked."""
+
+    asked: list[list[BaseMessage]] = Field(default_factory=list)
+
+    def _call(self, messages: list[BaseMessage], *args: Any, **options: Any) -> str:
+        self.asked.append(messages)
+        return str(super()._call(messages, *args, **options))
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Any = None) -> int:
+        return sum(len(message.text) for message in messages)
+
+
+def scripted(responses: list[str], room: int | None = None) -> Scripted:
+    profile: Any = None if room is None else {"max_input_tokens": room}
+    return Scripted(responses=responses, profile=profile, asked=[])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[BaseMessage]:
+    """Turns with any number of questions, rounds of parallel calls, and the last turn at any point."""
+    messages: list[BaseMessage] = []
+    for number in range(draw(st.integers(1, 12))):
+        texts = st.text(st.characters(codec="ascii"), min_size=1, max_size=30)
+        messages += [HumanMessage(text) for text in draw(st.lists(texts, min_size=1, max_size=2))]
+        for round_number in range(draw(st.integers(0, 3))):
+            ids = [f"{number}.{round_number}.{call}" for call in range(draw(st.integers(1, 3)))]
+            calls = [{"name": "search", "args": {}, "id": name, "type": "tool_call"} for name in ids]
+            messages += [AIMessage(draw(texts), tool_calls=calls)]
+            messages += [ToolMessage(draw(texts), tool_call_id=name) for name in ids]
+        messages.append(AIMessage(draw(texts)))
+    return [*messages, HumanMessage("And now?")]
+
+
+@given(histories(), st.integers(20, 600), st.sampled_from([None, 10_000]))
+def test_no_call_is_parted_from_its_result(messages: list[BaseMessage], room: int, limit: int | None) -> None:
+    sent = History(scripted(["Yes."], room), [], limit).fitting(messages)
+    assert sent == messages[-len(sent) :]
+    assert sent[0].type == "human"
+    assert sum(len(message.text) for message in sent) <= room
+    calls = {call["id"] for message in sent if isinstance(message, AIMessage) for call in message.tool_calls}
+    assert {message.tool_call_id for message in sent if isinstance(message, ToolMessage)} == calls
+
+
+def test_a_model_whose_context_nobody_knows_is_sent_a_stated_number_of_turns() -> None:
+    model = scripted(["Yes."])
+    graph = conversation(model)
+    for number in range(2 * MOST_TURNS):
+        graph.invoke({"messages": [HumanMessage(f"Question {number}")]}, THREAD)
+    assert max(len(asked) for asked in model.asked) == 2 * MOST_TURNS - 1
+    unlimited = conversation(model, history_tokens=10**6)
+    for number in range(2 * MOST_TURNS):
+        unlimited.invoke({"messages": [HumanMessage(f"Question {number}")]}, {"configurable": {"thread_id": "b"}})
+    assert len(model.asked[-1]) == 4 * MOST_TURNS - 1
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_what_falls_out_is_summed_up_and_told_after_the_system_text(way: str) -> None:
+    model = scripted(["Yes.", "Yes.", "Ada likes tents.", "Yes.", "Ada is 30.", "Yes."])
+    graph = conversation(model, system="Be brief.", history_tokens=40, summarise=True)
+
+    def say(text: str) -> None:
+        turn: Any = {"messages": [HumanMessage(text)]}
+        if way == "sync":
+            graph.invoke(turn, THREAD)
+        else:
+            asyncio.run(graph.ainvoke(turn, THREAD))
+
+    for text in ("I am Ada.", "I like tents.", "Tell me all about yourself.", "My age is thirty years."):
+        say(text)
+    _, _, asking, told, asking_again, told_again = model.asked
+    prompt = load_prompt("conversation-summary")
+    assert asking == [
+        HumanMessage(prompt.format(turns="Person: I am Ada.\nReply: Yes.\nPerson: I like tents.\nReply: Yes."))
+    ]
+    assert told[0] == SystemMessage("Be brief.\n\nEarlier in this conversation: Ada likes tents.")
+    assert [message.text for message in told[1:]] == ["Tell me all about yourself."]
+    assert "Earlier in this conversation: Ada likes tents.\nPerson: Tell me all" in asking_again[0].text
+    assert told_again[0] == SystemMessage("Be brief.\n\nEarlier in this conversation: Ada is 30.")
+
+
+def test_without_summarise_no_more_is_asked() -> None:
+    model = scripted(["Yes."])
+    graph = conversation(model, history_tokens=40)
+    for _ in range(6):
+        graph.invoke({"messages": [HumanMessage("I am Ada, and I like tents.")]}, THREAD)
+    assert len(model.asked) == 6
+
+
+def test_a_summary_is_not_streamed_as_if_it_were_the_answer() -> None:
+    model = scripted(["One.", "SUMMARY", "Two."])
+    graph: Any = conversation(model, history_tokens=30, summarise=True)
+    said = []
+    for text in ("I am Ada, and I like.", "Which do you like, say?"):
+        turn = {"messages": [HumanMessage(text)]}
+        said.append("".join(piece.text for piece, _ in graph.stream(turn, THREAD, stream_mode="messages")))
+    assert said == ["One.", "Two."]
+
+
+def test_a_turn_too_long_to_be_summed_up_loses_its_oldest_part() -> None:
+    model = scripted(["A" * 60, "Yes."], room=500)
+    graph = conversation(model, summarise=True)
+    graph.invoke({"messages": [HumanMessage("x" * 150 + "END")]}, THREAD)
+    graph.invoke({"messages": [HumanMessage("y" * 180)]}, THREAD)
+    assert all(sum(len(message.text) for message in asked) <= 500 for asked in model.asked)
