@@ -43,7 +43,7 @@ def test_list_shows_a_line_a_prompt() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == list_prompts()
-    assert lines[-1] == "translation         language, text     A text in another language."
+    assert lines[-1] == "translation           language, text     A text in another language."
 
 
 def test_show_tells_all_and_ends_with_a_command() -> None:
