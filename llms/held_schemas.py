@@ -45,7 +45,7 @@ def held_schema(schema: Schema, name: str) -> dict[str, Any]:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"{name}: this is no JSON schema (draft 2020-12): {error.message}") from error
-    made: dict[str, Any] = _held(schema, name, closes=not any(map(_composes, _parts(schema))))
+    made: dict[str, Any] = _held(schema, name, closes=not any(map(_composes, parts(schema))))
     return made
 
 
@@ -96,14 +96,14 @@ def _alternatives(parts: list[Any], where: str, closes: bool) -> list[Any]:
     return held
 
 
-def _parts(schema: Any) -> Iterator[Schema]:
+def parts(schema: Any) -> Iterator[Schema]:
     """A schema and all within it."""
     if isinstance(schema, Mapping):
         yield schema
         for key, value in schema.items():
             within = value.values() if key in MAPS else value if key in (*LISTS, *ALTERNATIVES) else ()
             for part in [*within, *([value] if key in SINGLE else [])]:
-                yield from _parts(part)
+                yield from parts(part)
 
 
 def _composes(schema: Schema) -> bool:

@@ -7,6 +7,7 @@ It takes a folder (config.json, safetensors, a tokenizer) or a GGUF file. The pa
 in sagechain; of the checkpoint's own generation settings only the ids of its end and padding tokens are used.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -109,6 +110,11 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         """Tokens of prompt and answer together."""
         return self.context or self._engine.context
 
+    @property
+    def constrains(self) -> bool:
+        """Whether xgrammar is installed, and the model has a token that ends an answer."""
+        return find_spec("xgrammar") is not None and bool(self._engine.ends)
+
     def get_token_ids(self, text: str) -> list[int]:
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
         return self._engine.token_ids(text)
@@ -142,10 +148,22 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             raise ValueError(
                 f"num_return_sequences={answers}: a search with num_beams={beams} has no more answers than beams"
             )
-        in_pieces = stream and beams == 1
         return HuggingFaceCall(
-            self._engine, tokens, parameters, limit=limit, stream=in_pieces, likelihood=self.likelihood
+            self._engine,
+            tokens,
+            parameters,
+            limit=limit,
+            stream=stream and beams == 1,
+            likelihood=self.likelihood,
+            grammar=self._grammar(shape),
         )
+
+    def _grammar(self, shape: Shape | None) -> Any:
+        if shape is None or not self.constrains:
+            return None
+        from sagechain.llms.hugging_face_grammars import held_to
+
+        return held_to(self._engine, shape)
 
     def _together(self, batch: list[tuple[ModelCall, GenerationParameters, str]]) -> list[list[GenerationChunk]]:
         """The answers to several prompts, generated side by side."""

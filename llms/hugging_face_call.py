@@ -4,6 +4,7 @@ import atexit
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import ModelCall
@@ -20,6 +21,7 @@ class HuggingFaceCall(ModelCall):
         limit: most tokens of an answer.
         stream: give the answer in pieces as they come.
         likelihood: tell how likely its tokens were.
+        grammar: what the answer is held to (`hugging_face_grammars.py`).
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class HuggingFaceCall(ModelCall):
         limit: int,
         stream: bool,
         likelihood: bool = False,
+        grammar: Any = None,
     ) -> None:
         self.engine, self.prompt, self.parameters, self.limit = engine, prompt, parameters, limit
-        self._stream, self.likelihood = stream, likelihood
+        self._stream, self.likelihood, self.grammar = stream, likelihood, grammar
         self.started = False
         self._closed = threading.Event()
         self._arrived: queue.SimpleQueue[GenerationChunk | Exception | None] = queue.SimpleQueue()

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sagechain.llms.errors import MissingExtra, ModelNotLoaded
 from sagechain.llms.gguf_checkpoint import checkpoint_of
 
 DEFAULT_CONTEXT = 2048  # tokens, where neither the model nor its tokenizer has a limit
+KEPT_GRAMMARS = 64 * 2**20  # bytes
 NO_LIMIT = 10**9  # tokens; transformers writes 10**30 where a tokenizer has none
 
 # Of each set one file must be there.
@@ -76,6 +78,18 @@ class Engine:
     def has_template(self) -> bool:
         """Whether the checkpoint says how messages are laid out."""
         return self.tokenizer.chat_template is not None
+
+    @cached_property
+    def grammars(self) -> Any:
+        """xgrammar's compiler for the model's tokens; it keeps what it has compiled."""
+        import xgrammar
+
+        size = self.model.get_input_embeddings().num_embeddings
+        with self._encoding:
+            tokens = xgrammar.TokenizerInfo.from_huggingface(
+                self.tokenizer, vocab_size=size, stop_token_ids=list(self.ends)
+            )
+        return xgrammar.GrammarCompiler(tokens, cache_limit_bytes=KEPT_GRAMMARS)
 
     def token_ids(self, text: str, *, laid_out: bool = False) -> list[int]:
         """The tokens of a text, as a prompt of that text has them; special tags in it are read as such.

@@ -99,12 +99,14 @@ def _drawn(
     while going := [row for row in rows if not row.done]:
         inputs, pads = _padded(engine, [row.call.prompt + row.tokens for row in going])
         likelihoods = Likelihoods() if calls[0].likelihood else None
-        scores = [*([likelihoods] if likelihoods else []), *processors(parameters, pads, ends, keep=1)]
+        width = inputs["input_ids"].shape[1]
+        held = _held([row.call for row in going], [width - len(row.tokens) for row in going], ends)
+        scores = [*([likelihoods] if likelihoods else []), *processors(parameters, pads, ends, keep=1, held=held)]
         if parameters.samples:
             scores.append(Draw([generators[row] for row in going]))
         if len(going) > 1 and not any(row.tokens for row in going) and len(calls) == 1:
             inputs["past_key_values"] = _read_once(engine, going[0].call.prompt, len(going))
-        limit = min(max(row.left for row in going), engine.context - inputs["input_ids"].shape[1])
+        limit = min(max(row.left for row in going), engine.context - width)
         _generate(engine, inputs, limit, ends, scores, _Watch(going, likelihoods))
     return [rows[start : start + each] for start in range(0, len(rows), each)]
 
@@ -116,13 +118,20 @@ def _searched(
     each, beams = parameters.num_return_sequences or 1, parameters.num_beams or 1
     inputs, pads = _padded(engine, [call.prompt for call in calls])
     width = inputs["input_ids"].shape[1]
+    each_beam = [call for call in calls for _ in range(beams)]
     found = _generate(
         engine,
         inputs,
         max(call.limit for call in calls),
         ends,
         # One candidate more than there are ends: so some beam always goes on.
-        processors(parameters, [pad for pad in pads for _ in range(beams)], ends, keep=max(2, len(ends) + 1)),
+        processors(
+            parameters,
+            [pad for pad in pads for _ in range(beams)],
+            ends,
+            keep=max(2, len(ends) + 1),
+            held=_held(each_beam, [width] * len(each_beam), ends),
+        ),
         _WatchBeams(engine, calls, width),
         seed=parameters.seed,
         num_beams=beams,
@@ -137,6 +146,16 @@ def _searched(
         for token in tokens[width:]:
             row.feed(token)
     return [rows[start : start + each] for start in range(0, len(rows), each)]
+
+
+def _held(calls: Sequence[HuggingFaceCall], starts: Sequence[int], ends: Sequence[int]) -> list[Any]:
+    """What holds each row to its call's grammar, where any call has one; answers begin at the columns `starts`."""
+    grammars = [call.grammar for call in calls]
+    if not any(grammar is not None for grammar in grammars):
+        return []
+    from sagechain.llms.hugging_face_grammars import Held
+
+    return [Held(grammars, starts, ends)]
 
 
 def _generate(

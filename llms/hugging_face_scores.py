@@ -12,13 +12,16 @@ import transformers
 from sagechain.llms.parameters import GenerationParameters
 
 
-def processors(parameters: GenerationParameters, pads: Sequence[int], ends: Sequence[int], *, keep: int) -> list[Any]:
+def processors(
+    parameters: GenerationParameters, pads: Sequence[int], ends: Sequence[int], *, keep: int, held: Sequence[Any] = ()
+) -> list[Any]:
     """The processors that are asked for, in transformers' own order.
 
     Args:
         pads: tokens of padding before each row.
         ends: ids that end an answer.
         keep: candidates that are left at least to a draw.
+        held: what holds the rows to grammars; it leaves the cuts only what fits.
     """
     made: list[transformers.LogitsProcessor] = []
     if parameters.repetition_penalty not in (None, 1):
@@ -28,7 +31,7 @@ def processors(parameters: GenerationParameters, pads: Sequence[int], ends: Sequ
     if parameters.min_length and ends:
         made.append(transformers.MinLengthLogitsProcessor(parameters.min_length, list(ends)))
     warpers = _warpers(parameters, keep) if parameters.samples else []
-    return [*(WithoutPadding(processor, pads) for processor in made), *warpers]
+    return [*(WithoutPadding(processor, pads) for processor in made), *held, *warpers]
 
 
 def _warpers(parameters: GenerationParameters, keep: int) -> list[Any]:

@@ -19,6 +19,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
         ("compatibility.py", {"table", "langchain-tests"}),
         ("local_models.py", {"ratios", "xllamacpp"}),
         ("pretraining.py", {"ratios", "datasets"}),
+        ("tool_calls.py", {"ways", "requests"}),
     ],
 )
 def test_a_benchmark_ends_with_a_line_of_json(script: str, figures: set[str]) -> None:
