@@ -93,7 +93,17 @@ def main() -> None:
         places = [str(Path(folder) / "long.sqlite"), os.environ.get("SAGECHAIN_BENCHMARK_POSTGRES")]
         flat = [flatness(place, long) for place in places if place]
     versions = {name: version(name) for name in ("langgraph", "langchain-core", "sagechain")}
-    print(json.dumps({"python": platform.python_version(), "cores": os.cpu_count(), **versions, "ratios": ratios, "flatness": flat}))
+    print(
+        json.dumps(
+            {
+                "python": platform.python_version(),
+                "cores": os.cpu_count(),
+                **versions,
+                "ratios": ratios,
+                "flatness": flat,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
