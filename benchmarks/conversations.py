@@ -5,9 +5,9 @@ of a turn are shown. The ceiling is LangGraph's own time.
 
 Target: a turn within 1.5 × that of the bare graph.
 
-Does a turn cost more, the longer its thread is? Method: 2,000 turns on one thread over a store (SQLite, and PostgreSQL where
-SAGECHAIN_BENCHMARK_POSTGRES is a database's URL), medians of the 21 turns around turn 50 and of the last 21, with a model
-whose context nobody knows. Target: turn 2,000 within 2 × turn 50.
+Does a turn cost more, the longer its thread is? Method: 2,000 turns on one thread over a store (SQLite, and PostgreSQL
+where SAGECHAIN_BENCHMARK_POSTGRES is a database's URL), medians of the 21 turns around turn 50 and of the last 21, with a
+model whose context nobody knows. Target: turn 2,000 within 2 × turn 50.
 
     python benchmarks/conversations.py
 """

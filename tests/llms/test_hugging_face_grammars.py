@@ -2,7 +2,6 @@
 
 import json
 import sys
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import pytest
@@ -10,8 +9,6 @@ from sagechain.llms import HuggingFaceLLM
 from sagechain.prompts.shapes import AnyTool, JsonAnswer, ToolUse
 
 from tests.llms.held import SCHEMAS, fits
-
-pytestmark = pytest.mark.skipif(find_spec("xgrammar") is None, reason="the extra `constrained` is not installed")
 
 PROMPT = "def add"
 HOT: dict[str, Any] = {"temperature": 1.0, "seed": 1}
