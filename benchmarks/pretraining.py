@@ -115,8 +115,13 @@ def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str,
             return trainer.model, time.perf_counter() - began
 
     few, more = (trained(steps)[1] for steps in (1, 3))  # the first step of a process takes longer
-    steps = max(2, round((seconds - few) / ((more - few) / 2)) + 1)
-    model, taken = trained(steps)
+    steps, model, taken = 0, None, (more - few) / 2
+    wanted = max(2, round((seconds - few) / taken) + 1)
+    # Three steps tell the time of the others roughly only, and the schedule needs their number; one too many is left to it.
+    while not wanted <= steps <= wanted + 1:
+        steps = wanted
+        model, taken = trained(steps)
+        wanted = max(2, round(steps * seconds / taken))
     tokens = steps * COURSE_SEQUENCES * accumulated * COURSE_CONTEXT
     kept = manifest(data)
     blocks = Blocks(TokenRow(data / "tokens", "validation", kept["vocabulary"]), COURSE_CONTEXT)
