@@ -66,7 +66,7 @@ class Held(transformers.LogitsProcessor):
 
         allowed = xgrammar.allocate_token_bitmask(len(scores), scores.shape[-1])
         for row, (matcher, start) in enumerate(zip(self._matchers, self._starts, strict=True)):
-            if matcher is not None and self._follow(row, input_ids[row, start:].tolist()):
+            if matcher is not None and _follow(matcher, self._read[row], input_ids[row, start:].tolist()):
                 matcher.fill_next_token_bitmask(allowed, row)
         allowed = allowed.to(scores.device)
         held = scores.clone()  # the likelihood of the tokens is still to be told from the scores as they came
@@ -81,15 +81,15 @@ class Held(transformers.LogitsProcessor):
             held = torch.where(banned, alike, held)
         return held
 
-    def _follow(self, row: int, tokens: list[int]) -> bool:
-        """Bring a row's matcher to its tokens (those of a beam may be others than before); False where it has ended."""
-        matcher, read = self._matchers[row], self._read[row]
-        same = next((i for i, pair in enumerate(zip(read, tokens, strict=False)) if pair[0] != pair[1]), len(read))
-        if same < len(read):
-            matcher.rollback(len(read) - same)
-            del read[same:]
-        for token in tokens[len(read) :]:
-            if matcher.is_terminated() or not matcher.accept_token(token):
-                return False
-            read.append(token)
-        return not matcher.is_terminated()
+
+def _follow(matcher: Any, read: list[int], tokens: Sequence[int]) -> bool:
+    """Bring a matcher that has read some tokens to these (a beam's may be others than before); False: it has ended."""
+    same = next((i for i, pair in enumerate(zip(read, tokens, strict=False)) if pair[0] != pair[1]), len(read))
+    if same < len(read):
+        matcher.rollback(len(read) - same)
+        del read[same:]
+    for token in tokens[len(read) :]:
+        if matcher.is_terminated() or not matcher.accept_token(token):
+            return False
+        read.append(token)
+    return not matcher.is_terminated()

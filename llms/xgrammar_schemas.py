@@ -36,6 +36,7 @@ def grammar_of_schema(schema: Schema) -> Any:
 
     told_apart = json.loads(json.dumps(schema))
     for number, part in enumerate(parts(told_apart)):
+        assert isinstance(part, dict)
         if ANNOTATIONS & part.get("properties", {}).keys():
             part["x-number"] = number
     # Strict, it would allow no property and no item that the schema does not name.

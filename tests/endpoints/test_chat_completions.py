@@ -174,7 +174,7 @@ def test_a_stream_tells_text_and_then_calls_name_first(serve: Serve) -> None:
 
 def test_an_answer_that_was_cut_says_so_also_where_it_has_calls(serve: Serve) -> None:
     client, llm = serve(TWICE, TWICE)
-    cut = {"tools": TOOLS, "max_tokens": llm.text_tokens(TWICE) - 9}
+    cut: dict[str, Any] = {"tools": TOOLS, "max_tokens": llm.text_tokens(TWICE) - 9}
     [choice] = complete(client, **cut)["choices"]
     assert choice["finish_reason"] == "length"
     assert choice["message"]["tool_calls"][0]["function"] == {"name": "weather", "arguments": ROME}
