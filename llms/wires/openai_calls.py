@@ -4,13 +4,15 @@
     {"index": 0, "id": None, "name": None, "arguments": '"shoes"}'}          # the next one
 
 Servers differ: vLLM repeats the name with every piece where a function was named, Text Generation Inference before 3.1 puts
-a bare object in the list's place and gives arguments as an object, and some leave `index` or `id` out. Arguments are
-passed on as they are, JSON or not: what becomes of them is the chat model's.
+a bare object in the list's place and gives arguments as an object, and some leave `index` or `id` out. A call without an id
+gets one: tools could not answer it otherwise. Arguments are passed on as they are, JSON or not: what becomes of them is the
+chat model's.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 from sagechain.llms.wires.base import wrong_shape
 
@@ -48,8 +50,9 @@ class CallReader:
         if not isinstance(identity, str | None) or not isinstance(name, str | None):
             raise wrong_shape(call)
         index = self._index(call.get("index"), identity, name)
-        told = {"id": None if index in self._identified else identity, "name": None if index in self._named else name}
-        self._identified |= {index} if identity else set()
+        own = None if index in self._identified else identity or f"call_{uuid4().hex}"
+        told = {"id": own, "name": None if index in self._named else name}
+        self._identified.add(index)
         self._named |= {index} if name else set()
         return {"index": index, **told, "arguments": _arguments(function.get("arguments"))}
 

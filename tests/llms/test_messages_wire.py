@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -171,12 +172,12 @@ def test_calls_that_were_cut_at_the_limit_keep_that_reason() -> None:
         pytest.param({"tool_calls": CALL}, [READ], id="a bare object"),
         pytest.param(
             {"tool_calls": [{"function": {"name": "clock", "arguments": {"zone": "CET"}}}]},
-            [{"index": 0, "id": None, "name": "clock", "arguments": '{"zone": "CET"}'}],
+            [{"index": 0, "id": ANY, "name": "clock", "arguments": '{"zone": "CET"}'}],
             id="no id, and arguments as an object",
         ),
         pytest.param(
             {"tool_calls": [{"function": {"name": "clock", "arguments": None}}]},
-            [{"index": 0, "id": None, "name": "clock", "arguments": ""}],
+            [{"index": 0, "id": ANY, "name": "clock", "arguments": ""}],
             id="no arguments",
         ),
         pytest.param(
@@ -186,7 +187,7 @@ def test_calls_that_were_cut_at_the_limit_keep_that_reason() -> None:
         ),
         pytest.param(
             {"content": None, "tool_calls": [], "function_call": {"name": "clock", "arguments": "{}"}},
-            [{"index": 0, "id": None, "name": "clock", "arguments": "{}"}],
+            [{"index": 0, "id": ANY, "name": "clock", "arguments": "{}"}],
             id="a function of before there were tools",
         ),
     ],
@@ -266,7 +267,7 @@ def test_calls_in_pieces_are_passed_on_as_they_come() -> None:
 
 
 ROME = {"index": 0, "id": "c1", "name": "weather", "arguments": '{"city": "Rome"}'}
-BARE = ROME | {"id": None}
+BARE = ROME | {"id": ANY}
 
 ODD = [
     pytest.param([{"tool_calls": [CALL]}], [ROME], id="the whole call in one delta, without index"),
@@ -317,6 +318,15 @@ def test_streams_of_every_server_come_to_the_same_calls(
     got = pieces([events(*deltas, reason=reason)])
     assert whole_calls(calls_of(got)) == calls
     assert got[-1].generation_info == {"finish_reason": "tool_calls"}
+
+
+def test_calls_without_ids_get_ids_of_their_own() -> None:
+    bare = {"function": {"name": "clock", "arguments": "{}"}}
+    whole = (read({"tool_calls": [bare, bare]}).generation_info or {})["tool_calls"]
+    streamed = whole_calls(calls_of(pieces([events({"tool_calls": [bare, bare]})])))
+    ids = {call["id"] for call in (*whole, *streamed)}
+    assert len(ids) == 4
+    assert all(ToolMessage("12:00", tool_call_id=each).tool_call_id == each for each in ids)
 
 
 @pytest.mark.parametrize("call", ["weather", [None], [{"index": 0, "function": "x"}], [{"id": 3, "index": 0}]])
