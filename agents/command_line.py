@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.resources import files
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -132,6 +133,9 @@ def run(script: Callable[..., None]) -> NoReturn:
 
 def run_app(app: Callable[..., Any], program: str, complains_as: str) -> NoReturn:
     """Run a typer app under a program's name, with every failure as one line and an exit code; never gives back."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What a terminal has no letter for, and half a character, are shown as \u…: that is no failure.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(_exit_code(app, program, complains_as))
 
 

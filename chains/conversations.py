@@ -66,11 +66,13 @@ def conversation(
         checkpointer: keeps the threads; in memory if not given. A store (`open_store`) also keeps a transcript of all
             that was said, in which what fell out of the state stays, and lets turns of several processes follow one
             another. Any other checkpointer of LangGraph's keeps the state, and what falls out of it is gone.
-        summarise: have the model sum up what falls out, in a few sentences that it is then told after the system text.
+        summarise: have the model sum up what falls out, in a few sentences that it is then told after the system text. A
+            turn whose summary fails is a turn that fails.
 
     Raises:
-        ValueError: a model that is none, an example that is no pair of texts, a limit below 1; at a call, no new turn,
-            or one that is longer than the room there is (by how many tokens). Nothing was sent.
+        ValueError: a model that is none, an example that is no pair of texts, a limit below 1, a context that has no room
+            for a summary; at a call, no new turn, one that is no Unicode text, or one that is longer than the room there
+            is (by how many tokens). Nothing was sent.
     """
     chat = PromptedChatModel(llm=model) if isinstance(model, BaseLLM) else model
     if not isinstance(chat, BaseChatModel):
@@ -121,8 +123,10 @@ class _Answer(Runnable[ConversationState, ConversationState]):
 
     def _window(self, messages: list[AnyMessage]) -> tuple[list[BaseMessage], list[BaseMessage]]:
         """The newest turns, which are sent, and those that fall out."""
-        if not unanswered(messages):
+        if not (turn := unanswered(messages)):
             raise ValueError("messages: there is no turn to answer; give the next one")
+        for message in turn:
+            _check_text(message.text)
         sent = self._history.fitting(messages)
         return sent, list(messages[: len(messages) - len(sent)])
 
@@ -172,6 +176,16 @@ def _example_turns(examples: Sequence[tuple[str, str]]) -> list[BaseMessage]:
             raise ValueError(f"examples[{position}]: give a pair of texts, a question and its answer")
         turns += [HumanMessage(example[0]), AIMessage(example[1])]
     return turns
+
+
+def _check_text(text: str) -> None:
+    """Half a character, as bytes that are no UTF-8 become, could neither be sent nor kept."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"messages: {text[error.start]!r} at {error.start} is no character; give text in UTF-8"
+        ) from error
 
 
 def _unseen(config: RunnableConfig | None) -> RunnableConfig:

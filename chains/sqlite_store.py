@@ -15,12 +15,17 @@ from typing import Any, cast
 from filelock import FileLock, Timeout
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
-from sagechain.chains.stores import Store
-from sagechain.chains.transcripts import TABLE, Transcript
+from sagechain.chains.stores import Store, telling
+from sagechain.chains.thread_turns import ThreadTurns
+from sagechain.chains.transcripts import Transcript
 
 BUSY_SECONDS = 30.0  # how long a statement waits for another process's
+FAILURES = (sqlite3.Error, OSError)
 
 # As langgraph-checkpoint-postgres' own; langgraph-checkpoint-sqlite 3.1 has none.
+USES_DELTA = """
+SELECT 1 FROM checkpoints
+WHERE thread_id = ? AND INSTR(CAST(metadata AS TEXT), '"counters_since_delta_snapshot"') LIMIT 1"""
 KEEP_LATEST = (
     """DELETE FROM checkpoints WHERE thread_id = ? AND checkpoint_id < (
         SELECT MAX(latest.checkpoint_id) FROM checkpoints latest
@@ -32,69 +37,65 @@ KEEP_LATEST = (
 
 
 class SqliteStore(Store, SqliteSaver):
-    """Threads in a SQLite file, in write-ahead mode.
+    """Threads in a SQLite file, in write-ahead mode, which only its owner may read.
 
     Args:
-        file: the database.
+        file: the database, on a disk of this machine.
         create: make the file and its folder where they are missing.
 
     Raises:
-        ValueError: the file is missing, or no SQLite database.
+        ValueError: the file is missing, or no SQLite database, or its tables are not ours.
+        StoreFailed: it cannot be opened.
     """
 
-    failures = (sqlite3.Error,)
+    failures = FAILURES
+    turns: "FileTurns"
 
     def __init__(self, file: Path, create: bool) -> None:
-        if not create and not file.exists():
-            raise ValueError(f"store: there is no file {str(file)!r}")
         self.place = str(file)
-        self._locks = Path(f"{file.absolute()}.locks")
-        self._locks.mkdir(parents=True, exist_ok=True)
-        self._turns: dict[str, FileLock] = {}
-        try:
+        if self.place == ":memory:" or file.is_dir():
+            raise ValueError(f"store: {self.place!r} is no file")
+        if not create and not file.exists():
+            raise ValueError(f"store: there is no file {self.place!r}")
+        with self._telling():
+            # One file has one folder of locks, by whatever links it is come to.
+            file = file.resolve()
+            locks = Path(f"{file}.locks")
+            locks.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                file.touch(mode=0o600)
+            self.turns = FileTurns(self.place, locks)
             super().__init__(sqlite3.connect(file, check_same_thread=False, timeout=BUSY_SECONDS))
-        except sqlite3.Error as error:
-            raise ValueError(f"store: {self.place!r} cannot be opened: {error}") from error
-        # Held around LangGraph's own statements and ours, so it must be one that is taken twice.
-        self.lock = cast(threading.Lock, threading.RLock())
-        try:
-            with FileLock(self._locks / "setup.lock"):
-                self.setup()
-                self.conn.execute(TABLE)
-        except sqlite3.Error as error:
-            self.conn.close()
-            raise ValueError(f"store: {self.place!r} is no SQLite database of threads: {error}") from error
+            # Held around LangGraph's own statements and ours, so it must be one that is taken twice.
+            self.lock = cast(threading.Lock, threading.RLock())
+            try:
+                with FileLock(locks / "setup.lock"):
+                    self.setup()
+                    self._check_tables()
+            except sqlite3.DatabaseError as error:
+                self.conn.close()
+                if getattr(error, "sqlite_errorname", None) != "SQLITE_NOTADB":
+                    raise
+                raise ValueError(f"store: {self.place!r} is no SQLite database of threads: {error}") from error
+            except BaseException:
+                self.conn.close()
+                raise
 
-    def take_turn(self, thread: str) -> bool:
-        """Take a thread's one turn among processes, if it is free."""
-        # Not bound to a thread: an async turn may end in another one than it began in.
-        lock = FileLock(self._lock_file(thread), thread_local=False)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        self._turns[thread] = lock
-        return True
-
-    def end_turn(self, thread: str) -> None:
-        """Give a thread's turn back."""
-        self._turns.pop(thread).release()
-
-    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Keep the latest checkpoint of each thread only; threads that use a `DeltaChannel` need the older ones too."""
-        if strategy != "keep_latest":
-            raise ValueError(f"strategy: {strategy!r} is unknown; give 'keep_latest', or use delete_thread")
-        for thread in thread_ids:
-            with self._telling(), self._transaction(thread):
-                for statement in KEEP_LATEST:
-                    self.conn.execute(statement, [thread])
+    @contextmanager
+    def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
+        """As LangGraph's, which commits what it has done before it failed, and what others began: neither is done here."""
+        with self.lock, closing(self.conn.cursor()) as cursor:
+            if not transaction or self.conn.in_transaction:
+                yield cursor
+                return
+            cursor.execute("BEGIN IMMEDIATE")
+            with self.conn:  # commits, or undoes all
+                yield cursor
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; turns that are still taken are given back."""
         self.conn.close()
-
-    def _lock_file(self, thread: str) -> Path:
-        return self._locks / f"{sha256(thread.encode()).hexdigest()[:32]}.lock"
+        self.turns.close()
 
     def _run(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self.lock, closing(self.conn.execute(statement, values)) as cursor:
@@ -102,12 +103,52 @@ class SqliteStore(Store, SqliteSaver):
 
     @contextmanager
     def _transaction(self, thread: str) -> Iterator[tuple[Transcript, BaseCheckpointSaver[str]]]:
-        """LangGraph's own statement commits what came before it in the block, so it must be the last."""
-        with self.lock:
-            self.conn.execute("BEGIN IMMEDIATE")
+        with self.cursor():
+            yield Transcript(self._run), super(Store, self)  # type: ignore[misc]
+
+    def _keep_latest(self, threads: Sequence[str]) -> None:
+        for thread in threads:
+            with self._transaction(thread):
+                if self._run(USES_DELTA, [thread]):
+                    raise NotImplementedError(
+                        f"thread {thread!r} uses a DeltaChannel: its older checkpoints are needed"
+                    )
+                for statement in KEEP_LATEST:
+                    self._run(statement, [thread])
+
+
+class FileTurns(ThreadTurns):
+    """Turns as lock files.
+
+    Args:
+        place: the store, for people.
+        folder: where they are.
+    """
+
+    def __init__(self, place: str, folder: Path) -> None:
+        super().__init__()
+        self._place, self._folder = place, folder
+        self._held: dict[str, FileLock] = {}
+
+    def take(self, thread: str) -> bool:
+        """Take a thread's one turn, if it is free."""
+        # Not bound to a thread: an async turn may end in another one than it began in.
+        file = self._folder / f"{sha256(thread.encode()).hexdigest()[:32]}.lock"
+        lock = FileLock(file, thread_local=False)
+        with telling(self._place, FAILURES):
             try:
-                yield Transcript(self._run), super(Store, self)  # type: ignore[misc]
-            except BaseException:
-                self.conn.rollback()
-                raise
-            self.conn.commit()
+                lock.acquire(blocking=False)
+            except Timeout:
+                return False
+        self._held[thread] = lock
+        return True
+
+    def end(self, thread: str) -> None:
+        """Give a thread's turn back."""
+        if lock := self._held.pop(thread, None):
+            lock.release()
+
+    def close(self) -> None:
+        """Give all turns back."""
+        for thread in list(self._held):
+            self.end(thread)

@@ -7,15 +7,13 @@
 
 A store is a checkpointer of LangGraph's, for `invoke` and `ainvoke` alike, that writes beside each checkpoint, in one
 transaction with it, what the turn has added to the thread's transcript (`transcripts.py`). It also lets the turns of a
-thread follow one another across processes. What differs between the databases is `sqlite_store.py`'s and
-`postgres_store.py`'s.
+thread follow one another across processes (`thread_turns.py`). What differs between the databases is `sqlite_store.py`'s
+and `postgres_store.py`'s.
 """
 
-import asyncio
-import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -29,22 +27,38 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     DeltaChannelHistory,
 )
+from sagechain.chains.async_in_threads import AsyncInThreads
 from sagechain.chains.finished import finished
-from sagechain.chains.transcripts import Entry, ThreadInfo, Transcript
+from sagechain.chains.thread_turns import ThreadTurns
+from sagechain.chains.transcripts import COLUMNS, TABLE, Entry, ThreadInfo, Transcript
 from sagechain.llms.errors import ConnectionFailed, MissingExtra
 from sagechain.prompts.names import unknown
 
-LOOK_SECONDS = 0.02  # how often who waits for another process looks whether the thread is free
-
 NOT_IN_TRANSCRIPT = """
 SELECT DISTINCT thread_id FROM checkpoints
-WHERE checkpoint_ns = '' AND thread_id NOT IN (SELECT thread FROM transcript)"""
+WHERE checkpoint_ns = '' AND NOT EXISTS (SELECT 1 FROM transcript WHERE transcript.thread = checkpoints.thread_id)"""
 
 
 class StoreFailed(ConnectionFailed):
     """The database that keeps the threads cannot be reached, or refuses."""
 
-    advice = "Check its address, that it runs, and that it lets you in."
+    advice = "Check its address, that it can be reached, and that you may write there."
+
+
+@contextmanager
+def telling(place: str, failures: tuple[type[Exception], ...]) -> Iterator[None]:
+    """What a database's library raises becomes a `StoreFailed`, in one line."""
+    try:
+        yield
+    except failures as error:
+        told = " ".join(str(error).split())
+        raise StoreFailed(place, told if told.endswith((".", "?", "!")) else f"{told}.") from error
+
+
+def check_name(thread: str) -> None:
+    """Raises ValueError where a thread's name is one that a database cannot keep."""
+    if not thread or any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in thread):
+        raise ValueError(f"thread: {thread!r} is no name; give one or more characters, no NUL and no broken Unicode")
 
 
 def open_store(place: str | Path, *, create: bool = True) -> "Store":
@@ -56,9 +70,10 @@ def open_store(place: str | Path, *, create: bool = True) -> "Store":
         create: make the file and its folder where they are missing; a database must be there.
 
     Raises:
-        ValueError: another scheme, a malformed URL, a file that is no SQLite database or is missing; no password is told.
+        ValueError: another scheme, a malformed URL, a file that is no SQLite database or is missing, tables that are of
+            another program or a later version; no password is told.
         MissingExtra: the `postgres` extra is not installed.
-        StoreFailed: the server cannot be reached, or refuses.
+        StoreFailed: the server or the file cannot be reached, or refuses.
     """
     scheme, is_url, rest = str(place).partition("://")
     if is_url and scheme in ("postgresql", "postgres"):
@@ -76,68 +91,48 @@ def open_store(place: str | Path, *, create: bool = True) -> "Store":
     return SqliteStore(Path(rest[1:] if is_url else place), create)
 
 
-class Store(BaseCheckpointSaver[str]):
+class Store(AsyncInThreads):
     """A checkpointer with a transcript, made by `open_store`; usable from several threads and in any event loop.
 
-    Whatever fails in the database is a `StoreFailed`. Async methods run the sync ones in a thread.
+    Whatever fails in the database is a `StoreFailed`.
     """
 
     place: str
     """Where it is, without a password."""
     failures: ClassVar[tuple[type[Exception], ...]]
     """What the database's library raises."""
+    turns: ThreadTurns
 
     def threads(self) -> list[ThreadInfo]:
         """All threads, that which was talked in last first; also those that were begun with a plain checkpointer."""
         with self._telling():
             for [name] in self._run(NOT_IN_TRANSCRIPT, []):
-                saved = self.get_tuple(_latest(name))
-                with self._transaction(name) as (transcript, _):
-                    transcript.append(name, _finished_of(saved.checkpoint) if saved else [])
+                saved = self.get_tuple({"configurable": {"thread_id": name, "checkpoint_ns": ""}})
+                if saved and (said := _finished_of(saved.checkpoint)):
+                    with self._transaction(name) as (transcript, _):
+                        transcript.append(name, said)
             return Transcript(self._run).threads()
 
-    def transcript(self, thread: str) -> list[Entry]:
-        """All messages of a thread, oldest first; none where there is no such thread."""
+    def transcript(self, thread: str, *, after: int = -1, most: int | None = None) -> list[Entry]:
+        """The messages of a thread, oldest first; none where there is no such thread.
+
+        Args:
+            thread: its name.
+            after: only what stands behind this position, so that a long thread can be read piece by piece.
+            most: how many at most; all if not given.
+        """
         with self._telling():
-            return Transcript(self._run).entries(thread)
+            return Transcript(self._run).entries(thread, after, most)
 
-    @contextmanager
-    def turn(self, thread: str) -> Iterator[None]:
-        """A turn of a thread, once no other process has one."""
-        while not self.take_turn(thread):
-            time.sleep(LOOK_SECONDS)
-        try:
-            yield
-        finally:
-            self.end_turn(thread)
+    def turn(self, thread: str) -> AbstractContextManager[None]:
+        """A turn of a thread, once no other process, thread or task has one."""
+        check_name(thread)
+        return self.turns.held(thread)
 
-    @asynccontextmanager
-    async def aturn(self, thread: str) -> AsyncIterator[None]:
+    def aturn(self, thread: str) -> AbstractAsyncContextManager[None]:
         """As `turn`."""
-        while not await self._taken(thread):
-            await asyncio.sleep(LOOK_SECONDS)
-        try:
-            yield
-        finally:
-            self.end_turn(thread)
-
-    async def _taken(self, thread: str) -> bool:
-        taking = asyncio.ensure_future(asyncio.to_thread(self.take_turn, thread))
-        try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            # The thread goes on, and nobody else would give back what it gets.
-            if await taking:
-                self.end_turn(thread)
-            raise
-
-    @abstractmethod
-    def take_turn(self, thread: str) -> bool:
-        """Take a thread's one turn among processes, if it is free; a process that dies gives it back."""
-
-    @abstractmethod
-    def end_turn(self, thread: str) -> None:
-        """Give a thread's turn back."""
+        check_name(thread)
+        return self.turns.aheld(thread)
 
     @abstractmethod
     def close(self) -> None:
@@ -151,20 +146,29 @@ class Store(BaseCheckpointSaver[str]):
 
     @abstractmethod
     def _run(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Run a statement that reads."""
+        """Run one statement, of SQLite's and PostgreSQL's alike, and give its rows."""
 
     @abstractmethod
     def _transaction(self, thread: str) -> AbstractContextManager[tuple[Transcript, BaseCheckpointSaver[str]]]:
         """A transaction that adds to a thread: the transcript and LangGraph's own checkpointer inside it."""
 
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Failures of the database become ours."""
+    @abstractmethod
+    def _keep_latest(self, threads: Sequence[str]) -> None:
+        """Delete all checkpoints of threads but the latest."""
+
+    def _check_tables(self) -> None:
+        """Make the transcript's table where it is missing. Raises ValueError where there is another of that name."""
+        self._run(TABLE, [])
         try:
-            yield
+            self._run(COLUMNS, [])
         except self.failures as error:
-            told = " ".join(str(error).split())
-            raise StoreFailed(self.place, told if told.endswith((".", "?", "!")) else f"{told}.") from error
+            raise ValueError(
+                f"store: {self.place!r} has a table 'transcript' that this version of sagechain does not know; "
+                "upgrade sagechain, or name another place"
+            ) from error
+
+    def _telling(self) -> AbstractContextManager[None]:
+        return telling(self.place, self.failures)
 
     # What follows is LangGraph's interface.
 
@@ -188,6 +192,22 @@ class Store(BaseCheckpointSaver[str]):
             transcript.delete(str(thread_id))
             saver.delete_thread(thread_id)
 
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Keep the latest checkpoint of each thread only; with `strategy="delete"` forget them, as `delete_thread`.
+
+        Raises:
+            ValueError: another strategy.
+            NotImplementedError: a thread uses a `DeltaChannel`, whose latest value needs the older checkpoints too.
+        """
+        if strategy == "delete":
+            for thread in thread_ids:
+                self.delete_thread(thread)
+        elif strategy == "keep_latest":
+            with self._telling():
+                self._keep_latest([str(thread) for thread in thread_ids])
+        else:
+            raise unknown("strategy", strategy, ["keep_latest", "delete"])
+
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As LangGraph's."""
         with self._telling():
@@ -201,9 +221,10 @@ class Store(BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """As LangGraph's."""
+        """As LangGraph's, but nothing is held while it is read: others may write meanwhile, the reader too."""
         with self._telling():
-            yield from super().list(config, filter=filter, before=before, limit=limit)
+            found = tuple(super().list(config, filter=filter, before=before, limit=limit))
+        yield from found
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -219,59 +240,8 @@ class Store(BaseCheckpointSaver[str]):
         with self._telling():
             return super().get_delta_channel_history(config=config, channels=channels)
 
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        """As `put`."""
-        return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
 
-    async def adelete_thread(self, thread_id: str) -> None:
-        """As `delete_thread`."""
-        await asyncio.to_thread(self.delete_thread, thread_id)
-
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """As `get_tuple`."""
-        return await asyncio.to_thread(self.get_tuple, config)
-
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        """As `list`."""
-        found = self.list(config, filter=filter, before=before, limit=limit)
-        for saved in await asyncio.to_thread(tuple, found):
-            yield saved
-
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        """As `put_writes`."""
-        await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
-
-    async def aget_delta_channel_history(
-        self, *, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, DeltaChannelHistory]:
-        """As `get_delta_channel_history`."""
-        return await asyncio.to_thread(self.get_delta_channel_history, config=config, channels=channels)
-
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """As `prune`."""
-        await asyncio.to_thread(self.prune, thread_ids, strategy=strategy)
-
-
-def _latest(thread: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
-
-
-def _finished_of(checkpoint: Checkpoint) -> "list[BaseMessage]":
+def _finished_of(checkpoint: Checkpoint) -> list[BaseMessage]:
     messages = checkpoint["channel_values"].get("messages")
     if not isinstance(messages, list) or not all(isinstance(message, BaseMessage) for message in messages):
         return []

@@ -63,6 +63,8 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         if "messages" in (options.get("stream_mode") or ()):
             merged = merge_configs(merged, {"configurable": {LEFT: left}})
         with self.turn(merged):
+            if (keeper := self._letting_go(merged)) is not None:
+                keeper.prune([str(_thread(merged))])
             parts = cast(Generator[Any, None, None], super().stream(input, merged, **_saved_once(options)))
             try:
                 # Not `yield from`: that would close LangGraph's stream first, which waits for the node.
@@ -71,19 +73,17 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
             finally:
                 left.set()
                 parts.close()
-            if (thread := _thread(merged)) is not None and isinstance(self.checkpointer, Store | LatestInMemory):
-                self.checkpointer.prune([thread])
 
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` goes through it."""
         merged = merge_configs(self.config, config)
         stream = cast(AsyncGenerator[Any, None], super().astream(input, merged, **_saved_once(options)))
         async with self.aturn(merged):
+            if (keeper := self._letting_go(merged)) is not None:
+                await keeper.aprune([str(_thread(merged))])
             async with aclosing(stream) as parts:
                 async for part in parts:
                     yield part
-            if (thread := _thread(merged)) is not None and isinstance(self.checkpointer, Store | LatestInMemory):
-                await self.checkpointer.aprune([thread])
 
     @contextmanager
     def turn(self, config: RunnableConfig) -> Iterator[None]:
@@ -91,7 +91,8 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         turns, owner, thread = self._turns_of(config), threading.get_ident(), _thread(config)
         turns.take(owner)
         try:
-            with self.checkpointer.turn(thread) if thread and isinstance(self.checkpointer, Store) else nullcontext():
+            keeper = self.checkpointer
+            with keeper.turn(thread) if thread is not None and isinstance(keeper, Store) else nullcontext():
                 yield
         finally:
             turns.end(owner)
@@ -104,10 +105,16 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
             await anyio.sleep(POLL_SECONDS)
         try:
             keeper = self.checkpointer
-            async with keeper.aturn(thread) if thread and isinstance(keeper, Store) else nullcontext():
+            async with keeper.aturn(thread) if thread is not None and isinstance(keeper, Store) else nullcontext():
                 yield
         finally:
             turns.end(owner)
+
+    def _letting_go(self, config: RunnableConfig) -> Store | LatestInMemory | None:
+        """Who lets older checkpoints go before a turn: after it, a failure would make a turn that is saved look lost."""
+        goes_back = config.get("configurable", {}).get("checkpoint_id") is not None
+        keeper = self.checkpointer if _thread(config) is not None and not goes_back else None
+        return keeper if isinstance(keeper, Store | LatestInMemory) else None
 
     def _turns_of(self, config: RunnableConfig) -> Turns:
         """The one turn of a thread: graphs over one checkpointer share their threads. Without a thread nobody waits."""

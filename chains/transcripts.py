@@ -33,14 +33,21 @@ CREATE TABLE IF NOT EXISTS transcript (
     PRIMARY KEY (thread, position),
     UNIQUE (thread, message_id)
 )"""
+COLUMNS = "SELECT thread, position, message_id, turn, created_at, message FROM transcript LIMIT 0"
 LAST = "SELECT position, message_id, turn, message FROM transcript WHERE thread = ? ORDER BY position DESC LIMIT 1"
 KNOWN = "SELECT message_id FROM transcript WHERE thread = ?"
 INSERT = "INSERT INTO transcript (thread, position, message_id, turn, created_at, message) VALUES (?, ?, ?, ?, ?, ?)"
-ENTRIES = "SELECT position, turn, created_at, message FROM transcript WHERE thread = ? ORDER BY position"
+ENTRIES = """
+SELECT position, turn, created_at, message FROM transcript
+WHERE thread = ? AND position > ? ORDER BY position LIMIT ?"""
+# Read at the ends of each thread only, however long it is.
 THREADS = """
-SELECT thread, MAX(turn), COUNT(*), MIN(created_at), MAX(created_at),
-    (SELECT opening.message FROM transcript opening WHERE opening.thread = transcript.thread AND opening.position = 0)
-FROM transcript GROUP BY thread ORDER BY MAX(created_at) DESC, thread"""
+SELECT last.thread, last.turn, last.position + 1, opening.created_at, last.created_at, opening.message
+FROM (SELECT thread, MAX(position) AS position FROM transcript GROUP BY thread) AS ends
+JOIN transcript AS last ON last.thread = ends.thread AND last.position = ends.position
+JOIN transcript AS opening ON opening.thread = ends.thread AND opening.position = 0
+ORDER BY last.created_at DESC, last.thread"""
+ALL = 2**62  # more than a thread has messages
 DELETE = "DELETE FROM transcript WHERE thread = ?"
 
 
@@ -97,6 +104,7 @@ class Transcript:
                 continue
             position, turn = position + 1, max(1, turn + begins_turn(message, before))
             self._run(INSERT, [thread, position, name, turn, now, _json(message)])
+            known.add(name)
             before = message
 
     def threads(self) -> list[ThreadInfo]:
@@ -106,9 +114,10 @@ class Transcript:
             for name, turns, messages, first, last, text in self._run(THREADS, [])
         ]
 
-    def entries(self, thread: str) -> list[Entry]:
-        """A thread's messages, oldest first; none of a thread that is unknown."""
-        return [Entry(place, turn, at, _message(text)) for place, turn, at, text in self._run(ENTRIES, [thread])]
+    def entries(self, thread: str, after: int = -1, most: int | None = None) -> list[Entry]:
+        """A thread's messages behind a position, oldest first; none of a thread that is unknown."""
+        rows = self._run(ENTRIES, [thread, after, ALL if most is None else most])
+        return [Entry(place, turn, at, _message(text)) for place, turn, at, text in rows]
 
     def delete(self, thread: str) -> None:
         """Forget a thread."""
@@ -117,7 +126,13 @@ class Transcript:
 
 def _json(message: BaseMessage) -> str:
     # A tool may hand any object on as its artifact, which no model sees: what is no JSON is kept as Python shows it.
-    return json.dumps(message_to_dict(message), default=repr)
+    told = message_to_dict(message)
+    try:
+        return json.dumps(told, default=repr)
+    except TypeError:  # keys that are no texts
+        return json.dumps(
+            {**told, "data": {**told["data"], "artifact": repr(told["data"].get("artifact"))}}, default=repr
+        )
 
 
 def _message(text: str) -> BaseMessage:

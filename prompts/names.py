@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_SHOWN = 50  # names of what is known, in one error
+
 
 def unknown(field: str, value: object, known: Iterable[str]) -> ValueError:
     """The error for `value`, which is none of the `known` names of `field`."""
     names = sorted(known)
     near = get_close_matches(str(value), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"{field}: {value!r} is unknown.{hint} Known: {', '.join(names)}")
+    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return ValueError(f"{field}: {value!r} is unknown.{hint} Known: {', '.join(names[:MOST_SHOWN])}{more}")
 
 
 def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -41,13 +41,15 @@ def chat(
     import asyncio
 
     from sagechain.chains import areset, conversation
+    from sagechain.chains.stores import check_name
     from sagechain.llms import load_chat_model
     from sagechain.prompts import load_prompt
 
     told = load_prompt("chatbot").format() if system is None else system
     # Lines are read here, so that a Ctrl-C ends the reading; all else is async, so that it ends the model's work at once.
     with store(kept_in) as kept, asyncio.Runner() as runner:
-        name = _last(kept) if go_on else thread or _new_name()
+        name = _last(kept) if go_on else _new_name() if thread is None else thread
+        check_name(name)
         chat_model = load_chat_model(model, **parameters(given))
         graph = conversation(chat_model, system=told, checkpointer=kept, summarise=summarise)
         config: RunnableConfig = {"configurable": {"thread_id": name}}

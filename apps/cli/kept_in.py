@@ -1,5 +1,6 @@
 """Where the commands keep conversations: an option that `chat` and `threads` share."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +29,12 @@ def store(given: str | None, *, create: bool = True) -> "Store":
     from sagechain.chains import open_store
 
     return open_store(given or _own_file(), create=create)
+
+
+def is_missing(given: str | None) -> bool:
+    """Whether nothing was ever kept in the file that is meant."""
+    place = given or _own_file()
+    return "://" not in place and not Path(place).exists()
 
 
 def _own_file() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from sagechain.agents.command_line import note
 from sagechain.apps.cli.confirming import confirm
-from sagechain.apps.cli.kept_in import KeptInOption, store
+from sagechain.apps.cli.kept_in import KeptInOption, is_missing, store
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -22,6 +23,7 @@ app = typer.Typer(
 
 NAMES = {"human": "You", "ai": "Model", "tool": "Tool"}
 WORDS = 60  # characters of a first message in a list
+PAGE = 200  # messages that are in memory at once
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `sagechain threads list` names it.")]
 
@@ -39,8 +41,10 @@ def list_all(kept_in: KeptInOption = None) -> None:
 
     Example: sagechain threads list
     """
-    with store(kept_in) as kept:
-        found = kept.threads()
+    found: list[ThreadInfo] = []
+    if not is_missing(kept_in):
+        with store(kept_in, create=False) as kept:
+            found = kept.threads()
     if found:
         _table(found)
     else:
@@ -53,9 +57,10 @@ def show(name: NameArgument, kept_in: KeptInOption = None) -> None:
 
     Example: sagechain threads show ada
     """
-    for entry in _entries(name, kept_in):
-        for line in _told(entry.message):
-            print(line)
+    with store(kept_in, create=False) as kept:
+        for entry in _entries(kept, name):
+            for line in _told(entry.message):
+                print(_printable(line, but="\n\t"))
 
 
 @app.command("export")
@@ -70,8 +75,9 @@ def export(
 
     Example: sagechain threads export ada --format markdown > ada.md
     """
-    entries = _entries(name, kept_in)
-    print("\n".join(_markdown(name, entries)) if form is Format.markdown else _json(name, entries))
+    with store(kept_in, create=False) as kept:
+        for line in (_markdown if form is Format.markdown else _json)(name, _entries(kept, name)):
+            print(line)
 
 
 @app.command("delete")
@@ -93,16 +99,22 @@ def delete(
     note(f"{name} is deleted.")
 
 
-def _entries(name: str, kept_in: str | None) -> "list[Entry]":
-    with store(kept_in, create=False) as kept:
+def _entries(kept: "Store", name: str) -> "Iterator[Entry]":
+    """All messages, a page at a time."""
+    if not kept.transcript(name, most=1):
         _known(kept, name)
-        return kept.transcript(name)
+    after = -1
+    while page := kept.transcript(name, after=after, most=PAGE):
+        yield from page
+        after = page[-1].position
 
 
 def _known(kept: "Store", name: str) -> "ThreadInfo":
     from sagechain.prompts.names import unknown
 
     found = {info.name: info for info in kept.threads()}
+    if not found:
+        raise ValueError(f"thread: {name!r} is unknown; no conversation is kept yet")
     if name not in found:
         raise unknown("thread", name, found)
     return found[name]
@@ -116,30 +128,32 @@ def _told(message: "BaseMessage") -> Iterator[str]:
         yield f"Call: {call['name']}({json.dumps(call['args'], ensure_ascii=False, default=str)})"
 
 
-def _markdown(name: str, entries: "Sequence[Entry]") -> Iterator[str]:
-    yield f"# {name}"
+def _markdown(name: str, entries: "Iterator[Entry]") -> Iterator[str]:
     turn = 0
     for entry in entries:
         if entry.turn != turn:
+            yield "" if turn else f"# {name}\n"
             turn = entry.turn
-            yield f"\n## {turn}, {_time(entry.created_at)}"
+            yield f"## {turn}, {_time(entry.created_at)}"
         for line in _told(entry.message):
             who, said = line.split(": ", 1)
             yield f"\n**{who}:** {said}"
 
 
-def _json(name: str, entries: "Sequence[Entry]") -> str:
+def _json(name: str, entries: "Iterator[Entry]") -> Iterator[str]:
     from langchain_core.messages import message_to_dict
 
-    messages: list[dict[str, Any]] = [
-        {
+    before = f'{{"thread": {json.dumps(name)}, "messages": ['
+    for entry in entries:
+        yield before
+        told: dict[str, Any] = {
             "turn": entry.turn,
             "created_at": datetime.fromtimestamp(entry.created_at, UTC).isoformat(),
             "message": message_to_dict(entry.message),
         }
-        for entry in entries
-    ]
-    return json.dumps({"thread": name, "messages": messages}, indent=2, default=str)
+        before = f"{json.dumps(told, indent=2, default=str)},"
+    yield before.removesuffix(",")
+    yield "]}"
 
 
 def _table(found: "Sequence[ThreadInfo]") -> None:
@@ -167,6 +181,6 @@ def _short(text: str) -> str:
     return text if len(text) <= WORDS else f"{text[: WORDS - 2]} …"
 
 
-def _printable(text: str) -> str:
-    """Without what a terminal would take for a command."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+def _printable(text: str, but: str = "") -> str:
+    """Without what a terminal would take for a command, but for these."""
+    return "".join(each if each in but or unicodedata.category(each) not in ("Cc", "Cs") else "�" for each in text)

@@ -1,11 +1,16 @@
 """`sagechain chat`: conversations are kept by name, and go on where they ended."""
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
+from sagechain.chains import open_store
 from sagechain.endpoints import LocalRuntime
 
-from tests.apps.test_cli import run, start
+from tests.apps.test_cli import COMMAND, run, start
 from tests.conftest import FALCON_URI
 
 CHAT = ("chat", "-m", FALCON_URI, "-p", "max_new_tokens=2", "-s", "")
@@ -66,9 +71,37 @@ def test_what_cannot_be_gone_on_with_is_a_usage_error(tmp_path: Path) -> None:
         (["-c"], "no conversation is kept yet"),
         (["-c", "--thread", "ada"], "not both"),
         (["--kept-in", str(tmp_path / "no.txt")], "is no SQLite database of threads"),
+        (["--thread", ""], "thread: '' is no name"),
     ]:
         (tmp_path / "no.txt").write_text("This is a text of some length, and no file of SQLite's.\n" * 30)
         done = run(*CHAT, *arguments, stdin="Hi.\n")
         assert done.returncode == 2
         assert complaint in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_bytes_that_are_no_utf_8_are_a_usage_error(runtime: LocalRuntime) -> None:
+    before = len(runtime.requests)
+    done = subprocess.run(
+        [*COMMAND, *CHAT], input=b"caf\xe9\n", capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"Traceback" not in done.stderr
+    assert len(runtime.requests) == before
+
+
+def test_a_chat_that_waits_for_its_thread_ends_on_ctrl_c(runtime: LocalRuntime) -> None:
+    run(*CHAT, "--thread", "ada", stdin="My name is Ada.\n")
+    with open_store(os.environ["SAGECHAIN_THREADS"]) as store, store.turn("ada"):
+        talking = start(*CHAT, "--thread", "ada")
+        assert talking.stdin is not None
+        assert talking.stderr is not None
+        assert talking.stderr.readline() == "(Thread ada, 1 turns so far.)\n"
+        talking.stdin.write("Hi.\n")
+        talking.stdin.flush()
+        time.sleep(0.5)
+        assert talking.poll() is None
+        talking.send_signal(signal.SIGINT)
+        answer, complaint = talking.communicate(timeout=10)
+    assert (talking.returncode, answer, complaint) == (130, "", "")
+    assert run(*CHAT, "--thread", "ada", stdin="Hi.\n").returncode == 0

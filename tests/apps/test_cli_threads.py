@@ -1,15 +1,17 @@
 """`sagechain threads`: what is kept is listed, shown, exported and deleted, over SQLite and PostgreSQL, without a model."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, messages_from_dict
 from sagechain.chains import conversation, open_store
 
-from tests.apps.test_cli import run
+from tests.apps.test_cli import COMMAND, run
 
 CALL = {"name": "search", "args": {"query": "tent"}, "id": "1", "type": "tool_call"}
 SAID: list[BaseMessage] = [
@@ -74,9 +76,58 @@ def test_an_unknown_thread_is_a_usage_error_that_names_the_nearest(kept: str) ->
 
 
 def test_where_nothing_is_kept_a_list_is_empty_and_a_file_that_is_missing_is_not_made(tmp_path: object) -> None:
-    assert run("threads", "list").stderr == "No conversation is kept yet.\n"
+    listed = run("threads", "list", "--kept-in", f"{tmp_path}/none.sqlite")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "No conversation is kept yet.\n")
     done = run("threads", "show", "ada", "--kept-in", f"{tmp_path}/none.sqlite")
     assert (done.returncode, "there is no file" in done.stderr) == (2, True)
+    assert list(Path(str(tmp_path)).iterdir()) == []
+
+
+def test_where_nothing_is_kept_any_more_that_is_said(kept: str) -> None:
+    for name in ("ada", "ben"):
+        run("threads", "delete", name, "--yes")
+    done = run("threads", "show", "ada")
+    assert (done.returncode, done.stderr) == (2, "sagechain: thread: 'ada' is unknown; no conversation is kept yet\n")
+    assert run("threads", "list").stderr == "No conversation is kept yet.\n"
+
+
+@pytest.fixture
+def long(place: str, monkeypatch: pytest.MonkeyPatch) -> list[BaseMessage]:
+    """What was said in a thread of several pages, which holds all that a terminal may choke on."""
+    said: list[BaseMessage] = [
+        HumanMessage(f"{number} été ⛺ \x1b[31m \ud800\n" * 50, id=f"{number}") for number in range(450)
+    ]
+    monkeypatch.setenv("SAGECHAIN_THREADS", place)
+    with open_store(place) as store, store._transaction("long") as (transcript, _):
+        transcript.append("long", said)
+    return said
+
+
+def test_a_long_thread_is_exported_whole(long: list[BaseMessage]) -> None:
+    exported = json.loads(run("threads", "export", "long").stdout)
+    assert messages_from_dict([each["message"] for each in exported["messages"]]) == long
+    assert run("threads", "export", "long", "--format", "markdown").stdout.count("**You:** ") == 450
+
+
+def test_a_terminal_that_knows_no_utf_8_is_shown_escapes_and_none_gets_commands(long: list[BaseMessage]) -> None:
+    for encoding, tent in (("ascii", "\\xe9t\\xe9 \\u26fa"), ("utf-8", "été ⛺")):
+        done = run("threads", "show", "long", env={**os.environ, "PYTHONIOENCODING": encoding}, encoding=encoding)
+        assert (done.returncode, done.stderr) == (0, "")
+        mark = "\ufffd" if encoding == "utf-8" else "\\ufffd"
+        assert done.stdout.startswith(f"You: 0 {tent} {mark}[31m {mark}\n0 ")
+
+
+@pytest.mark.parametrize("command", ["show", "export"])
+def test_who_reads_only_the_beginning_ends_the_command_silently(long: list[BaseMessage], command: str) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "threads", command, "long"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_a_server_that_refuses_is_one_line_without_the_password() -> None:

@@ -71,7 +71,7 @@ def test_a_turn_costs_the_same_at_any_length(place: str) -> None:
             if number + 1 in (50, 2 * MOST_TURNS, 3 * MOST_TURNS):
                 sizes[number + 1] = size(store)
         assert max(sizes.values()) <= 2 * sizes[50]
-        assert len(store._run("SELECT checkpoint_id FROM checkpoints", [])) == 1
+        assert len(store._run("SELECT checkpoint_id FROM checkpoints", [])) == 2
         assert len(graph.get_state(THREAD).values["messages"]) <= 2 * MOST_TURNS
         assert questions(store) == [f"Question {number:04}" for number in range(3 * MOST_TURNS)]
 

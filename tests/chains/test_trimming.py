@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import Field
 from sagechain.chains import conversation
 from sagechain.chains.history import MOST_TURNS, History
+from sagechain.llms import errors
 from sagechain.prompts import load_prompt
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "ada"}}
@@ -122,3 +123,55 @@ def test_a_turn_too_long_to_be_summed_up_loses_its_oldest_part() -> None:
     graph.invoke({"messages": [HumanMessage("x" * 150 + "END")]}, THREAD)
     graph.invoke({"messages": [HumanMessage("y" * 180)]}, THREAD)
     assert all(sum(len(message.text) for message in asked) <= 500 for asked in model.asked)
+
+
+class Failing(Scripted):
+    """A model that fails at its third question, the first summary."""
+
+    def _call(self, messages: list[BaseMessage], *args: Any, **options: Any) -> str:
+        if len(self.asked) == 2:
+            self.asked.append(messages)
+            raise errors.ModelFailed("falcon", "Out of memory.")
+        return super()._call(messages, *args, **options)
+
+
+def test_a_turn_whose_summary_fails_leaves_the_thread_as_it_was_and_may_be_given_again() -> None:
+    model = Failing(responses=["Yes.", "Yes.", "Ada likes tents.", "Yes."], asked=[])
+    graph = conversation(model, history_tokens=40, summarise=True)
+    for text in ("I am Ada.", "I like tents."):
+        graph.invoke({"messages": [HumanMessage(text)]}, THREAD)
+    turn: Any = {"messages": [HumanMessage("Tell me all about yourself.")]}
+    with pytest.raises(errors.ModelFailed):
+        graph.invoke(turn, THREAD)
+    assert len(graph.get_state(THREAD).values["messages"]) == 4
+    graph.invoke(turn, THREAD)
+    assert graph.get_state(THREAD).values["summary"] == "Ada likes tents."
+
+
+def test_a_summary_longer_than_it_may_be_loses_its_end() -> None:
+    model = scripted(["Yes.", "S" * 5_000, "Yes."], room=600)
+    graph = conversation(model, summarise=True)
+    for number in range(8):
+        graph.invoke({"messages": [HumanMessage(f"{number}" * 200)]}, {"configurable": {"thread_id": "long"}})
+    assert all(sum(len(message.text) for message in asked) <= 600 for asked in model.asked)
+    unknown = scripted(["Yes.", "S" * 50_000])
+    graph = conversation(unknown, history_tokens=20, summarise=True)
+    for _ in range(3):
+        graph.invoke({"messages": [HumanMessage("I am Ada, I am.")]}, THREAD)
+    assert max(len(asked[0].text) for asked in unknown.asked) < 4_000
+
+
+def test_a_summary_that_says_nothing_leaves_the_one_there_was() -> None:
+    model = scripted(["Yes.", "Ada\x00 likes tents.", "Yes.", "", "Yes."])
+    graph = conversation(model, history_tokens=20, summarise=True)
+    for _ in range(3):
+        graph.invoke({"messages": [HumanMessage("I am Ada, I am.")]}, THREAD)
+    assert graph.get_state(THREAD).values["summary"] == "Ada likes tents."
+    assert "Ada likes tents." in model.asked[-1][0].text
+
+
+def test_a_context_without_room_for_a_summary_is_refused_at_once() -> None:
+    with pytest.raises(
+        ValueError, match=r"summarise: a summary may have 166 tokens, and a prompt no more than 150 here"
+    ):
+        conversation(scripted(["Yes."], room=150), summarise=True)

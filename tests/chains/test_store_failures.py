@@ -1,0 +1,308 @@
+"""When something fails (disk, server, a cancel, a name) nothing half is kept, and no turn stays taken."""
+
+import asyncio
+import re
+import sqlite3
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from pydantic import Field
+from sagechain.chains import StoreFailed, conversation, open_store
+
+THREAD: RunnableConfig = {"configurable": {"thread_id": "ada"}}
+MODEL = FakeListChatModel(responses=["Yes."])
+EVERY_OTHER_CONNECTION = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+class Breaking(FakeListChatModel):
+    """A model whose server takes the database's connections down before it answers."""
+
+    responses: list[str] = Field(default=["Yes."])
+    url: str
+
+    def _call(self, *args: Any, **options: Any) -> str:
+        cut_off(self.url)
+        return str(super()._call(*args, **options))
+
+
+def cut_off(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(EVERY_OTHER_CONNECTION)
+
+
+def say(graph: Any, text: str, thread: RunnableConfig = THREAD) -> None:
+    graph.invoke({"messages": [HumanMessage(text)]}, thread)
+
+
+def talk(graph: Any, turns: int, text: str) -> None:
+    for _ in range(turns):
+        say(graph, text)
+
+
+def questions(store: Any, graph: Any) -> tuple[list[str], list[str]]:
+    """What was asked, by the transcript and by the state."""
+    state = graph.get_state(THREAD).values.get("messages", [])
+    kept = [entry.message for entry in store.transcript("ada")]
+    return [each.text for each in kept if each.type == "human"], [each.text for each in state if each.type == "human"]
+
+
+def execute(place: str, statement: str) -> None:
+    if "://" in place:
+        with psycopg.connect(place, autocommit=True) as connection:
+            connection.execute(statement.encode())
+    else:
+        with closing(sqlite3.connect(place)) as file:
+            file.execute(statement)
+
+
+def test_a_turn_whose_checkpoint_is_refused_is_not_in_the_transcript_either(place: str) -> None:
+    with open_store(place) as store:
+        graph = conversation(MODEL, checkpointer=store)
+        say(graph, "Before.")
+        refuse, allow = (
+            (
+                "ALTER TABLE checkpoints ADD CONSTRAINT no CHECK (false) NOT VALID",
+                "ALTER TABLE checkpoints DROP CONSTRAINT no",
+            )
+            if "://" in place
+            else (
+                "CREATE TRIGGER no BEFORE INSERT ON checkpoints BEGIN SELECT RAISE(ABORT, 'constraint'); END",
+                "DROP TRIGGER no",
+            )
+        )
+        execute(place, refuse)
+        with pytest.raises(StoreFailed, match="constraint"):
+            say(graph, "Lost.")
+        execute(place, allow)
+        say(graph, "After.")
+        assert questions(store, graph) == (["Before.", "After."],) * 2
+
+
+def test_a_full_disk_is_an_error_that_leaves_the_thread_as_it_was(tmp_path: Path) -> None:
+    with open_store(tmp_path / "kept.sqlite") as store:
+        graph = conversation(MODEL, checkpointer=store)
+        say(graph, "Before.")
+        [[pages]] = store._run("PRAGMA page_count", [])
+        for size in (10, 1_000, 4_000, 100_000):
+            store._run(f"PRAGMA max_page_count = {pages}", [])
+            with pytest.raises(StoreFailed, match="database or disk is full"):
+                talk(graph, 100, "x" * size)
+            store._run("PRAGMA max_page_count = 1000000", [])
+            transcript, state = questions(store, graph)
+            assert transcript[-len(state) :] == state
+        say(graph, "After.")
+        assert questions(store, graph)[0][-1] == "After."
+
+
+def test_what_may_not_be_written_may_still_be_read(tmp_path: Path) -> None:
+    with open_store(tmp_path / "kept.sqlite") as store:
+        graph = conversation(MODEL, checkpointer=store)
+        say(graph, "Before.")
+        store._run("PRAGMA query_only = 1", [])
+        with pytest.raises(
+            StoreFailed, match=r"attempt to write a readonly database\. Check .* that you may write there\."
+        ):
+            say(graph, "Lost.")
+        assert [thread.name for thread in store.threads()] == ["ada"]
+
+
+def test_a_place_where_no_file_can_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed, match="Not a directory"):
+        open_store(tmp_path / "file" / "kept.sqlite")
+    for place in (tmp_path, ":memory:"):
+        with pytest.raises(ValueError, match="is no file"):
+            open_store(place)
+
+
+def test_a_table_of_another_program_or_version_is_refused(place: str) -> None:
+    execute(place, "CREATE TABLE transcript (words TEXT)")
+    with pytest.raises(ValueError, match="'transcript' that this version of sagechain does not know") as caught:
+        open_store(place)
+    assert "cret" not in str(caught.value)
+
+
+def test_a_file_that_is_made_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
+    with open_store(tmp_path / "kept.sqlite") as store:
+        say(conversation(MODEL, checkpointer=store), "Hi")
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("kept.sqlite*") if file.is_file()}
+    assert modes == {0o600}
+
+
+def test_a_file_has_the_same_turns_by_whatever_name_it_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "kept.sqlite")
+    with open_store(tmp_path / "kept.sqlite") as one, open_store(tmp_path / "link.sqlite") as other, one.turn("ada"):
+        assert not other.turns.take("ada")
+
+
+def test_a_closed_store_says_so_and_leaves_no_turn_taken(place: str) -> None:
+    closed = open_store(place)
+    graph = conversation(MODEL, checkpointer=closed)
+    turn = closed.turn("ada")
+    turn.__enter__()
+    closed.close()
+    closed.close()
+    with open_store(place) as store, store.turn("ada"):
+        turn.__exit__(None, None, None)
+    for _ in range(2):
+        with pytest.raises(StoreFailed, match="closed"):
+            say(graph, "Lost.")
+    with open_store(place) as store:
+        say(conversation(MODEL, checkpointer=store), "Hi")
+        assert len(store.transcript("ada")) == 2
+
+
+@pytest.mark.parametrize("name", ["", "a\x00b", "caf\udce9"])
+async def test_a_name_that_no_database_keeps_is_refused(place: str, name: str) -> None:
+    thread: RunnableConfig = {"configurable": {"thread_id": name}}
+    with open_store(place) as store:
+        graph = conversation(MODEL, checkpointer=store)
+        with pytest.raises(ValueError, match=r"^thread: .* is no name"):
+            say(graph, "Hi", thread)
+        with pytest.raises(ValueError, match=r"^thread: .* is no name"):
+            await graph.ainvoke({"messages": [HumanMessage("Hi")]}, thread)
+
+
+def test_any_other_name_is_kept(place: str) -> None:
+    names = [" ", "../x", "a/b\\c", "'; DROP TABLE transcript; --", "%s ? {}", "two\nlines", "⛺ été", "--yes"]
+    with open_store(place) as store:
+        graph = conversation(MODEL, checkpointer=store)
+        for name in names:
+            say(graph, "Hi", {"configurable": {"thread_id": name}})
+        assert {thread.name for thread in store.threads()} == set(names)
+
+
+def test_text_that_is_no_unicode_is_refused_before_it_is_sent(place: str) -> None:
+    with open_store(place) as store:
+        graph = conversation(MODEL, checkpointer=store)
+        with pytest.raises(ValueError, match=r"messages: '\\udce9' at 3 is no character; give text in UTF-8"):
+            say(graph, "caf\udce9")
+        say(graph, "A NUL: \x00.")
+        assert questions(store, graph) == (["A NUL: \x00."],) * 2
+
+
+def test_a_turn_is_one_among_the_threads_of_a_process_too(place: str) -> None:
+    with open_store(place) as store:
+        inside, most = [], []
+
+        def talk(number: int) -> None:
+            with store.turn("ada"):
+                inside.append(number)
+                most.append(len(inside))
+                inside.remove(number)
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(talk, range(20)))
+            with store.turn("ada"):
+                assert not threads.submit(store.turns.take, "ada").result()
+        assert most == [1] * 20
+
+
+async def test_whoever_is_cancelled_at_any_moment_leaves_the_turn_free(place: str) -> None:
+    with open_store(place) as store, open_store(place) as other:
+        for number in range(20):
+            with anyio.move_on_after(number / 4000):
+                async with store.aturn("ada"):
+                    await anyio.sleep(1)
+        with store.turn("ben"), anyio.move_on_after(0.05):
+            async with other.aturn("ben"):
+                raise AssertionError("the turn was taken")
+        async with asyncio.timeout(10), other.aturn("ada"), other.aturn("ben"):
+            pass
+
+
+def test_a_list_that_is_read_half_way_keeps_nobody_waiting(place: str) -> None:
+    with open_store(place) as store:
+        say(conversation(MODEL, checkpointer=store), "One.")
+        say(conversation(MODEL, checkpointer=store), "Two.")
+        found = store.list(THREAD)
+        next(found)
+        with ThreadPoolExecutor(1) as threads:
+            assert len(threads.submit(store.threads).result(timeout=10)) == 1
+        say(conversation(MODEL, checkpointer=store), "Three.")
+        assert len(list(found)) == 1
+
+
+def test_one_store_serves_one_event_loop_after_another_and_several_threads(place: str) -> None:
+    with open_store(place) as store:
+        graph = conversation(MODEL, checkpointer=store)
+
+        def talk(number: int) -> None:
+            turn: Any = {"messages": [HumanMessage(f"{number}")]}
+            asyncio.run(graph.ainvoke(turn, {"configurable": {"thread_id": f"thread {number % 3}"}}))
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(talk, range(12)))
+        assert {thread.name: thread.turns for thread in store.threads()} == {f"thread {n}": 4 for n in range(3)}
+
+
+def test_a_turn_whose_connection_breaks_is_not_saved_and_says_so(database: str) -> None:
+    with open_store(database) as store:
+        graph = conversation(MODEL, checkpointer=store)
+        say(graph, "Before.")
+        with pytest.raises(StoreFailed, match="the turn of thread 'ada' broke; the turn is not saved"):
+            say(conversation(Breaking(url=database), checkpointer=store), "Lost.")
+        say(graph, "After.")
+        assert questions(store, graph) == (["Before.", "After."],) * 2
+
+
+async def test_connections_that_broke_between_turns_are_made_anew(database: str) -> None:
+    with open_store(database) as store:
+        graph = conversation(MODEL, checkpointer=store)
+        say(graph, "One.")
+        cut_off(database)
+        say(graph, "Two.")
+        cut_off(database)
+        await graph.ainvoke({"messages": [HumanMessage("Three.")]}, THREAD)
+        cut_off(database)
+        assert [thread.turns for thread in store.threads()] == [3]
+
+
+def test_a_tools_result_of_any_kind_is_kept(place: str) -> None:
+    with open_store(place) as store:
+        with store._transaction("ada") as (transcript, _):
+            for name, artifact in (("a", {(1, 2): 3}), ("b", {(1, 2): object()}), ("c", object())):
+                transcript.append("ada", [ToolMessage("Done.", tool_call_id="1", artifact=artifact, id=name)])
+        artifacts = [getattr(entry.message, "artifact", None) for entry in store.transcript("ada")]
+        told = [re.sub(" at 0x[0-9a-f]+", "", str(artifact)) for artifact in artifacts]
+        assert told == ["{(1, 2): 3}", "{(1, 2): <object object>}", "<object object>"]
+
+
+def test_a_message_given_twice_is_kept_once(place: str) -> None:
+    said: list[Any] = [HumanMessage("Hi", id="a"), AIMessage("Yes.", id="b"), AIMessage("Yes.", id="b")]
+    with open_store(place) as store:
+        with store._transaction("ada") as (transcript, _):
+            transcript.append("ada", said)
+        assert [entry.message.id for entry in store.transcript("ada")] == ["a", "b"]
+
+
+def test_a_long_thread_is_read_piece_by_piece(place: str) -> None:
+    with open_store(place) as store:
+        with store._transaction("ada") as (transcript, _):
+            transcript.append("ada", [HumanMessage(str(number), id=str(number)) for number in range(10)])
+        assert [entry.position for entry in store.transcript("ada", most=3)] == [0, 1, 2]
+        assert [entry.position for entry in store.transcript("ada", after=6)] == [7, 8, 9]
+        assert store.transcript("ada", after=9, most=3) == []
+
+
+def test_what_is_pruned_is_the_same_over_both(place: str) -> None:
+    with open_store(place) as store:
+        graph = conversation(MODEL, checkpointer=store)
+        for text in ("One.", "Two.", "Three."):
+            say(graph, text)
+        store.prune(["ada"])
+        assert [len(saved.checkpoint["channel_values"]["messages"]) for saved in store.list(THREAD)] == [6]
+        with pytest.raises(ValueError, match=r"strategy: 'keep_last' is unknown. Did you mean 'keep_latest'\?"):
+            store.prune(["ada"], strategy="keep_last")
+        store.prune(["ada"], strategy="delete")
+        assert (list(store.list(THREAD)), store.threads()) == ([], [])
