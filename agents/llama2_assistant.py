@@ -66,25 +66,24 @@ def chain(
     from langchain.agents import create_agent
     from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ToolCallLimitMiddleware
     from langchain_core.language_models.chat_models import BaseChatModel
-    from langgraph.checkpoint.memory import InMemorySaver
     from sagechain.agents.bounds import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
     from sagechain.agents.shop.advising import Advising
-    from sagechain.agents.shop.approving import PossibleOrders, approval
+    from sagechain.agents.shop.approving import approval
     from sagechain.agents.shop.tools import PLACE_ORDER, shop_tools
     from sagechain.agents.shop.visits import ShopVisit
     from sagechain.agents.suiting import suited
+    from sagechain.chains.latest_in_memory import LatestInMemory
     from sagechain.prompts import load_prompt
 
     prompt, shop = load_prompt("shop-assistant"), database or open_shop()
     chat = suited(model, prompt.metadata["parameters"])
     calls_tools = type(chat).bind_tools is not BaseChatModel.bind_tools
     tools = shop_tools(shop) if takes_orders and calls_tools else []
-    orders = [approval(shop), *(PossibleOrders(shop, tool) for tool in tools if tool.name == PLACE_ORDER)]
     # What comes after a model call runs from the last to the first: calls are refused before anyone is asked to approve.
     middleware: list[AgentMiddleware[Any, Any, Any]] = [
         Advising(shop, chat, prompt, tools),
         TurnLimit(seconds=SECONDS, tokens=TOKENS),
-        *orders,
+        *(each for tool in tools if tool.name == PLACE_ORDER for each in approval(shop, tool)),
         tool_errors(),
         ToolTimeLimit(seconds=TOOL_SECONDS),
         RepeatedCalls(),
@@ -92,7 +91,7 @@ def chain(
         ToolCallLimitMiddleware(run_limit=TOOL_CALLS),
         ModelCallLimitMiddleware(run_limit=MODEL_CALLS),
     ]
-    agent = create_agent(chat, tools, middleware=middleware, checkpointer=checkpointer or InMemorySaver())
+    agent = create_agent(chat, tools, middleware=middleware, checkpointer=checkpointer or LatestInMemory())
     return cast(ShopVisit, ShopVisit.of(agent))
 
 

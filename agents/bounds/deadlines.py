@@ -1,11 +1,11 @@
-"""Wait for a call so long and no longer; sync in a thread, since nothing else ends the wait for a sync call."""
+"""Wait for a call so long and no longer. A sync call is made in a thread, since nothing else ends the wait for it."""
 
 import asyncio
 import contextvars
-import queue
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from concurrent.futures import Future, wait
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -20,23 +20,10 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     Raises:
         OutOfTime: it took longer.
     """
-    context, outcome = contextvars.copy_context(), queue.SimpleQueue[tuple[bool, object]]()
-
-    def run() -> None:
-        try:
-            outcome.put((True, context.run(call)))
-        except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
-            outcome.put((False, error))
-
-    # A daemon, so that a call that hangs does not keep the process from ending.
-    threading.Thread(target=run, daemon=True, name="sagechain-deadline").start()
-    try:
-        is_result, value = outcome.get(timeout=max(0.0, seconds))
-    except queue.Empty:
-        raise OutOfTime(f"longer than {seconds:.3g} s") from None
-    if is_result:
-        return cast(T, value)
-    raise cast(BaseException, value)
+    result = in_thread(call)
+    if not wait([result], max(0.0, seconds)).done:
+        raise OutOfTime(f"longer than {seconds:.3g} s")
+    return result.result()
 
 
 async def awithin(seconds: float, call: Awaitable[T]) -> T:
@@ -48,3 +35,18 @@ async def awithin(seconds: float, call: Awaitable[T]) -> T:
         if limit.expired():
             raise OutOfTime(f"longer than {seconds:.3g} s") from error
         raise
+
+
+def in_thread(call: Callable[[], T]) -> Future[T]:
+    """A sync call, begun in a thread of its own. asyncio's threads keep a process from ending until they end; not this."""
+    context, result = contextvars.copy_context(), Future[T]()
+    result.set_running_or_notify_cancel()  # from here on nobody can cancel it
+
+    def run() -> None:
+        try:
+            result.set_result(context.run(call))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is read
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="sagechain-deadline").start()
+    return result

@@ -1,15 +1,17 @@
 """Tools that fail or take too long: the model gets a text that it can act on, and the log has all of it."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial, wraps
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ToolErrorMiddleware
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import ToolException
+from langchain_core.tools import StructuredTool, ToolException
 from langgraph.types import Command
-from sagechain.agents.bounds.deadlines import OutOfTime, awithin, within
+from sagechain.agents.bounds.deadlines import OutOfTime, awithin, in_thread, within
 from sagechain.agents.bounds.turns import refusal
 
 logger = logging.getLogger("sagechain.agents")
@@ -63,9 +65,9 @@ class ToolTimeLimit(AgentMiddleware[AgentState[Any], Any, Any]):
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
-        """Wait for the tool, then cancel it."""
+        """Wait for the tool, then cancel it; one that is a sync function runs in a thread here too."""
         try:
-            return await awithin(self._seconds, handler(request))
+            return await awithin(self._seconds, handler(_never_joined(request)))
         except OutOfTime:
             return self._given_up(request)
 
@@ -77,3 +79,16 @@ class ToolTimeLimit(AgentMiddleware[AgentState[Any], Any, Any]):
             "call again; look whether it did, or answer and say that it is not known."
         )
         return refusal(request.tool_call, reason)
+
+
+def _never_joined(request: ToolCallRequest) -> ToolCallRequest:
+    """The same call; its sync function in a thread that a process does not wait for at its end."""
+    tool = request.tool
+    if not isinstance(tool, StructuredTool) or tool.coroutine is not None or (function := tool.func) is None:
+        return request
+
+    @wraps(function)
+    async def in_its_thread(*args: Any, **kwargs: Any) -> Any:
+        return await asyncio.wrap_future(in_thread(partial(function, *args, **kwargs)))
+
+    return request.override(tool=tool.model_copy(update={"coroutine": in_its_thread}))

@@ -10,19 +10,19 @@ model is asked once more and told of it, and where it fails again the facts them
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, NotRequired, cast
+from itertools import takewhile
+from typing import Any, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, hook_config
-from langchain.agents.middleware.types import ModelRequest, ModelResponse, PrivateStateAttr
+from langchain.agents.middleware.types import ModelRequest, ModelResponse
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
 from langchain_core.prompts import PromptTemplate
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langgraph.channels import UntrackedValue
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
-from sagechain.agents.bounds.turns import last_reply, this_turn
+from sagechain.agents.bounds.turns import this_turn
 from sagechain.agents.shop.checked_chat import CheckedChat, unfounded
 from sagechain.agents.shop.database import MOST_PRODUCTS, ShopDatabase
 from sagechain.agents.shop.facts import Facts
@@ -33,13 +33,7 @@ from sagechain.chains.threads import LEFT
 REMEMBERED_TURNS = 10  # of the customer, whose products' figures still count as told
 
 
-class AdviceState(AgentState[Any]):
-    """The figure for which the answer was held back, while the model is asked once more; never saved."""
-
-    held_back: NotRequired[Annotated[str | None, UntrackedValue, PrivateStateAttr]]
-
-
-class Advising(AgentMiddleware[AdviceState, Any, Any]):
+class Advising(AgentMiddleware[AgentState[Any], Any, Any]):
     """Puts the shop's facts before the model, and holds its answers to them.
 
     Args:
@@ -48,8 +42,6 @@ class Advising(AgentMiddleware[AdviceState, Any, Any]):
         prompt: what the model is told, with the sheets as `products`.
         tools: what the model may call; without any, turns about orders are answered as others are.
     """
-
-    state_schema = AdviceState
 
     def __init__(
         self, shop: ShopDatabase, chat: BaseChatModel, prompt: PromptTemplate, tools: Sequence[BaseTool] = ()
@@ -60,26 +52,23 @@ class Advising(AgentMiddleware[AdviceState, Any, Any]):
         told = [HumanMessage(self._most_told(tools))] if (chat.profile or {}).get("max_input_tokens") else []
         self._history = History(chat, told, None)
 
-    def before_agent(self, state: AdviceState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Drop calls that an earlier turn left without a result: it failed, or nobody approved them."""
-        messages = state["messages"]
-        answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
-        dropped = [
-            message
-            for message in messages
-            if isinstance(message, AIMessage) and any(call["id"] not in answered for call in message.tool_calls)
-        ]
-        calls = {call["id"] for message in dropped for call in message.tool_calls}
-        results = [m for m in messages if isinstance(m, ToolMessage) and m.tool_call_id in calls]
-        gone: list[AnyMessage] = [*dropped, *results]
-        return {"messages": [RemoveMessage(cast(str, message.id)) for message in gone]} if gone else None
+    def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """Drop what the model is not sent: turns that it has no room for, and calls that an earlier turn left open."""
+        left = self._without_room(state["messages"])
+        for place, message in enumerate(state["messages"]):
+            if isinstance(message, AIMessage) and message.tool_calls:
+                results = list(takewhile(_is_result, state["messages"][place + 1 :]))
+                answered = {result.tool_call_id for result in results if isinstance(result, ToolMessage)}
+                if any(call["id"] not in answered for call in message.tool_calls):
+                    left += [message, *results]
+        return {"messages": [RemoveMessage(cast(str, message.id)) for message in left]} if left else None
 
-    async def abefore_agent(self, state: AdviceState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """As `before_agent`."""
         return self.before_agent(state, runtime)
 
     @hook_config(can_jump_to=["end"])
-    def before_model(self, state: AdviceState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    def before_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Answer a turn about what the shop does not have."""
         if not state["messages"] or state["messages"][-1].type != "human":
             return None
@@ -89,41 +78,41 @@ class Advising(AgentMiddleware[AdviceState, Any, Any]):
         return {"messages": [AIMessage(offer(self._shop, turns[-1]))], "jump_to": "end"}
 
     @hook_config(can_jump_to=["end"])
-    async def abefore_model(self, state: AdviceState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+    async def abefore_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """As `before_model`."""
         return self.before_model(state, runtime)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
-        """Ask the model with the sheets before the last turn, and check what it says."""
-        return handler(self._told(request))
+        """Ask the model with the sheets before the last turn; once more where nothing of its answer could be shown."""
+        response = handler(self._told(request))
+        figure = _held_back(response)
+        return response if figure is None else handler(self._told(request, figure))
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`."""
-        return await handler(self._told(request))
+        response = await handler(self._told(request))
+        figure = _held_back(response)
+        return response if figure is None else await handler(self._told(request, figure))
 
-    @hook_config(can_jump_to=["model"])
-    def after_model(self, state: AdviceState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Ask once more where nothing of the answer could be shown."""
-        reply = last_reply(state["messages"])
-        if reply is None or reply.text or (figure := unfounded(reply)) is None:
-            return {"held_back": None}
-        return {"messages": [RemoveMessage(cast(str, reply.id))], "held_back": figure, "jump_to": "model"}
+    def _without_room(self, messages: list[AnyMessage]) -> list[AnyMessage]:
+        """The oldest turns; and words that were too long for an answer, which would keep others from theirs."""
+        try:
+            return messages[: len(messages) - len(self._history.fitting(messages))]
+        except ValueError:
+            said = list(takewhile(lambda message: message.type == "human", reversed(messages)))
+            return said[1:]
 
-    @hook_config(can_jump_to=["model"])
-    async def aafter_model(self, state: AdviceState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """As `after_model`."""
-        return self.after_model(state, runtime)
-
-    def _told(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        turns, held_back = _turns(request.messages), cast(AdviceState, request.state).get("held_back")
+    def _told(self, request: ModelRequest[Any], held_back: str | None = None) -> ModelRequest[Any]:
+        """The request with the sheets, and with the figure for which an answer to it was held back."""
+        turns = _turns(request.messages)
         products = products_in_sight(self._shop, turns)
         sheets = "\n\n".join(product.sheet for product in products)
         prompt = self._prompt.format(products=sheets or f"{in_the_catalogue(self._shop)}.")
-        note = f"\n\n({_HELD_BACK.format(figure=held_back)})" if held_back else ""
+        note = f"\n\n({_NOTE.format(figure=held_back)})" if held_back else ""
         messages = self._history.fitting(request.messages)
         last = max(i for i, message in enumerate(messages) if message.type == "human")
         messages[last] = HumanMessage(f"{prompt}\n\n{messages[last].text}{note}")
@@ -147,13 +136,23 @@ class Advising(AgentMiddleware[AdviceState, Any, Any]):
         """As much as can stand before a turn: tools, prompt, and the longest sheets."""
         sheets = sorted((product.sheet for product in self._shop.products), key=len)[-MOST_PRODUCTS:]
         shown = "".join(json.dumps(convert_to_openai_tool(tool)) for tool in tools)
-        return self._prompt.format(products="\n\n".join(sheets)) + _HELD_BACK + shown
+        return self._prompt.format(products="\n\n".join(sheets)) + _NOTE + shown
 
 
-_HELD_BACK = (
+_NOTE = (
     "An answer to this was held back because it named {figure}, which is nowhere in the catalogue. Name only figures that "
     "stand above."
 )
+
+
+def _held_back(response: ModelResponse[Any]) -> str | None:
+    """The figure for which nothing of an answer was shown."""
+    reply = response.result[-1]
+    return None if reply.text else unfounded(reply)
+
+
+def _is_result(message: AnyMessage) -> bool:
+    return isinstance(message, ToolMessage)
 
 
 def _turns(messages: Sequence[AnyMessage]) -> list[str]:

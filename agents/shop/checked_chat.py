@@ -144,7 +144,8 @@ class CheckedChat(BaseChatModel):
         if not gate.is_shut:
             return result
         about = {**message.response_metadata, **gate.about}
-        checked = message.model_copy(update={"content": shown, "response_metadata": about})
+        content = _with_text(message.content, shown)
+        checked = message.model_copy(update={"content": content, "response_metadata": about})
         return ChatResult(generations=[ChatGeneration(message=checked)], llm_output=result.llm_output)
 
 
@@ -185,10 +186,8 @@ class _Gate:
     def checked(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk | None:
         """The chunk with what can be shown; None where nothing is left of it."""
         message = cast(AIMessageChunk, chunk.message)
-        if not isinstance(message.content, str):
-            return chunk
         self.calls = self.calls or bool(message.tool_call_chunks)
-        shown = message.model_copy(update={"content": self.fed(message.content)})
+        shown = message.model_copy(update={"content": _with_text(message.content, self.fed(message.text))})
         if not any(shown.model_dump(exclude={"type", "id", "name"}).values()) and not chunk.generation_info:
             return None
         return ChatGenerationChunk(message=shown, generation_info=chunk.generation_info)
@@ -211,6 +210,14 @@ class _Gate:
             shown += sentence
         self._shown = self._shown or bool(shown.strip())
         return shown
+
+
+def _with_text(content: str | list[Any], text: str) -> str | list[Any]:
+    """The content with another text; of a list, blocks that are no text stay, such as a model's thoughts."""
+    if isinstance(content, str):
+        return text
+    others = [block for block in content if isinstance(block, dict) and block.get("type") != "text"]
+    return [*others, {"type": "text", "text": text}] if text else others
 
 
 def unfounded(message: BaseMessage) -> str | None:

@@ -41,10 +41,11 @@ PUBLIC = "p.name, p.category, p.price, p.features, p.selling_points"
 
 # Words that say nothing about what is asked for.
 _NO_MATTER = frozenset(
-    """a about all also am an and any are as at be been best but buy by can cost could do does for from get good had has
-    have hello hi how i if in is it its just like look looking me mean mine more most much my need no not of on one or our
-    please price recommend sell shop should show so some stock tell than thank thanks that the their them then there these
-    they thing this those to too under use want was we what when where which who will with without would you your""".split()  # noqa: SIM905
+    """a about all also am an and any are as at available be been best but buy by can cost could do does for from get
+    good had has have hello hi how i if in is it its just left like look looking many me mean mine more most much my need
+    no not of on one or our please price recommend sell shop should show so some stock tell than thank thanks that the
+    their them then there these they thing this those to too under use want was we what when where which who will with
+    without would you your""".split()  # noqa: SIM905
 )
 
 

@@ -42,15 +42,20 @@ _UNITS = {
     "piece": "piece pieces",
     "star": "star stars",
 }
-_UNIT_OF = {name: unit for unit, names in _UNITS.items() for name in names.split()} | {"%": "percent", "°": "degree"}
-_MONEY = {"$": "dollar", "€": "euro", "£": "pound"}
-_WORDS = "one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
-_NUMBER = rf"(?:(?<![\w)])-?\d[\d,]*(?:\.\d+)?|\b(?:{'|'.join(_WORDS)})\b)"
-_UNIT = "|".join(sorted(set(_UNIT_OF) - {"%", "°"}, key=len, reverse=True))
+_SIGNS = {"%": "percent", "°": "degree", "$": "dollar", "€": "euro", "£": "pound"}
+_UNIT_OF = {name: unit for unit, names in _UNITS.items() for name in names.split()} | _SIGNS
+_SMALL = """one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen""".split()  # noqa: SIM905
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905
+_WORDS = {word: value for value, word in enumerate(_SMALL, 1)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
+_WORD = rf"(?:{'|'.join(sorted([*_WORDS, 'hundred', 'thousand'], key=len, reverse=True))})"
+_NUMBER = rf"(?:(?<![\w)])-?\d[\d,]*(?:\.\d+)?|\b{_WORD}(?:[\s-](?:and\s)?{_WORD})*\b)"
+_UNIT = "|".join(sorted(set(_UNIT_OF) - set(_SIGNS), key=len, reverse=True))
+_EMPHASIS = str.maketrans("", "", "*_`")
 _FIGURE = re.compile(
-    rf"(?P<sign>[$€£])\s?(?P<money>{_NUMBER})"
+    rf"(?P<sign>[$€£]|\b(?:usd|eur|gbp)\b)\s?(?P<money>{_NUMBER})"
     rf"|(?P<stock>{_NUMBER})\s(?:of\s[\w\s-]+?\s)?(?:are\s)?(?:left(?!\s\w)|in\sstock)"
-    rf"|(?P<number>{_NUMBER})[\s-]?(?P<unit>[%°]|(?:{_UNIT})\b)"
+    rf"|(?P<number>{_NUMBER})[\s-]?(?P<unit>[%°]|[$€£](?!\s?\d)|(?:{_UNIT})\b)"
     rf"|\b(?:price[ds]?|costs?)(?:\s(?:of|is|at|only|just|about|around))*:?\s(?P<bare>{_NUMBER})"
     rf"|\border\s(?:number\s)?#?(?P<order>\d{{3,}})",
     re.IGNORECASE,
@@ -73,7 +78,7 @@ class Facts:
 
 
 def _figures(text: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    for found in _FIGURE.finditer(text):
+    for found in _FIGURE.finditer(text.translate(_EMPHASIS)):
         number = next(found[name] for name in ("money", "stock", "number", "bare", "order") if found[name])
         yield found[0], (_plain(number), _unit(found))
 
@@ -83,13 +88,25 @@ def _unit(found: re.Match[str]) -> str:
         return _UNIT_OF[found["unit"].lower()]
     if found["stock"]:
         return "stock"
-    return "order" if found["order"] else _MONEY.get(found["sign"] or "$", "dollar")
+    return "order" if found["order"] else _UNIT_OF[(found["sign"] or "$").lower()]
 
 
 def _plain(number: str) -> str:
-    """`3,000` and `3000.00` are 3000, and so are words numbers."""
-    lower = number.lower()
-    if lower in _WORDS:
-        return str(_WORDS.index(lower) + 1)
-    value = lower.rstrip(",").replace(",", "")
+    """`3,000` and `3000.00` are 3000, and so is "three thousand"."""
+    if number[0].isalpha():
+        return str(_spoken(re.findall(_WORD, number.lower())))
+    value = number.rstrip(",").replace(",", "")
     return value.rstrip("0").rstrip(".") if "." in value else value
+
+
+def _spoken(words: list[str]) -> int:
+    """`["one", "hundred", "eighty", "nine"]` is 189."""
+    thousands = below = 0
+    for word in words:
+        if word == "hundred":
+            below = max(below, 1) * 100
+        elif word == "thousand":
+            thousands, below = max(below, 1) * 1000, 0
+        else:
+            below += _WORDS[word]
+    return thousands + below

@@ -35,6 +35,14 @@ class OutOfStock(Exception):
         self.left = left
 
 
+class OtherPrice(Exception):
+    """The product costs another `price` now, in dollars."""
+
+    def __init__(self, price: int) -> None:
+        super().__init__(f"{price} dollars")
+        self.price = price
+
+
 class OtherOrder(Exception):
     """The call has placed another order before."""
 
@@ -45,11 +53,12 @@ def place(shop: ShopDatabase, key: str, product: Product, quantity: int) -> Orde
     Args:
         shop: whose stock it takes.
         key: what the call is known by.
-        product: what is ordered.
+        product: what is ordered, at the price that was approved.
         quantity: pieces, 1 or more.
 
     Raises:
         OutOfStock: there are fewer; nothing was written.
+        OtherPrice: it costs more or less by now; nothing was written.
         OtherOrder: the key belongs to an order of something else.
     """
     with shop.writing() as connection:
@@ -58,16 +67,20 @@ def place(shop: ShopDatabase, key: str, product: Product, quantity: int) -> Orde
             if (order.product, order.quantity) != (product.name, quantity):
                 raise OtherOrder(f"order {order.number}")
             return order
-        found = connection.execute("SELECT stock FROM products WHERE name = ?", (product.name,)).fetchone()
-        left = found[0] if found else 0
+        found = connection.execute("SELECT stock, price FROM products WHERE name = ?", (product.name,)).fetchone()
+        left, price = found or (0, product.price)
         if left < quantity:
             raise OutOfStock(left)
+        if price != product.price:
+            raise OtherPrice(price)
         connection.execute("UPDATE products SET stock = stock - ? WHERE name = ?", (quantity, product.name))
         return _written(connection, key, product, quantity)
 
 
 def placed(shop: ShopDatabase, number: int) -> Order | None:
     """The order of a number."""
+    if not 0 < number < 2**63:  # SQLite has no other integers
+        return None
     with shop.reading() as connection:
         row = connection.execute(f"SELECT {_COLUMNS} FROM orders WHERE number = ?", (number,)).fetchone()
     return Order(*row) if row else None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.types import Interrupt
     from sagechain.agents.shop.database import ShopDatabase
     from sagechain.agents.shop.visits import ShopVisit
 
@@ -47,15 +48,10 @@ def serve(
     """
     import asyncio
 
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from sagechain.chains import open_store
 
-    with asyncio.Runner() as runner:
-        keeper = AsyncSqliteSaver.from_conn_string(str(shop.path))
-        saver = runner.run(keeper.__aenter__())
-        try:
-            _Counter(runner, visit_over(saver), shop, thread).serve(turns, decision)
-        finally:
-            runner.run(keeper.__aexit__(None, None, None))
+    with open_store(shop.path) as store, asyncio.Runner() as runner:
+        _Counter(runner, visit_over(store), shop, thread).serve(turns, decision)
 
 
 def new_thread() -> str:
@@ -93,35 +89,37 @@ class _Counter:
         note("(forgotten)")
 
     def _decide(self, approved: bool) -> None:
-        if not (orders := self._waiting()):
+        if (asked := self._asked()) is None:
             raise ValueError(f"--approve, --reject: no order waits in thread {self._thread!r}")
+        orders = asked.value["action_requests"]
         for order in orders:
             note(f"{order['description']} {'yes' if approved else 'no'}")
-        self._go_on([{"type": "approve" if approved else "reject"} for _ in orders])
+        self._go_on(asked, [{"type": "approve" if approved else "reject"} for _ in orders])
 
     def _settle(self) -> None:
         """Ask about each order that waits, as long as there are any; without anyone to ask, say how to go on, and end."""
-        while orders := self._waiting():
-            decisions = [_asked(self._shop, order) for order in orders] if sys.stdin.isatty() else [None]
+        while (asked := self._asked()) is not None:
+            orders = asked.value["action_requests"]
+            decisions = [_decision(self._shop, order) for order in orders] if sys.stdin.isatty() else [None]
             if None in decisions:
                 for order in orders:
                     note(f"(This waits for approval: {order['description']})")
                 note(f"(To go on: --thread {self._thread} --approve, or --reject.)")
                 raise typer.Exit(NOT_NOW)
-            self._go_on([each for each in decisions if each is not None])
+            self._go_on(asked, [each for each in decisions if each is not None])
 
-    def _go_on(self, decisions: list[Decision]) -> None:
+    def _go_on(self, asked: "Interrupt", decisions: list[Decision]) -> None:
+        """Answer what was asked; by its id, since another process may have gone on in the thread meanwhile."""
         from langgraph.types import Command
 
-        self._runner.run(show(self._visit, Command(resume={"decisions": decisions}), self._config))
+        self._runner.run(show(self._visit, Command(resume={asked.id: {"decisions": decisions}}), self._config))
 
-    def _waiting(self) -> list[dict[str, Any]]:
-        from sagechain.agents.shop.visits import waiting
+    def _asked(self) -> "Interrupt | None":
+        """What the thread waits for."""
+        return next(iter(self._runner.run(self._visit.aget_state(self._config)).interrupts), None)
 
-        return waiting(self._runner.run(self._visit.aget_state(self._config)))
 
-
-def _asked(shop: "ShopDatabase", order: dict[str, Any]) -> Decision | None:
+def _decision(shop: "ShopDatabase", order: dict[str, Any]) -> Decision | None:
     """What the customer decides; None where nobody answers."""
     from langchain_core.tools import ToolException
     from sagechain.agents.shop.approving import asked

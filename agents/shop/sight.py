@@ -68,4 +68,4 @@ def _leaves(turn: str) -> bool:
     """Whether a turn that names no product has left those that were named before it."""
     if _POINTS_BACK.search(turn):
         return False
-    return bool(_ASKS_FOR.search(turn) or (mattering_words(turn) and not _GOES_ON.search(turn)))
+    return bool(mattering_words(turn)) and bool(_ASKS_FOR.search(turn) or not _GOES_ON.search(turn))

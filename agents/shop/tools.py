@@ -9,11 +9,13 @@ from typing import Annotated
 from langchain.tools import ToolRuntime
 from langchain_core.tools import BaseTool, ToolException, tool
 from pydantic import Field
+from sagechain.agents.bounds.turns import last_reply
 from sagechain.agents.shop.catalogue import Product
 from sagechain.agents.shop.database import ShopDatabase
-from sagechain.agents.shop.orders import Order, OtherOrder, OutOfStock, place, placed
+from sagechain.agents.shop.orders import Order, OtherOrder, OtherPrice, OutOfStock, place, placed
 
 PLACE_ORDER = "place_order"
+QUOTED = "quoted"  # in the graph's state: what the products of an order cost when its approval was asked for
 
 Name = Annotated[str, Field(description="The product's full name, as the catalogue has it")]
 
@@ -49,11 +51,16 @@ def shop_tools(shop: ShopDatabase) -> list[BaseTool]:
     ) -> str:
         """Order a product for the customer, who is asked for approval first."""
         product = orderable(shop, name, quantity)
-        thread = runtime.config.get("configurable", {}).get("thread_id")
+        approved = product.model_copy(update={"price": runtime.state.get(QUOTED, {}).get(product.name, product.price)})
         try:
-            order = place(shop, f"{thread}/{runtime.tool_call_id}", product, quantity)
+            order = place(shop, _key(runtime), approved, quantity)
         except OutOfStock as error:
             return short_of(product, error.left)
+        except OtherPrice as error:
+            raise ToolException(
+                f"Not ordered: {product.name} costs {error.price} dollars by now, and the customer approved "
+                f"{approved.price}. Ask whether to order it so."
+            ) from error
         except OtherOrder as error:
             raise ToolException(f"Not ordered: this call has placed {error} before. Make a new call.") from error
         return f"Order {order.number} is placed: {described(order)}."
@@ -91,6 +98,12 @@ def orderable(shop: ShopDatabase, name: str, quantity: int) -> Product:
 def short_of(product: Product, left: int) -> str:
     """That there is not so much of a product."""
     return f"Not ordered: there are {left} of {product.name} in stock. Order {left} or fewer, or something else."
+
+
+def _key(runtime: ToolRuntime) -> str:
+    """What a call is known by. Servers may begin to count calls anew in every message, but a message is known by its id."""
+    thread, reply = runtime.config.get("configurable", {}).get("thread_id"), last_reply(runtime.state["messages"])
+    return f"{thread}/{reply.id if reply else None}/{runtime.tool_call_id}"
 
 
 def described(order: Order) -> str:

@@ -6,6 +6,7 @@ so the next turn on that thread, in whatever process, first finishes it; `is_cut
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -13,6 +14,7 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.types import Command, StateSnapshot
 from sagechain.agents.bounds.turns import open_calls, this_turn
+from sagechain.agents.shop.approving import decided
 from sagechain.chains.threads import Conversation
 
 RESUME = "__resume__"  # langgraph 1.2: the channel of what a person has decided
@@ -22,9 +24,16 @@ class ShopVisit(Conversation):
     """A conversation with the shop, over threads of `{"configurable": {"thread_id": …}}`."""
 
     def stream(self, input: Any, config: Any = None, **options: Any) -> Iterator[Any]:
-        """As LangGraph's; `invoke` goes through it too. A new turn first finishes what was approved."""
+        """As LangGraph's; `invoke` goes through it too. A new turn first finishes what was approved.
+
+        Raises:
+            ValueError: what should resume the thread decides none of its orders (`approving.py`); nothing is saved.
+        """
         options["durability"] = options.get("durability") or "sync"
-        if _is_new_turn(input) and self._is_cut_off(config, _has_open_call):
+        if isinstance(input, Command) and input.resume is not None:
+            state = self.get_state(merge_configs(self.config, config))
+            input = replace(input, resume=decided(input.resume, state.interrupts))
+        elif input is not None and self._is_cut_off(config, _has_open_call):
             self.invoke(None, config)
         with closing(cast(Any, super().stream(input, config, **options))) as parts:
             yield from parts
@@ -32,7 +41,10 @@ class ShopVisit(Conversation):
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` goes through it."""
         options["durability"] = options.get("durability") or "sync"
-        if _is_new_turn(input) and await self._ais_cut_off(config, _has_open_call):
+        if isinstance(input, Command) and input.resume is not None:
+            state = await self.aget_state(merge_configs(self.config, config))
+            input = replace(input, resume=decided(input.resume, state.interrupts))
+        elif input is not None and await self._ais_cut_off(config, _has_open_call):
             await self.ainvoke(None, config)
         async with aclosing(cast(Any, super().astream(input, config, **options))) as parts:
             async for part in parts:
@@ -86,10 +98,6 @@ def _has_open_call(state: StateSnapshot) -> bool:
 def _has_called(state: StateSnapshot) -> bool:
     turn = this_turn(state.values.get("messages", ()))
     return _has_open_call(state) or (bool(state.tasks) and any(message.type == "tool" for message in turn))
-
-
-def _is_new_turn(input: Any) -> bool:
-    return input is not None and not isinstance(input, Command)
 
 
 def _thread(config: RunnableConfig) -> RunnableConfig | None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -135,6 +137,32 @@ def test_a_tool_has_so_long_and_no_longer(asked: Asked, slow: Any) -> None:
         f"{slow.name} took longer than 0.1 seconds. It may have done its work all the same"
     )
     assert (messages[-2].status, messages[-1].text) == ("error", "No answer.")  # type: ignore[union-attr]
+
+
+ENDLESS = """
+import asyncio, threading
+from langchain.agents import create_agent
+from langchain_core.tools import tool
+from sagechain.agents.bounds import ToolTimeLimit
+from tests.agents.scripted_chat import ScriptedChat, calls, says
+
+@tool
+def endless(word: str) -> str:
+    '''Never end.'''
+    threading.Event().wait()
+    return word
+
+model = ScriptedChat(script=[calls("endless", word="a"), says("No answer.")])
+agent = create_agent(model, [endless], middleware=[ToolTimeLimit(seconds=0.1)])
+print(WAY["messages"][-1].text)
+"""
+
+
+@pytest.mark.parametrize("way", ["agent.invoke(given)", "asyncio.run(agent.ainvoke(given))"])
+def test_a_process_ends_though_a_tool_of_its_never_does(way: str) -> None:
+    code = ENDLESS.replace("WAY", way.replace("given", '{"messages": [("human", "Go")]}'))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "No answer.\n"), done.stderr
 
 
 def unreadable(call_id: str | None = "1") -> AIMessage:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import Command
 from sagechain.agents.llama2_assistant import MODEL_CALLS, chain
@@ -20,9 +22,11 @@ from sagechain.agents.shop.database import MOST_PRODUCTS, ShopDatabase
 from sagechain.agents.shop.orders import placed
 from sagechain.agents.shop.serving import serve
 from sagechain.agents.shop.visits import ShopVisit, waiting
-from sagechain.chains import reset
+from sagechain.chains import open_store, reset
+from sagechain.chains.history import MOST_TURNS
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_chat_model
+from sagechain.llms.testing import ScriptedLLM
 from sagechain.prompts import load_prompt
 
 from tests.agents.scripted_chat import ScriptedChat, calls, says
@@ -122,6 +126,27 @@ def test_a_long_conversation_fits_the_embedded_models_context(llm: LlamaCppLLM) 
         break  # a prompt that is too long would be an error before the first piece
 
 
+def test_after_a_turn_that_was_too_long_the_visit_goes_on(shop: ShopDatabase) -> None:
+    model = PromptedChatModel(llm=ScriptedLLM(answers=["We have the Marsh tarp."], context=2_000))
+    graph = chain(model, database=shop, takes_orders=False)
+    with pytest.raises(ValueError, match="tokens too long"):
+        say(graph, "a tent for rain " * 1_000)
+    assert say(graph, "A tarp?") == "We have the Marsh tarp."
+
+
+def test_a_visit_without_end_keeps_as_many_turns_as_the_model_is_sent(shop: ShopDatabase, tmp_path: Path) -> None:
+    with open_store(tmp_path / "talks.sqlite") as store:
+        graph = chain(ScriptedChat(script=[says("The Marsh tarp.")]), database=shop, checkpointer=store)
+        for i in range(MOST_TURNS + 3):
+            say(graph, f"A tarp? {i}")
+        kept = graph.get_state(THREAD).values["messages"]
+        assert MOST_TURNS // 2 < len(kept) / 2 < MOST_TURNS
+        assert kept[-2].text == f"A tarp? {MOST_TURNS + 2}"
+        assert [entry.message.text for entry in store.transcript("a")][::2] == [
+            f"A tarp? {i}" for i in range(MOST_TURNS + 3)
+        ]
+
+
 # What is said without a model, and what is held back
 
 
@@ -192,6 +217,24 @@ def test_what_is_true_streams_before_the_answer_is_whole(shop: ShopDatabase) -> 
     assert [piece.text for piece, _ in parts if piece.text] == ["Look. ", f"{TRUE} ", "It is light."]
 
 
+class InBlocks(ScriptedChat):
+    """Gives content as a list of blocks, as several providers do."""
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Any:
+        thought = {"type": "thinking", "thinking": "Hm."}
+        yield ChatGenerationChunk(message=AIMessageChunk(content=[thought]))
+        for piece in super()._stream(*args, **kwargs):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=[{"type": "text", "text": piece.text}]))
+
+
+def test_content_in_blocks_is_checked_too(shop: ShopDatabase) -> None:
+    graph = chain(InBlocks(script=[says(f"It is a fine tent. {FALSE}")]), database=shop)
+    shown = streamed(graph, turn("What about the Heron 2 tent?"))
+    assert shown.startswith(f"It is a fine tent. \n\n{QUOTED}")
+    assert "99" not in shown
+    assert graph.get_state(THREAD).values["messages"][-1].content[0] == {"type": "thinking", "thinking": "Hm."}
+
+
 def test_figures_of_tool_results_are_facts_too(shop: ShopDatabase) -> None:
     answer = "There are 12 in stock."
     model = ScriptedChat(script=[calls("check_stock", name="Heron 2 tent"), says(answer)])
@@ -202,6 +245,15 @@ def test_figures_of_tool_results_are_facts_too(shop: ShopDatabase) -> None:
 
 
 # Orders
+
+
+def test_a_store_keeps_the_order_and_nothing_that_was_held_back(shop: ShopDatabase, tmp_path: Path) -> None:
+    with open_store(tmp_path / "talks.sqlite") as store:
+        graph = chain(ScriptedChat(script=[ORDER, says(FALSE), says(PLACED)]), database=shop, checkpointer=store)
+        graph.invoke(turn(ASKED), THREAD)
+        graph.invoke(APPROVED, THREAD)
+        kept = [(entry.turn, entry.message.type, entry.message.text) for entry in store.transcript("a")]
+    assert kept == [(1, "human", ASKED), (1, "ai", ""), (1, "tool", PLACED), (1, "ai", PLACED)]
 
 
 @pytest.fixture
@@ -278,6 +330,125 @@ def test_nobody_is_asked_to_approve_what_cannot_be_ordered(shop: ShopDatabase, a
     assert said[-2].text.startswith(told)
     assert said[-1].text == "I see."
     assert placed(shop, 1001) is None
+
+
+def test_an_order_is_asked_about_as_its_arguments_are_read(shop: ShopDatabase) -> None:
+    graph = ordering(shop, order=calls("place_order", "c1", name="heron 2  tent", quantity="2"))
+    graph.invoke(turn(ASKED), THREAD)
+    [order] = waiting(graph.get_state(THREAD))
+    assert (order["args"]["quantity"], order["description"]) == (2, "Order 2 x Heron 2 tent for 378 dollars?")
+    assert graph.invoke(APPROVED, THREAD)["messages"][-2].text == PLACED
+
+
+def relisted(shop: ShopDatabase, *, without: str | None = None, **changes: Any) -> None:
+    """The shop's catalogue is another one from now on; the first product changed, or one left out."""
+    first, *others = products_of_fernhill()
+    listed = [first.model_copy(update=changes), *others]
+    ShopDatabase(shop.path, [product for product in listed if product.name != without])
+
+
+def test_a_price_that_nobody_approved_is_not_charged(shop: ShopDatabase) -> None:
+    graph = chain(ScriptedChat(script=[ORDER, says("It costs 200 dollars now."), ORDER, says("Done.")]), database=shop)
+    graph.invoke(turn(ASKED), THREAD)
+    relisted(shop, price=200)
+    said = graph.invoke(APPROVED, THREAD)["messages"]
+    assert said[-2].text == (
+        "Not ordered: Heron 2 tent costs 200 dollars by now, and the customer approved 189. Ask whether to order it so."
+    )
+    assert said[-1].text == "It costs 200 dollars now."
+    assert placed(shop, 1001) is None
+    graph.invoke(turn("Order them, please."), THREAD)
+    assert waiting(graph.get_state(THREAD))[0]["description"] == "Order 2 x Heron 2 tent for 400 dollars?"
+    assert "placed: 2 x Heron 2 tent for 400 dollars." in graph.invoke(APPROVED, THREAD)["messages"][-2].text
+
+
+def test_what_is_no_longer_sold_when_it_is_approved_is_not_ordered(shop: ShopDatabase) -> None:
+    graph = chain(ScriptedChat(script=[ORDER, says("We do not sell it any more.")]), database=shop)
+    graph.invoke(turn(ASKED), THREAD)
+    relisted(shop, without="Heron 2 tent")
+    said = graph.invoke(APPROVED, THREAD)["messages"]
+    assert said[-2].text.startswith("There is no product of that name; near: Heron 4 tent")
+    assert said[-1].text == "We do not sell it any more."
+    assert placed(shop, 1001) is None
+
+
+def test_a_server_that_counts_its_calls_anew_in_each_message_orders_anew(shop: ShopDatabase) -> None:
+    model = ScriptedChat(script=[ORDER, says("Done.")] * 3)
+    graph = chain(model, database=shop)
+    for number in (1001, 1002):
+        graph.invoke(turn(ASKED), THREAD)
+        said = graph.invoke(APPROVED, THREAD)["messages"]
+        assert said[-2].text == f"Order {number} is placed: 2 x Heron 2 tent for 378 dollars."
+    assert shop.stock(shop.products[0]) == 8
+    graph.invoke(turn(ASKED), THREAD)
+    assert say(graph, "And a lamp?") == "Done."  # the open call is dropped, though its id has a result further up
+    assert [m.type for m in model.calls[-1][0]][-2:] == ["human", "human"]
+
+
+TWO = AIMessage(
+    "", tool_calls=[*ORDER.tool_calls, *calls("place_order", "c2", name="Marsh tarp", quantity=1).tool_calls]
+)
+
+
+def test_of_two_orders_the_one_that_is_approved_is_placed(shop: ShopDatabase) -> None:
+    graph = ordering(shop, order=TWO)
+    graph.invoke(turn("I would like to order two Heron 2 tents and a Marsh tarp."), THREAD)
+    assert [order["description"] for order in waiting(graph.get_state(THREAD))] == [
+        "Order 2 x Heron 2 tent for 378 dollars?",
+        "Order 1 x Marsh tarp for 59 dollars?",
+    ]
+    decisions = [{"type": "reject"}, {"type": "approve"}]
+    said = graph.invoke(Command(resume={"decisions": decisions}), THREAD)["messages"]
+    results = {message.tool_call_id: message.text for message in said if isinstance(message, ToolMessage)}
+    assert results["c1"].startswith("User rejected the tool call for `place_order`")
+    assert results["c2"] == "Order 1001 is placed: 1 x Marsh tarp for 59 dollars."
+    assert placed(shop, 1002) is None
+    assert shop.stock(shop.products[0]) == 12
+
+
+def test_a_rejected_order_is_not_asked_about_again_until_the_customer_does(shop: ShopDatabase) -> None:
+    again = calls("place_order", "c2", name="Heron 2 tent", quantity=2)
+    graph = chain(ScriptedChat(script=[ORDER, again, says("As you like."), again, says(PLACED)]), database=shop)
+    graph.invoke(turn(ASKED), THREAD)
+    said = graph.invoke(Command(resume={"decisions": [{"type": "reject"}]}), THREAD)["messages"]
+    assert said[-2].text.startswith("Not called: place_order was called with these same arguments")
+    assert said[-1].text == "As you like."
+    graph.invoke(turn("I do want to order them."), THREAD)
+    assert graph.invoke(APPROVED, THREAD)["messages"][-1].text == PLACED
+
+
+@pytest.mark.parametrize(
+    ("resume", "wrong"),
+    [
+        ({"decisions": []}, "decisions: 0 for the 1 orders that wait"),
+        ({"decisions": [{"type": "approve"}] * 2}, "decisions: 2 for the 1 orders that wait"),
+        ({"decisions": [{"type": "aprove"}]}, "decisions: 0: Input tag 'aprove'"),
+        ({"decisions": [{"type": "edit"}]}, "decisions: 0.edit.edited_action: Field required"),
+        (
+            {"decisions": [{"type": "edit", "edited_action": {"name": "check_stock", "args": {}}}]},
+            "decisions: an order cannot be edited into a call of 'check_stock'",
+        ),
+        ({"type": "approve"}, "decides nothing that waits in this thread"),
+        ("yes", "decides nothing that waits in this thread"),
+        ({"0123456789abcdef0123456789abcdef": {"decisions": [{"type": "approve"}]}}, "decides nothing that waits"),
+    ],
+)
+async def test_what_decides_no_order_is_refused_and_the_thread_goes_on(
+    shop: ShopDatabase, resume: Any, wrong: str
+) -> None:
+    graph = ordering(shop)
+    graph.invoke(turn(ASKED), THREAD)
+    with pytest.raises(ValueError, match=re.escape(wrong)):
+        graph.invoke(Command(resume=resume), THREAD)
+    with pytest.raises(ValueError, match=re.escape(wrong)):
+        await graph.ainvoke(Command(resume=resume), THREAD)
+    assert len(waiting(graph.get_state(THREAD))) == 1
+    [asked] = graph.get_state(THREAD).interrupts
+    by_id = {asked.id: {"decisions": [{"type": "approve"}]}}
+    assert graph.invoke(Command(resume=by_id), THREAD)["messages"][-1].text == PLACED
+    with pytest.raises(ValueError, match="no order waits for approval in this thread"):
+        graph.invoke(APPROVED, THREAD)
+    assert placed(shop, 1002) is None
 
 
 def test_a_customer_who_goes_on_has_not_approved(shop: ShopDatabase) -> None:

@@ -38,5 +38,5 @@ def test_orders_survive_fifty_kills(tmp_path: Path) -> None:
         called, told = state.values["messages"][-3:-1]
         assert isinstance(called, AIMessage)
         assert isinstance(told, ToolMessage)
-        number = orders.get(f"{thread}/{called.tool_calls[0]['id']}")
+        number = orders.get(f"{thread}/{called.id}/{called.tool_calls[0]['id']}")
         assert (f"Order {number} is placed: 2 x Heron 2 tent" in told.text) != is_rejected(thread)

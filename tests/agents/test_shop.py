@@ -17,7 +17,7 @@ from langchain_core.tools import BaseTool
 from sagechain.agents.shop.catalogue import products_of_fernhill
 from sagechain.agents.shop.database import ShopDatabase
 from sagechain.agents.shop.facts import Facts
-from sagechain.agents.shop.orders import OtherOrder, OutOfStock, place, placed
+from sagechain.agents.shop.orders import OtherOrder, OtherPrice, OutOfStock, place, placed
 from sagechain.agents.shop.sight import products_in_sight
 from sagechain.agents.shop.tools import shop_tools
 
@@ -63,6 +63,8 @@ def internal_values() -> Iterator[str]:
         (["A tent, please.", "Do you have it in red silk?"], ["Glow headlamp", *TENTS[:3]]),
         (["A tent, please.", "How heavy are they?"], TENTS),
         (["A tent, please.", "And which one would you take?"], TENTS),
+        (["A tent, please.", "How many do you have left?"], TENTS),
+        (["A tent, please.", "Do you have bicycles left?"], []),
         (["A tent, please.", "What is the capital of France?"], []),
         (["A tent, please.", "Tell me a joke."], []),
         (["Hello!"], []),
@@ -117,7 +119,8 @@ def test_tools_tell_a_product_its_stock_and_what_is_near_a_wrong_name(shop: Shop
     assert wrong.status == "error"
     nothing = "The catalogue has nothing on that. It has tents, sleeping bags, backpacks, stoves, lamps, clothing, "
     assert told(shop, "search_catalogue", query="laptop").text == f"{nothing}kitchenware, garden tools."
-    assert told(shop, "order_status", order_number=7).text.startswith("There is no order of that number.")
+    for number in (7, -1, 10**30):
+        assert told(shop, "order_status", order_number=number).text.startswith("There is no order of that number.")
 
 
 def test_a_model_sees_no_argument_but_its_own(shop: ShopDatabase) -> None:
@@ -144,6 +147,18 @@ def test_a_call_that_is_made_again_finds_its_order(shop: ShopDatabase) -> None:
     assert placed(shop, 1001) == first
     with pytest.raises(OtherOrder):
         place(shop, "ada/1", tent, 3)
+
+
+def test_an_order_is_placed_at_the_price_that_was_approved_or_not_at_all(tmp_path: Path) -> None:
+    listed = products_of_fernhill()[:2]
+    shop = ShopDatabase(tmp_path / "shop.sqlite", listed)
+    tent = shop.products[0]
+    first = place(shop, "ada/1", tent, 2)
+    ShopDatabase(shop.path, [listed[0].model_copy(update={"price": 200}), listed[1]])
+    with pytest.raises(OtherPrice, match="200 dollars"):
+        place(shop, "ada/2", tent, 1)
+    assert shop.stock(tent) == 10
+    assert place(shop, "ada/1", tent, 2) == first  # the call that placed it, made again
 
 
 def test_what_is_not_in_stock_is_not_ordered_and_nothing_is_written(shop: ShopDatabase) -> None:
@@ -222,6 +237,14 @@ SHEET = (
         ("Your order number 1002 is on its way.", "order number 1002"),
         ("Order #1001 is placed: 378 dollars.", None),
         ("With 10% off.", "10%"),
+        ("Only fifty dollars!", "fifty dollars"),
+        ("One hundred and eighty-nine dollars.", None),
+        ("Order 1001 comes to three hundred seventy-eight dollars.", None),
+        ("It weighs sixty-nine kilograms.", "sixty-nine kilograms"),
+        ("It costs **99** dollars, or **189** dollars.", "costs 99"),
+        ("It is 99$, or EUR 99.", "99$"),
+        ("It is 189$, or USD 189.", None),
+        ("Take the Heron 2 $189.", None),
         ("There are 3 reasons to take it.", None),
     ],
 )
