@@ -8,8 +8,10 @@ held as `anyOf`, and for a `format` that the engines do not know, which is an an
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from sagechain.prompts.schema_check import parts
 
 # llguidance's and xgrammar's documentation, and tests/llms/test_grammars.py.
 NOT_HELD = frozenset(
@@ -37,14 +39,8 @@ def held_schema(schema: Schema, name: str) -> dict[str, Any]:
         name: what it is called in errors.
 
     Raises:
-        ValueError: it is no JSON schema, or a part of it can't be held to; the message names the part.
+        ValueError: a part of it can't be held to; the message names the part.
     """
-    from jsonschema import Draft202012Validator, SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"{name}: this is no JSON schema (draft 2020-12): {error.message}") from error
     made: dict[str, Any] = _held(schema, name, closes=not any(map(_composes, parts(schema))))
     return made
 
@@ -94,16 +90,6 @@ def _alternatives(parts: list[Any], where: str, closes: bool) -> list[Any]:
     if not held:
         raise errors[0]
     return held
-
-
-def parts(schema: Any) -> Iterator[Schema]:
-    """A schema and all within it."""
-    if isinstance(schema, Mapping):
-        yield schema
-        for key, value in schema.items():
-            within = value.values() if key in MAPS else value if key in (*LISTS, *ALTERNATIVES) else ()
-            for part in [*within, *([value] if key in SINGLE else [])]:
-                yield from parts(part)
 
 
 def _composes(schema: Schema) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 import transformers
 from sagechain.llms.grammars import TEXT, grammar_of
-from sagechain.llms.held_schemas import not_held, parts
+from sagechain.llms.held_schemas import not_held
 from sagechain.llms.hugging_face_engine import Engine
+from sagechain.prompts.schema_check import parts
 from sagechain.prompts.shapes import Shape
 
 # Any text in which no call is opened; xgrammar's Lark has no word for it.
