@@ -25,7 +25,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from sagechain.llms.calls import Prompt
 from sagechain.llms.errors import StreamInterrupted
@@ -34,9 +33,9 @@ from sagechain.llms.structured import Method, structured
 from sagechain.llms.text_model import TextModel, estimated_tokens
 from sagechain.llms.tokenizer_file import token_ids_by
 from sagechain.prompts import PromptFamily, get_family
-from sagechain.prompts.family import turns_of
-from sagechain.prompts.neutralise import Tags
-from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse, tool_choice_of
+from sagechain.prompts.family import COMMON_TAGS, turns_of
+from sagechain.prompts.neutralise import NO_TAGS, Tags
+from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse
 
 # Call-time arguments of LangChain's that speak to the chat model itself.
 NOT_FOR_THE_LLM = (
@@ -129,6 +128,14 @@ class PromptedChatModel(BaseChatModel):
         return isinstance(llm, TextModel) and (llm.takes_only_roles or (llm.takes_roles and self.family is None))
 
     @property
+    def _tags(self) -> Tags:
+        """What is neutralised in what the model reads."""
+        if not self._takes_roles:
+            return self._layout.tags + COMMON_TAGS
+        assert isinstance(self.llm, TextModel)
+        return self.llm.role_tags
+
+    @property
     def _llm_type(self) -> str:
         return "sagechain-prompted"
 
@@ -171,7 +178,7 @@ class PromptedChatModel(BaseChatModel):
         if counted is not None:
             return counted
         # Only the server knows its layout: a few tokens around every message.
-        turns = turns_of(messages, Tags([]), shape)
+        turns = turns_of(messages, NO_TAGS, shape)
         return sum(self.get_num_tokens(turn.text) + LAYOUT_TOKENS for turn in turns)
 
     def bind_tools(
@@ -196,12 +203,12 @@ class PromptedChatModel(BaseChatModel):
             kwargs: further arguments of a call.
 
         Raises:
-            ValueError: the choice of a tool that is not there; at a call: two different tools of one name.
+            ValueError: a tool whose schema is none, two different tools of one name, or the choice of one that is not there.
         """
-        kwargs["tools"] = [convert_to_openai_tool(tool) for tool in tools]
+        use = ToolUse.of(tools, tool_choice)
+        kwargs["tools"] = [{"type": "function", "function": tool} for tool in use.tools]
         if tool_choice is not None:
-            names = [tool["function"]["name"] for tool in kwargs["tools"]]
-            kwargs["tool_choice"] = tool_choice_of(tool_choice, names)
+            kwargs["tool_choice"] = use.choice
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         return cast(Runnable[LanguageModelInput, AIMessage], self.bind(**kwargs))
@@ -367,8 +374,9 @@ class PromptedChatModel(BaseChatModel):
         if not isinstance(self.llm, TextModel):
             own = self.custom_get_token_ids
             counted = (lambda text: None) if own is None else lambda text: len(own(text))
-            return Replies(about, lambda: counted(_text(asked.prompt)), counted, use)
-        return Replies(about, partial(self.llm.prompt_tokens, asked.prompt, asked.shape), self.llm.text_tokens, use)
+            return Replies(about, lambda: counted(_text(asked.prompt)), counted, use, self._tags)
+        asked_tokens = partial(self.llm.prompt_tokens, asked.prompt, asked.shape)
+        return Replies(about, asked_tokens, self.llm.text_tokens, use, self._tags)
 
     def _result(self, answers: list[GenerationChunk], asked: _Asked, kwargs: dict[str, Any]) -> ChatResult:
         replies = self._replies(asked, kwargs)

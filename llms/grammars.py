@@ -15,7 +15,7 @@ from typing import Any
 
 from sagechain.llms.held_schemas import ALTERNATIVES, Refusal, held_schema
 from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse, parameters_of
-from sagechain.prompts.tool_calls import CLOSE, OPEN
+from sagechain.prompts.tool_turns import CLOSE, OPEN
 
 # llguidance's options, at the root of each schema.
 ONE_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "coerce_one_of": True}

@@ -8,10 +8,12 @@ held as `anyOf`, and for a `format` that the engines do not know, which is an an
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+from sagechain.prompts.schema_check import lookup_in, parts
 
 # llguidance's and xgrammar's documentation, and tests/llms/test_grammars.py.
 NOT_HELD = frozenset(
@@ -42,14 +44,8 @@ def held_schema(schema: Schema, name: str, refused: Refusal = lambda part: None)
         refused: says of a part what an engine can't hold to, beside what none can; None where it holds to all of it.
 
     Raises:
-        ValueError: it is no JSON schema, or a part of it can't be held to; the message names the part.
+        ValueError: a part of it can't be held to; the message names the part.
     """
-    from jsonschema import Draft202012Validator, SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"{name}: this is no JSON schema (draft 2020-12): {error.message}") from error
     _check_references(schema, name)
     made: dict[str, Any] = _Held(refused, closes=not any(map(_composes, parts(schema)))).part(schema, name)
     return made
@@ -119,16 +115,6 @@ class _Held:
         return held
 
 
-def parts(schema: Any) -> Iterator[Schema]:
-    """A schema and all within it."""
-    if isinstance(schema, Mapping):
-        yield schema
-        for key, value in schema.items():
-            within = value.values() if key in MAPS else value if key in (*LISTS, *ALTERNATIVES) else ()
-            for part in [*within, *([value] if key in SINGLE else [])]:
-                yield from parts(part)
-
-
 def _composes(schema: Schema) -> bool:
     """Whether an object of it is made of several schemas, of which none may exclude what the others bring."""
     return "allOf" in schema or ("properties" in schema and bool({"$ref", *ALTERNATIVES} & schema.keys()))
@@ -142,11 +128,9 @@ def _lists_all(schema: Schema) -> bool:
 
 def _check_references(schema: Schema, name: str) -> None:
     """Raise ValueError where a part is, by references alone, a part of itself: no value of it ever begins."""
-    from referencing import Registry
     from referencing.exceptions import Unresolvable
-    from referencing.jsonschema import DRAFT202012
 
-    resolver = Registry[Any]().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    lookup = lookup_in(schema)
     sound: set[int] = set()
 
     def check(part: Any, above: tuple[int, ...]) -> None:
@@ -156,7 +140,7 @@ def _check_references(schema: Schema, name: str) -> None:
             raise not_held(name, f"a part that refers to itself and to nothing else: {dict(part)}")
         same = [each for keyword in ("allOf", *ALTERNATIVES) for each in part.get(keyword, ())]
         with suppress(Unresolvable):  # the engines refuse it
-            same += [resolver.lookup(part["$ref"]).contents] if "$ref" in part else []
+            same += [lookup(part["$ref"]).contents] if "$ref" in part else []
         for each in same:
             check(each, (*above, id(part)))
         sound.add(id(part))

@@ -31,6 +31,7 @@ from sagechain.llms.wires import DEFAULT_WIRES, Wire, get_wire
 from sagechain.llms.wires.base import OnUnsupported
 from sagechain.prompts import get_family
 from sagechain.prompts.names import check_known
+from sagechain.prompts.neutralise import Tags
 from sagechain.prompts.shapes import Shape
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -120,6 +121,11 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     def takes_only_roles(self) -> bool:
         """As `takes_roles`."""
         return self._wire.takes_roles
+
+    @property
+    def role_tags(self) -> Tags:
+        """What the wire neutralises."""
+        return self._wire.role_tags
 
     @property
     def serves_tools(self) -> bool:

@@ -1,7 +1,8 @@
 """Answers that are values of a schema, over a chat model that calls tools or writes JSON.
 
-An answer that does not fit is shown to the model once, with what is wrong; then it is a `StructuredOutputFailed`, which has
-the raw text. An answer that the token limit cut never counts as fitting.
+An answer is mended and made to fit as the arguments of a call are. One that does not fit is shown to the model once, with
+what is wrong; then it is a `StructuredOutputFailed`, which has the raw text. An answer that the token limit cut never counts
+as fitting.
 """
 
 import json
@@ -16,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
 from sagechain.llms.errors import StructuredOutputFailed
 from sagechain.llms.replies import ERRORS
-from sagechain.prompts.json_text import fitting, json_in
+from sagechain.prompts.json_schema import JsonSchema
+from sagechain.prompts.json_value import value_in
 from sagechain.prompts.names import check_known
 from sagechain.prompts.shapes import JsonAnswer
 from sagechain.prompts.tool_text import repair_text
@@ -57,6 +59,7 @@ class _Answering:
         self._chat, self._include_raw = chat, include_raw
         self._schema = schema
         self._wanted = JsonAnswer() if schema is None else JsonAnswer.of_schema(schema)
+        self._fits = JsonSchema(self._wanted.schema or {"type": "object"}, "answer")
         traced = {"kwargs": {"method": method}, "schema": schema if schema is not None else {"type": "object"}}
         if method == "function_calling":
             self._model = chat.bind_tools(
@@ -116,10 +119,12 @@ class _Answering:
             errors = message.response_metadata.get(ERRORS, {})
             raise ValueError(invalid["error"] or errors.get(invalid["id"]) or "the call is malformed")
         else:
-            value = json_in(message.text, cut=message.response_metadata.get("finish_reason") == "length")
-        return self._fitting(value)
+            cut = message.response_metadata.get("finish_reason") == "length"
+            value = self._chat._tags.restored_values(value_in(message.text, cut=cut))
+        return self._made(self._fits.fitted(value))
 
-    def _fitting(self, value: Any) -> Any:
+    def _made(self, value: Any) -> Any:
+        """A value that fits the schema, as what was asked for."""
         if isinstance(self._schema, type) and is_basemodel_subclass(self._schema):
             try:
                 # LangChain takes pydantic's v1 classes too.
@@ -127,7 +132,7 @@ class _Answering:
                 return schema.model_validate(value) if issubclass(schema, BaseModel) else schema.parse_obj(value)
             except (ValidationError, ValidationErrorV1) as error:
                 raise ValueError(_one_line(error)) from error
-        return value if self._wanted.schema is None else fitting(value, self._wanted.schema)
+        return value
 
 
 def _shown(message: AIMessage, error: ValueError) -> list[BaseMessage]:

@@ -22,8 +22,11 @@ from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, PrivateAttr
 from sagechain.llms.calls import ModelCall, Prompt, cut, whole
+from sagechain.llms.dialog import TEMPLATE_TAGS
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
 from sagechain.llms.turns import POLL_SECONDS, Turns
+from sagechain.prompts.family import COMMON_TAGS
+from sagechain.prompts.neutralise import Tags
 from sagechain.prompts.shapes import Shape
 
 LONGEST_TIMEOUT = 86_400  # seconds: a day; what sockets take ends not far above
@@ -58,6 +61,11 @@ class TextModel(GenerationFields, LLM, ABC):
     def takes_only_roles(self) -> bool:
         """Whether they must: text would be one user's turn."""
         return False
+
+    @property
+    def role_tags(self) -> Tags:
+        """What is neutralised in messages that go to the model as roles."""
+        return TEMPLATE_TAGS + COMMON_TAGS
 
     @property
     def name_of_model(self) -> str:

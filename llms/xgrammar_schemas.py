@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagechain.llms.held_schemas import Schema, parts
+from sagechain.llms.held_schemas import Schema
+from sagechain.prompts.schema_check import parts
 
 # xgrammar 0.2.8 (cpp/json_schema_converter.cc), and tests/llms/test_xgrammar_schemas.py.
 FORMS = ("$ref", "const", "enum", "anyOf", "oneOf", "allOf")

@@ -1,5 +1,6 @@
-"""One error for a name that is not known, with the nearest that is."""
+"""Names that are not known: one error, with the nearest that is; and how names are compared that may be spelled otherwise."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -21,3 +22,8 @@ def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise unknown(field, name, known)
+
+
+def folded(name: str) -> str:
+    """A name as it is compared where letter case, hyphens and underscores may differ."""
+    return re.sub(r"[\W_]", "", name).lower()

@@ -80,3 +80,7 @@ class Tags:
         if isinstance(value, list):
             return [self.restored_values(item) for item in value]
         return value
+
+
+NO_TAGS = Tags([])
+"""Of a text in which nothing is neutralised."""

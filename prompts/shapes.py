@@ -13,6 +13,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from sagechain.prompts.schema_check import check_schema
 from sagechain.prompts.names import unknown
 
 AnyTool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -28,11 +29,18 @@ class ToolUse:
         tools: each with `name`, `description` and `parameters`, a JSON schema.
         choice: `auto` (as the model sees fit), `any` (at least one), `none`, or the name of the one that must be called.
         parallel: whether one answer may call several.
+
+    Raises:
+        ValueError: parameters that are no JSON schema of an object; the message names the tool and the part.
     """
 
     tools: tuple[Mapping[str, Any], ...]
     choice: str = "auto"
     parallel: bool = True
+
+    def __post_init__(self) -> None:
+        for tool in self.tools:
+            _check_tool(tool)
 
     @classmethod
     def of(
@@ -44,11 +52,12 @@ class ToolUse:
         """From what LangChain takes for tools, and from any form that it knows of a choice.
 
         Raises:
-            ValueError: two different tools of one name, or the choice of one that is not there.
+            ValueError: what is no function, as in the class, two different ones of one name, or the choice of one that is not
+                there.
         """
         functions: dict[str, Mapping[str, Any]] = {}
         for tool in tools:
-            function = convert_to_openai_tool(tool)["function"]
+            function = _function_of(tool)
             if functions.setdefault(function["name"], function) != function:
                 raise ValueError(f"tools: two have the name {function['name']!r}; give each a name of its own")
         return cls(
@@ -81,19 +90,26 @@ class JsonAnswer:
         schema: the JSON schema that it fits; None for any object.
         name: what the schema is called, where a server asks for a name.
         description: what the value is for.
+
+    Raises:
+        ValueError: this is no JSON schema; the message names the part.
     """
 
     schema: Mapping[str, Any] | None = None
     name: str = "answer"
     description: str = ""
 
+    def __post_init__(self) -> None:
+        if self.schema is not None:
+            check_schema(self.schema, "schema")
+
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any] | type) -> "JsonAnswer":
         """From a pydantic class, a TypedDict, a JSON schema, or a function's schema in OpenAI's form."""
         if isinstance(schema, Mapping) and "title" not in schema and "name" not in schema and "function" not in schema:
             return cls(schema)
-        function = convert_to_openai_tool(schema)["function"]
-        own = schema if isinstance(schema, Mapping) and "title" in schema else function["parameters"]
+        function = _function_of(schema)
+        own = schema if isinstance(schema, Mapping) and "title" in schema else parameters_of(function)
         return cls(own, function["name"], function.get("description", ""))
 
     @classmethod
@@ -129,6 +145,26 @@ class JsonAnswer:
 
 
 Shape = ToolUse | JsonAnswer
+
+
+def _function_of(tool: AnyTool) -> Mapping[str, Any]:
+    converted = convert_to_openai_tool(tool)
+    if not isinstance(converted.get("function"), Mapping):
+        raise ValueError(f"tools: {converted} is no function; tools that only their own server has can't be called here")
+    return converted["function"]  # type: ignore[no-any-return]
+
+
+def _check_tool(tool: Mapping[str, Any]) -> None:
+    name, given = tool.get("name"), tool.get("parameters")
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"tools: a tool's name is a text; {name!r} is none")
+    where = f"tools[{name!r}].parameters"
+    if not isinstance(given or {}, Mapping):
+        raise ValueError(f"{where}: {given!r} is no JSON schema; give one of an object")
+    schema = parameters_of(tool)
+    check_schema(schema, where)
+    if "object" not in ([schema["type"]] if isinstance(schema["type"], str) else schema["type"]):
+        raise ValueError(f"{where}.type: {schema['type']!r}; a tool's arguments are an object")
 
 
 def call_schema(use: ToolUse) -> dict[str, Any]:
@@ -182,12 +218,10 @@ def tool_choice_of(choice: str | bool | Mapping[str, Any] | None, names: list[st
     """`auto`, `any`, `none` or one of the names, from any form that LangChain or OpenAI know. Raises ValueError."""
     if isinstance(choice, Mapping):
         choice = (choice.get("function") or choice).get("name") or choice.get("type")
-    if choice is None:
+    if choice is None or choice is False:
         return "auto"
     if choice is True or choice == "required":
         return "any"
-    if choice is False:
-        return "none"
     if choice not in (*CHOICES, *names):
         raise unknown("tool_choice", choice, (*CHOICES, *names))
     return str(choice)

@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
+from sagechain.prompts.json_schema import JsonSchema
+from sagechain.prompts.names import folded
 from sagechain.prompts.shapes import ToolUse, parameters_of
-from sagechain.prompts.tool_arguments import Arguments, folded
 
 # Keys as `folded` gives them.
 NAMES = ("name", "toolname", "functionname", "recipientname", "tool", "function", "action")
@@ -55,7 +56,7 @@ class KnownTools:
     def __init__(self, use: ToolUse) -> None:
         self._tools = {tool["name"]: tool for tool in use.callable}
         self._use = use
-        self._arguments: dict[str, Arguments] = {}
+        self._schemas: dict[str, JsonSchema] = {}
 
     @property
     def names(self) -> list[str]:
@@ -75,10 +76,14 @@ class KnownTools:
         near = [each for each in self._tools if folded(each) == short]
         return near[0] if len(near) == 1 else None
 
-    def occur_in(self, text: str) -> bool:
-        """Whether one of the names may stand in a text."""
-        said = folded(text)
-        return any(folded(name) in said for name in self._tools)
+    def last_in(self, text: str) -> int:
+        """Where the last of the names begins that may stand in a text; -1 where none does."""
+        return max((found.start() for found in self._spelled.finditer(text)), default=-1)
+
+    @cached_property
+    def _spelled(self) -> re.Pattern[str]:
+        letters = (map(re.escape, folded(name)) for name in self._tools)
+        return re.compile("|".join(r"[\W_]*".join(each) for each in letters), re.IGNORECASE)
 
     def properties(self, name: str) -> list[str]:
         """The names of a tool's arguments."""
@@ -89,10 +94,11 @@ class KnownTools:
         return list(parameters_of(self._tools[name]).get("required", ()))
 
     def fitted(self, name: str, arguments: Any) -> dict[str, Any]:
-        """As `Arguments.fitted` of that tool; nothing counts as no arguments."""
-        if name not in self._arguments:
-            self._arguments[name] = Arguments(parameters_of(self._tools[name]))
-        return self._arguments[name].fitted({} if arguments in (None, "") else arguments)
+        """As `JsonSchema.fitted` of that tool's; nothing counts as no arguments."""
+        if name not in self._schemas:
+            self._schemas[name] = JsonSchema(parameters_of(self._tools[name]), "arguments")
+        fitted: dict[str, Any] = self._schemas[name].fitted({} if arguments in (None, "") else arguments)
+        return fitted
 
     def unknown(self, name: str) -> str:
         """The error for a name that is none of theirs."""

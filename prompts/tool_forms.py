@@ -1,7 +1,7 @@
 """The forms in which models write calls, other than as JSON: the tags and fences around it, Python's, ReAct's.
 
 Each `*_at` looks at one position of a text that may go on: it gives the form that stands there, None where there is none,
-or `MORE` where only more text can tell.
+or a `More` where only more text can tell.
 """
 
 import ast
@@ -10,19 +10,18 @@ import re
 import warnings
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
-from sagechain.prompts.tool_arguments import folded
+from sagechain.prompts.names import folded
 from sagechain.prompts.tool_envelopes import KEYS, KnownTools, Written
 
 
 class More(Enum):
     """Only more text can tell."""
 
-    MORE = "more"
-
-
-MORE: Final = More.MORE
+    ANY = "any"
+    INSIDE = "inside"
+    """A value is open: nothing can tell before a bracket, tag, fence or line ends."""
 
 CLOSING = re.compile(
     r"</\s*(?:tool_calls?|toolcall|tool_response|tools|function_calls?|function|invoke|tool_use)\s*>"
@@ -44,6 +43,11 @@ _ACTION = re.compile(
 )
 _INPUT = re.compile(r"\s*\**Action[ _]Input\**[^\S\n]*\d*[^\S\n]*:\**[^\S\n]*", re.IGNORECASE)
 _INPUT_END = re.compile(r"\n\s*(?:\n|\**(?:Observation|Thought|Action|Final Answer))|\Z", re.IGNORECASE)
+_PYTHON_TOKEN = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"""|\'\'\'|'
+    r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|["\'()]',
+    re.DOTALL,
+)
 _PYTHON_NAMES = {"true": True, "false": False, "null": None}
 
 
@@ -98,13 +102,13 @@ def opened_at(text: str, position: int, final: bool) -> Opened | More | None:
             attribute = _NAME_ATTRIBUTE.search(found[0])
             return Opened(found.end(), named or (attribute and attribute[1]) or None)
         begun = True
-    return MORE if begun and not final else None
+    return More.ANY if begun and not final else None
 
 
 def fence_at(text: str, position: int, final: bool) -> tuple[int, bool] | More | None:
     """An opening fence: where it ends, and whether it says that calls are in it."""
     if not final and _FENCE_BEGUN.match(text, position):
-        return MORE
+        return More.ANY
     found = _FENCE.match(text, position)
     return (found.end(), folded(found[1]) in _CALL_FENCES) if found else None
 
@@ -121,7 +125,7 @@ def object_at(text: str, position: int, known: KnownTools, final: bool) -> bool 
     if final or found.end() < len(text):
         return False
     possible = key in keys if found[2] else any(each.startswith(key) for each in keys)
-    return MORE if possible else False
+    return More.ANY if possible else False
 
 
 def named_at(text: str, position: int, known: KnownTools, final: bool) -> tuple[str, int] | More | None:
@@ -141,24 +145,36 @@ def named_at(text: str, position: int, known: KnownTools, final: bool) -> tuple[
     possible = any(short.startswith(last) for short in shorts) or any(
         each.startswith(folded(name)) for each in prefixes
     )
-    return MORE if possible else None
+    return More.ANY if possible else None
 
 
-def python_call(text: str, start: int, bracket: int, known: KnownTools) -> tuple[Written, int] | None:
+def python_call(text: str, start: int, bracket: int, known: KnownTools, final: bool) -> tuple[Written, int] | None:
     """`name(…)` at `start`, with its opening bracket's position: the call, and where it ends; None: it has no end yet."""
-    for closing in re.compile(r"\)").finditer(text, bracket):
-        given, end = text[bracket : closing.end()], closing.end()
-        raw, name = text[start:end], text[start:bracket].removesuffix(".call")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                parsed = ast.parse(f"f{given}", mode="eval").body
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            if given.count("(") > given.count(")"):
-                continue
-            return Written(raw, name, error="arguments: they can't be read; give each as name=value"), end
-        if isinstance(parsed, ast.Call) and isinstance(parsed.func, ast.Name):
-            return _python_call(raw, name, parsed, known), end
+    end = _closed(text, bracket, final)
+    if end is None:
+        return None
+    raw, name = text[start:end], text[start:bracket].removesuffix(".call")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parsed = ast.parse(f"f{text[bracket:end]}", mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return Written(raw, name, error="arguments: they can't be read; give each as name=value"), end
+    assert isinstance(parsed, ast.Call)
+    return _python_call(raw, name, parsed, known), end
+
+
+def _closed(text: str, bracket: int, final: bool) -> int | None:
+    """The position after the bracket that closes the one at `bracket`; brackets in strings aside."""
+    depth = 0
+    for token in _PYTHON_TOKEN.finditer(text, bracket):
+        if token[0] in ('"', "'", '"""', "'''"):  # has no end: that may still come, or it is an apostrophe
+            if not final and (len(token[0]) > 1 or "\n" not in text[token.end() :]):
+                return None
+        elif token[0] in "()":
+            depth += 1 if token[0] == "(" else -1
+            if not depth:
+                return token.end()
     return None
 
 
@@ -189,7 +205,9 @@ def _literal(node: ast.expr) -> Any:
         def visit_Name(self, node: ast.Name) -> ast.expr:
             return ast.Constant(_PYTHON_NAMES[node.id]) if node.id in _PYTHON_NAMES else node
 
-    return json.loads(json.dumps(ast.literal_eval(JsonNames().visit(node)), allow_nan=False))
+    written = json.dumps(ast.literal_eval(JsonNames().visit(node)), ensure_ascii=False, allow_nan=False)
+    written.encode()  # half a surrogate pair can't be sent to anyone
+    return json.loads(written)
 
 
 def action_at(text: str, position: int, known: KnownTools, final: bool) -> Action | More | None:
@@ -197,7 +215,7 @@ def action_at(text: str, position: int, known: KnownTools, final: bool) -> Actio
     if not final and re.compile(
         r"\**(?:A(?:c(?:t(?:i(?:o(?:n(?:\**[ \d]*(?::[^\n{(`]*)?)?)?)?)?)?)?)?\Z", re.IGNORECASE
     ).match(text, position):
-        return MORE
+        return More.ANY
     found = _ACTION.match(text, position)
     if not found:
         return None
@@ -205,7 +223,7 @@ def action_at(text: str, position: int, known: KnownTools, final: bool) -> Actio
     if after:
         return Action(found[1], after.end(), after.end())
     if not final and re.compile(r"\s*\**(?:A[\w *]*)?\Z", re.IGNORECASE).match(text, found.end()):
-        return MORE
+        return More.ANY
     return Action(found[1], None, found.end()) if known.named(found[1]) else None
 
 
@@ -213,7 +231,7 @@ def input_end(text: str, start: int, final: bool) -> int | More:
     """Where an action's input ends that is no JSON."""
     found = _INPUT_END.search(text, start)
     assert found is not None
-    return found.start() if final or found[0] else MORE
+    return found.start() if final or found[0] else More.ANY
 
 
 def plain_input(raw: str, name: str, given: str, known: KnownTools) -> Written:

@@ -14,6 +14,8 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from sagechain.prompts.neutralise import Tags
 
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+
 
 def call_texts(message: AIMessage, tags: Tags) -> list[str]:
     """The calls of an answer; invalid ones as the model wrote them, so that it sees what was wrong."""
@@ -24,7 +26,7 @@ def call_texts(message: AIMessage, tags: Tags) -> list[str]:
         # Servers that tell calls apart give the arguments alone.
         whole = raw if name in raw else f'{{"name": {_json(name)}, "arguments": {raw}}}'
         written.append(tags.neutralised(whole))
-    return [f"<tool_call>\n{each}\n</tool_call>" for each in written]
+    return [f"{OPEN}\n{each}\n{CLOSE}" for each in written]
 
 
 def result_text(messages: Sequence[BaseMessage], position: int, text: str, tags: Tags, *, hermes: bool) -> str:

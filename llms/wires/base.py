@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import OFF, GenerationParameters
+from sagechain.prompts.neutralise import NO_TAGS, Tags
 from sagechain.prompts.shapes import Shape
 
 OnUnsupported = Literal["error", "warn"]
@@ -75,6 +76,8 @@ class Wire(ABC):
     """Whether a reply says why it ended: at the token limit or by itself."""
     takes_roles: ClassVar[bool] = False
     """Whether messages go out as roles and the server lays them out."""
+    role_tags: ClassVar[Tags] = NO_TAGS
+    """What is neutralised in roles."""
     serves_tools: ClassVar[bool] = False
     """Whether tools go out in the server's own form, and come back as calls."""
     constrains: ClassVar[bool] = False

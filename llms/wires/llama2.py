@@ -11,8 +11,9 @@ from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import Prompt
 from sagechain.llms.parameters import GenerationParameters
 from sagechain.llms.wires.base import OnUnsupported, Wire, container_error, wrong_shape
-from sagechain.prompts.family import alternating, turns_of
+from sagechain.prompts.family import COMMON_TAGS, alternating, turns_of
 from sagechain.prompts.llama2 import Llama2
+from sagechain.prompts.neutralise import Tags
 from sagechain.prompts.shapes import Shape
 
 
@@ -63,6 +64,7 @@ class Llama2Dialog(Llama2Text):
     name: ClassVar[str] = "llama2-dialog"
     speakers: ClassVar[str] = "JumpStart's Llama 2 chat, model version 2.x"
     takes_roles: ClassVar[bool] = True
+    role_tags: ClassVar[Tags] = Llama2.tags + COMMON_TAGS
 
     def laid_out(self, prompt: Prompt, shape: Shape | None = None) -> str:
         """The container lays a dialog out as the family does."""

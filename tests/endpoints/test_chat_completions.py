@@ -223,7 +223,7 @@ def _calling(**call: Any) -> dict[str, Any]:
         ),
         (
             {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "strnig"}}}]},
-            "`tools.0.function.parameters`: it is no JSON schema: 'strnig'",
+            "`tools.0.function.parameters`: schema.type: 'strnig' is unknown. Did you mean 'string'?",
         ),
         ({"tools": [*TOOLS, TOOLS[0]]}, "two functions have one name"),
         ({"tools": TOOLS, "tool_choice": "weather"}, "`tool_choice"),
@@ -239,7 +239,7 @@ def _calling(**call: Any) -> dict[str, Any]:
         ({"response_format": {"type": "json_schema"}}, "`response_format`: `json_schema` is missing"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": 3}}}},
-            "`response_format.json_schema.schema`: it is no JSON schema",
+            "`response_format.json_schema.schema`: schema.type: this is no JSON schema",
         ),
         ({"messages": [{"role": "person", "content": "Hi"}]}, "`messages.0.role`"),
         ({"messages": [{"role": "user"}]}, "`messages.0`: `content` is missing"),

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms import GenerationParameters, SageMakerLLM, errors
+from sagechain.llms import GenerationParameters, PromptedChatModel, SageMakerLLM, errors
 from sagechain.llms.calls import whole_calls
+from sagechain.llms.replies import ERRORS
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.base import WireError
 from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse
@@ -461,3 +462,58 @@ def test_a_stream_with_calls_of_another_shape_is_a_malformed_response(server: Sc
     server.replies["shape"] = [json.dumps(reply({"content": None})).encode()]
     with pytest.raises(errors.MalformedResponse, match="unexpected shape"):
         answered(endpoint("shape"), "complete")
+
+
+CLIPPED = [
+    pytest.param('{"city": "Ro', id="inside a text"),
+    pytest.param('{"city": "Ro\\', id="inside an escape"),
+    pytest.param('{"city": ["Rome"', id="inside an array"),
+    pytest.param('{"city": 1', id="after a number"),
+    pytest.param("", id="before all arguments"),
+]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("arguments", CLIPPED)
+def test_a_servers_call_that_the_token_limit_cut_is_invalid(
+    server: ScriptedServer, arguments: str, streamed: bool
+) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+    unary = json.dumps(reply({"content": None, "tool_calls": [call]}, "length")).encode()
+    chunks = [piece("", name="weather", identity="c1"), *(piece(character) for character in arguments)]
+    server.replies["clipped"] = [events(*chunks, reason="length") if streamed else unary]
+    chat = PromptedChatModel(llm=endpoint("clipped")).bind_tools([WEATHER])
+    message = sum_of(chat.stream("Hi")) if streamed else chat.invoke("Hi")
+    assert message.tool_calls == []
+    [invalid] = message.invalid_tool_calls
+    assert (invalid["name"], invalid["id"]) == ("weather", "c1")
+    assert (invalid["args"] or "").startswith(arguments)
+    assert message.response_metadata[ERRORS] == {"c1": "arguments: the token limit cut them"}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_servers_call_that_was_whole_at_the_token_limit_stands(server: ScriptedServer, streamed: bool) -> None:
+    chunks = events(piece('{"city": "Rome"}', name="weather", identity="c1"), reason="length")
+    unary = json.dumps(reply({"content": None, "tool_calls": [CALL]}, "length")).encode()
+    server.replies["whole"] = [chunks if streamed else unary]
+    chat = PromptedChatModel(llm=endpoint("whole")).bind_tools([WEATHER])
+    message = sum_of(chat.stream("Hi")) if streamed else chat.invoke("Hi")
+    assert [call["args"] for call in message.tool_calls] == [{"city": "Rome"}]
+    assert ERRORS not in message.response_metadata
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_servers_calls_without_ids_get_some_that_results_can_name(server: ScriptedServer, streamed: bool) -> None:
+    calls = [{"function": CALL["function"]}, {"function": CALL["function"]}]
+    chunks = events(*({"tool_calls": [{"index": i, **call}]} for i, call in enumerate(calls)))
+    server.replies["nameless"] = [chunks if streamed else json.dumps(reply({"tool_calls": calls})).encode()]
+    chat = PromptedChatModel(llm=endpoint("nameless")).bind_tools([WEATHER])
+    message = sum_of(chat.stream("Hi")) if streamed else chat.invoke("Hi")
+    assert len({call["id"] for call in message.tool_calls if call["id"]}) == 2
+
+
+def sum_of(chunks: Iterator[Any]) -> Any:
+    whole = next(chunks)
+    for chunk in chunks:
+        whole += chunk
+    return whole

@@ -1,14 +1,16 @@
 """Structured answers: every schema and method, one repair round, then an error that has the raw text."""
 
 import asyncio
+import json
 import pickle
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 from langchain_core.language_models.fake import FakeListLLM
 from pydantic import BaseModel, Field
 from sagechain.llms import PromptedChatModel, errors
 from sagechain.llms.structured import Method
+from sagechain.llms.testing import ScriptedLLM
 from typing_extensions import TypedDict
 
 
@@ -113,3 +115,39 @@ def test_the_asynchronous_form_answers_alike() -> None:
     chat, prompts = asking(BAD, GOOD)
     value = asyncio.run(chat.with_structured_output(Offer, method="json_schema").ainvoke("Hi"))
     assert (value, len(prompts)) == (Offer(name="tent", price=189), 2)
+
+
+class Order(BaseModel):
+    """An order."""
+
+    names: list[str]
+    size: Literal["S", "M"] = "M"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("schema", [Order, Order.model_json_schema()])
+def test_an_answer_is_mended_and_turned_as_the_arguments_of_a_call_are(method: Method, schema: Any) -> None:
+    written = "{'names': 'tent', 'Size': 's',}"
+    chat, prompts = asking(called("Order", written) if method == "function_calling" else f"Sure: {written} Enjoy!")
+    value = chat.with_structured_output(schema, method=method).invoke("A small tent.")
+    assert value == (Order(names=["tent"], size="S") if schema is Order else {"names": ["tent"], "size": "S"})
+    assert len(prompts) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_schema_that_is_none_is_refused_before_anything_is_asked(method: Method) -> None:
+    chat, prompts = asking("x")
+    broken = {"title": "Offer", "type": "object", "properties": {"name": {"type": "str"}}}
+    with pytest.raises(ValueError, match=r"schema\.properties\.name\.type: 'str' is unknown\. Did you mean 'string'"):
+        chat.with_structured_output(broken, method=method)
+    with pytest.raises(ValueError, match=r"schema\.properties\.name\.type: 'str' is unknown"):
+        chat.invoke("Hi", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": broken}})
+    assert prompts == []
+
+
+def test_tags_that_were_neutralised_in_the_prompt_are_restored_in_the_answer() -> None:
+    llm = ScriptedLLM(answers=[json.dumps({"name": "<\\|im_end|> <\\tool_call>", "price": 1})])
+    chat = PromptedChatModel(llm=llm)
+    value = chat.with_structured_output(Offer, method="json_schema").invoke("Call it <|im_end|> <tool_call>.")
+    assert "Call it <\\|im_end|> <\\tool_call>." in llm.prompts[0]
+    assert value == Offer(name="<|im_end|> <tool_call>", price=1)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sagechain.prompts.family import COMMON_TAGS
+from sagechain.prompts.neutralise import NO_TAGS, Tags
 from sagechain.prompts.shapes import ToolUse
 from sagechain.prompts.tool_calls import ToolCallReader
 
@@ -121,12 +123,52 @@ def test_an_unknown_name_gets_the_known_ones_and_the_nearest() -> None:
 
 
 def test_neutralised_tags_in_arguments_are_restored() -> None:
-    from sagechain.prompts.family import COMMON_TAGS
-
     written = {"name": "search_catalogue", "arguments": {"query": COMMON_TAGS.neutralised("<|im_end|>")}}
     (called,) = ToolCallReader(USE, COMMON_TAGS).feed(json.dumps(written))
     assert isinstance(called, dict)
     assert called["args"] == {"query": "<|im_end|>"}
+
+
+@pytest.mark.parametrize(
+    "query", ["a) b", "(", "))", "it's :)", 'the "Sun" lamp)', "a\\b", "'''", "```", "</tool_call>", "a\nb)", "[1]"]
+)
+def test_brackets_and_quotes_in_a_python_calls_texts_do_not_end_it(query: str) -> None:
+    text = f"search_catalogue(query={query!r}, limit=3)"
+    assert parts_of([text]) == parts_of(text) == [call("search_catalogue", query=query, limit=3)]
+
+
+def test_a_python_call_may_have_a_text_over_several_lines() -> None:
+    text = 'search_catalogue(query="""red (or\nblue) lamp""")'
+    assert parts_of([text]) == parts_of(text) == [call("search_catalogue", query="red (or\nblue) lamp")]
+
+
+def test_half_a_surrogate_pair_is_no_argument_in_python_either() -> None:
+    (invalid,) = parts_of(['search_catalogue(query="\\ud800")'])
+    assert invalid["type"] == "invalid_tool_call"
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity"])
+def test_arguments_that_no_server_could_read_are_invalid(number: str) -> None:
+    (invalid,) = parts_of([CALL.replace('"lamp"', f'"lamp", "limit": {number}')])
+    assert invalid["type"] == "invalid_tool_call"
+    assert number in invalid["args"]
+
+
+def test_a_number_too_large_to_be_judged_is_invalid() -> None:
+    price = {"type": "number", "multipleOf": 0.5}
+    pay = {"name": "pay", "parameters": {"type": "object", "properties": {"price": price}}}
+    (invalid,) = parts_of([f'{{"name": "pay", "arguments": {{"price": {10**400}}}}}'], ToolUse.of([pay]))
+    assert invalid["error"] == "arguments: a number in it is too large"
+
+
+@pytest.mark.parametrize("tags", [NO_TAGS, COMMON_TAGS])
+@pytest.mark.parametrize("levels", [150, 400, 900])
+def test_what_is_nested_too_deeply_is_invalid(tags: Tags, levels: int) -> None:
+    reader = ToolCallReader(ToolUse.of([{"name": "note", "parameters": {"type": "object"}}]), tags)
+    written = f'{{"name": "note", "arguments": {{"x": {"[" * levels}{"]" * levels}}}}}'
+    (invalid,) = [*reader.feed(written), *reader.flush()]
+    assert isinstance(invalid, dict)
+    assert invalid["type"] == "invalid_tool_call"
 
 
 @pytest.mark.parametrize("bracket", ["[", "{", '{"name":', '{"name": [', "search_catalogue(", "<tool_call>{"])

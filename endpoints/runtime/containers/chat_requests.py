@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from langchain_core.messages import BaseMessage, convert_to_messages
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from sagechain.prompts.schema_check import check_schema
 from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse
 
 NO_PARAMETERS = {"type": "object", "properties": {}}
@@ -148,6 +149,7 @@ class ChatRequest(_Part):
             raise ValueError(f"`tool_choice`: {self.tool_choice.function.name!r} is none of the `tools`: {names}")
         if len(names) > len(set(names)):
             raise ValueError(f"`tools`: two functions have one name: {names}")
+        _ = self.shape  # a ValueError where a function's parameters are no object
         return self
 
     def conversation(self) -> list[BaseMessage]:
@@ -178,11 +180,5 @@ class ChatRequest(_Part):
 
 
 def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"it is no JSON schema: {error.message}") from error
+    check_schema(schema, "schema")
     return schema

@@ -18,9 +18,12 @@ from langchain_core.outputs import GenerationChunk
 from sagechain.endpoints.runtime.containers.base import ModelContainer, Reply, greedy, json_reply, stream_reply
 from sagechain.endpoints.runtime.containers.chat_requests import ChatRequest
 from sagechain.llms.calls import Prompt
-from sagechain.prompts import get_family
+from sagechain.prompts import PromptFamily, get_family
+from sagechain.prompts.family import COMMON_TAGS
+from sagechain.prompts.neutralise import Tags
 from sagechain.prompts.shapes import ToolUse
-from sagechain.prompts.tool_calls import Part, ToolCallReader
+from sagechain.prompts.tool_calls import ToolCallReader
+from sagechain.prompts.tool_judging import Part
 
 
 class ChatContainer(ModelContainer):
@@ -38,7 +41,8 @@ class ChatContainer(ModelContainer):
         if request.stream:
             return await stream_reply(self._events(request), "text/event-stream")
         answers = await self.llm.acomplete(prompt, **settings)
-        choices = [{"index": index, **_choice(answer, request.use)} for index, answer in enumerate(answers)]
+        told = [_choice(answer, Answer(request.use, self._tags)) for answer in answers]
+        choices = [{"index": index, **choice} for index, choice in enumerate(told)]
         return json_reply({**_head("chat.completion"), "choices": choices, "usage": _usage(answers)})
 
     def refusal(self, status: int, message: str) -> Reply:
@@ -59,13 +63,21 @@ class ChatContainer(ModelContainer):
         messages = request.conversation()
         if self.llm.takes_roles:
             return messages, {**settings, "stop": stops}
-        rendered = get_family(self.llm.family or "plain").render(messages, shape=request.shape)
+        rendered = self._family.render(messages, shape=request.shape)
         return rendered.text, {**settings, "stop": [*stops, *rendered.stop]}
+
+    @property
+    def _family(self) -> PromptFamily:
+        return get_family(self.llm.family or "plain")
+
+    @property
+    def _tags(self) -> Tags:
+        return self.llm.role_tags if self.llm.takes_roles else self._family.tags + COMMON_TAGS
 
     async def _events(self, request: ChatRequest) -> AsyncGenerator[bytes, None]:
         prompt, settings = self._asked(request)
         head, arrived, reason = _head("chat.completion.chunk"), list[GenerationChunk](), "stop"
-        answer, role = Answer(request.use), {"role": "assistant"}
+        answer, role = Answer(request.use, self._tags), {"role": "assistant"}
         async with aclosing(self.llm.apieces(prompt, **settings)) as pieces:
             async for piece in pieces:
                 arrived.append(piece)
@@ -87,10 +99,11 @@ class Answer:
 
     Args:
         use: the tools that it may call; None: all of it is text.
+        tags: what was neutralised in the prompt; arguments that repeat it are restored.
     """
 
-    def __init__(self, use: ToolUse | None) -> None:
-        self._use, self._reader = use, None if use is None else ToolCallReader(use)
+    def __init__(self, use: ToolUse | None, tags: Tags) -> None:
+        self._use, self._reader = use, None if use is None else ToolCallReader(use, tags)
         self._calls = 0
 
     def feed(self, text: str) -> Iterator[str | dict[str, Any]]:
@@ -125,9 +138,9 @@ class Answer:
             yield told
 
 
-def _choice(answer: GenerationChunk, use: ToolUse | None) -> dict[str, Any]:
+def _choice(answer: GenerationChunk, told: Answer) -> dict[str, Any]:
     """A whole answer."""
-    told, reason = Answer(use), _info(answer).get("finish_reason", "stop")
+    reason = _info(answer).get("finish_reason", "stop")
     parts = [*told.feed(answer.text), *told.end(reason)]
     text, calls = "".join(p for p in parts if isinstance(p, str)), [p for p in parts if isinstance(p, dict)]
     message = {"content": text or None, "tool_calls": calls} if calls else {"content": text}

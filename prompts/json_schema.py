@@ -1,64 +1,68 @@
-"""Fit the arguments that a model wrote to the schema of the tool: first what loses nothing is turned, then all is checked.
+"""Make values that a model wrote fit a JSON schema: first what loses nothing is turned, then all is checked.
 
-`"5"` becomes 5 where an integer is due, `5.0` too; `"true"` becomes true; text that is JSON becomes the object or array
-that is due; one value becomes an array of one; an integer becomes the text of it; letter case of a choice is set right.
+    JsonSchema({"type": "integer"}, "quantity").fitted("5")   # 5
+
+`"5"` becomes 5 where an integer is due, `5.0` too; `"true"` becomes true; text that is JSON becomes the object or array that is
+due; one value becomes an array of one; an integer becomes the text of it; letter case of a choice is set right, and the
+spelling of a property.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
-from sagechain.prompts.tool_json import value
+from sagechain.prompts.json_value import value
+from sagechain.prompts.names import folded
+from sagechain.prompts.schema_check import lookup_in
 
 SHOWN_CHARACTERS = 200
 """How much of a wrong value an error shows."""
+SHOWN_ERRORS = 3
+"""How many of the things that are wrong with a value an error names."""
 
 
-def folded(name: str) -> str:
-    """A name as it is compared where letter case, hyphens and underscores may differ."""
-    return re.sub(r"[\W_]", "", name).lower()
-
-
-class Arguments:
-    """What one tool takes.
+class JsonSchema:
+    """What a value has to fit.
 
     Args:
-        schema: the JSON schema of its arguments, draft 2020-12, with references to itself only.
+        schema: one that `check_schema` holds for one.
+        whole: what the value is called in errors.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        from jsonschema import Draft202012Validator
-        from jsonschema.validators import extend
+    def __init__(self, schema: Mapping[str, Any], whole: str) -> None:
         from referencing import Registry
 
-        kind = extend(Draft202012Validator, {"pattern": _pattern})
-        self._schema = schema
+        self._schema, self._whole = schema, whole
         # An empty registry: a reference to elsewhere must not be fetched.
-        self._validator = kind(schema, registry=Registry())
+        self._validator = _validator_class()(schema, registry=Registry())
+        self._lookup = lookup_in(schema)
 
-    def fitted(self, arguments: Any) -> dict[str, Any]:
-        """The arguments as the tool takes them.
+    def fitted(self, given: Any) -> Any:
+        """The value as the schema has it.
 
         Raises:
-            ValueError: they don't fit; one line that names the field, the value and what is wanted.
+            ValueError: it does not fit; one line that names the fields, the values and what is wanted.
         """
         try:
-            fitted = self._turned(arguments, self._schema)
-            if not isinstance(fitted, dict):
-                raise ValueError(f"arguments: {_shown(fitted)} is no JSON object")
-            for error in sorted(self._validator.iter_errors(fitted), key=lambda error: list(map(str, error.path))):
-                raise ValueError(_line(error))
+            fitted = self._turned(given, self._schema)
+            errors = sorted(self._validator.iter_errors(fitted), key=lambda error: list(map(str, error.absolute_path)))
         except RecursionError as error:
-            raise ValueError("arguments: they are nested too deeply") from error
+            raise ValueError(f"{self._whole}: it is nested too deeply") from error
+        except OverflowError as error:
+            raise ValueError(f"{self._whole}: a number in it is too large") from error
+        if errors:
+            raise ValueError("; ".join(dict.fromkeys(_line(each, self._whole) for each in errors[:SHOWN_ERRORS])))
         return fitted
 
     def _turned(self, given: Any, schema: Any) -> Any:
         if not isinstance(schema, Mapping):
             return given
         if "$ref" in schema:
-            given = self._turned(given, self._referred(schema["$ref"]))
+            given = self._turned(given, self._lookup(schema["$ref"]).contents)
         for part in schema.get("allOf", ()):
             given = self._turned(given, part)
         for options in (schema.get("anyOf"), schema.get("oneOf")):
@@ -70,14 +74,6 @@ class Arguments:
         if "integer" in kinds and isinstance(given, float) and given.is_integer():
             return int(given)
         return self._turned_inside(given, schema)
-
-    def _referred(self, reference: str) -> Any:
-        from referencing.exceptions import Unresolvable
-
-        try:
-            return self._validator._resolver.lookup(reference).contents  # what jsonschema itself resolves with
-        except Unresolvable as error:
-            raise ValueError(f"arguments: the tool's schema refers to {reference!r}, which is not in it") from error
 
     def _turned_to_one(self, given: Any, options: list[Any]) -> Any:
         ways = [*(option for option in options if self._fits(given, option)), *options]
@@ -118,7 +114,8 @@ def _read_as(text: str, kind: str) -> Iterator[Any]:
     if kind == "integer" and re.fullmatch(r"[+-]?\d{1,300}(?:\.0+)?", text):
         yield int(text.split(".")[0])
     if kind == "number" and re.fullmatch(r"[+-]?(?:\d{1,300}\.?\d{0,300}|\.\d{1,300})(?:[eE][+-]?\d{1,2})?", text):
-        yield float(text) if re.search(r"[.eE]", text) else int(text)
+        number = float(text) if re.search(r"[.eE]", text) else int(text)
+        yield from [number] if math.isfinite(number) else []
     if kind == "boolean" and text.lower() in ("true", "false"):
         yield text.lower() == "true"
     if kind == "null" and text.lower() in ("null", "none"):
@@ -146,6 +143,14 @@ def _property(name: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> 
     return near[0] if name not in known and len(near) == len(rivals) == 1 else name
 
 
+@cache
+def _validator_class() -> Any:
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    return extend(Draft202012Validator, {"pattern": _pattern})
+
+
 def _pattern(validator: Any, pattern: str, given: Any, schema: Any) -> Iterator[Any]:
     """JSON Schema's `pattern`; one that Python can't read (`\\p{L}`) is not judged."""
     from jsonschema import ValidationError
@@ -157,7 +162,7 @@ def _pattern(validator: Any, pattern: str, given: Any, schema: Any) -> Iterator[
         return
 
 
-def _line(error: Any) -> str:
+def _line(error: Any, whole: str) -> str:
     """A validation error as one line."""
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".")
     inside = f"{place}." if place else ""
@@ -171,8 +176,8 @@ def _line(error: Any) -> str:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return f"{inside}{extra}: is unknown.{hint} Known: {', '.join(known) or 'none'}"
     if error.validator in ("type", "enum", "const", "anyOf", "oneOf"):
-        return f"{place or 'arguments'}: {_shown(error.instance)} does not fit; wanted: {_wanted(error.schema)}"
-    return " ".join(f"{place or 'arguments'}: {error.message}".split())[: 2 * SHOWN_CHARACTERS]
+        return f"{place or whole}: {_shown(error.instance)} does not fit; wanted: {_wanted(error.schema)}"
+    return " ".join(f"{place or whole}: {error.message}".split())[: 2 * SHOWN_CHARACTERS]
 
 
 def _wanted(schema: Any) -> str:

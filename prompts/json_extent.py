@@ -1,17 +1,14 @@
-"""Where a JSON value that a model wrote ends, and what it holds, also where it is not quite JSON.
+"""Where an object or array that a model wrote ends, also where it is not quite JSON.
 
     extent("{'a': [1, 2} and so on", 0)   # Extent(end=12, complete=True, fault="")
-    value("{'a': [1, 2}")                 # {'a': [1, 2]}
 
-Models write single quotes, trailing commas, comments, quotes inside quotes, and forget closers. `extent` finds the end by
-brackets and quotes alone, and says whether what is missing are closers only; `value` has json-repair mend what `json` does
-not read, and holds that nothing that stood there is lost by it.
+Models write single quotes, trailing commas, comments, quotes inside quotes, and forget closers. The end is found by brackets
+and quotes alone; what is said of it is whether more than closers may be missing. A `Scan` goes on where it stopped, so that
+a value that comes in many pieces is read once. What the value holds is `json_value.py`'s.
 """
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
 _OPENER = {"}": "{", "]": "["}
 _CLOSING_QUOTES = {'"': '"', "'": "'", "“": '”“"', "”": '”“"', "‘": "’‘'", "’": "’‘'"}
@@ -22,6 +19,13 @@ _BARE = re.compile(r"(?:[^\s,:{}\[\]\"“”<`]|:(?=//))+|.", re.DOTALL)
 # After a closing quote; with other text after it a quote is part of the string.
 _AFTER_STRING = re.compile(rf"\s*(?:[,:}}\])]|//|/\*|#\s|{_END.pattern}|\Z)|\s+[\"'“‘]|[^\S\n]*\n", re.IGNORECASE)
 _UNDECIDED = re.compile(r"\s*(?:/|#|<[/|]?\s*\w*|`{1,2}|\[/?\w*)?\Z")
+_IN_STRING = {
+    quote: re.compile(rf"\\.|[{closing}]|\n\s*</\s*tool_", re.DOTALL) for quote, closing in _CLOSING_QUOTES.items()
+}
+# What may become one of these when more comes.
+_END_BEGUN = re.compile(r"(?:<[/|]?\s*\w*|`{1,2}|\[(?:/\w*)?)\Z")
+_IN_STRING_BEGUN = re.compile(r"(?:\\|\n\s*(?:<[/\s\w]*)?)\Z")
+_BARE_GOES_ON = re.compile(r"(?::/?)?\Z")
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,11 @@ class Extent:
     fault: str
 
 
-def extent(text: str, start: int, *, final: bool = True) -> Extent | None:
-    """The extent of the object or array at `start`; None where `text` may go on (not `final`) and leaves it open."""
-    return _Scan(text, start, final).extent()
-
-
-def value(raw: str) -> Any:
-    """What an object or array holds.
-
-    Raises:
-        ValueError: it can't be read, or not without losing or inventing something; the message is one line.
-    """
-    try:
-        return _plain(raw)
-    except (ValueError, RecursionError):
-        return _mended(raw)
+def extent(text: str, start: int) -> Extent:
+    """The extent of the object or array at `start` of a text that is whole."""
+    reach = Scan(start).extent(text, final=True)
+    assert reach is not None
+    return reach
 
 
 @dataclass
@@ -64,18 +58,30 @@ class _Frame:
     due: str
 
 
-class _Scan:
-    def __init__(self, text: str, start: int, final: bool) -> None:
-        self.text, self.start, self.position, self.final = text, start, start, final
+class Scan:
+    """Looks for the extent of the object or array at `start` of a text that grows."""
+
+    def __init__(self, start: int) -> None:
+        self.start = self.position = start
+        self.text, self.final = "", False
         self.frames: list[_Frame] = []
         self.last = ""  # "closer", "string" or "bare": what a value ended with
         self.hollow = False
+        self.looked = 0  # how far the string at `position` has no end
 
-    def extent(self) -> Extent | None:
-        while self.position < len(self.text):
+    def extent(self, text: str, *, final: bool) -> Extent | None:
+        """The extent; None where the text may go on (not `final`) and leaves it open.
+
+        Args:
+            text: what there was at the last call, and what came after it.
+        """
+        self.text, self.final = text, final
+        while self.position < len(text):
             if self.frames and self._ends_here():
                 return Extent(self.position, complete=False, fault=self._fault(closed=True))
-            character = self.text[self.position]
+            if not final and _END_BEGUN.match(text, self.position):
+                return None
+            character = text[self.position]
             if character in "{[":
                 self._open(character)
             elif character in "}]":
@@ -88,8 +94,8 @@ class _Scan:
                 if end < 0:
                     return Extent(-end, complete=False, fault="it ends inside a string")
                 self._ended("string", end)
-            else:
-                self._other(character)
+            elif not self._other(character):
+                return None
         return self._unfinished(self._fault(closed=False))
 
     def _unfinished(self, fault: str) -> Extent | None:
@@ -129,27 +135,33 @@ class _Scan:
     def _string_end(self, quote: str) -> int | None:
         """The position after the closing quote; negated, where a closing tag stands on a line of its own; None: open."""
         text, start = self.text, self.position
+        if not self.final and len(text) < start + 3:
+            return None
         if text.startswith('"""', start):
             end = text.find('"""', start + 3)
             return None if end < 0 else end + 3
-        for found in re.compile(rf"\\.|[{_CLOSING_QUOTES[quote]}]|\n\s*</\s*tool_", re.DOTALL).finditer(
-            text, start + 1
-        ):
+        self.looked = max(self.looked, start + 1)
+        for found in _IN_STRING[quote].finditer(text, self.looked):
             if found[0][0] == "\n":
                 return -found.start()
-            if found[0][0] == "\\":
-                continue
-            if not self.final and _UNDECIDED.match(text, found.end()):
-                return None
-            if _AFTER_STRING.match(text, found.end()):
-                return found.end()
+            if found[0][0] != "\\":
+                if not self.final and _UNDECIDED.match(text, found.end()):
+                    return None
+                if _AFTER_STRING.match(text, found.end()):
+                    return found.end()
+            self.looked = found.end()
+        begun = _IN_STRING_BEGUN.search(text, self.looked)
+        self.looked = begun.start() if begun else len(text)
         return None
 
-    def _other(self, character: str) -> None:
+    def _other(self, character: str) -> bool:
+        """Go over what is neither bracket nor string; False where it may go on."""
         top = self.frames[-1]
         if character.isspace():
             self.position += 1
         elif comment := _COMMENT.match(self.text, self.position):
+            if not self.final and comment.end() == len(self.text):
+                return False
             self.position = comment.end()
         elif character == ",":
             self.hollow |= top.bracket == "{" and top.due in ("colon", "value")
@@ -161,7 +173,10 @@ class _Scan:
         else:
             bare = _BARE.match(self.text, self.position)
             assert bare is not None
+            if not self.final and _BARE_GOES_ON.match(self.text, bare.end()):
+                return False
             self._ended("bare", bare.end())
+        return True
 
     def _ended(self, what: str, end: int) -> None:
         """A key or a value ends; where a comma was due, it is a key whose comma is missing."""
@@ -181,53 +196,3 @@ class _Scan:
 
     def _hollow_fault(self) -> str:
         return "a value is missing" if self.hollow else ""
-
-
-def _plain(raw: str) -> Any:
-    read = json.loads(raw, strict=False, object_pairs_hook=_once_each, parse_constant=_no_constant)
-    if "\\u" in raw:
-        json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair can't be sent to anyone
-    return read
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        raise ValueError("a name is there twice")
-    return read
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _mended(raw: str) -> Any:
-    import json_repair
-
-    if re.match(r"\{\s*\{", raw):  # a template's braces, doubled
-        raw = raw.replace("{{", "{").replace("}}", "}")
-    unquoted = re.sub(r'"""(.*?)"""', lambda found: json.dumps(found[1], ensure_ascii=False), raw, flags=re.DOTALL)
-    try:
-        read = json_repair.loads(unquoted, skip_json_loads=True)
-        shown = json.dumps(read, ensure_ascii=False, allow_nan=False)
-        shown.encode()
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError("this is no JSON that could be mended") from error
-    if not isinstance(read, dict | list) or _lost(raw, shown):
-        raise ValueError("this is no JSON that could be mended without losing a part of it")
-    return read
-
-
-def _lost(raw: str, shown: str) -> bool:
-    """Whether a letter or digit of `raw` is not in `shown`, in its order; comments and escapes aside."""
-    kept = iter(_letters(shown))
-    return not all(letter in kept for letter in _letters(re.sub(r"\\(?:u\w{4}|.)", "", _without_comments(raw))))
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, re.sub(r"\bnone\b", "null", text.lower())))
-
-
-def _without_comments(raw: str) -> str:
-    string_or_comment = r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?<![^\s,{\[])(?://[^\n]*|\#\s[^\n]*|/\*.*?\*/)"""
-    return re.sub(string_or_comment, lambda found: found[1] or "", raw, flags=re.DOTALL)

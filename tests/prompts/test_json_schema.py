@@ -1,0 +1,91 @@
+"""Values are made to fit a schema: what loses nothing is turned, and all that is wrong is told."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sagechain.prompts.json_schema import JsonSchema
+from sagechain.prompts.schema_check import check_schema
+
+TREE = {
+    "$ref": "#/$defs/Node",
+    "$defs": {
+        "Node": {
+            "type": "object",
+            "properties": {"value": {"type": "integer"}, "next": {"$ref": "#/$defs/Node"}},
+            "required": ["value"],
+        }
+    },
+}
+
+
+def test_what_a_reference_leads_to_is_turned_too_at_any_depth() -> None:
+    assert JsonSchema(TREE, "answer").fitted({"value": "1", "next": {"value": "2", "next": {"value": 3.0}}}) == {
+        "value": 1,
+        "next": {"value": 2, "next": {"value": 3}},
+    }
+    with pytest.raises(ValueError, match=r"^next\.next\.value: \"x\" does not fit; wanted: integer$"):
+        JsonSchema(TREE, "answer").fitted({"value": 1, "next": {"value": 2, "next": {"value": "x"}}})
+
+
+def test_a_reference_that_leads_nowhere_but_to_itself_is_an_error() -> None:
+    circle = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}
+    with pytest.raises(ValueError, match=r"^answer: it is nested too deeply$"):
+        JsonSchema(circle, "answer").fitted(1)
+
+
+def test_all_that_is_wrong_is_told_up_to_three_things() -> None:
+    schema = {"type": "object", "properties": {name: {"type": "integer"} for name in "abcd"}, "required": ["e"]}
+    with pytest.raises(ValueError, match=r"^e: is missing; wanted: a value; a: \"x\" does not fit; wanted: integer; b: ") as told:
+        JsonSchema(schema, "answer").fitted(dict.fromkeys("abcd", "x"))
+    assert "c: " not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "given"),
+    [({"multipleOf": 0.5}, 10**400), ({"type": "number"}, "9" * 300 + "e99")],
+)
+def test_numbers_beyond_all_bounds_are_errors(schema: dict[str, Any], given: Any) -> None:
+    with pytest.raises(ValueError, match="^answer: "):
+        JsonSchema(schema, "answer").fitted(given)
+
+
+json_value = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "A"]), inner, max_size=3),
+    max_leaves=8,
+)
+schema_of = st.recursive(
+    st.sampled_from(
+        [
+            {},
+            *({"type": name} for name in ("array", "boolean", "integer", "null", "number", "object", "string")),
+            {"type": ["string", "null"]},
+            {"enum": ["Red", 5, None]},
+            {"const": True},
+            {"$ref": "#"},
+        ]
+    ),
+    lambda inner: st.one_of(
+        st.builds(lambda a, b: {"anyOf": [a, b]}, inner, inner),
+        st.builds(lambda a, b: {"oneOf": [a, b]}, inner, inner),
+        st.builds(lambda a: {"type": "array", "items": a}, inner),
+        st.builds(lambda a, b: {"type": "object", "properties": {"a": a}, "additionalProperties": b}, inner, inner),
+    ),
+    max_leaves=4,
+)
+
+
+@given(schema_of, json_value)
+def test_whatever_is_given_fits_afterwards_or_is_a_value_error(schema: dict[str, Any], value: Any) -> None:
+    from jsonschema import Draft202012Validator
+
+    check_schema(schema, "schema")
+    try:
+        fitted = JsonSchema(schema, "answer").fitted(value)
+    except ValueError as error:
+        assert "\n" not in str(error)
+        return
+    assert Draft202012Validator(schema).is_valid(fitted)
+    assert JsonSchema(schema, "answer").fitted(fitted) == fitted

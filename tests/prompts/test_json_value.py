@@ -1,0 +1,94 @@
+"""JSON is found in what a model wrote, mended where that loses nothing, and refused otherwise."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sagechain.prompts.json_extent import Scan, extent
+from sagechain.prompts.json_value import MOST_NESTED, value, value_in
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        (" 12 ", 12),
+        ('"red"', "red"),
+        ("```json\n[1, 2]\n```", [1, 2]),
+        ("```\ntrue\n```", True),
+        ("Here it is:\n```json\n{'a': 1,}\n```\nEnjoy!", {"a": 1}),
+        ('As [1] says, {"a": {"b": 2}} it is.', {"a": {"b": 2}}),
+        ('{"a": [1, 2', None),
+        ('{"a": [1, {"b": "c"}', {"a": [1, {"b": "c"}]}),
+    ],
+)
+def test_the_longest_value_of_an_answer_is_read(text: str, read: Any) -> None:
+    if read is None:
+        with pytest.raises(ValueError, match="^it ends right after a number or word, which may go on"):
+            value_in(text)
+    else:
+        assert value_in(text) == read
+
+
+@pytest.mark.parametrize("text", ["12", '{"a": 1', '{"a": {"b": 2}', "Wel", '"Wel', "[1, 2], [3"])
+def test_what_the_token_limit_cut_is_no_value(text: str) -> None:
+    with pytest.raises(ValueError, match="^it was cut at the token limit"):
+        value_in(text, cut=True)
+
+
+def test_what_was_whole_before_the_cut_is_a_value() -> None:
+    assert value_in('{"a": 1} I hope that', cut=True) == {"a": 1}
+    assert value_in('"red"', cut=True) == "red"
+
+
+@pytest.mark.parametrize("raw", ['{"a": 1e999}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}'])
+def test_what_no_other_program_would_read_is_refused(raw: str) -> None:
+    with pytest.raises(ValueError, match="^this is no JSON that could be mended"):
+        value(raw)
+
+
+@pytest.mark.parametrize("levels", [MOST_NESTED + 1, 5_000])
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_what_is_nested_too_deeply_is_refused(levels: int, brackets: str) -> None:
+    begin = brackets[0] if brackets == "[]" else '{"a":'
+    raw = begin * levels + "1" + brackets[1] * levels
+    with pytest.raises(ValueError, match=r"^this is (nested more than 100 levels deep|no JSON that could be mended)"):
+        value(raw)
+    assert value(begin * 99 + "1" + brackets[1] * 99)
+
+
+PIECES = [*'{}[]:,"\'<`/\\\n #', '"a"', "'b'", '"""', "</tool_call>", "```", "<|", "[/tool", "http://x", "// c\n", "/* c */"]
+text_of = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=14).map("".join)
+
+
+@given(text_of, st.lists(st.integers(1, 5), min_size=1, max_size=4))
+def test_an_extent_is_the_same_whatever_the_pieces(text: str, sizes: list[int]) -> None:
+    text, scan, reach, place, turn = "{" + text, Scan(0), None, 0, 0
+    while reach is None and place < len(text):
+        place, turn = place + sizes[turn % len(sizes)], turn + 1
+        reach = scan.extent(text[:place], final=False)
+    assert (reach or scan.extent(text, final=True)) == extent(text, 0)
+
+
+@given(text_of)
+def test_whatever_an_answer_holds_it_is_a_value_or_a_value_error(text: str) -> None:
+    try:
+        read = value_in(text)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    else:
+        assert json.loads(json.dumps(read, allow_nan=False)) == read
+
+
+def test_a_long_value_in_small_pieces_takes_time_in_proportion() -> None:
+    """Counted, not timed: how many characters are looked at again."""
+    text = json.dumps({"code": "if (a) { b[1] = '}' }\n" * 400, "more": [{"a": [1, 2, {}]}] * 400})
+    looked, scan = 0, Scan(0)
+    for end in range(0, len(text), 4):
+        before = max(scan.position, scan.looked)
+        assert scan.extent(text[:end], final=False) is None
+        looked += end - before
+    assert scan.extent(text, final=False) == extent(text, 0)
+    assert looked < 20 * len(text)
