@@ -13,10 +13,8 @@ def check_trackers(report_to: str | list[str]) -> None:
         return
     from transformers.integrations import integration_utils
 
-    known, installed = (
-        integration_utils.INTEGRATION_TO_CALLBACK,
-        integration_utils.get_available_reporting_integrations(),
-    )
+    known = integration_utils.INTEGRATION_TO_CALLBACK
+    installed = integration_utils.get_available_reporting_integrations()  # type: ignore[no-untyped-call]
     for name in names:
         if name not in known:
             raise unknown("report_to", name, [*known, "all", "none"])
