@@ -1,6 +1,7 @@
 """Checkpoints that are whole or not there: written under a temporary name, then renamed; the newest few are kept."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -30,9 +31,28 @@ def publish(partial: Path, folder: Path, *, keep: int) -> None:
     (partial / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    put_in_place(partial, folder)
     for old in sorted(folder.parent.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Give a written folder its name once its files are on the disk.
+
+    Otherwise a machine that loses power may know the new name, and not what stands in the files.
+    """
+    for path in (*partial.iterdir(), partial):
+        _sync(path)
+    partial.rename(folder)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _check(checkpoint: Path, older: list[Path]) -> None:

@@ -26,6 +26,7 @@ from . import deduplicate, filters
 from .counting import CountingStep, Tally, counted, left_out, tally
 from .errors import PretrainingError
 from .executors import Executor, Progress
+from .manifest import is_taken, write_json
 from .sources import SourceReader, check_source, write_inputs
 from .workers import quiet_datatrove
 
@@ -116,7 +117,7 @@ def write_corpus(
         with executor.session():
             report = _Passes(source, inputs, folder, settings, executor, on_progress).run()
         _check_left(report, settings)
-        kept.write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
+        write_json(kept, report.model_dump(mode="json"))
     shutil.rmtree(inputs.parent)
     return CorpusReport.model_validate_json(kept.read_text("utf-8"))
 
@@ -125,23 +126,25 @@ def _check_folder(folder: Path) -> None:
     if any(mark in str(folder) for mark in ("*", "?", "[", "::")):
         # fsspec, which datatrove reads and writes with, takes these as patterns.
         raise ValueError(f"folder={str(folder)!r}: the characters * ? [ :: do not work in it. Choose another folder.")
-    if folder.exists() and not (folder / "plan.json").is_file() and any(folder.iterdir()):
+    if not (folder / "plan.json").is_file() and is_taken(folder):
         raise ValueError(f"folder={str(folder)!r}: it holds other files. Choose a new or empty folder.")
 
 
 def _started(source: str, folder: Path, settings: CorpusSettings, tasks: int) -> Path:
     """The list of inputs, in the folder of the passes; what is there of another source or other settings is removed."""
     plan, passes = folder / "plan.json", folder / "passes"
+    if not plan.is_file():
+        write_json(plan, {})  # says from here on that the folder is ours, and of no plan yet
     passes.mkdir(parents=True, exist_ok=True)
     inputs, found = passes / "inputs.jsonl", passes / "inputs-now.jsonl"
     listed = {"source": source, "inputs": write_inputs(source, found, without=folder), "tasks": tasks}
     wanted = listed | {"settings": settings.model_dump(mode="json")}
-    if not plan.is_file() or json.loads(plan.read_text("utf-8")) != wanted:
-        plan.write_text("{}\n", "utf-8")  # says from here on that the folder is ours, and of no plan yet
+    if json.loads(plan.read_text("utf-8")) != wanted:
+        write_json(plan, {})
         (folder / "report.json").unlink(missing_ok=True)
         for old in ("tasks", "cleaned", "exact", "near", "../train", "../validation"):
             shutil.rmtree(passes / old, ignore_errors=True)
-        plan.write_text(json.dumps(wanted, indent=2) + "\n", "utf-8")
+        write_json(plan, wanted)
     return found.replace(inputs)
 
 

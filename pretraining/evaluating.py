@@ -47,17 +47,30 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: "GPT2LMHeadModel", blocks: Blocks, numbers: list[int]) -> Evaluation:
-    """Judge a model on these blocks."""
+def evaluate(
+    model: "GPT2LMHeadModel",
+    blocks: Blocks,
+    numbers: list[int],
+    *,
+    precision: str = "auto",
+    at_once: int = BLOCKS_AT_ONCE,
+) -> Evaluation:
+    """Judge a model on these blocks.
+
+    Args:
+        numbers: of the blocks.
+        precision: of `fast_precision`.
+        at_once: blocks of one forward pass.
+    """
     device = next(model.parameters()).device
     was_training, found = model.training, Evaluation(0.0, 0, 0)
     model.eval()  # type: ignore[no-untyped-call]
     try:
-        for first in range(0, len(numbers), BLOCKS_AT_ONCE):
+        for first in range(0, len(numbers), at_once):
             inputs, targets = (
-                torch.from_numpy(array).to(device) for array in blocks.read(numbers[first : first + BLOCKS_AT_ONCE])
+                torch.from_numpy(array).to(device) for array in blocks.read(numbers[first : first + at_once])
             )
-            with fast_precision(device):
+            with fast_precision(device, precision):
                 logits = model(input_ids=inputs, use_cache=False).logits
             right = (logits.argmax(-1) == targets).sum()
             nats = losses(logits.float(), targets).sum(dtype=torch.float64)

@@ -167,8 +167,9 @@ def _run_slurm(name: str, engine: Any, folder: Path, report: Progress) -> None:
     while waiting := engine.get_incomplete_ranks():
         command = ["squeue", "--noheader", "--jobs", engine.job_id]
         queue = subprocess.run(command, check=False, capture_output=True, text=True)
-        # squeue forgets finished jobs after some minutes and then fails: gone either way.
-        if not queue.stdout.strip() and (waiting := engine.get_incomplete_ranks()):
+        # squeue forgets finished jobs after some minutes; any other failure is its controller's, which comes back.
+        is_gone = not queue.stdout.strip() and (queue.returncode == 0 or "Invalid job id" in queue.stderr)
+        if is_gone and (waiting := engine.get_incomplete_ranks()):
             raise _failed(name, folder, waiting[0], f"Slurm job {engine.job_id} ended with {len(waiting)} tasks undone")
         report(name, engine.world_size - len(waiting), engine.world_size)
         time.sleep(SLURM_POLL_SECONDS if waiting else 0)

@@ -154,9 +154,11 @@ def completed(
     )
     options = {**sampling, "max_new_tokens": max_new_tokens, "pad_token_id": tokenizer.eos_token_id}
     was_training, found_ids = loaded.training, []
+    device = next(loaded.parameters()).device
     loaded.eval()
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        # Of this model's device only: without a list torch would open every GPU of the machine.
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
             torch.manual_seed(seed)
             for first in range(0, len(ids), batch):
                 found_ids += _generated(loaded, ids[first : first + batch], tokenizer.eos_token_id, options)

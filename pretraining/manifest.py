@@ -14,6 +14,7 @@ from typing import Any
 from sagechain.pretraining.errors import PretrainingError
 
 NAME = "manifest.json"
+PARTIAL = ".partial"  # of a file that is being written
 LIBRARIES = ("sagechain", "torch", "transformers", "tokenizers", "datatrove", "datasets")
 
 
@@ -29,6 +30,11 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return found
 
 
+def is_taken(folder: Path) -> bool:
+    """Whether a folder without a manifest holds files. One whose manifest was about to be written holds nothing yet."""
+    return folder.is_dir() and any(path.suffix != PARTIAL for path in folder.iterdir())
+
+
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     """Write a folder's manifest whole or not at all, with the versions of the libraries."""
     versions = {name: version(name) for name in LIBRARIES}
@@ -37,7 +43,7 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a file under a temporary name, then rename it."""
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(PARTIAL)
     with partial.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1, ensure_ascii=False)
         file.flush()
@@ -49,6 +55,11 @@ def digest_of_files(paths: "list[Path]") -> str:
     """The SHA-256 over the contents of files, in their order."""
     whole = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
+        whole.update(bytes.fromhex(digest_of_file(path)))
     return whole.hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

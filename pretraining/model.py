@@ -108,7 +108,8 @@ def faster_precision(kind: str) -> Literal["bf16", "fp32"]:
     import torch
 
     if kind == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        # Before Ampere bf16 is emulated.
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     can = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     if kind != "cpu" or not can:
         return "fp32"

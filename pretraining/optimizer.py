@@ -15,10 +15,10 @@ from torch.optim import AdamW, Muon, Optimizer
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-ADAM_BETAS = (0.9, 0.95)
+ADAM_BETA1 = 0.9
 # Beside Muon, in runs of hundreds of steps: shorter memories than usual are better by 0.01 bits per byte each (RUNS.md).
 MUON_MOMENTUM = 0.9
-BETAS_BESIDE_MUON = (0.8, 0.95)
+BETA1_BESIDE_MUON = 0.8
 
 
 class CombinedOptimizer(Optimizer):
@@ -54,6 +54,7 @@ def optimizer_for(
     kind: str,
     learning_rate: float,
     matrix_learning_rate: float,
+    adam_beta2: float,
     weight_decay: float,
     precision: str,
 ) -> Optimizer:
@@ -63,6 +64,7 @@ def optimizer_for(
         kind: `muon` (Muon and AdamW) or `adamw`.
         learning_rate: of AdamW.
         matrix_learning_rate: of Muon.
+        adam_beta2: of AdamW, from 0 to 1.
         weight_decay: of matrices; norms and biases have none.
         precision: `bf16` or `fp32`, of Muon's own products.
     """
@@ -75,7 +77,7 @@ def optimizer_for(
             {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
         ],
         lr=learning_rate,
-        betas=BETAS_BESIDE_MUON if kind == "muon" else ADAM_BETAS,
+        betas=(BETA1_BESIDE_MUON if kind == "muon" else ADAM_BETA1, adam_beta2),
         fused=True,
     )
     if kind == "adamw":

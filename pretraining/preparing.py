@@ -4,13 +4,15 @@ Each pass is cut into tasks, and a finished task is not done again, so a stopped
 same inputs on a folder that is done does nothing.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sagechain.pretraining.manifest import digest_of_files, read_manifest, write_manifest
+from sagechain.pretraining.manifest import digest_of_files, is_taken, read_manifest, write_manifest
 from sagechain.pretraining.progress import console, stages
 
 SAMPLE_BYTES = 16_000_000  # of text that the tokenizer is trained on
@@ -57,6 +59,8 @@ def prepare(
     if context < 2:
         raise ValueError(f"context: {context} is too short; at least 2 tokens")
     chosen = CorpusSettings.model_validate({"keywords": tuple(keywords), **settings})
+    if not chosen.validation_share:
+        raise ValueError("validation_share: 0 leaves nothing to judge a model by; give a share above 0, such as 0.01")
     executor = executor or Executor(**({"workers": workers} if workers else {}))
     check_source(str(source))
     inputs = {
@@ -68,18 +72,19 @@ def prepare(
         "tasks": executor.tasks,
     }
     found = read_manifest(out)
-    if found is None and out.is_dir() and any(out.iterdir()):
+    if found is None and is_taken(out):
         raise ValueError(f"out: {str(out)!r} is not empty and holds no prepared data; name another folder")
     if found and found.get("inputs") != inputs:
         changed = [name for name in inputs if (found.get("inputs") or {}).get(name) != inputs[name]]
         raise ValueError(f"out: {str(out)!r} holds data of another {', '.join(changed)}; name another folder")
     if found and found["done"]:
         return out
+    _check_alone()
     out.mkdir(parents=True, exist_ok=True)
     begun = {"stage": "prepare", "done": False, "inputs": inputs, "source": str(source)}
     write_manifest(out, begun)
     show = stages(console())
-    with executor.session() as running:
+    with executor.session() as running, _said_how_to_go_on():
         report = write_corpus(str(source), out / "corpus", chosen, running, on_progress=show)
         tokenizer = _tokenizer(out, report.train_bytes, vocab_size, context)
         packed = {
@@ -99,8 +104,26 @@ def prepare(
     return out
 
 
+def _check_alone() -> None:
+    """The processes of a launcher would write the same files at once."""
+    if int(os.environ.get("RANK", "0")):
+        raise ValueError(
+            f"RANK={os.environ['RANK']}: `prepare` is for one process, whose workers share the work; call it before "
+            "torchrun or accelerate, or where RANK is 0 only"
+        )
+
+
+@contextmanager
+def _said_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console().print("Stopped; the tasks that were finished are kept. The same command goes on from there.")
+        raise
+
+
 def _listing_digest(source: str, out: Path) -> str:
-    """The SHA-256 of the list of a source's files: their names, sizes and times."""
+    """The SHA-256 of the list of a source's files: their names and contents."""
     from sagechain.pretraining.sources import write_inputs
 
     with tempfile.TemporaryDirectory() as folder:
@@ -144,5 +167,6 @@ def _figures(out: Path, report: dict[str, Any], packed: dict[str, dict[str, int]
         "splits": packed,
         "tokens": packed["train"]["tokens"],
         "bytes_per_token": {split: counts["bytes"] / counts["tokens"] for split, counts in packed.items()},
+        "tokenizer_sha256": digest_of_files([out / "tokenizer" / "tokenizer.json"]),
         "tokens_sha256": digest_of_files(sorted((out / "tokens").glob("*.bin"))),
     }

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sagechain.pretraining.errors import unknown
 from sagechain.pretraining.model import ModelShape
 
 
@@ -28,6 +29,8 @@ class TrainingSettings(BaseModel):
     """The highest rate of AdamW."""
     matrix_learning_rate: float = Field(default=1e-2, gt=0)
     """The highest rate of Muon."""
+    adam_beta2: float = Field(default=0.95, ge=0, lt=1)
+    """How long AdamW remembers the squares of gradients."""
     embeddings: Literal["random", "neighbours"] = "random"
     """How they begin: at random, as GPT-2's did, or from which tokens stand side by side in the train split."""
     schedule: Literal["linear", "cosine"] = "linear"
@@ -80,7 +83,7 @@ def list_presets() -> list[str]:
 def load_preset(name: str) -> Preset:
     """One preset. Raises ValueError where there is none of that name."""
     if name not in list_presets():
-        raise ValueError(f"preset: there is no {name!r}; known: {', '.join(list_presets())}")
+        raise unknown("preset", name, list_presets())
     text = (files("sagechain.pretraining") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     return Preset.model_validate(yaml.safe_load(text))
 
@@ -107,8 +110,7 @@ def chosen_settings(
         elif name in TrainingSettings.model_fields:
             training[name] = value
         else:
-            fields = sorted({*ModelShape.model_fields, *TrainingSettings.model_fields} - {"vocabulary"})
-            raise ValueError(f"{name}: there is no such setting; known: {', '.join(fields)}")
+            raise unknown("setting", name, {*ModelShape.model_fields, *TrainingSettings.model_fields} - {"vocabulary"})
     for given, other in (("tokens", "seconds"), ("seconds", "tokens")):
         if given in changes and other not in changes:
             training.pop(other, None)

@@ -1,8 +1,9 @@
 """Read code from the standard library, folders and files, or Hugging Face data sets, and count what cannot be read.
 
-A source is named by a text: `stdlib`, `PATH` or `hf:NAME`. `write_inputs` lists what it holds, in a fixed order, in a
-file that every task reads; `SourceReader` then takes each `world_size`-th line of it. So a run that is resumed reads the
-same shards, and nothing is held in memory but one document. What is inside a file is `formats.py`'s part.
+A source is named by a text: `stdlib`, `PATH`, `hf:NAME` or `hf:NAME@REVISION`. `write_inputs` lists what it holds, in a
+fixed order, in a file that every task reads; `SourceReader` then takes each `world_size`-th line of it. So a run that
+is resumed reads the same shards, and nothing is held in memory but one document. What is inside a file is
+`formats.py`'s part.
 """
 
 import json
@@ -16,11 +17,12 @@ from typing import Any
 
 from datatrove.data import Document
 
+from . import hub
 from .counting import CountingStep
 from .errors import PretrainingError
-from .formats import ENDINGS, LeftOut, Row, is_readable, pieces, rows
+from .formats import ENDINGS, LeftOut, Row, is_readable, pieces, row_of, rows
+from .manifest import digest_of_file
 
-HUB_TIMEOUT = 5.0  # seconds for the hub's first answer; its own client tries for 25
 # Folders of the standard library that hold tests, what was installed besides, or Python 2.
 NOT_STDLIB = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
 
@@ -41,33 +43,16 @@ def check_source(source: str) -> None:
     if not name or (name.startswith(("/", ".")) and not Path(name).is_dir()):
         raise ValueError(f"source={source!r}: there is no such data set folder. Give hf:OWNER/NAME or hf:FOLDER.")
     if not Path(name).is_dir():
-        _check_hub(source, name)
-
-
-def _check_hub(source: str, name: str) -> None:
-    from huggingface_hub import constants, dataset_info, get_session
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    if constants.HF_HUB_OFFLINE:
-        return  # only what is cached can be read, and `datasets` tells what is
-    try:
-        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
-        dataset_info(name, timeout=HUB_TIMEOUT)
-    except RepositoryNotFoundError as error:
-        raise ValueError(f"source={source!r}: the Hugging Face hub has no such data set.") from error
-    except Exception as error:  # the hub's client raises from several libraries
-        raise PretrainingError(
-            f"{source}: the Hugging Face hub cannot be reached ({type(error).__name__}). "
-            "Check the network, or give a local copy as hf:FOLDER."
-        ) from error
+        hub.check(source, name)
 
 
 def write_inputs(source: str, path: Path, without: Path | None = None) -> str:
     """List the source's inputs in `path`, one JSON line each; return the SHA-256 of those that can be read.
 
-    A line has `file` (relative) and `size`, and where they apply `start` and `stop` (a piece of a large file) or
-    `reason` (it cannot be read). Folders whose names begin with a dot are left out and counted; links to folders are
-    followed once, and the folder `without`, where the output goes, never.
+    A line has `file` (relative), `size` and `sha256`, and where they apply `start` and `stop` (a piece of a large file)
+    or `reason` (it cannot be read). So the list is another where one byte of a file is, and the same for a copy.
+    Folders whose names begin with a dot are left out and counted; links to folders are followed once, and the folder
+    `without`, where the output goes, never.
     """
     digest = sha256()
     with path.open("wb") as file:
@@ -81,14 +66,15 @@ def write_inputs(source: str, path: Path, without: Path | None = None) -> str:
 
 def _inputs(source: str, without: Path | None) -> Iterator[dict[str, Any]]:
     root = _root(source.removeprefix("hf:"))
+    if source.startswith("hf:") and not root.is_dir():
+        yield {"data set": str(root), "commit": hub.commit(str(root))}
+        return
     if source.startswith("hf:"):
         # `datasets` reads these files itself; they are listed so that a changed copy makes another list.
-        for path in sorted(root.rglob("*")) if root.is_dir() else []:
-            yield {
-                "file": path.relative_to(root).as_posix(),
-                "size": path.stat().st_size,
-                "changed": path.stat().st_mtime_ns,
-            }
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                name, size = path.relative_to(root).as_posix(), path.stat().st_size
+                yield {"file": name, "size": size, "sha256": digest_of_file(path)}
         return
     if root.is_file():
         yield from _file_entries(root, root.name)
@@ -108,13 +94,13 @@ def _file_entries(path: Path, name: str) -> Iterator[dict[str, Any]]:
         if not S_ISREG(state.st_mode):
             yield {"file": name, "size": 0, "reason": "not a file"}
             return
-        # The time is there so that a file that was changed makes another list.
-        entry = {"file": name, "size": state.st_size, "changed": state.st_mtime_ns}
+        entry = {"file": name, "size": state.st_size}
         if not is_readable(path):
             yield {**entry, "reason": "other kind of file"}
             return
+        digest = {"sha256": digest_of_file(path)}
         for piece in pieces(path):
-            yield entry | piece
+            yield entry | digest | piece
     except LeftOut as error:
         yield {**entry, "reason": error.reason}
     except OSError as error:
@@ -230,30 +216,14 @@ class SourceReader(CountingStep):
                     yield LeftOut(_os_reason(error), entry["size"])
 
     def _dataset_rows(self, rank: int, world_size: int) -> Iterator[Row | LeftOut]:
-        from .formats import row_of
-
         name = self.source.removeprefix("hf:")
+        with open(self.inputs, encoding="utf-8") as lines:
+            commit = None if Path(name).is_dir() else json.loads(next(lines))["commit"]
         try:
-            for number, columns in enumerate(_dataset_shard(name, rank, world_size)):
+            for number, columns in enumerate(hub.shard(name, commit, rank, world_size)):
                 yield row_of(columns, f"{name if not Path(name).is_dir() else Path(name).name}#{rank}.{number}")
-        except PretrainingError:
-            raise
         except Exception as error:  # `datasets` raises from every library below it
             raise PretrainingError(
                 f"{self.source}: the data set cannot be read ({type(error).__name__}: {error}). "
                 "Check its name and the network, or give a local copy as hf:FOLDER."
             ) from error
-
-
-def _dataset_shard(name: str, rank: int, world_size: int) -> Any:
-    """The task's share, split as datatrove's own reader splits: by files where there are several, else row by row."""
-    from datasets import disable_progress_bars, load_dataset
-    from datasets.distributed import split_dataset_by_node
-
-    disable_progress_bars()
-    dataset = load_dataset(name, split="train", streaming=True)
-    if dataset.num_shards == 1:
-        return split_dataset_by_node(dataset, rank=rank, world_size=world_size)
-    if rank >= dataset.num_shards:
-        return []
-    return dataset.shard(num_shards=world_size, index=rank, contiguous=False)

@@ -6,70 +6,33 @@ are theirs together. What depends on a clock is rank 0's to say.
 
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import log
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from sagechain.pretraining.budget import Budget
 from sagechain.pretraining.checkpoints import PARTIAL, publish, step_folder
 from sagechain.pretraining.errors import Diverged, PretrainingError
-from sagechain.pretraining.evaluating import Evaluation, evaluate, some_blocks
+from sagechain.pretraining.evaluating import BLOCKS_AT_ONCE, Evaluation, evaluate, some_blocks
+from sagechain.pretraining.loading import Batches
 from sagechain.pretraining.manifest import write_json
+from sagechain.pretraining.meter import Meter
 from sagechain.pretraining.model import fast_precision, losses
 from sagechain.pretraining.optimizer import optimizer_for
+from sagechain.pretraining.pacing import Pacing
+from sagechain.pretraining.processes import Processes
 from sagechain.pretraining.settings import TrainingSettings
 from sagechain.pretraining.tokens import Blocks, Order
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, IterableDataset
-from transformers import (
-    GPT2LMHeadModel,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from torch.utils.data import DataLoader
+from transformers import GPT2LMHeadModel, PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 JUDGED_BLOCKS = 64  # of the validation split, within the run
-# A checkpoint is due when both are over; looked at every hundredth of the budget, so a little before 10 s and 5 %.
-CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 9.0, 0.04
-
-
-class Meter(Protocol):
-    """Follows a run."""
-
-    def step(self, step: int, share: float, loss: float) -> None:
-        """After each step: its number, the used share of the budget, nats a token."""
-
-    def figures(self) -> dict[str, float]:
-        """The speed so far, for the history."""
-
-
-class Micro(IterableDataset[dict[str, torch.Tensor]]):
-    """What one rank reads, from a step on, without end: batches of `device_batch` blocks."""
-
-    def __init__(self, blocks: Blocks, order: Order, *, first_step: int, device_batch: int, rank: int, ranks: int):
-        self._blocks, self._order, self._first = blocks, order, first_step
-        self._device_batch, self._rank, self._ranks = device_batch, rank, ranks
-
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
-        step = self._first
-        while True:
-            numbers = self._order.step(step, rank=self._rank, ranks=self._ranks)
-            for start in range(0, len(numbers), self._device_batch):
-                inputs, targets = self._blocks.read(numbers[start : start + self._device_batch])
-                shifted = torch.from_numpy(targets)
-                # The Trainer counts the targets of a step in `shift_labels`, and looks for `labels` first.
-                yield {"input_ids": torch.from_numpy(inputs), "labels": shifted, "shift_labels": shifted}
-            step += 1
 
 
 class BlockTrainer(Trainer):
@@ -111,7 +74,6 @@ class BlockTrainer(Trainer):
         self.sequences = settings.batch_tokens // train.context
         self.order = Order(len(train), batch=self.sequences, seed=settings.seed)
         on_gpu = torch.cuda.is_available()
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(run / "logs"))
         arguments = TrainingArguments(
             output_dir=str(run / PARTIAL),
             max_steps=budget.steps,
@@ -130,14 +92,22 @@ class BlockTrainer(Trainer):
             dataloader_num_workers=0,
             seed=settings.seed,
             ddp_backend="gloo" if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not on_gpu else None,
+            # Every weight has its part in every step, and a GPT-2's buffers never change.
+            ddp_find_unused_parameters=False,
+            ddp_broadcast_buffers=False,
         )
-        super().__init__(model, arguments)
+        # Without a launcher the Trainer would spread a step over all GPUs by DataParallel, which is slower than one alone.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+        with _logs_in(run / "logs"):
+            super().__init__(model, arguments)
         self.device_batch, accumulated = self._device_shares()
         arguments.gradient_accumulation_steps = accumulated
         self.remove_callback(PrinterCallback)  # it would print to standard output
-        self.add_callback(_Steps(self))
-        self.step_loss = 0.0
-        self.precision = "bf16" if self.agreed(float(precision == "bf16")) else "fp32"
+        self.add_callback(Pacing(self))
+        self.processes = Processes(arguments.world_size, arguments.device)
+        self.was_interrupted = False  # by Ctrl-C or SIGTERM, in whichever process
+        self.step_loss = torch.zeros((), device=arguments.device)
+        self.precision = "bf16" if self.processes.agreed(float(precision == "bf16")) else "fp32"
 
     def _device_shares(self) -> tuple[int, int]:
         """Sequences that a device takes at once, and how often in a step."""
@@ -153,19 +123,13 @@ class BlockTrainer(Trainer):
             raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
         return at_once, share // at_once
 
-    @property
-    def was_interrupted(self) -> bool:
-        """Whether Ctrl-C or SIGTERM ended the run."""
-        return interrupted.is_set()
-
     def restore(self, checkpoint: Path, step: int) -> None:
         """Take the weights of a checkpoint, without training on."""
-        interrupted.clear()
         self._load_from_checkpoint(str(checkpoint))
         self.state.global_step = step
 
     def get_train_dataloader(self) -> Any:
-        micro = Micro(
+        batches = Batches(
             self.train_blocks,
             self.order,
             first_step=self.first_step,
@@ -173,7 +137,7 @@ class BlockTrainer(Trainer):
             rank=self.args.process_index,
             ranks=self.args.world_size,
         )
-        return DataLoader(micro, batch_size=None, pin_memory=torch.cuda.is_available())
+        return DataLoader(batches, batch_size=None, pin_memory=torch.cuda.is_available())
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -182,6 +146,7 @@ class BlockTrainer(Trainer):
                 kind=self.settings.optimizer,
                 learning_rate=self.settings.learning_rate,
                 matrix_learning_rate=self.settings.matrix_learning_rate,
+                adam_beta2=self.settings.adam_beta2,
                 weight_decay=self.settings.weight_decay,
                 precision=self.precision,
             )
@@ -196,15 +161,7 @@ class BlockTrainer(Trainer):
     def share(self, step: int) -> float:
         """The used share of the budget after so many steps; the same in every process."""
         share = self.budget.share(step)
-        return float(self.agreed(share)) if self.settings.seconds else share
-
-    def agreed(self, value: float) -> float:
-        """Rank 0's value, in every process."""
-        if self.args.world_size == 1:
-            return value
-        told = torch.tensor([value], dtype=torch.float64, device="cpu" if not torch.cuda.is_available() else "cuda")
-        torch.distributed.broadcast(told, 0)
-        return float(told)
+        return self.processes.agreed(share) if self.settings.seconds else share
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -217,7 +174,7 @@ class BlockTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.step_loss += float(loss)
+        self.step_loss += loss  # no number yet: on a GPU that would wait for each part of a step
         return loss
 
     def _clip_grad_norm(self, model: Any) -> Any:
@@ -254,7 +211,8 @@ class BlockTrainer(Trainer):
     def judged(self, numbers: list[int]) -> dict[str, float]:
         """Bits per byte and accuracy on blocks of the validation split, shared by the processes."""
         mine = numbers[self.args.process_index :: self.args.world_size]
-        found = evaluate(self.network, self.validation_blocks, mine)
+        at_once = min(BLOCKS_AT_ONCE, self.device_batch)  # what fits while training fits now
+        found = evaluate(self.network, self.validation_blocks, mine, precision=self.precision, at_once=at_once)
         sums = torch.tensor([[found.nats, found.right, found.targets]], dtype=torch.float64, device=self.args.device)
         nats, right, targets = self.accelerator.gather(sums).sum(0).tolist()
         whole = Evaluation(nats, int(right), int(targets))
@@ -269,11 +227,11 @@ class BlockTrainer(Trainer):
             if self.is_world_process_zero():
                 shutil.rmtree(partial, ignore_errors=True)
             self.accelerator.wait_for_everyone()
-            with self._writing():
+            with self.writing("checkpoint"):
                 super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
-                with self._writing():
+                with self.writing("checkpoint"):
                     written = partial / f"checkpoint-{self.state.global_step}"
                     write_json(written / "run.json", {"seconds": seconds, "history": self.history})
                     publish(written, step_folder(self.run, self.state.global_step), keep=self.settings.keep)
@@ -281,75 +239,26 @@ class BlockTrainer(Trainer):
             self.accelerator.wait_for_everyone()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self, what: str) -> Iterator[None]:
+        """Raises PretrainingError where a checkpoint, or the model, cannot be written."""
         try:
             yield
         # torch and safetensors have errors of their own for a full disk.
         except (OSError, RuntimeError, SafetensorError) as error:
             raise PretrainingError(
-                f"the checkpoint at step {self.state.global_step} cannot be written in {self.run}: {error}. The one before "
-                "is whole; make room, and give the same command again."
+                f"the {what} at step {self.state.global_step} cannot be written in {self.run}: {error}. The checkpoint "
+                "before is whole; make room, and give the same command again."
             ) from error
 
 
-class _Steps(TrainerCallback):
-    """After each step: is it time to log, to judge, to save, or to end?"""
-
-    def __init__(self, trainer: BlockTrainer) -> None:
-        self._trainer, self._settings = trainer, trainer.settings
-        self._percent = self._evaluations = 0
-        self._saved_share, self._saved_seconds = 0.0, 0.0
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._trainer.budget.begin()
-        share = self._trainer.share(state.global_step)
-        self._saved_share, self._saved_seconds = share, self._trainer.budget.seconds
-        self._percent, self._evaluations = int(share * 100), int(share * (self._settings.evaluations + 1))
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        trainer = self._trainer
-        share = trainer.share(state.global_step)
-        trainer.meter.step(state.global_step, share, trainer.step_loss)
-        trainer.step_loss = 0.0
-        ended = share >= 1 or bool(trainer.agreed(float(interrupted.is_set())))
-        if int(share * 100) > self._percent or ended:
-            self._percent = int(share * 100)
-            control.should_log = True
-            control.should_save = ended or self._is_checkpoint_due(share)
-        if not ended and int(share * (self._settings.evaluations + 1)) > self._evaluations:
-            self._evaluations = int(share * (self._settings.evaluations + 1))
-            control.should_evaluate = True
-        control.should_training_stop = ended
-
-    def _is_checkpoint_due(self, share: float) -> bool:
-        seconds = self._trainer.budget.seconds
-        is_due = share - self._saved_share >= CHECKPOINT_SHARE and seconds - self._saved_seconds >= CHECKPOINT_SECONDS
-        is_due = bool(self._trainer.agreed(float(is_due)))
-        if is_due:
-            self._saved_share, self._saved_seconds = share, seconds
-        return is_due
-
-
-interrupted = threading.Event()
-
-
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after the step it is in, with a checkpoint; a second Ctrl-C ends it at once."""
-    interrupted.clear()
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: Any) -> None:
-        signal.signal(number, before[signal.Signals(number)])
-        interrupted.set()
-
-    for number in before:
-        signal.signal(number, ask)
+def _logs_in(folder: Path) -> Iterator[None]:
+    """TensorBoard's events go there, where nobody said otherwise; its callback looks once, when it is made."""
+    name = "TENSORBOARD_LOGGING_DIR"
+    is_told = name in os.environ
+    os.environ.setdefault(name, str(folder))
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not is_told:
+            del os.environ[name]

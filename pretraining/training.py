@@ -11,21 +11,21 @@ On several GPUs or machines: `torchrun --nproc-per-node 8 -m sagechain.apps.cli 
 """
 
 import json
-import math
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagechain.pretraining.checkpoints import PARTIAL, latest_checkpoint
-from sagechain.pretraining.manifest import digest_of_files, read_manifest, write_json, write_manifest
-from sagechain.pretraining.progress import console, display, minutes
+from sagechain.pretraining.checkpoints import latest_checkpoint
+from sagechain.pretraining.errors import PretrainingError
+from sagechain.pretraining.manifest import is_taken, read_manifest, write_manifest
+from sagechain.pretraining.prepared import prepared_data, token_rows
+from sagechain.pretraining.progress import console, display
 from sagechain.pretraining.settings import TrainingSettings, chosen_settings
+from sagechain.pretraining.trackers import check_trackers
 
 if TYPE_CHECKING:
     from sagechain.pretraining.model import ModelShape
-    from sagechain.pretraining.trainer import BlockTrainer
 
 # Of the data's manifest, what the run's repeats.
 OF_DATA = ("source", "corpus", "splits", "bytes_per_token", "tokens_sha256")
@@ -71,7 +71,8 @@ def train(
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
     """
     data, out = Path(data), Path(out)
-    prepared = _prepared(data)
+    check_trackers(report_to)
+    prepared = prepared_data(data)
     changes = settings | {"seed": seed}
     if tokens is not None:
         changes["tokens"] = tokens
@@ -92,21 +93,11 @@ def train(
     return out
 
 
-def _prepared(data: Path) -> dict[str, Any]:
-    """The manifest of prepared data."""
-    found = read_manifest(data)
-    if found is None or found.get("stage") != "prepare" or not found["done"]:
-        raise ValueError(
-            f"data: {str(data)!r} holds no prepared data; run `sagechain pretrain prepare SOURCE --out {data}` first"
-        )
-    return found
-
-
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     """Whether the run is over already. Raises ValueError where it was begun with other settings."""
     found = read_manifest(out)
     if found is None:
-        if out.is_dir() and any(out.iterdir()):
+        if is_taken(out):
             raise ValueError(f"out: {str(out)!r} is not empty and holds no run; name another folder")
         return False
     if found.get("stage") != "train":
@@ -120,7 +111,8 @@ def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
             for name, value in inputs[part].items()
             if found["inputs"].get(part, {}).get(name) != value
         ]
-        what = ", ".join(changed) or "other data, or another preset"
+        other = "other data" if found["inputs"]["data"] != inputs["data"] else f"preset={inputs['preset']!r}"
+        what = ", ".join(changed) or other
         raise ValueError(f"{changed[0].split('=')[0] if changed else 'data'}: the run in {str(out)!r} was begun otherwise:"
                          f" {what}. Give the same again, or name another folder.")  # fmt: skip
     return bool(found["done"])
@@ -140,10 +132,13 @@ def _train(
     import torch
     from sagechain.pretraining.budget import Budget
     from sagechain.pretraining.embeddings import neighbour_embeddings
+    from sagechain.pretraining.finishing import finish
+    from sagechain.pretraining.interrupts import interruptible
+    from sagechain.pretraining.meter import Meter
     from sagechain.pretraining.model import faster_precision, new_model
     from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rate
-    from sagechain.pretraining.tokens import Blocks, TokenRow
-    from sagechain.pretraining.trainer import BlockTrainer, interruptible
+    from sagechain.pretraining.tokens import Blocks
+    from sagechain.pretraining.trainer import BlockTrainer
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
@@ -151,17 +146,9 @@ def _train(
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     keep_memory()
     tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
-    if len(tokenizer) != shape.vocabulary:
-        raise ValueError(
-            f"vocabulary: the tokenizer in {data / 'tokenizer'} has {len(tokenizer)} tokens, and the data was made with "
-            f"{shape.vocabulary}; prepare the data again"
-        )
     checkpoint = latest_checkpoint(out)
     state = _state(checkpoint)
-    splits = {
-        split: Blocks(TokenRow(data / "tokens", split, shape.vocabulary), shape.context)
-        for split in ("train", "validation")
-    }
+    splits = {split: Blocks(row, shape.context) for split, row in token_rows(data, prepared).items()}
     model = new_model(shape, end_of_text=tokenizer.eos_token_id, seed=settings.seed)
     began = time.monotonic()
     if settings.embeddings == "neighbours" and checkpoint is None:
@@ -171,15 +158,14 @@ def _train(
         model.transformer.wte.weight.data.copy_(made)
     # The time that the embeddings took is time of training.
     budget = Budget(settings, seconds=state["seconds"] + time.monotonic() - began)
-    is_first = int(os.environ.get("RANK", "0")) == 0
+    is_first, ranks = int(os.environ.get("RANK", "0")) == 0, int(os.environ.get("WORLD_SIZE", "1"))
     found = read_manifest(out) or {}
     resumed = found.get("resumed_at_tokens", [])
     if state["step"]:
         resumed = [*resumed, state["step"] * settings.batch_tokens]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = settings.precision
     if precision == "auto":  # a run that goes on elsewhere keeps to what it began with
-        precision = found.get("precision") or faster_precision(device.type)
+        precision = found.get("precision") or faster_precision("cuda" if torch.cuda.is_available() else "cpu")
     begun = {
         "stage": "train", "done": False, "inputs": inputs, "preset": inputs["preset"],
         "settings": inputs["shape"] | inputs["settings"],
@@ -189,9 +175,18 @@ def _train(
     if is_first:
         out.mkdir(parents=True, exist_ok=True)
         write_manifest(out, begun)
-    limit = matrix_rate(device, precision)
+    if ranks == 1 and (gpus := torch.cuda.device_count()) > 1:
+        console().print(
+            f"One of {gpus} GPUs is used. For all: torchrun --nproc-per-node {gpus} -m sagechain.apps.cli …"
+        )
     with display("training", is_shown=is_first) as show:
-        meter = _Meter(show, settings, budget, prepared["bytes_per_token"]["train"], flops_per_token(shape), limit)
+        meter = Meter(
+            show,
+            budget,
+            batch_tokens=settings.batch_tokens,
+            bytes_per_token=prepared["bytes_per_token"]["train"],
+            flops=flops_per_token(shape),
+        )
         trainer = BlockTrainer(
             model,
             run=out,
@@ -207,7 +202,13 @@ def _train(
             report_to=report_to,
             precision=precision,
         )
-        meter.begin(state["step"])
+        if trainer.processes.differ(state["step"]):
+            raise PretrainingError(
+                f"the processes find different checkpoints in {out}: it must lie where all machines see the same files. "
+                "Name a folder that they share, and give the same command again."
+            )
+        # Of the device that the Trainer chose for this process.
+        meter.begin(state["step"], matrix_rate(trainer.args.device, trainer.precision))
         budget.begin()
         if checkpoint and trainer.share(state["step"]) >= 1:  # stopped between its last checkpoint and its end
             trainer.restore(checkpoint, state["step"])
@@ -219,8 +220,13 @@ def _train(
             done = trainer.state.global_step * settings.batch_tokens
             console().print(f"Stopped at {done:,} tokens, with a checkpoint. The same command goes on from there.")
         raise KeyboardInterrupt
-    _finish(trainer, out, tokenizer, begun, meter)
-    trainer.accelerator.wait_for_everyone()  # a process that goes on finds the run done
+    try:
+        finish(trainer, out, tokenizer, begun, meter)
+    except KeyboardInterrupt:
+        if is_first:
+            console().print("Stopped after training, while the model was judged. The same command does that again.")
+        raise
+    trainer.processes.wait()  # a process that goes on finds the run done
 
 
 def _state(checkpoint: Path | None) -> dict[str, Any]:
@@ -229,92 +235,6 @@ def _state(checkpoint: Path | None) -> dict[str, Any]:
         return {"step": 0, "seconds": 0.0, "history": []}
     kept = json.loads((checkpoint / "run.json").read_text(encoding="utf-8"))
     return {"step": int(checkpoint.name.removeprefix("step-")), **kept}
-
-
-def _finish(trainer: "BlockTrainer", out: Path, tokenizer: Any, begun: dict[str, Any], meter: "_Meter") -> None:
-    """Judge the model on the whole validation split, and leave it as an ordinary checkpoint."""
-    from sagechain.pretraining.judgement import judgement
-
-    seconds = trainer.budget.seconds
-    with trainer.budget.paused():
-        judged = trainer.judged(list(range(len(trainer.validation_blocks))))
-    if not trainer.is_world_process_zero():
-        return
-    step = trainer.state.global_step
-    trainer.history.append({"tokens": step * trainer.settings.batch_tokens, "seconds": seconds, **judged})
-    rows = (trainer.validation_blocks.row, trainer.train_blocks.row)
-    written = judgement(trainer.network, tokenizer, *rows) if trainer.sample else {}
-    partial = out / "model.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    trainer.network.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    shutil.rmtree(out / "model", ignore_errors=True)
-    partial.rename(out / "model")
-    shutil.rmtree(out / PARTIAL, ignore_errors=True)
-    write_json(out / "history.json", trainer.history)
-    figures = {
-        "done": True,
-        "steps": step,
-        "tokens": step * trainer.settings.batch_tokens,
-        "seconds": seconds,
-        "tokens_per_second": meter.rate(),
-        "mfu": meter.mfu(),
-        "matrix_flops": meter.limit,
-        "weights_sha256": digest_of_files([out / "model" / "model.safetensors"]),
-        **judged,
-        **written,
-    }
-    write_manifest(out, begun | figures)
-
-
-class _Meter:
-    """The figures of a run while it goes on."""
-
-    def __init__(
-        self,
-        show: Any,
-        settings: TrainingSettings,
-        budget: Any,
-        bytes_per_token: float,
-        flops: int,
-        limit: float,
-    ) -> None:
-        self._show, self._settings, self._budget = show, settings, budget
-        self._bytes_per_token, self._flops, self.limit = bytes_per_token, flops, limit
-        self._first = self._step = 0
-        self._seconds_before = 0.0
-        self._loss = 0.0
-
-    def begin(self, step: int) -> None:
-        self._first = self._step = step
-
-    def step(self, step: int, share: float, loss: float) -> None:
-        """After each step, with its loss in nats a token."""
-        if step == self._first + 1:
-            self._seconds_before = self._budget.seconds
-        self._loss = loss if not self._loss else 0.95 * self._loss + 0.05 * loss
-        self._step = step
-        bits = self._loss / math.log(2) / self._bytes_per_token
-        left = (1 - share) * self._budget.seconds / share if share else 0.0
-        text = f"loss {self._loss:.2f}  {bits:.2f} bits/byte  {self.rate():,.0f} tokens/s"
-        if mfu := self.mfu():
-            text += f"  {mfu:.0%} of this machine's limit"
-        self._show(share, f"{text}  {minutes(left)} left")
-
-    def rate(self) -> float:
-        """Tokens a second since this start, its first step not counted."""
-        seconds = self._budget.seconds - self._seconds_before
-        steps = self._step - self._first - 1
-        return steps * self._settings.batch_tokens / seconds if steps > 0 and seconds > 0 else 0.0
-
-    def figures(self) -> dict[str, float]:
-        """The speed so far."""
-        return {"tokens_per_second": self.rate(), "mfu": self.mfu()} if self.rate() else {}
-
-    def mfu(self) -> float:
-        """The share of the limit of one device that the model's own arithmetic makes use of (PaLM, arXiv 2204.02311)."""
-        ranks = int(os.environ.get("WORLD_SIZE", "1"))
-        return self.rate() * self._flops / (self.limit * ranks)
 
 
 def _sample(model: Any, tokenizer: Any) -> dict[str, str]:

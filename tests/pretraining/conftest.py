@@ -50,17 +50,19 @@ def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, cont
     tokenizer = train_tokenizer(texts, vocab_size=vocab_size, context=context)
     tokenizer.save_pretrained(folder / "tokenizer")
     (folder / "tokens").mkdir()
-    bytes_per_token = {}
+    bytes_per_token, splits = {}, {}
     for split, part in (("train", texts[: documents * 3 // 4]), ("validation", texts[documents * 3 // 4 :])):
         ids = [token for tokens in encoded(tokenizer, part) for token in [*tokens, tokenizer.eos_token_id]]
         half = len(ids) // 2
         for number, piece in enumerate((ids[:half], ids[half:])):
             np.array(piece, "<u2").tofile(folder / "tokens" / f"{split}-{number:05d}.bin")
         bytes_per_token[split] = sum(len(text.encode()) for text in part) / len(ids)
+        splits[split] = {"tokens": len(ids)}
     files = sorted((folder / "tokens").glob("*.bin"))
     prepared = {
         "stage": "prepare", "done": True, "source": "functions", "vocabulary": len(tokenizer), "context": context,
-        "bytes_per_token": bytes_per_token, "tokens_sha256": digest_of_files(files),
+        "bytes_per_token": bytes_per_token, "splits": splits, "tokens_sha256": digest_of_files(files),
+        "tokenizer_sha256": digest_of_files([folder / "tokenizer" / "tokenizer.json"]),
     }  # fmt: skip
     write_manifest(folder, prepared)
     return folder

@@ -248,6 +248,22 @@ def test_a_stopped_run_goes_on_where_it_was(name: str, code: Path, tmp_path: Pat
     assert next(call for call in calls if call[0] == "read") == ("read", 3 if name != "read" else 1, 3)
 
 
+def test_a_run_stopped_while_it_lists_its_inputs_begins_again(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import corpus
+
+    def stop(*_: Any, **__: Any) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(corpus, "write_inputs", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_corpus(str(code), tmp_path / "corpus", ALL, ONE)
+    monkeypatch.undo()
+    write_corpus(str(code), tmp_path / "corpus", ALL, ONE)
+    assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(20))
+
+
 @pytest.fixture
 def killed(code: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A run in a process of its own, at its first progress after the first finished task."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from datatrove.pipeline.base import PipelineStep
-from sagechain.pretraining import PretrainingError
+from sagechain.pretraining import PretrainingError, executors
 from sagechain.pretraining.executors import Executor
 
 
@@ -167,6 +167,23 @@ def test_slurm_runs_the_same_steps(tmp_path: Path) -> None:
 def test_a_slurm_job_that_ends_before_its_tasks_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PretrainingError, match="job 7 ended with 1 tasks undone"):
         Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path, failing=1)], tmp_path / "pass")
+
+
+@pytest.mark.usefixtures("slurm")
+def test_a_queue_that_does_not_answer_for_a_while_is_no_end_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first look the queue is silent and a task undone; at the second the task has been done elsewhere."""
+    monkeypatch.setattr(executors, "SLURM_POLL_SECONDS", 0.0)
+    steps, seen = tmp_path / "pass", tmp_path / "seen"
+    squeue = (
+        f"#!/bin/sh\nif [ -e {seen} ]; then cp {steps}/stats/00000.json {steps}/stats/00001.json\n"
+        f"touch {steps}/completions/00001; fi; touch {seen}\n"
+        "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n"
+    )
+    (tmp_path / "bin" / "squeue").write_text(squeue)
+    stats = Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path, failing=1)], steps)
+    assert stats.stats[0]["written"].total == 2
 
 
 @pytest.mark.usefixtures("slurm")

@@ -193,3 +193,22 @@ def test_what_cannot_be_asked_is_refused(
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model: .* is no checkpoint's folder: it has no config\.json"):
         completed(tmp_path, ["x"])
+
+
+def test_the_files_that_are_begun_are_the_same_however_much_is_read_at_once(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import judgement
+    from sagechain.pretraining.model import ModelShape, new_model
+
+    tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
+    shape = ModelShape(vocabulary=400, context=16, layers=1, width=8, heads=1)
+    given = (
+        new_model(shape, end_of_text=0, seed=0),
+        tokenizer,
+        *(TokenRow(data / "tokens", split, 400) for split in ("validation", "train")),
+    )
+    whole = judgement.judgement(*given)
+    monkeypatch.setattr(judgement, "CHUNK", 7)
+    assert judgement.judgement(*given, at_once=3) == whole
+    assert sum(whole["completions"].values()) == 15

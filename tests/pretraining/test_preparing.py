@@ -1,6 +1,8 @@
 """From a folder of code to tokens: nothing lost, nothing doubled, the same with any number of workers."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,11 @@ def test_data_that_is_done_is_not_made_again(code: Path, prepared: Path) -> None
 
 
 def test_a_stopped_call_goes_on_where_it_was(
-    code: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: Path,
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from sagechain.pretraining import packing
 
@@ -85,6 +91,7 @@ def test_a_stopped_call_goes_on_where_it_was(
     monkeypatch.setattr(packing, "pack", stop)
     with pytest.raises(KeyboardInterrupt):
         prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+    assert capsys.readouterr().err.endswith("are kept. The same command goes on from there.\n")
     monkeypatch.undo()
     tokenizer = tmp_path / "data" / "tokenizer" / "tokenizer.json"
     before = tokenizer.stat().st_mtime_ns
@@ -93,15 +100,32 @@ def test_a_stopped_call_goes_on_where_it_was(
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
-def test_a_changed_source_is_not_taken_for_the_old_one(code: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "code"
-    copy.mkdir()
-    for path in code.iterdir():
-        (copy / path.name).write_text(path.read_text())
+def test_a_source_is_another_when_one_letter_is_and_not_when_its_dates_are(code: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(code, tmp_path / "code"))
     prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
-    (copy / "file_00.py").write_text("x = 1\n")
+    changed, times = copy / "file_00.py", (copy / "file_00.py").stat()
+    os.utime(changed)
+    prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+    changed.write_text(changed.read_text().replace("x", "z", 1))
+    os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(ValueError, match="holds data of another source_sha256; name another folder"):
         prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+
+
+def test_a_call_killed_before_its_manifest_was_there_begins_again(code: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "manifest.partial").write_text('{"stage": "pre')
+    assert manifest(prepare(code, tmp_path / "data", workers=1, **SETTINGS))["done"]
+
+
+def test_one_process_of_a_launcher_prepares_and_all_may_ask_for_what_is_done(
+    code: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(ValueError, match="RANK=1: `prepare` is for one process, whose workers share the work; call it"):
+        prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+    assert not (tmp_path / "data").exists()
+    assert prepare(code, prepared, **SETTINGS) == prepared
 
 
 @pytest.mark.parametrize(
@@ -111,6 +135,7 @@ def test_a_changed_source_is_not_taken_for_the_old_one(code: Path, tmp_path: Pat
         ({"context": 1}, "context: 1 is too short"),
         ({"keyword": ["x"]}, "keyword"),
         ({"max_bytes": 0}, "max_bytes"),
+        ({"validation_share": 0.0}, "validation_share: 0 leaves nothing to judge a model by"),
     ],
 )
 def test_a_bad_setting_is_refused_before_anything_is_written(

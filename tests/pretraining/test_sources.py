@@ -9,6 +9,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from itertools import chain, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow
@@ -305,9 +306,40 @@ def test_a_data_set_out_of_reach_says_what_to_do(monkeypatch: pytest.MonkeyPatch
         check_source("hf:codeparrot/codeparrot-clean")
 
 
-def test_a_changed_file_makes_another_list(code: Path, tmp_path: Path) -> None:
-    (code / "a.py").write_text("a = 1")
-    before = write_inputs(str(code), tmp_path / "inputs.jsonl")
-    assert write_inputs(str(code), tmp_path / "inputs.jsonl") == before
-    (code / "a.py").write_text("a = 12")
-    assert write_inputs(str(code), tmp_path / "inputs.jsonl") != before
+def test_a_data_set_of_the_hub_is_read_as_it_was_when_it_was_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasets import IterableDataset
+    from huggingface_hub import constants
+
+    asked: list[tuple[Any, ...]] = []
+
+    def info(name: str, *, revision: str | None, timeout: float) -> Any:
+        return SimpleNamespace(sha=f"{name}, {revision}")
+
+    def load(name: str, *, revision: str, **_: Any) -> Any:
+        asked.append((name, revision))
+        return IterableDataset.from_generator(lambda: iter([{"content": "a = 1"}]))
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.dataset_info", info)
+    monkeypatch.setattr("datasets.load_dataset", load)
+    [document], _ = read("hf:owner/code", tmp_path)
+    read("hf:owner/code@v2", tmp_path)
+    assert document.text == "a = 1"
+    assert asked == [("owner/code", "owner/code, None"), ("owner/code", "owner/code, v2")]
+    before = write_inputs("hf:owner/code", tmp_path / "inputs.jsonl")
+    monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: SimpleNamespace(sha="newer"))
+    assert write_inputs("hf:owner/code", tmp_path / "inputs.jsonl") != before
+
+
+@pytest.mark.parametrize("source", ["{}", "hf:{}"])
+def test_a_list_is_another_where_a_byte_is_and_the_same_for_a_copy(source: str, code: Path, tmp_path: Path) -> None:
+    path, listed = code / "a.jsonl", tmp_path / "inputs.jsonl"
+    path.write_bytes(rows("a = 1"))
+    times, before = path.stat(), write_inputs(source.format(code), listed)
+    os.utime(path, ns=(0, 0))
+    assert write_inputs(source.format(code), listed) == before
+    path.write_bytes(rows("a = 2"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert write_inputs(source.format(code), listed) != before

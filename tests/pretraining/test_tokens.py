@@ -1,12 +1,14 @@
 """Token files, blocks and orders: no token lost, none doubled, whatever the sizes."""
 
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sagechain.pretraining.loading import Batches
 from sagechain.pretraining.tokenizer import END_OF_TEXT, WordEncoder, encoded, train_tokenizer
 from sagechain.pretraining.tokens import IGNORED, Blocks, Order, TokenRow, token_type
 
@@ -65,6 +67,39 @@ def test_every_epoch_reads_every_block_once_over_any_ranks_and_resumes(
     assert read == [block for step in range(steps) for block in alone.step(step)]
     for epoch in range(epochs):
         assert Counter(read[epoch * blocks : (epoch + 1) * blocks]) == Counter(range(blocks))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6),
+    context=st.integers(2, 9),
+    ranks=st.sampled_from([1, 2, 3]),
+    device_batch=st.integers(1, 2),
+    accumulated=st.integers(1, 3),
+    data=st.data(),
+)
+def test_every_token_is_learnt_once_an_epoch_over_any_documents_contexts_ranks_and_resumes(
+    tmp_path_factory: pytest.TempPathFactory,
+    lengths: list[int],
+    context: int,
+    ranks: int,
+    device_batch: int,
+    accumulated: int,
+    data: st.DataObject,
+) -> None:
+    row = row_of(
+        tmp_path_factory.mktemp("row"), [list(range(sum(lengths) + len(lengths)))]
+    )  # each with its end-of-text
+    blocks, epochs = Blocks(row, context), ranks * device_batch * accumulated
+    stopped = data.draw(st.integers(0, len(blocks)))
+    learnt: Counter[int] = Counter()
+    for first, end, rank in [(0, stopped, rank) for rank in range(ranks)] + [
+        (stopped, len(blocks), rank) for rank in range(ranks)
+    ]:
+        order = Order(len(blocks), batch=epochs, seed=0)
+        batches = Batches(blocks, order, first_step=first, device_batch=device_batch, rank=rank, ranks=ranks)
+        for batch in islice(batches, (end - first) * accumulated):
+            learnt.update(batch["labels"][batch["labels"] != IGNORED].tolist())
+    assert learnt == Counter(dict.fromkeys(range(1, len(row)), epochs))
 
 
 def test_epochs_and_seeds_are_shuffled_differently() -> None:

@@ -108,8 +108,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
 
 SCRIPT = """
 import sys, json
-from sagechain.pretraining import trainer
-trainer.CHECKPOINT_SECONDS = 0.0
+from sagechain.pretraining import pacing
+pacing.CHECKPOINT_SECONDS = 0.0
 from sagechain.pretraining import train
 train(sys.argv[1], sys.argv[2], tokens=int(sys.argv[3]), **json.loads(sys.argv[4]))
 """
@@ -155,16 +155,52 @@ def test_a_run_killed_three_times_ends_with_the_weights_of_one_never_stopped(dat
     assert [entry.get("loss") for entry in history(killed)] == [entry.get("loss") for entry in history(whole)]
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_preemption_leave_a_checkpoint_and_say_how_to_go_on(
+    number: signal.Signals, data: Path, tmp_path: Path
+) -> None:
     process = started(data, tmp_path / "run", 1_000_000)
     wait_for_checkpoint(tmp_path / "run", 0, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate()
     stopped = manifest(tmp_path / "run")
     assert "Stopped at " in said
     assert "The same command goes on from there." in said
     assert not stopped["done"]
     assert last_step(tmp_path / "run") * 128 == int(said.split("Stopped at ")[1].split(" tokens")[0].replace(",", ""))
+
+
+def test_a_second_ctrl_c_ends_a_run_at_once_and_it_goes_on_from_its_last_checkpoint(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import pacing, trainer
+
+    real, run = trainer.BlockTrainer.training_step, tmp_path / "run"
+
+    def step(self: trainer.BlockTrainer, *given: Any, **named: Any) -> Any:
+        if self.state.global_step == 20:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(pacing, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trainer.BlockTrainer, "training_step", step)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(data, run, tokens=TOKENS, **TINY)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert 0 < last_step(run) <= 20
+    monkeypatch.undo()
+    train(data, run, tokens=TOKENS, **TINY)
+    assert manifest(run)["weights_sha256"] == manifest(finished)["weights_sha256"]
+
+
+def test_a_run_killed_before_its_manifest_was_there_begins_again(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "manifest.partial").write_text('{"stage": "tr')
+    assert manifest(train(data, tmp_path / "run", tokens=128, **TINY))["done"]
 
 
 def test_a_step_that_is_not_a_number_stops_with_the_step_and_its_blocks(
@@ -181,9 +217,9 @@ def test_a_step_that_is_not_a_number_stops_with_the_step_and_its_blocks(
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import checkpoints, trainer
+    from sagechain.pretraining import checkpoints, pacing, trainer
 
-    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(pacing, "CHECKPOINT_SECONDS", 0.0)
     run, limits = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
     real = checkpoints.publish
 
@@ -194,7 +230,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
     monkeypatch.setattr(trainer, "publish", publish)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        with pytest.raises(PretrainingError, match=r"cannot be written in .* The one before is whole; make room"):
+        with pytest.raises(PretrainingError, match=r"cannot be written in .* The checkpoint before is whole; make"):
             train(data, run, tokens=TOKENS, **TINY)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -202,6 +238,25 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
     monkeypatch.undo()
     train(data, run, tokens=TOKENS, **TINY)
     assert manifest(run)["done"]
+
+
+def test_a_checkpoint_has_its_name_only_when_all_of_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining.checkpoints import publish
+
+    partial, folder = tmp_path / "partial", tmp_path / "checkpoints" / "step-00000001"
+    partial.mkdir()
+    (partial / "weights").write_text("1")
+    synced: list[tuple[str, bool]] = []
+
+    def sync(file: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{file}").resolve().name, folder.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    publish(partial, folder, keep=1)
+    assert sorted(synced[:-1]) == [("files.json", False), ("partial", False), ("weights", False)]
+    assert synced[-1] == ("checkpoints", True)
 
 
 def test_a_checkpoint_cut_in_half_is_named_with_what_to_do(data: Path, finished: Path, tmp_path: Path) -> None:
@@ -226,6 +281,93 @@ def test_a_run_killed_after_its_last_step_ends_with_the_same_weights(
     train(data, run, tokens=TOKENS, **TINY)
     assert manifest(run)["weights_sha256"] == manifest(finished)["weights_sha256"]
     assert manifest(run)["val_bits_per_byte"] == manifest(finished)["val_bits_per_byte"]
+    speeds = [entry["tokens_per_second"] for entry in history(finished) if "tokens_per_second" in entry]
+    assert manifest(run)["tokens_per_second"] == speeds[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "caught", "what"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            PretrainingError,
+            "the model at step 2 cannot be written in .* make room",
+        ),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
+def test_a_run_that_is_stopped_after_training_trains_no_step_again(
+    error: BaseException,
+    caught: type[BaseException],
+    what: str | None,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real = GPT2LMHeadModel.save_pretrained
+
+    def save(self: GPT2LMHeadModel, folder: str | Path, **named: Any) -> None:
+        if Path(folder).name == "model.partial":
+            raise error
+        real(self, folder, **named)
+
+    monkeypatch.setattr(GPT2LMHeadModel, "save_pretrained", save)
+    with pytest.raises(caught, match=what):
+        train(data, tmp_path / "run", tokens=256, **TINY)
+    if caught is KeyboardInterrupt:
+        assert "Stopped after training" in capsys.readouterr().err
+    monkeypatch.undo()
+    train(data, tmp_path / "run", tokens=256, **TINY)
+    assert manifest(tmp_path / "run")["resumed_at_tokens"] == [256]
+    assert manifest(tmp_path / "run")["done"]
+
+
+def test_the_speed_of_a_run_is_that_of_its_training_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from sagechain.pretraining import budget, judgement
+
+    hours = [0.0]
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + hours[0] * 3_600))
+
+    def slow(*_: Any, **__: Any) -> dict[str, Any]:
+        hours[0] = 1.0
+        return {}
+
+    monkeypatch.setattr(judgement, "judgement", slow)
+    run = train(data, tmp_path / "run", tokens=2_560, **TINY | {"samples": True})
+    assert hours == [1.0]
+    assert manifest(run)["tokens_per_second"] > 100
+
+
+def test_a_run_is_judged_in_its_own_precision_by_as_much_at_once_as_it_trains_by(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import evaluating, model, trainer
+
+    told: list[dict[str, Any]] = []
+
+    def evaluate(*given: Any, **named: Any) -> Any:
+        told.append(named)
+        return evaluating.evaluate(*given, **named)
+
+    monkeypatch.setattr(trainer, "evaluate", evaluate)
+    for precision, other in (("fp32", "bf16"), ("bf16", "fp32")):
+        monkeypatch.setattr(model, "faster_precision", lambda kind, other=other: other)
+        train(data, tmp_path / precision, tokens=256, precision=precision, device_batch=2, **TINY | {"evaluations": 0})
+    assert told == [{"precision": "fp32", "at_once": 2}, {"precision": "bf16", "at_once": 2}]
+
+
+def test_a_gpu_that_emulates_bf16_trains_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagechain.pretraining.model import faster_precision
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    faster_precision.cache_clear()
+    assert faster_precision("cuda") == "fp32"
+    faster_precision.cache_clear()
 
 
 def test_a_changed_setting_on_resume_is_refused_by_its_name(finished: Path, data: Path) -> None:
@@ -242,12 +384,16 @@ def test_other_data_on_resume_is_refused(finished: Path, tmp_path: Path, write_o
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ({"preset": "huge"}, "preset: there is no 'huge'; known: demo, tiny"),
-        ({"layer": 2}, "layer: there is no such setting; known: activation_checkpointing"),
+        ({"preset": "huge"}, "preset: there is no 'huge'. Known: codeparrot, codeparrot-small, demo, tiny"),
+        ({"layer": 2}, r"setting: there is no 'layer'\. Did you mean 'layers'\? Known: activation_checkpointing"),
         ({"tokens": 0}, "tokens"),
         ({"tokens": 1000, "seconds": 5.0}, "give either tokens or seconds"),
         ({"heads": 3}, "width: 32 is not a multiple of heads=3"),
         ({"batch_tokens": 8}, "batch_tokens: 8 is not a multiple of context=32"),
+        (
+            {"report_to": ["tensorbord"]},
+            r"report_to: there is no 'tensorbord'\. Did you mean 'tensorboard'\? Known: all, ",
+        ),
         ({"device_batch": 3}, "device_batch: 3 does not divide a device's 4 sequences"),
     ],
 )
@@ -271,16 +417,101 @@ def test_data_that_was_never_prepared_is_refused_with_the_command(tmp_path: Path
         train(tmp_path, tmp_path / "run")
 
 
+@pytest.mark.parametrize("given", [{"vocab_size": 300}, {"documents": 50}])
 def test_a_tokenizer_that_does_not_fit_the_data_is_refused(
-    tmp_path: Path, write_other_data: Callable[..., Path]
+    given: dict[str, int], tmp_path: Path, write_other_data: Callable[..., Path]
 ) -> None:
-    data, other = write_other_data(tmp_path / "data"), write_other_data(tmp_path / "other", vocab_size=300)
+    data, other = write_other_data(tmp_path / "data"), write_other_data(tmp_path / "other", **given)
     shutil.rmtree(data / "tokenizer")
     shutil.copytree(other / "tokenizer", data / "tokenizer")
     with pytest.raises(
-        ValueError, match=r"vocabulary: the tokenizer in .* has 300 tokens, and the data was made with 400"
+        ValueError, match=r"data: the tokenizer in .* is not the one that the tokens were made with; put"
     ):
         train(data, tmp_path / "run", tokens=TOKENS, **TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_which_a_file_is_missing_is_refused(tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
+    data = write_other_data(tmp_path / "data")
+    (data / "tokens" / "train-00001.bin").unlink()
+    with pytest.raises(ValueError, match=r"holds [\d,]+ tokens of the train split, and [\d,]+ were prepared; put the"):
+        train(data, tmp_path / "run", tokens=TOKENS, **TINY)
+
+
+def test_a_tracker_that_is_not_installed_is_refused_with_the_command(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.integrations import integration_utils
+
+    monkeypatch.setattr(integration_utils, "get_available_reporting_integrations", lambda: ["tensorboard"])
+    with pytest.raises(
+        ValueError, match=r"report_to: comet_ml is not installed\. Run `pip install comet-ml`, or leave"
+    ):
+        train(data, tmp_path / "run", tokens=128, report_to=["tensorboard", "comet_ml"], **TINY)
+    assert not (tmp_path / "run").exists()
+
+
+WRITER = """
+from pathlib import Path
+class SummaryWriter:
+    def __init__(self, log_dir):
+        self.log = Path(log_dir) / "events"
+        self.log.parent.mkdir(exist_ok=True)
+    def add_scalar(self, name, value, step):
+        with self.log.open("a") as file:
+            file.write(f"{name} {step}\\n")
+    def add_text(self, *told): pass
+    flush = close = lambda self: None
+"""
+
+
+def test_each_run_reports_to_tensorboard_in_its_own_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.integrations import integration_utils
+
+    (tmp_path / "tensorboardX.py").write_text(WRITER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setattr(integration_utils, "is_tensorboard_available", lambda: True)
+    for name in ("one", "two"):
+        train(data, tmp_path / name, tokens=256, report_to="tensorboard", **TINY)
+        lines = (tmp_path / name / "logs" / "events").read_text().splitlines()
+        assert {"train/loss 1", "train/bits_per_byte 2", "train/val_bits_per_byte 1"} <= {*lines}
+
+
+@pytest.mark.parametrize(
+    ("preset", "steps", "warmup", "rate", "sequences", "parameters"),
+    [("codeparrot-small", 150_000, 2_000, 5e-4, 192, 111), ("codeparrot", 50_000, 750, 2e-4, 512, 1_530)],
+)
+def test_the_large_presets_are_the_published_ones(
+    preset: str, steps: int, warmup: int, rate: float, sequences: int, parameters: int
+) -> None:
+    from sagechain.pretraining.footprint import parameters_of
+    from sagechain.pretraining.settings import chosen_settings
+
+    shape, settings = chosen_settings(preset, vocabulary=32_768, context=1_024, changes={})
+    assert (settings.tokens or 0) / settings.batch_tokens == steps
+    assert round(settings.warmup * steps) == warmup
+    assert (settings.learning_rate, settings.weight_decay, settings.clip) == (rate, 0.1, 1.0)
+    assert (settings.optimizer, settings.adam_beta2, settings.schedule) == ("adamw", 0.999, "cosine")
+    assert (settings.batch_tokens // shape.context, shape.dropout, shape.scale_attention_by_layer) == (
+        sequences,
+        0.1,
+        True,
+    )
+    assert round(parameters_of(shape) / 1e6) == parameters
+
+
+def test_adamw_remembers_as_long_as_the_setting_says() -> None:
+    from sagechain.pretraining.model import ModelShape, new_model
+    from sagechain.pretraining.optimizer import optimizer_for
+
+    model = new_model(ModelShape(vocabulary=300, context=8, layers=1, width=8, heads=1), end_of_text=0, seed=0)
+    rates = {"learning_rate": 1e-3, "matrix_learning_rate": 1e-2, "weight_decay": 0.1, "precision": "fp32"}
+    alone, beside = (optimizer_for(model, kind=kind, adam_beta2=0.999, **rates) for kind in ("adamw", "muon"))
+    assert alone.param_groups[0]["betas"] == (0.9, 0.999)
+    assert beside.param_groups[-1]["betas"] == (0.8, 0.999)
 
 
 @pytest.fixture(scope="module")
@@ -300,16 +531,49 @@ def test_gradients_gathered_in_two_halves_give_the_curve_of_one(
     assert losses(halves) == pytest.approx(exact_losses, rel=1e-3)
 
 
+def two_processes(folder: Path, script: str = SCRIPT) -> tuple[str, ...]:
+    """The launcher of a script."""
+    (folder / "script.py").write_text(script)
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    return (*launcher, str(folder / "script.py"))
+
+
 def test_two_processes_share_each_step_and_give_the_curve_of_one(
     data: Path, exact_losses: list[float], tmp_path: Path
 ) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script))
-    process = started(data, tmp_path / "run", TOKENS, *launcher, precision="fp32")
+    process = started(data, tmp_path / "run", TOKENS, *two_processes(tmp_path), precision="fp32")
     _, said = process.communicate()
     assert process.returncode == 0, said
     assert losses(tmp_path / "run") == pytest.approx(exact_losses, rel=1e-3)
+
+
+ASKED = """
+import signal
+from sagechain.pretraining import trainer
+real = trainer.BlockTrainer.training_step
+def step(self, *given, **named):
+    if self.args.process_index == 1 and self.state.global_step == 5:
+        signal.raise_signal(signal.SIGTERM)
+    return real(self, *given, **named)
+trainer.BlockTrainer.training_step = step
+"""
+
+
+def test_preemption_of_one_process_stops_all_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    process = started(data, tmp_path / "run", TOKENS, *two_processes(tmp_path, ASKED + SCRIPT))
+    _, said = process.communicate()
+    assert "Stopped at 768 tokens, with a checkpoint." in said
+    assert last_step(tmp_path / "run") == 6
+
+
+def test_processes_that_do_not_share_the_runs_folder_are_told(data: Path, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run-0")
+    (tmp_path / "run-0" / "manifest.json").write_text(json.dumps(manifest(finished) | {"done": False}))
+    own_folders = SCRIPT.replace("sys.argv[2]", "sys.argv[2] + '-' + os.environ['RANK']").replace("sys,", "os, sys,")
+    process = started(data, tmp_path / "run", TOKENS, *two_processes(tmp_path, own_folders))
+    _, said = process.communicate()
+    assert process.returncode != 0
+    assert "it must lie where all machines see the same files" in said
 
 
 def test_a_budget_in_seconds_ends_by_the_clock(data: Path, tmp_path: Path) -> None:
