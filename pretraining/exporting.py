@@ -84,7 +84,9 @@ def _is_there(out: Path, digest: str, overwrite: bool) -> bool:
     if found.get("weights_sha256") == digest and weights.is_file() and digest_of_files([weights]) == digest:
         return True
     if not overwrite:
-        raise ValueError(f"out: {str(out)!r} holds another model; name another folder, or give overwrite=True")
+        raise ValueError(
+            f"out: {str(out)!r} holds another model; name another folder, or have it replaced (overwrite=True, --overwrite)"
+        )
     return False
 
 

@@ -109,7 +109,7 @@ def remedies(shape: ModelShape, found: Hardware, fixed: dict[str, Any], chosen: 
     if not chosen["checkpointing"] and fits(checkpointing=True):
         singles.append("activation_checkpointing=True (a third more work)")
     if not chosen["sharded"] and found.devices > 1 and fits(sharded=True):
-        singles.append("sharding='full' (FSDP: the state spread over the devices)")
+        singles.append("sharding='full' (FSDP: the state spread over the devices, by a loop of your own)")
     if singles:
         yield from singles
         return

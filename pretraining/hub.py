@@ -13,7 +13,7 @@ def check(source: str, name: str) -> None:
     from huggingface_hub import constants, get_session
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    if constants.HF_HUB_OFFLINE:
+    if is_offline():
         return  # only what is cached can be read, and `datasets` tells what is
     try:
         get_session().head(constants.ENDPOINT, timeout=TIMEOUT)
@@ -27,11 +27,18 @@ def check(source: str, name: str) -> None:
         ) from error
 
 
+def is_offline() -> bool:
+    """Whether the hub must not be asked (HF_HUB_OFFLINE)."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
 def commit(name: str) -> str | None:
     """The commit that `NAME` or `NAME@REVISION` stands for now; None where the hub must not be asked."""
-    from huggingface_hub import constants, dataset_info
+    from huggingface_hub import dataset_info
 
-    if constants.HF_HUB_OFFLINE:
+    if is_offline():
         return None
     repository, _, revision = name.partition("@")
     return dataset_info(repository, revision=revision or None, timeout=TIMEOUT).sha

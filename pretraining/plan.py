@@ -78,7 +78,8 @@ def plan(
         device_batch: sequences that a device takes at once; all of its share of a step if not given.
         optimizer: `muon` keeps one number for a weight of the blocks' matrices, `adamw` two for every weight.
         activation_checkpointing: activations are computed twice; a third more FLOP.
-        sharding: `none`: each device holds the whole state (DDP); `full`: state is spread over all (FSDP, ZeRO stage 3).
+        sharding: `none`: each device holds the whole state (DDP, as `train` does); `full`: the state is spread over all
+            (FSDP, ZeRO stage 3).
         mfu: share of the peak that is reached, over 0 to 1; an assumption of `hardware.yaml` if not given.
         usd_per_hour: price of all the hardware, in place of the one known.
 

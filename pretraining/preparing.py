@@ -72,6 +72,8 @@ def prepare(
         "tasks": executor.tasks,
     }
     found = read_manifest(out)
+    if found and found["done"] and not inputs["source_sha256"]:
+        inputs["source_sha256"] = found["inputs"]["source_sha256"]  # offline nobody can tell whether it changed
     if found is None and is_taken(out):
         raise ValueError(f"out: {str(out)!r} is not empty and holds no prepared data; name another folder")
     if found and found.get("inputs") != inputs:
@@ -123,9 +125,13 @@ def _said_how_to_go_on() -> Iterator[None]:
 
 
 def _listing_digest(source: str, out: Path) -> str:
-    """The SHA-256 of the list of a source's files: their names and contents."""
+    """The SHA-256 of the list of a source's files, of their names and contents; "" for a data set of the hub, offline."""
+    from sagechain.pretraining import hub
     from sagechain.pretraining.sources import write_inputs
 
+    name = source.removeprefix("hf:")
+    if name != source and not Path(name).is_dir() and hub.is_offline():
+        return ""
     with tempfile.TemporaryDirectory() as folder:
         return write_inputs(source, Path(folder) / "inputs.jsonl", without=out.absolute() if out.is_dir() else None)
 

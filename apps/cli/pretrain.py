@@ -8,6 +8,21 @@ from typing import Annotated, Any
 
 import typer
 from sagechain.agents.command_line import FAILED, named_value, note, parameters
+from sagechain.apps.cli.pretrain_options import (
+    ContextOption,
+    KeywordsOption,
+    LicensesOption,
+    PresetOption,
+    SecondsOption,
+    SeedOption,
+    SettingOption,
+    SourceArgument,
+    TasksOption,
+    TokensOption,
+    TrackerOption,
+    VocabularyOption,
+    WorkersOption,
+)
 
 app = typer.Typer(
     help="Pretrain a code model from nothing: corpus, tokenizer, training, report, export.",
@@ -15,34 +30,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        help="stdlib, a folder or file of code, JSON lines or parquet, or hf:NAME (a Hugging Face data set)."
-    ),
-]
-KeywordsOption = Annotated[
-    str | None, typer.Option("--keywords", help="Keep documents that hold any of these, such as pandas,sklearn.")
-]
-LicensesOption = Annotated[
-    str | None, typer.Option("--licenses", help="Keep documents under these licences, such as mit,apache-2.0.")
-]
-VocabularyOption = Annotated[int, typer.Option("--vocab-size", help="Tokens of the tokenizer.")]
-ContextOption = Annotated[int, typer.Option("--context", help="Tokens that the model reads at once.")]
-WorkersOption = Annotated[int | None, typer.Option("--workers", help="Processes; as many as cores if not given.")]
-PresetOption = Annotated[str, typer.Option("--preset", help="demo, tiny, codeparrot-small or codeparrot.")]
-TokensOption = Annotated[int | None, typer.Option("--tokens", help="The budget in tokens.")]
-SecondsOption = Annotated[float | None, typer.Option("--seconds", help="The budget in seconds of training.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of the weights and the order of the data.")]
-TrackerOption = Annotated[
-    str, typer.Option("--report-to", help="A tracker that is installed: tensorboard, trackio, wandb …")
-]
-SettingOption = Annotated[
-    list[Any] | None,
-    typer.Option(
-        "-p", metavar="NAME=VALUE", help="A setting over the preset's, such as width=128.", parser=named_value
-    ),
-]
 # What of a preset's training a plan goes by.
 PLANNED = ("tokens", "seconds", "batch_tokens", "device_batch", "optimizer", "activation_checkpointing")
 
@@ -56,6 +43,7 @@ def prepare(
     vocab_size: VocabularyOption = 8192,
     context: ContextOption = 256,
     workers: WorkersOption = None,
+    tasks: TasksOption = 8,
     executor: Annotated[str, typer.Option("--executor", help="Where the passes run: local, slurm or ray.")] = "local",
     options: Annotated[
         list[Any] | None,
@@ -73,7 +61,8 @@ def prepare(
         from sagechain.pretraining import prepare as prepare_data
         from sagechain.pretraining.executors import Executor
 
-        chosen = {"kind": executor, "options": parameters(options)} | ({"workers": workers} if workers else {})
+        chosen = {"kind": executor, "tasks": tasks, "options": parameters(options)}
+        chosen |= {"workers": workers} if workers else {}
         folder = prepare_data(
             source,
             out,
@@ -112,7 +101,7 @@ def train(
             tokens=tokens,
             seconds=seconds,
             seed=seed,
-            report_to=report_to,
+            report_to=list(_listed(report_to)),
             **parameters(settings),
         )
         _show_run(run)
@@ -134,6 +123,10 @@ def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> No
 def export(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
+    license: Annotated[
+        str | None, typer.Option("--license", help="For the model card, as the Hugging Face hub names it: apache-2.0 …")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another model that export made.")] = False,
 ) -> None:
     """Write a finished run's model as an ordinary checkpoint with a model card; `-m local:OUT` runs it.
 
@@ -142,7 +135,7 @@ def export(
     with _complaints():
         from sagechain.pretraining import export as export_model
 
-        print(export_model(run, out))
+        print(export_model(run, out, license=license, overwrite=overwrite))
 
 
 @app.command("run")
@@ -150,6 +143,7 @@ def run_all(
     source: SourceArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for data, run and model.")],
     keywords: KeywordsOption = None,
+    licenses: LicensesOption = None,
     vocab_size: VocabularyOption = 8192,
     context: ContextOption = 256,
     workers: WorkersOption = None,
@@ -157,6 +151,7 @@ def run_all(
     tokens: TokensOption = None,
     seconds: SecondsOption = None,
     seed: SeedOption = 0,
+    report_to: TrackerOption = "none",
     settings: SettingOption = None,
 ) -> None:
     """Prepare, train, report and export; what is done already is not done again.
@@ -176,13 +171,25 @@ def run_all(
             source,
             out / "data",
             keywords=_listed(keywords),
+            licenses=_listed(licenses),
             vocab_size=vocab_size,
             context=context,
             workers=workers,
             **of_corpus,
         )
         _show_corpus(data)
-        trained = train_model(data, out / "run", preset=preset, tokens=tokens, seconds=seconds, seed=seed, **given)
+        trained = train_model(
+            data,
+            out / "run",
+            preset=preset,
+            tokens=tokens,
+            seconds=seconds,
+            seed=seed,
+            report_to=list(_listed(report_to)),
+            **given,
+        )
+        if not _is_first():
+            return
         write_report(trained)
         print(export_model(trained, out / "model"))
 
@@ -214,8 +221,15 @@ def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
 
 
+def _is_first() -> bool:
+    """Whether this is the first of a launcher's processes, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _show_corpus(folder: Path) -> None:
-    """What each filter took, what is left, and the tokenizer, on standard error."""
+    """What each filter took, what is left, and the tokenizer, on standard error; once for all processes."""
+    if not _is_first():
+        return
     from sagechain.pretraining.manifest import read_manifest
     from sagechain.pretraining.progress import console, corpus_table, tokenizer_line
 
@@ -226,7 +240,7 @@ def _show_corpus(folder: Path) -> None:
 
 def _show_run(run: Path) -> None:
     """The curve and the figures on standard error, the model's folder on standard output; once for all processes."""
-    if int(os.environ.get("RANK", "0")):
+    if not _is_first():
         return
     from sagechain.pretraining.charts import terminal_curve
     from sagechain.pretraining.manifest import read_manifest

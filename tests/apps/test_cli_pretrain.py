@@ -60,6 +60,34 @@ def test_the_stages_one_by_one_find_their_work_done(stages: Path, code: Path) ->
     assert trained.stdout == f"{stages / 'run' / 'model'}\n"
 
 
+def test_another_model_is_replaced_when_asked_and_the_card_says_its_licence(stages: Path, tmp_path: Path) -> None:
+    run, out = str(stages / "run"), tmp_path / "model"
+    assert sagechain("pretrain", "export", run, "--out", str(out)).returncode == 0
+    (out / "model.safetensors").write_bytes(b"another")
+    refused = sagechain("pretrain", "export", run, "--out", str(out))
+    assert (refused.returncode, "--overwrite" in refused.stderr) == (2, True)
+    assert sagechain("pretrain", "export", run, "--out", str(out), "--overwrite", "--license", "mit").returncode == 0
+    assert "license: mit\n" in (out / "README.md").read_text()
+
+
+def test_the_parts_that_the_work_is_cut_into_are_a_setting(code: Path, tmp_path: Path) -> None:
+    done = sagechain(
+        "pretrain",
+        "prepare",
+        str(code),
+        "--out",
+        str(tmp_path),
+        "--vocab-size",
+        "300",
+        "--workers",
+        "1",
+        "--tasks",
+        "3",
+    )
+    assert done.returncode == 0, done.stderr
+    assert len([*(tmp_path / "tokens").glob("train-*.bin")]) == 3
+
+
 def test_complete_runs_the_model(stages: Path) -> None:
     uri = f"local:{stages / 'model'}"
     done = sagechain("complete", "-m", uri, "-p", "max_new_tokens=4", "-p", "temperature=0", "--until", "end", "def ")

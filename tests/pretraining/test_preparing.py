@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,31 @@ def test_one_process_of_a_launcher_prepares_and_all_may_ask_for_what_is_done(
         prepare(code, tmp_path / "data", workers=1, **SETTINGS)
     assert not (tmp_path / "data").exists()
     assert prepare(code, prepared, **SETTINGS) == prepared
+
+
+def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasets import IterableDataset
+    from huggingface_hub import constants
+    from sagechain.pretraining import hub
+
+    def load(name: str, **_: Any) -> Any:
+        return IterableDataset.from_generator(lambda: ({"content": function(number)} for number in range(40)))
+
+    commits = ["first"]
+    monkeypatch.setattr("datasets.load_dataset", load)
+    monkeypatch.setattr(hub, "check", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: SimpleNamespace(sha=commits[-1]))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    data = prepare("hf:owner/code", tmp_path / "data", workers=1, **SETTINGS)
+    assert sum(split["documents"] for split in manifest(data)["splits"].values()) == 40
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    prepare("hf:owner/code", data, workers=1, **SETTINGS)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    commits.append("second")
+    with pytest.raises(ValueError, match="holds data of another source_sha256"):
+        prepare("hf:owner/code", data, workers=1, **SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""The options that several commands of `sagechain pretrain` share."""
+
+from typing import Annotated, Any
+
+import typer
+from sagechain.agents.command_line import named_value
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        help="stdlib, a folder or file of code, JSON lines or parquet, or hf:NAME (a Hugging Face data set)."
+    ),
+]
+KeywordsOption = Annotated[
+    str | None, typer.Option("--keywords", help="Keep documents that hold any of these, such as pandas,sklearn.")
+]
+LicensesOption = Annotated[
+    str | None,
+    typer.Option("--licenses", help="Keep documents under these licences, such as mit,apache-2.0, or permissive."),
+]
+VocabularyOption = Annotated[int, typer.Option("--vocab-size", help="Tokens of the tokenizer.")]
+ContextOption = Annotated[int, typer.Option("--context", help="Tokens that the model reads at once.")]
+TasksOption = Annotated[
+    int, typer.Option("--tasks", min=1, help="Parts the work is cut into: at least one for each worker of a cluster.")
+]
+WorkersOption = Annotated[int | None, typer.Option("--workers", help="Processes; as many as cores if not given.")]
+PresetOption = Annotated[str, typer.Option("--preset", help="demo, tiny, codeparrot-small or codeparrot.")]
+TokensOption = Annotated[int | None, typer.Option("--tokens", help="The budget in tokens.")]
+SecondsOption = Annotated[float | None, typer.Option("--seconds", help="The budget in seconds of training.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of the weights and the order of the data.")]
+TrackerOption = Annotated[
+    str, typer.Option("--report-to", help="Trackers that are installed: tensorboard, trackio, wandb …")
+]
+SettingOption = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "-p", metavar="NAME=VALUE", help="A setting over the preset's, such as width=128.", parser=named_value
+    ),
+]
