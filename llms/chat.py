@@ -35,7 +35,7 @@ from sagechain.llms.tokenizer_file import token_ids_by
 from sagechain.prompts import PromptFamily, get_family
 from sagechain.prompts.family import COMMON_TAGS, turns_of
 from sagechain.prompts.neutralise import NO_TAGS, Tags
-from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse
+from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse, function_of, tool_choice_of
 
 # Call-time arguments of LangChain's that speak to the chat model itself.
 NOT_FOR_THE_LLM = (
@@ -203,12 +203,13 @@ class PromptedChatModel(BaseChatModel):
             kwargs: further arguments of a call.
 
         Raises:
-            ValueError: a tool whose schema is none, two different tools of one name, or the choice of one that is not there.
+            ValueError: a tool whose schema is none, or the choice of one that is not there; at a call: two different tools
+                of one name.
         """
-        use = ToolUse.of(tools, tool_choice)
-        kwargs["tools"] = [{"type": "function", "function": tool} for tool in use.tools]
+        functions = [function_of(tool) for tool in tools]
+        kwargs["tools"] = [{"type": "function", "function": function} for function in functions]
         if tool_choice is not None:
-            kwargs["tool_choice"] = use.choice
+            kwargs["tool_choice"] = tool_choice_of(tool_choice, [function["name"] for function in functions])
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         return cast(Runnable[LanguageModelInput, AIMessage], self.bind(**kwargs))

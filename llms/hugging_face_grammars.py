@@ -54,7 +54,7 @@ class Held(transformers.LogitsProcessor):
         from xgrammar import GrammarMatcher
 
         self._starts = starts
-        self._matchers = [
+        self._matchers: list[Any] = [
             None if grammar is None else GrammarMatcher(grammar, override_stop_tokens=list(ends))
             for grammar in grammars
         ]

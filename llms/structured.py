@@ -1,8 +1,7 @@
 """Answers that are values of a schema, over a chat model that calls tools or writes JSON.
 
 An answer is mended and made to fit as the arguments of a call are. One that does not fit is shown to the model once, with
-what is wrong; then it is a `StructuredOutputFailed`, which has the raw text. An answer that the token limit cut never counts
-as fitting.
+what is wrong; then it is a `StructuredOutputFailed`, which has the raw text. One that the token limit cut never fits.
 """
 
 import json

@@ -2,9 +2,9 @@
 
     extent("{'a': [1, 2} and so on", 0)   # Extent(end=12, complete=True, fault="")
 
-Models write single quotes, trailing commas, comments, quotes inside quotes, and forget closers. The end is found by brackets
-and quotes alone; what is said of it is whether more than closers may be missing. A `Scan` goes on where it stopped, so that
-a value that comes in many pieces is read once. What the value holds is `json_value.py`'s.
+Models write single quotes, trailing commas, comments, quotes inside quotes, and forget closers. The end is found by
+brackets and quotes alone; what is said of it is whether more than closers may be missing. A `Scan` goes on where it
+stopped, so that a value that comes in many pieces is read once. What the value holds is `json_value.py`'s.
 """
 
 import re

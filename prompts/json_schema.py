@@ -2,9 +2,9 @@
 
     JsonSchema({"type": "integer"}, "quantity").fitted("5")   # 5
 
-`"5"` becomes 5 where an integer is due, `5.0` too; `"true"` becomes true; text that is JSON becomes the object or array that is
-due; one value becomes an array of one; an integer becomes the text of it; letter case of a choice is set right, and the
-spelling of a property.
+`"5"` becomes 5 where an integer is due, `5.0` too; `"true"` becomes true; text that is JSON becomes the object or array
+that is due; one value becomes an array of one; an integer becomes the text of it; letter case of a choice is set right, and
+the spelling of a property.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What JSON that a model wrote holds, mended with json-repair where `json` does not read it and nothing is lost by it.
 
-    value("{'a': [1, 2}")                      # {'a': [1, 2]}
-    value_in('Here it is: {"a": 1,} Enjoy!')   # {'a': 1}
+value("{'a': [1, 2}")                      # {'a': [1, 2]}
+value_in('Here it is: {"a": 1,} Enjoy!')   # {'a': 1}
 """
 
 import json
@@ -85,9 +85,7 @@ def _is_deep(read: Any) -> bool:
 
 
 def _plain(raw: str) -> Any:
-    read = json.loads(
-        raw, strict=False, object_pairs_hook=_once_each, parse_constant=_no_constant, parse_float=_finite
-    )
+    read = json.loads(raw, strict=False, object_pairs_hook=_once_each, parse_constant=_no_constant, parse_float=_finite)
     if "\\u" in raw:
         json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair can't be sent to anyone
     return read

@@ -1,4 +1,4 @@
-"""Names that are not known: one error, with the nearest that is; and how names are compared that may be spelled otherwise."""
+"""Names: one error for those that are not known, with the nearest that is, and how other spellings are compared."""
 
 import re
 from collections.abc import Iterable

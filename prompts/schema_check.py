@@ -1,6 +1,6 @@
 """Whether a JSON schema is one, before anything is asked for that has to fit it.
 
-    check_schema({"type": "dict"}, "schema")   # ValueError: schema.type: 'dict' is unknown. Known: array, …
+check_schema({"type": "dict"}, "schema")   # ValueError: schema.type: 'dict' is unknown. Known: array, …
 """
 
 import json

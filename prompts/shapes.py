@@ -13,8 +13,8 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from sagechain.prompts.schema_check import check_schema
 from sagechain.prompts.names import unknown
+from sagechain.prompts.schema_check import check_schema
 
 AnyTool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 """What LangChain takes for a tool: a JSON schema, a pydantic class or TypedDict, a function, a tool."""
@@ -52,12 +52,12 @@ class ToolUse:
         """From what LangChain takes for tools, and from any form that it knows of a choice.
 
         Raises:
-            ValueError: what is no function, as in the class, two different ones of one name, or the choice of one that is not
-                there.
+            ValueError: as in the class; what is no function, two different ones of one name, the choice of one that is
+                not there.
         """
         functions: dict[str, Mapping[str, Any]] = {}
         for tool in tools:
-            function = _function_of(tool)
+            function = function_of(tool)
             if functions.setdefault(function["name"], function) != function:
                 raise ValueError(f"tools: two have the name {function['name']!r}; give each a name of its own")
         return cls(
@@ -108,7 +108,7 @@ class JsonAnswer:
         """From a pydantic class, a TypedDict, a JSON schema, or a function's schema in OpenAI's form."""
         if isinstance(schema, Mapping) and "title" not in schema and "name" not in schema and "function" not in schema:
             return cls(schema)
-        function = _function_of(schema)
+        function = _converted(schema)
         own = schema if isinstance(schema, Mapping) and "title" in schema else parameters_of(function)
         return cls(own, function["name"], function.get("description", ""))
 
@@ -147,10 +147,19 @@ class JsonAnswer:
 Shape = ToolUse | JsonAnswer
 
 
-def _function_of(tool: AnyTool) -> Mapping[str, Any]:
+def function_of(tool: AnyTool) -> Mapping[str, Any]:
+    """A tool's `name`, `description` and `parameters`. Raises ValueError as `ToolUse` does."""
+    function = _converted(tool)
+    _check_tool(function)
+    return function
+
+
+def _converted(tool: AnyTool) -> Mapping[str, Any]:
     converted = convert_to_openai_tool(tool)
     if not isinstance(converted.get("function"), Mapping):
-        raise ValueError(f"tools: {converted} is no function; tools that only their own server has can't be called here")
+        raise ValueError(
+            f"tools: {converted} is no function; tools that only their own server has can't be called here"
+        )
     return converted["function"]  # type: ignore[no-any-return]
 
 

@@ -76,9 +76,9 @@ class KnownTools:
         near = [each for each in self._tools if folded(each) == short]
         return near[0] if len(near) == 1 else None
 
-    def last_in(self, text: str) -> int:
-        """Where the last of the names begins that may stand in a text; -1 where none does."""
-        return max((found.start() for found in self._spelled.finditer(text)), default=-1)
+    def occur_in(self, text: str) -> bool:
+        """Whether one of the names may stand in a text."""
+        return self._spelled.search(text) is not None
 
     @cached_property
     def _spelled(self) -> re.Pattern[str]:

@@ -3,13 +3,12 @@
     Finder("Action: clock\n", KnownTools(use), final=True).form_at(0, at_line_start=True)
     # Found(parts=[Written("Action: clock", "clock")], end=14)
 
-None comes back where no call begins, a `More` where only more text can tell. The forms themselves are in `tool_forms.py`, the
-envelopes of JSON in `tool_envelopes.py`.
+None comes back where no call begins, a `More` where only more text can tell. The forms themselves are in `tool_forms.py`,
+the envelopes of JSON in `tool_envelopes.py`.
 """
 
 import re
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from sagechain.prompts import tool_forms as forms
@@ -20,7 +19,7 @@ from sagechain.prompts.tool_forms import Action, More
 
 CUT = "the answer was cut at the token limit inside this call; write it again, shorter"
 MOST_BRACKETS = 64
-"""Opened in a text that is still read for calls without the name of a tool."""
+"""Opened in a text before the name of a tool has to stand in it, to be read for calls."""
 
 _LINE_END = re.compile(r"[^\S\n]*[;.`\]]*[^\S\n]*(?:\n|<|```|\Z)")
 _BLANK_LINE = re.compile(r"\n\n")
@@ -247,12 +246,12 @@ class Finder:
 
     def _rambles(self, place: int) -> bool:
         """Whether brackets are opened on and on, and no tool is named: to try at each would take the square of the time."""
-        many = self.text.count("{", place) > MOST_BRACKETS
-        return many and not self.known.only and self._last_name < place
-
-    @cached_property
-    def _last_name(self) -> int:
-        return self.known.last_in(self.text)
+        end = place
+        for _ in range(MOST_BRACKETS):
+            end = self.text.find("{", end + 1)
+            if end < 0:
+                return False
+        return not self.known.only and not self.known.occur_in(self.text[place:end])
 
 
 def _begins_step(text: str) -> bool:

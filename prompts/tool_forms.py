@@ -23,6 +23,7 @@ class More(Enum):
     INSIDE = "inside"
     """A value is open: nothing can tell before a bracket, tag, fence or line ends."""
 
+
 CLOSING = re.compile(
     r"</\s*(?:tool_calls?|toolcall|tool_response|tools|function_calls?|function|invoke|tool_use)\s*>"
     r"|<\|(?:/tool_calls?|tool_calls?_end)\|>|\[/TOOL_CALLS\]",

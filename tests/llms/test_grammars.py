@@ -157,6 +157,7 @@ def test_a_part_that_cannot_be_held_to_is_named_with_its_tool(llm: LlamaCppLLM) 
     "schema",
     [
         {"type": "integer", "minimum": 5, "maximum": 3},
+        {"type": "string", "pattern": "("},
         {"type": "object", "properties": {"a": {}, "b": {}, "c": {}}, "minProperties": 2},
     ],
 )

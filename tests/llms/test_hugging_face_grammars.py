@@ -150,6 +150,8 @@ def test_what_xgrammar_cannot_hold_to_is_refused(tiny: HuggingFaceLLM) -> None:
     with pytest.raises(ValueError, match="decoding can't be held to several schemas in 'allOf'"):
         tiny.complete(PROMPT, shape=JsonAnswer(composed))
     for ask in (tiny.complete, tiny.pieces):
+        with pytest.raises(ValueError, match="xgrammar can't hold decoding to it"):
+            list(ask(PROMPT, shape=JsonAnswer({"type": "string", "pattern": "("})))
         with pytest.raises(ValueError, match="nothing that the model can write fits it"):
             list(ask(PROMPT, shape=JsonAnswer({"type": "string", "pattern": r"^[^\s\S]$"})))
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models.fake import FakeListLLM
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
 from langchain_core.outputs import GenerationChunk
 from langchain_core.tools import tool
 from pydantic import BaseModel
@@ -155,8 +163,8 @@ def test_choices_are_told_and_held_to_the_tools_there_are() -> None:
     other = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
     with pytest.raises(ValueError, match="tools: two have the name 'weather'"):
         chat.bind_tools([weather, other]).invoke("Hi")
-    for choice in (None, False):  # as with LangChain's other models
-        bound: Any = chat.bind_tools([weather], tool_choice=choice)
+    for absent in (None, False):  # as with LangChain's other models
+        bound: Any = chat.bind_tools([weather], tool_choice=absent)
         assert bound.kwargs.get("tool_choice", "auto") == "auto"
     for choice in ("any", "required", True, {"type": "function", "function": {"name": "weather"}}):
         bound = chat.bind_tools([weather], tool_choice=choice)

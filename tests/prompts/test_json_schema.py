@@ -37,7 +37,9 @@ def test_a_reference_that_leads_nowhere_but_to_itself_is_an_error() -> None:
 
 def test_all_that_is_wrong_is_told_up_to_three_things() -> None:
     schema = {"type": "object", "properties": {name: {"type": "integer"} for name in "abcd"}, "required": ["e"]}
-    with pytest.raises(ValueError, match=r"^e: is missing; wanted: a value; a: \"x\" does not fit; wanted: integer; b: ") as told:
+    with pytest.raises(
+        ValueError, match=r"^e: is missing; wanted: a value; a: \"x\" does not fit; wanted: integer; b: "
+    ) as told:
         JsonSchema(schema, "answer").fitted(dict.fromkeys("abcd", "x"))
     assert "c: " not in str(told.value)
 
@@ -47,7 +49,7 @@ def test_all_that_is_wrong_is_told_up_to_three_things() -> None:
     [({"multipleOf": 0.5}, 10**400), ({"type": "number"}, "9" * 300 + "e99")],
 )
 def test_numbers_beyond_all_bounds_are_errors(schema: dict[str, Any], given: Any) -> None:
-    with pytest.raises(ValueError, match="^answer: "):
+    with pytest.raises(ValueError, match=r"^answer: "):
         JsonSchema(schema, "answer").fitted(given)
 
 
@@ -84,8 +86,7 @@ def test_whatever_is_given_fits_afterwards_or_is_a_value_error(schema: dict[str,
     check_schema(schema, "schema")
     try:
         fitted = JsonSchema(schema, "answer").fitted(value)
-    except ValueError as error:
-        assert "\n" not in str(error)
+    except ValueError:
         return
     assert Draft202012Validator(schema).is_valid(fitted)
     assert JsonSchema(schema, "answer").fitted(fitted) == fitted

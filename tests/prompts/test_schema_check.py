@@ -6,16 +6,25 @@ import pytest
 from sagechain.prompts.schema_check import check_schema, parts
 
 BROKEN: list[tuple[Any, str]] = [
-    ({"type": "dict"}, r"schema\.type: 'dict' is unknown\. Known: array, boolean, integer, null, number, object, string"),
+    (
+        {"type": "dict"},
+        r"schema\.type: 'dict' is unknown\. Known: array, boolean, integer, null, number, object, string",
+    ),
     ({"type": "strin"}, r"schema\.type: 'strin' is unknown\. Did you mean 'string'\?"),
     ({"type": ["string", "int"]}, r"schema\.type\[1\]: 'int' is unknown\. Did you mean 'integer'\?"),
     ({"properties": {"a": {"items": {"type": "list"}}}}, r"schema\.properties\.a\.items\.type: 'list' is unknown"),
-    ({"properties": {"type": "string"}}, r"schema\.properties\.type: this is no JSON schema \(draft 2020-12\): 'string'"),
+    (
+        {"properties": {"type": "string"}},
+        r"schema\.properties\.type: this is no JSON schema \(draft 2020-12\): 'string'",
+    ),
     ({"properties": []}, r"schema\.properties: this is no JSON schema"),
     ({"minimum": "1"}, r"schema\.minimum: this is no JSON schema"),
     ([], r"schema: this is no JSON schema"),
     ({"$ref": "#/$defs/A"}, r"schema: it refers to '#/\$defs/A', which is not in it"),
-    ({"not": {"$ref": "http://127.0.0.1/x.json"}}, r"schema: it refers to 'http://127\.0\.0\.1/x\.json', which is not in it"),
+    (
+        {"not": {"$ref": "http://127.0.0.1/x.json"}},
+        r"schema: it refers to 'http://127\.0\.0\.1/x\.json', which is not in it",
+    ),
     ({"allOf": [{}], "items": {"$ref": "#/allOf/x"}}, r"it refers to '#/allOf/x'"),
     ({"minLength": 1, "items": {"$ref": "#/minLength/x"}}, r"it refers to '#/minLength/x'"),
     ({"$ref": "#/title", "title": "T"}, r"schema: #/title: this is no JSON schema"),
@@ -36,7 +45,11 @@ def test_what_is_no_schema_is_refused_with_the_part(schema: Any, message: str) -
     [
         True,
         {},
-        {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "definitions": {"A": {"type": "string"}}},
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "type": "object",
+            "definitions": {"A": {"type": "string"}},
+        },
         {"$ref": "#/$defs/A", "$defs": {"A": {"properties": {"next": {"$ref": "#/$defs/A"}}}}},
         {"properties": {"a": {"$ref": "#/properties/b"}, "b": {"$ref": "#there"}, "c": {"$anchor": "there"}}},
         {"properties": {"$ref": {"type": "string"}, "$id": {"type": "string"}, "type": {"enum": ["a"]}}},

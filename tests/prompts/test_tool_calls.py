@@ -177,6 +177,17 @@ def test_deep_nesting_raises_nothing(bracket: str) -> None:
     parts_of([f'<tool_call>{{"name": "search_catalogue", "arguments": {bracket * 3_000}'])
 
 
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_brackets_without_end_are_read_for_calls_only_where_a_tool_is_named_early(size: int) -> None:
+    many = ", ".join(["{}"] * 80)
+    for text, is_call in (
+        (f'{{"name": "list_orders", "arguments": {{}}, "id": [{many}]}}', True),
+        (f'{{"id": [{many}], "name": "list_orders", "arguments": {{}}}}', False),
+    ):
+        pieces = [text[i : i + size] for i in range(0, len(text), size)]
+        assert parts_of(pieces) == ([call("list_orders")] if is_call else [text])
+
+
 def test_a_result_that_is_repeated_is_no_call() -> None:
     text = 'It says {"name": "check_stock", "call": 2, "content": "3"}.'
     assert parts_of([text]) == [text]
