@@ -22,7 +22,7 @@ demo: install ## Show the main job: Llama 2 and Falcon wires with a real model b
 
 # A test process a core, and one thread each: several threads in each would wait for one another.
 test: lint types ## Run all tests, with lint and types
-	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 prove: install ## Run the long proofs
 	$(BIN)/python -m pytest -m prove -s

@@ -6,7 +6,7 @@ text: escaped, control characters replaced, and the page's own policy forbids sc
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,9 +133,17 @@ def _tables(manifest: Mapping[str, Any]) -> Iterable[Table]:
         ("Versions", manifest.get("versions") or {}),
     ):
         if content:
-            yield Table(title, (), [(shown(str(name)), _value(value)) for name, value in content.items()])
+            yield Table(title, (), [(shown(name), _value(value)) for name, value in _flat(content)])
     if resumed:
         yield Table("Resumed at", (), resumed)
+
+
+def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def _value(value: Any) -> str:

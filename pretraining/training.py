@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # Of the data's manifest, what the run's repeats.
 OF_DATA = ("source", "corpus", "splits", "bytes_per_token", "tokens_sha256")
-SAMPLE_PROMPT = "def "
-SAMPLE_TOKENS = 40
+SAMPLE_PROMPT = "def get"
+SAMPLE_TOKENS = 60
 
 
 def train(
@@ -238,14 +238,9 @@ def _state(checkpoint: Path | None) -> dict[str, Any]:
 
 
 def _sample(model: Any, tokenizer: Any) -> dict[str, str]:
-    """The likeliest continuation of a word or two."""
-    import torch
+    """How the model goes on with a word or two: drawn, since the likeliest words of a young model are one word for ever."""
+    from sagechain.pretraining.judging import completed
 
-    was_training = model.training
-    model.eval()
-    prompt = tokenizer(SAMPLE_PROMPT, return_tensors="pt").to(model.device)
-    room = min(SAMPLE_TOKENS, model.config.n_positions - prompt["input_ids"].shape[1])
-    with torch.no_grad():
-        ids = model.generate(**prompt, max_new_tokens=room, do_sample=False, pad_token_id=tokenizer.eos_token_id)
-    model.train(was_training)
-    return {"prompt": SAMPLE_PROMPT, "completion": tokenizer.decode(ids[0, prompt["input_ids"].shape[1] :])}
+    room = min(SAMPLE_TOKENS, model.config.n_positions - len(tokenizer.encode(SAMPLE_PROMPT)))
+    [drawn] = completed((model, tokenizer), [SAMPLE_PROMPT], max_new_tokens=room, temperature=0.7, top_p=0.9)
+    return {"prompt": SAMPLE_PROMPT, "completion": drawn.text}

@@ -23,7 +23,14 @@ FALCON = "falcon-7b-instruct"
 LLAMA_URI = f"sagemaker:{LLAMA}?family=llama2&wire=llama2-dialog"
 FALCON_URI = f"sagemaker:{FALCON}?family=falcon"
 
+# Each file goes to one process as a whole: the longest begin, so that in the end no process waits for another.
+LONGEST_FILES = ("test_benchmarks.py", "test_demo.py", "test_llama2_assistant.py", "test_training.py")
+
 lock_new_connections()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST_FILES)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
