@@ -203,7 +203,7 @@ def test_the_files_that_are_begun_are_the_same_however_much_is_read_at_once(
 
     tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
     shape = ModelShape(vocabulary=400, context=16, layers=1, width=8, heads=1)
-    given = (
+    given: tuple[Any, ...] = (
         new_model(shape, end_of_text=0, seed=0),
         tokenizer,
         *(TokenRow(data / "tokens", split, 400) for split in ("validation", "train")),
