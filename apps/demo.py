@@ -73,7 +73,7 @@ def _talk() -> None:
 
 
 def _advise() -> None:
-    graph = llama2_assistant.chain(load_chat_model(LLAMA, accept_eula=True, max_new_tokens=120))
+    graph = llama2_assistant.chain(load_chat_model(LLAMA, accept_eula=True, max_new_tokens=120, temperature=0))
     for turn in ASSISTANT_TURNS:
         _turn(graph, turn)
 
