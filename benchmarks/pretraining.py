@@ -115,6 +115,7 @@ def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str,
             return trainer.model, time.perf_counter() - began
 
     few, more = (trained(steps)[1] for steps in (1, 3))  # the first step of a process takes longer
+    model: Any
     steps, model, taken = 0, None, (more - few) / 2
     wanted = max(2, round((seconds - few) / taken) + 1)
     # Three steps tell the time of the others roughly only, and the schedule needs their number; one too many is left to it.
