@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagechain.llms.held_schemas import held_schema
+from sagechain.llms.held_schemas import ALTERNATIVES, Refusal, held_schema
 from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse, parameters_of
 from sagechain.prompts.tool_calls import CLOSE, OPEN
 
@@ -43,22 +43,31 @@ class Grammar:
         return f"%llguidance {{}}\n{self.rules}{json_rules}text: TEXT\n{TEXT}"
 
 
-def grammar_of(shape: Shape | None) -> Grammar | None:
+def grammar_of(shape: Shape | None, refused: Refusal = lambda part: None) -> Grammar | None:
     """The grammar that an answer of that shape fits; None where any text does.
+
+    Args:
+        refused: as in `held_schema`: what of a schema the engine can't hold to.
 
     Raises:
         ValueError: a schema is none, or says what no grammar can; the message names the part.
     """
     if isinstance(shape, JsonAnswer):
         schema = {"type": "object"} if shape.schema is None else shape.schema
-        return Grammar(f"{START}answer\n", {"answer": held_schema(schema, "schema")})
+        return Grammar(f"{START}answer\n", {"answer": held_schema(schema, "schema", refused)})
     if shape is None or not shape.callable:
         return None
     schemas = {
-        f"arguments_{number}": held_schema(parameters_of(tool), f"tools[{tool['name']!r}].parameters")
+        f"arguments_{number}": held_schema(_arguments(tool), f"tools[{tool['name']!r}].parameters", refused)
         for number, tool in enumerate(shape.callable)
     }
     return Grammar(_start(shape) + _calls(shape), schemas)
+
+
+def _arguments(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of a tool's arguments; what refers to another, or is made of others, is left as it is."""
+    given = tool.get("parameters") or {}
+    return given if {"$ref", "allOf", *ALTERNATIVES} & given.keys() else parameters_of(tool)
 
 
 def _start(use: ToolUse) -> str:

@@ -7,6 +7,7 @@ It takes a folder (config.json, safetensors, a tokenizer) or a GGUF file. The pa
 in sagechain; of the checkpoint's own generation settings only the ids of its end and padding tokens are used.
 """
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -155,10 +156,10 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             limit=limit,
             stream=stream and beams == 1,
             likelihood=self.likelihood,
-            grammar=self._grammar(shape),
+            held_to=self._held_to(shape),
         )
 
-    def _grammar(self, shape: Shape | None) -> Any:
+    def _held_to(self, shape: Shape | None) -> Callable[[], Any] | None:
         if shape is None or not self.constrains:
             return None
         from sagechain.llms.hugging_face_grammars import held_to

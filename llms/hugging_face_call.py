@@ -3,12 +3,14 @@
 import atexit
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms.calls import ModelCall
 from sagechain.llms.errors import ModelFailed
+from sagechain.llms.held_schemas import NotHeld
 from sagechain.llms.hugging_face_engine import Engine
 from sagechain.llms.parameters import GenerationParameters
 
@@ -21,7 +23,7 @@ class HuggingFaceCall(ModelCall):
         limit: most tokens of an answer.
         stream: give the answer in pieces as they come.
         likelihood: tell how likely its tokens were.
-        grammar: what the answer is held to (`hugging_face_grammars.py`).
+        held_to: makes what the answer is held to (`hugging_face_grammars.py`).
     """
 
     def __init__(
@@ -33,10 +35,10 @@ class HuggingFaceCall(ModelCall):
         limit: int,
         stream: bool,
         likelihood: bool = False,
-        grammar: Any = None,
+        held_to: Callable[[], Any] | None = None,
     ) -> None:
         self.engine, self.prompt, self.parameters, self.limit = engine, prompt, parameters, limit
-        self._stream, self.likelihood, self.grammar = stream, likelihood, grammar
+        self._stream, self.likelihood, self._held_to = stream, likelihood, held_to
         self.started = False
         self._closed = threading.Event()
         self._arrived: queue.SimpleQueue[GenerationChunk | Exception | None] = queue.SimpleQueue()
@@ -45,6 +47,8 @@ class HuggingFaceCall(ModelCall):
         if not self.started:
             start([self], most_rows=self.rows)
         while (arrived := self._arrived.get()) is not None:
+            if isinstance(arrived, NotHeld):
+                raise arrived
             if isinstance(arrived, Exception):
                 raise ModelFailed(self.engine.name, f"transformers failed: {arrived!r}.") from arrived
             yield arrived
@@ -58,6 +62,11 @@ class HuggingFaceCall(ModelCall):
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed.is_set()
+
+    @cached_property
+    def grammar(self) -> Any:
+        """What the answer is held to; None where any text fits. It takes its time to make, so it is made by the work."""
+        return None if self._held_to is None else self._held_to()
 
     @property
     def rows(self) -> int:

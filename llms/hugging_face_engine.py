@@ -82,14 +82,17 @@ class Engine:
     @cached_property
     def grammars(self) -> Any:
         """xgrammar's compiler for the model's tokens; it keeps what it has compiled."""
-        import xgrammar
+        from xgrammar import GrammarCompiler, TokenizerInfo, VocabType
 
-        size = self.model.get_input_embeddings().num_embeddings
+        size, ends = self.model.get_input_embeddings().num_embeddings, list(self.ends)
         with self._encoding:
-            tokens = xgrammar.TokenizerInfo.from_huggingface(
-                self.tokenizer, vocab_size=size, stop_token_ids=list(self.ends)
-            )
-        return xgrammar.GrammarCompiler(tokens, cache_limit_bytes=KEPT_GRAMMARS)
+            read = TokenizerInfo.from_huggingface(self.tokenizer, vocab_size=size, stop_token_ids=ends)
+        tokens = read.decoded_vocab
+        # xgrammar takes special tokens for the text of their names, but in an answer they have none.
+        for token in self._specials:
+            tokens[token] = b""
+        known = TokenizerInfo(tokens, VocabType.RAW, stop_token_ids=ends, add_prefix_space=read.add_prefix_space)
+        return GrammarCompiler(known, cache_limit_bytes=KEPT_GRAMMARS)
 
     def token_ids(self, text: str, *, laid_out: bool = False) -> list[int]:
         """The tokens of a text, as a prompt of that text has them; special tags in it are read as such.
@@ -118,11 +121,11 @@ class Engine:
 
     def special_ids(self, texts: Sequence[str]) -> list[int]:
         """The ids of those texts that are special tokens."""
-        return [
-            token
-            for token, added in self.tokenizer.added_tokens_decoder.items()
-            if added.special and str(added) in texts
-        ]
+        return [token for token, text in self._specials.items() if text in texts]
+
+    @property
+    def _specials(self) -> dict[int, str]:
+        return {token: str(added) for token, added in self.tokenizer.added_tokens_decoder.items() if added.special}
 
 
 _engines: "weakref.WeakValueDictionary[tuple[object, ...], Engine]" = weakref.WeakValueDictionary()

@@ -3,53 +3,42 @@
 Without xgrammar answers are decoded freely.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import transformers
-from sagechain.llms.grammars import TEXT, grammar_of
-from sagechain.llms.held_schemas import not_held, parts
+from sagechain.llms.grammars import TEXT, Grammar, grammar_of
+from sagechain.llms.held_schemas import NotHeld
 from sagechain.llms.hugging_face_engine import Engine
+from sagechain.llms.xgrammar_schemas import grammar_of_schema, refused
 from sagechain.prompts.shapes import Shape
 
 # Any text in which no call is opened; xgrammar's Lark has no word for it.
 NO_CALL = 'root ::= TagDispatch(excludes=("<tool_call>"))'
 
-# xgrammar 0.2.8 lets strings of a given length have control characters, which JSON does not: what it says, and should.
-CONTROL_CHARACTERS = (r"[^\"\\\r\n]", r"[^\0-\x1f\"\\]")
 
-
-def held_to(engine: Engine, shape: Shape | None) -> Any:
-    """xgrammar's compiled grammar of a shape; None where any text fits.
+def held_to(engine: Engine, shape: Shape | None) -> Callable[[], Any] | None:
+    """What compiles xgrammar's grammar of a shape, in up to a second or so; None where any text fits.
 
     Raises:
-        ValueError: a schema says what xgrammar can't hold decoding to.
+        ValueError: a schema says what xgrammar can't hold decoding to; some of it shows as NotHeld when it is compiled.
     """
-    grammar = grammar_of(shape)
-    if grammar is None:
-        return None
+    grammar = grammar_of(shape, refused)
+    return None if grammar is None else partial(_compiled, engine, grammar)
+
+
+def _compiled(engine: Engine, grammar: Grammar) -> Any:
     import xgrammar
 
-    for name, schema in grammar.schemas.items():
-        # xgrammar 0.2.8 takes it for any value, and only warns.
-        if any(len(part.get("allOf", ())) > 1 for part in parts(schema)):
-            raise not_held(name, "several schemas in 'allOf'")
     references = "".join(f"{name}: @{name}\n" for name in (*grammar.schemas, "text"))
     try:
-        named = {name: _of_schema(schema) for name, schema in grammar.schemas.items()}
+        named = {name: grammar_of_schema(schema) for name, schema in grammar.schemas.items()}
         named["text"] = xgrammar.Grammar.from_ebnf(NO_CALL)
         return engine.grammars.compile_lark(f"{grammar.rules}{references}{TEXT}", named_grammars=named)
     except RuntimeError as error:
-        raise ValueError(f"shape: xgrammar can't hold decoding to it: {error}") from error
-
-
-def _of_schema(schema: Mapping[str, Any]) -> Any:
-    from xgrammar import Grammar
-
-    # Strict, it would allow no property and no item that the schema does not name.
-    made = Grammar.from_json_schema(dict(schema), any_whitespace=False, strict_mode=False)
-    return Grammar.from_ebnf(str(made).replace(*CONTROL_CHARACTERS))
+        raise NotHeld(f"shape: xgrammar can't hold decoding to it: {error}") from error
 
 
 class Held(transformers.LogitsProcessor):
@@ -77,7 +66,7 @@ class Held(transformers.LogitsProcessor):
 
         allowed = xgrammar.allocate_token_bitmask(len(scores), scores.shape[-1])
         for row, (matcher, start) in enumerate(zip(self._matchers, self._starts, strict=True)):
-            if matcher is not None and self._follow(row, input_ids[row, start:].tolist()):
+            if matcher is not None and _follow(matcher, self._read[row], input_ids[row, start:].tolist()):
                 matcher.fill_next_token_bitmask(allowed, row)
         allowed = allowed.to(scores.device)
         held = scores.clone()  # the likelihood of the tokens is still to be told from the scores as they came
@@ -87,18 +76,20 @@ class Held(transformers.LogitsProcessor):
         if banned.any():
             alike = torch.zeros_like(scores)
             xgrammar.apply_token_bitmask_inplace(alike, allowed)
+            if alike.isneginf().all(-1).any():
+                raise RuntimeError("nothing that the model can write goes on with it; does any value fit the schema?")
             held = torch.where(banned, alike, held)
         return held
 
-    def _follow(self, row: int, tokens: list[int]) -> bool:
-        """Bring a row's matcher to its tokens (those of a beam may be others than before); False where it has ended."""
-        matcher, read = self._matchers[row], self._read[row]
-        same = next((i for i, pair in enumerate(zip(read, tokens, strict=False)) if pair[0] != pair[1]), len(read))
-        if same < len(read):
-            matcher.rollback(len(read) - same)
-            del read[same:]
-        for token in tokens[len(read) :]:
-            if matcher.is_terminated() or not matcher.accept_token(token):
-                return False
-            read.append(token)
-        return not matcher.is_terminated()
+
+def _follow(matcher: Any, read: list[int], tokens: Sequence[int]) -> bool:
+    """Bring a matcher that has read some tokens to these (a beam's may be others than before); False: it has ended."""
+    same = next((i for i, pair in enumerate(zip(read, tokens, strict=False)) if pair[0] != pair[1]), len(read))
+    if same < len(read):
+        matcher.rollback(len(read) - same)
+        del read[same:]
+    for token in tokens[len(read) :]:
+        if matcher.is_terminated() or not matcher.accept_token(token):
+            return False
+        read.append(token)
+    return not matcher.is_terminated()

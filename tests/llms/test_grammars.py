@@ -1,6 +1,8 @@
 """The embedded model in llama.cpp, held to the shape of its answer."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, Literal
 
 import pytest
@@ -70,6 +72,20 @@ def test_text_prompts_streams_and_several_answers_are_held_too(llm: LlamaCppLLM)
     assert all(fits(answer.text, schema) for answer in several)
     likely = llm.renewed(likelihood=True, repetition_penalty=1.3, top_k=5, top_p=0.5)
     assert fits(likely.complete(ASKED, shape=shape, **HOT)[0].text, schema)
+
+
+def test_calls_that_run_together_are_each_held_to_their_own(llm: LlamaCppLLM) -> None:
+    words = ["one", "two two", "three", "four", "five", "six"]  # more than there are slots
+    with ThreadPoolExecutor(len(words)) as threads:
+        answers = threads.map(lambda word: llm.complete(ASKED, shape=JsonAnswer({"const": word})), words)
+        assert [json.loads(answer.text) for [answer] in answers] == words
+
+
+def test_after_a_held_stream_that_was_left_the_next_is_held(llm: LlamaCppLLM) -> None:
+    endless = {"type": "array", "items": {"const": "again"}, "minItems": 500}
+    with closing(llm.pieces(ASKED, shape=JsonAnswer(endless))) as pieces:
+        assert next(pieces).text
+    assert llm.complete(ASKED, shape=JsonAnswer({"const": "done"}))[0].text == '"done"'
 
 
 def test_a_stop_string_still_ends_the_answer(llm: LlamaCppLLM) -> None:

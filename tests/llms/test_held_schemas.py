@@ -23,6 +23,11 @@ def test_an_object_that_lists_its_properties_has_no_others_unless_the_schema_say
     assert held_schema(open_to_numbers, "schema") == open_to_numbers
 
 
+def test_an_object_stays_open_to_what_it_requires_and_does_not_list() -> None:
+    schema = {"type": "object", "properties": {"a": STRING}, "required": ["a", "b"]}
+    assert held_schema(schema, "schema") == {**schema, "additionalProperties": True}
+
+
 @pytest.mark.parametrize(
     "composed",
     [
@@ -49,9 +54,35 @@ def test_a_format_that_is_not_known_is_an_annotation() -> None:
     assert held_schema(dated, "schema") == dated
 
 
+def test_what_says_nothing_is_left_out() -> None:
+    assert held_schema({"type": "array", "uniqueItems": False, "not": False, "const": None}, "schema") == {
+        "type": "array",
+        "const": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "null"}, {"allOf": [{"$ref": "#/$defs/a"}]}]}}},
+        {"properties": {"a": {"$ref": "#/properties/b"}, "b": {"oneOf": [{"$ref": "#/properties/a"}]}}},
+    ],
+)
+def test_a_part_that_is_only_itself_is_refused(schema: dict[str, Any]) -> None:
+    # llama.cpp would answer freely; xgrammar would find no token that fits.
+    with pytest.raises(ValueError, match="a part that refers to itself and to nothing else"):
+        held_schema(schema, "schema")
+
+
+def test_a_part_may_hold_itself() -> None:
+    tree = {"$ref": "#/$defs/t", "$defs": {"t": {"type": "array", "items": {"$ref": "#/$defs/t"}}}}
+    assert held_schema(tree, "schema") == tree
+
+
 @pytest.mark.parametrize("keyword", sorted(NOT_HELD))
 def test_what_cannot_be_held_to_is_refused_where_it_stands(keyword: str) -> None:
-    values: dict[str, Any] = {"if": True, "uniqueItems": True, "minContains": 1, "maxContains": 1}
+    values: dict[str, Any] = {"if": False, "uniqueItems": True, "minContains": 1, "maxContains": 1}
     value = "#" if keyword.startswith("$") else values.get(keyword, {})
     schema = {"$defs": {"x": {"items": {keyword: value}}}}
     message = f"schema.$defs.x.items: decoding can't be held to '{keyword}'; leave it out"
@@ -61,8 +92,9 @@ def test_what_cannot_be_held_to_is_refused_where_it_stands(keyword: str) -> None
 
 @pytest.mark.parametrize("pattern", ["a(?=b)", "(?<!x)a", r"(a)\1", r"(a)\\\1"])
 def test_a_pattern_that_is_not_regular_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="look-around or group reference in the pattern"):
-        held_schema({"type": "string", "pattern": pattern}, "schema")
+    for schema in ({"type": "string", "pattern": pattern}, {"type": "object", "patternProperties": {pattern: {}}}):
+        with pytest.raises(ValueError, match="look-around or group reference in the pattern"):
+            held_schema(schema, "schema")
 
 
 @pytest.mark.parametrize("pattern", [r"\(\?=b", r"\\1", "a|b", "(?:a)"])

@@ -1,14 +1,17 @@
 """A tiny random GPT-2 in transformers, held to the shape of its answer by xgrammar: what fits was not the model's doing."""
 
+import asyncio
 import json
 import sys
+import threading
+from contextlib import closing
 from typing import Any, Literal
 
 import pytest
-from sagechain.llms import HuggingFaceLLM
-from sagechain.prompts.shapes import AnyTool, JsonAnswer, ToolUse
+from sagechain.llms import HuggingFaceLLM, errors
+from sagechain.prompts.shapes import AnyTool, JsonAnswer, Shape, ToolUse
 
-from tests.llms.held import SCHEMAS, fits
+from tests.llms.held import ENDLESS, SCHEMAS, fits
 
 PROMPT = "def add"
 HOT: dict[str, Any] = {"temperature": 1.0, "seed": 1}
@@ -56,6 +59,13 @@ def test_whatever_else_changes_the_draw_the_shape_wins(tiny: HuggingFaceLLM, set
     assert all(fits(answer.text, YES) for answer in answers)
 
 
+def test_a_schema_may_refer_to_itself(tiny: HuggingFaceLLM) -> None:
+    answers = tiny.complete(PROMPT, shape=JsonAnswer(ENDLESS), max_new_tokens=100, num_return_sequences=8, **HOT)
+    ended = [answer.text for answer in answers if (answer.generation_info or {})["finish_reason"] == "stop"]
+    assert ended
+    assert all(fits(text, ENDLESS) for text in ended)
+
+
 def test_streams_stops_and_limits_are_as_ever(tiny: HuggingFaceLLM) -> None:
     shape = JsonAnswer({"const": "no yes no"})
     assert "".join(piece.text for piece in tiny.pieces(PROMPT, shape=shape)) == '"no yes no"'
@@ -67,9 +77,14 @@ def test_streams_stops_and_limits_are_as_ever(tiny: HuggingFaceLLM) -> None:
     assert -30 < likely["likelihood"] < 0
 
 
-def test_rows_that_share_a_batch_are_each_held(tiny: HuggingFaceLLM) -> None:
-    from contextlib import closing
+def test_after_a_held_stream_that_was_left_the_next_is_held(tiny: HuggingFaceLLM) -> None:
+    endless = {"type": "array", "items": {"const": "again"}, "minItems": 500}
+    with closing(tiny.pieces(PROMPT, shape=JsonAnswer(endless))) as pieces:
+        assert next(pieces).text
+    assert tiny.complete(PROMPT, shape=JsonAnswer({"const": "done"}))[0].text == '"done"'
 
+
+def test_rows_that_share_a_batch_are_each_held(tiny: HuggingFaceLLM) -> None:
     from sagechain.llms.calls import whole
     from sagechain.llms.hugging_face_call import HuggingFaceCall, start
 
@@ -102,26 +117,78 @@ def test_where_a_call_must_come_one_comes_and_nothing_else(tiny: HuggingFaceLLM,
         )
 
 
-def test_where_a_call_may_come_only_text_without_one_or_a_whole_one_fits(tiny: HuggingFaceLLM) -> None:
+def taken(llm: HuggingFaceLLM, shape: Shape, text: str) -> bool:
+    """Whether a whole answer in that shape may be this text."""
     from sagechain.llms.hugging_face_grammars import held_to
     from xgrammar import GrammarMatcher
 
-    def taken(text: str, *, parallel: bool = True) -> bool:
-        matcher = GrammarMatcher(held_to(tiny._engine, ToolUse.of(TOOLS, parallel=parallel)))
-        return bool(matcher.accept_string(text) and matcher.is_completed())
+    compiled = held_to(llm._engine, shape)
+    assert compiled is not None
+    matcher = GrammarMatcher(compiled())
+    return bool(matcher.accept_string(text) and matcher.is_completed())
 
+
+def test_where_a_call_may_come_only_text_without_one_or_a_whole_one_fits(tiny: HuggingFaceLLM) -> None:
+    several, one = ToolUse.of(TOOLS), ToolUse.of(TOOLS, parallel=False)
     call = '<tool_call>\n{"name": "stop", "arguments": {}}\n</tool_call>'
-    assert all(map(taken, ["", "Hello.", "a <tool_box> b", call, f"Let me see.\n{call}", f"{call}\n{call}"]))
-    assert not any(map(taken, ["<tool_call>", "Hi <tool_call>x", f"{call} Done.", call.replace("stop", "halt")]))
-    assert not taken(f"{call}\n{call}", parallel=False)
+    for text in ("", "Hello.", "a <tool_box> b", call, f"Let me see.\n{call}", f"{call}\n{call}"):
+        assert taken(tiny, several, text)
+    for text in ("<tool_call>", "Hi <tool_call>x", f"{call} Done.", call.replace("stop", "halt")):
+        assert not taken(tiny, several, text)
+    assert not taken(tiny, one, f"{call}\n{call}")
+
+
+def test_a_tool_may_take_what_refers_to_itself(tiny: HuggingFaceLLM) -> None:
+    use = ToolUse(({"name": "plant", "description": "", "parameters": ENDLESS},), "any")
+    call = '<tool_call>\n{"name": "plant", "arguments": {"size": 1, "below": {"size": 2, "below": null}}}\n</tool_call>'
+    assert taken(tiny, use, call)
+    assert not taken(tiny, use, call.replace("size", "age"))
 
 
 def test_what_xgrammar_cannot_hold_to_is_refused(tiny: HuggingFaceLLM) -> None:
     composed = {"allOf": [{"type": "object", "properties": {"a": {}}}, {"type": "object", "properties": {"b": {}}}]}
     with pytest.raises(ValueError, match="decoding can't be held to several schemas in 'allOf'"):
         tiny.complete(PROMPT, shape=JsonAnswer(composed))
-    with pytest.raises(ValueError, match="xgrammar can't hold decoding to it"):
-        tiny.complete(PROMPT, shape=JsonAnswer({"$ref": "#/$defs/none"}))
+    for ask in (tiny.complete, tiny.pieces):
+        with pytest.raises(ValueError, match="xgrammar can't hold decoding to it"):
+            list(ask(PROMPT, shape=JsonAnswer({"$ref": "#/$defs/none"})))
+
+
+def test_where_nothing_fits_the_model_has_failed_and_writes_nothing_freely(tiny: HuggingFaceLLM) -> None:
+    nothing = JsonAnswer({"type": "string", "pattern": r"^[^\s\S]$"})
+    with pytest.raises(errors.ModelFailed, match="does any value fit the schema"):
+        tiny.complete(PROMPT, shape=nothing)
+    with pytest.raises(errors.StreamInterrupted) as caught:
+        list(tiny.pieces(PROMPT, shape=nothing))
+    assert caught.value.partial_text == '"'
+
+
+def test_an_event_loop_does_not_wait_while_a_grammar_is_compiled(
+    tiny: HuggingFaceLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiling: list[str] = []
+    compiler = tiny._engine.grammars
+
+    class Compiler:
+        def compile_lark(self, *args: Any, **options: Any) -> Any:
+            compiling.append(threading.current_thread().name)
+            return compiler.compile_lark(*args, **options)
+
+    monkeypatch.setattr(tiny._engine, "grammars", Compiler())
+    [answer] = asyncio.run(tiny.acomplete(PROMPT, shape=JsonAnswer({"const": "a"})))
+    assert (answer.text, compiling) == ('"a"', ["sagechain-hugging-face"])
+
+
+def test_special_tokens_are_no_text(converted: HuggingFaceLLM) -> None:
+    from sagechain.llms.hugging_face_grammars import held_to
+    from xgrammar import GrammarMatcher
+
+    compiled = held_to(converted._engine, JsonAnswer({"type": "string"}))
+    assert compiled is not None
+    matcher = GrammarMatcher(compiled())
+    assert matcher.accept_string('"')
+    assert not matcher.accept_token(converted._engine.special_ids(["<|im_start|>"])[0])
+    assert matcher.accept_string('<|im_start|>"')
 
 
 def test_without_xgrammar_answers_are_free(tiny: HuggingFaceLLM, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,5 +201,5 @@ def test_without_xgrammar_answers_are_free(tiny: HuggingFaceLLM, monkeypatch: py
 
 def test_the_embedded_model_is_held_too(converted: HuggingFaceLLM) -> None:
     use = ToolUse.of(TOOLS, "check", parallel=False)
-    [answer] = converted.complete("Check Rome: ", shape=use, max_new_tokens=40)
+    [answer] = converted.complete("Check Rome: ", shape=use, max_new_tokens=60)
     assert answer.text == '<tool_call>\n{"name": "check", "arguments": {"city": "Rome"}}\n</tool_call>'
