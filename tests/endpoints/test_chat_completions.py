@@ -1,19 +1,17 @@
 """A text model behind the local runtime as a server of chat completions with tools, asked by a stock boto3 client."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 from langchain_core.messages import convert_to_messages
-from langchain_core.outputs import GenerationChunk
-from pydantic import PrivateAttr
 from sagechain.endpoints import LocalRuntime
-from sagechain.llms import GenerationParameters, LlamaCppLLM, SageMakerLLM
-from sagechain.llms.calls import ModelCall, Prompt
-from sagechain.llms.text_model import TextModel
+from sagechain.llms import LlamaCppLLM, SageMakerLLM
+from sagechain.llms.testing import ScriptedLLM
 from sagechain.prompts import get_family
 from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse
 
@@ -28,64 +26,38 @@ ROME = '{"city": "Rome"}'
 CALL = f'<tool_call>\n{{"name": "weather", "arguments": {ROME}}}\n</tool_call>'
 TWICE = f'{CALL}\n<tool_call>\n{{"name": "clock", "arguments": {{}}}}\n</tool_call>'
 
-
-class Said(ModelCall):
-    """An answer in pieces of three characters, or whole."""
-
-    def __init__(self, text: str, reason: str, *, stream: bool) -> None:
-        step = 3 if stream else max(1, len(text))
-        self._pieces = [GenerationChunk(text=text[start : start + step]) for start in range(0, len(text), step)]
-        info = {"finish_reason": reason, "input_tokens": 7, "output_tokens": 5}
-        if stream:
-            self._pieces.append(GenerationChunk(text="", generation_info=info))
-        else:
-            self._pieces[-1].generation_info = info
-
-    def __iter__(self) -> Iterator[GenerationChunk]:
-        yield from self._pieces
-
-    def close(self) -> None:
-        """Nothing is held."""
+Serve = Callable[..., tuple[Any, ScriptedLLM]]
 
 
-class Speaker(TextModel):
-    """Says what it is told to, and keeps what it was asked."""
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Makes a client of two endpoints, behind which one model gives these answers, and that model."""
+    with ExitStack() as running:
 
-    family: str | None = "chatml"
-    says: str = "Hello."
-    reason: str = "stop"
-    _kept: list[tuple[Prompt, Shape | None]] = PrivateAttr(default_factory=list)
+        def started(*answers: str) -> tuple[Any, ScriptedLLM]:
+            llm = ScriptedLLM(answers=answers, stream_by="characters")
+            models = {name: {"model": llm, "wire": "messages"} for name in ("chat", "other")}
+            runtime = running.enter_context(LocalRuntime(models))
+            return boto3.client("sagemaker-runtime", endpoint_url=runtime.url), llm
 
-    @property
-    def asked(self) -> list[tuple[Prompt, Shape | None]]:
-        """The prompts, and what the answers had to be."""
-        return self._kept
+        yield started
 
-    @property
-    def _llm_type(self) -> str:
-        return "speaker"
 
-    def _start(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
-    ) -> ModelCall:
-        self._kept.append((prompt, shape))
-        return Said(self.says, self.reason, stream=stream)
+def laid_out(messages: list[dict[str, Any]], shape: Shape | None = None) -> str:
+    """What the model is asked."""
+    return get_family("chatml").render(convert_to_messages(messages), shape=shape).text
 
 
 @pytest.fixture(scope="module")
-def speaker() -> Speaker:
-    return Speaker()
-
-
-@pytest.fixture(scope="module")
-def served(speaker: Speaker) -> Iterator[LocalRuntime]:
-    with LocalRuntime({name: {"model": speaker, "wire": "messages"} for name in ("chat", "other")}) as runtime:
+def silent() -> Iterator[LocalRuntime]:
+    """An endpoint whose model has no answer."""
+    with LocalRuntime({"chat": {"model": ScriptedLLM(answers=[]), "wire": "messages"}}) as runtime:
         yield runtime
 
 
 @pytest.fixture
-def client(served: LocalRuntime) -> Any:
-    return boto3.client("sagemaker-runtime", endpoint_url=served.url)
+def client(silent: LocalRuntime) -> Any:
+    return boto3.client("sagemaker-runtime", endpoint_url=silent.url)
 
 
 def complete(client: Any, endpoint: str = "chat", **body: Any) -> dict[str, Any]:
@@ -112,8 +84,9 @@ def refused(client: Any, **body: Any) -> str:
     return str(error["message"])
 
 
-def test_a_call_that_the_model_writes_is_a_call_of_the_servers(client: Any, speaker: Speaker) -> None:
-    speaker.says = f"Let me look.\n{CALL}"
+def test_a_call_that_the_model_writes_is_a_call_of_the_servers(serve: Serve) -> None:
+    said = f"Let me look.\n{CALL}"
+    client, llm = serve(said)
     reply = complete(client, tools=TOOLS)
     [choice] = reply["choices"]
     message = choice["message"]
@@ -126,51 +99,49 @@ def test_a_call_that_the_model_writes_is_a_call_of_the_servers(client: Any, spea
         {"city": "Rome"},
     )
     assert call["id"]
-    assert reply["usage"] == {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+    asked, answered = llm.text_tokens(llm.prompts[0]), llm.text_tokens(said)
+    assert reply["usage"] == {
+        "prompt_tokens": asked,
+        "completion_tokens": answered,
+        "total_tokens": asked + answered,
+    }
 
 
-def test_the_model_is_told_of_the_tools_in_its_own_layout(client: Any, speaker: Speaker) -> None:
-    speaker.says = CALL
-    complete(client, tools=TOOLS, tool_choice={"type": "function", "function": {"name": "weather"}})
-    prompt, shape = speaker.asked[-1]
-    assert isinstance(shape, ToolUse)
-    assert (shape.names, shape.choice, shape.parallel) == (["weather", "clock"], "weather", True)
-    assert shape.tools[1] == {"name": "clock", "description": "", "parameters": {"type": "object", "properties": {}}}
-    rendered = get_family("chatml").render(convert_to_messages([USER]), shape=shape)
-    assert prompt == rendered.text
-    assert '"name": "weather"' in str(prompt)
+FUNCTIONS = (WEATHER, {"name": "clock", "description": "", "parameters": {"type": "object", "properties": {}}})
 
 
 @pytest.mark.parametrize(
-    ("asked", "choice", "parallel"),
+    ("asked", "use"),
     [
-        ({}, "auto", True),
-        ({"tool_choice": "auto", "parallel_tool_calls": True}, "auto", True),
-        ({"tool_choice": "required"}, "any", True),
-        ({"parallel_tool_calls": False}, "auto", False),
+        ({}, ToolUse(FUNCTIONS)),
+        ({"tool_choice": "auto", "parallel_tool_calls": True}, ToolUse(FUNCTIONS)),
+        ({"tool_choice": "required"}, ToolUse(FUNCTIONS, "any")),
+        ({"tool_choice": {"type": "function", "function": {"name": "weather"}}}, ToolUse(FUNCTIONS, "weather")),
+        ({"parallel_tool_calls": False}, ToolUse(FUNCTIONS, parallel=False)),
     ],
 )
-def test_the_choice_of_tools_reaches_the_model(
-    client: Any, speaker: Speaker, asked: dict[str, Any], choice: str, parallel: bool
+def test_the_model_is_told_of_the_tools_and_the_choice_in_its_own_layout(
+    serve: Serve, asked: dict[str, Any], use: ToolUse
 ) -> None:
-    speaker.says = CALL
+    client, llm = serve(CALL)
     complete(client, tools=TOOLS, **asked)
-    shape = speaker.asked[-1][1]
-    assert isinstance(shape, ToolUse)
-    assert (shape.choice, shape.parallel) == (choice, parallel)
+    assert llm.prompts == [laid_out([USER], use)]
+    assert '"name": "weather"' in llm.prompts[0]
 
 
-def test_without_tools_or_where_none_may_be_called_all_is_text(client: Any, speaker: Speaker) -> None:
-    speaker.says = CALL
-    for asked in ({}, {"tools": TOOLS, "tool_choice": "none"}, {"response_format": {"type": "text"}}):
-        [choice] = complete(client, **asked)["choices"]
-        assert choice["message"] == {"role": "assistant", "content": CALL}
-        assert choice["finish_reason"] == "stop"
-        assert speaker.asked[-1][1] is None
+@pytest.mark.parametrize(
+    "asked", [{}, {"tools": TOOLS, "tool_choice": "none"}, {"response_format": {"type": "text"}}], ids=str
+)
+def test_without_tools_or_where_none_may_be_called_all_is_text(serve: Serve, asked: dict[str, Any]) -> None:
+    client, llm = serve(CALL)
+    [choice] = complete(client, **asked)["choices"]
+    assert choice["message"] == {"role": "assistant", "content": CALL}
+    assert choice["finish_reason"] == "stop"
+    assert llm.prompts == [laid_out([USER])]
 
 
-def test_several_calls_come_in_order_and_one_where_no_more_were_asked_for(client: Any, speaker: Speaker) -> None:
-    speaker.says = TWICE
+def test_several_calls_come_in_order_and_one_where_no_more_were_asked_for(serve: Serve) -> None:
+    client, _ = serve(TWICE, TWICE)
     [both] = complete(client, tools=TOOLS)["choices"]
     told = [(call["function"]["name"], call["function"]["arguments"]) for call in both["message"]["tool_calls"]]
     assert told == [("weather", ROME), ("clock", "{}")]
@@ -180,8 +151,8 @@ def test_several_calls_come_in_order_and_one_where_no_more_were_asked_for(client
     assert [call["function"]["name"] for call in one["message"]["tool_calls"]] == ["weather"]
 
 
-def test_a_stream_tells_text_and_then_calls_name_first(client: Any, speaker: Speaker) -> None:
-    speaker.says = f"Wait.\n{TWICE}"
+def test_a_stream_tells_text_and_then_calls_name_first(serve: Serve) -> None:
+    client, llm = serve(f"Wait.\n{TWICE}")
     *told, last, usage = stream(client, tools=TOOLS, stream_options={"include_usage": True})
     deltas = [choice["delta"] for event in told for choice in event["choices"]]
     assert all(event["object"] == "chat.completion.chunk" for event in told)
@@ -197,31 +168,30 @@ def test_a_stream_tells_text_and_then_calls_name_first(client: Any, speaker: Spe
         {"index": 1, "function": {"arguments": "{}"}},
     ]
     assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]
-    assert (usage["choices"], usage["usage"]["total_tokens"]) == ([], 12)
+    asked, answered = llm.text_tokens(llm.prompts[0]), llm.text_tokens(f"Wait.\n{TWICE}")
+    assert (usage["choices"], usage["usage"]["total_tokens"]) == ([], asked + answered)
 
 
-def test_an_answer_that_was_cut_says_so_also_where_it_has_calls(client: Any, speaker: Speaker) -> None:
-    speaker.says, speaker.reason = f"{CALL}\n<tool_call>\n{{", "length"
-    try:
-        assert complete(client, tools=TOOLS)["choices"][0]["finish_reason"] == "length"
-        assert stream(client, tools=TOOLS)[-1]["choices"][0]["finish_reason"] == "length"
-    finally:
-        speaker.reason = "stop"
+def test_an_answer_that_was_cut_says_so_also_where_it_has_calls(serve: Serve) -> None:
+    client, llm = serve(TWICE, TWICE)
+    cut: dict[str, Any] = {"tools": TOOLS, "max_tokens": llm.text_tokens(TWICE) - 9}
+    [choice] = complete(client, **cut)["choices"]
+    assert choice["finish_reason"] == "length"
+    assert choice["message"]["tool_calls"][0]["function"] == {"name": "weather", "arguments": ROME}
+    assert stream(client, **cut)[-1]["choices"][0]["finish_reason"] == "length"
 
 
-def test_an_answer_in_json_reaches_the_model_as_such(client: Any, speaker: Speaker) -> None:
-    speaker.says = ROME
+def test_an_answer_in_json_reaches_the_model_as_such(serve: Serve) -> None:
+    client, llm = serve(ROME, ROME)
     named = {"name": "place", "schema": SCHEMA, "strict": True}
     [choice] = complete(client, response_format={"type": "json_schema", "json_schema": named})["choices"]
     assert choice["message"] == {"role": "assistant", "content": ROME}
-    assert speaker.asked[-1][1] == JsonAnswer(SCHEMA, "place")
     complete(client, response_format={"type": "json_object"})
-    assert speaker.asked[-1][1] == JsonAnswer()
-    assert "JSON" in str(speaker.asked[-1][0])
+    assert llm.prompts == [laid_out([USER], JsonAnswer(SCHEMA, "place")), laid_out([USER], JsonAnswer())]
 
 
-def test_calls_and_results_of_the_conversation_are_laid_out(client: Any, speaker: Speaker) -> None:
-    speaker.says = "It rains."
+def test_calls_and_results_of_the_conversation_are_laid_out(serve: Serve) -> None:
+    client, llm = serve("It rains.")
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": ROME}}
     history: list[dict[str, Any]] = [
         {"role": "developer", "content": "Be brief."},
@@ -231,8 +201,8 @@ def test_calls_and_results_of_the_conversation_are_laid_out(client: Any, speaker
     ]
     [choice] = complete(client, messages=history)["choices"]
     assert choice["message"] == {"role": "assistant", "content": "It rains."}
-    assert speaker.asked[-1][0] == get_family("chatml").render(convert_to_messages(history)).text
-    assert "<tool_response>\nrain\n</tool_response>" in str(speaker.asked[-1][0])
+    assert llm.prompts == [laid_out(history)]
+    assert "<tool_response>\nrain\n</tool_response>" in llm.prompts[0]
 
 
 def _calling(**call: Any) -> dict[str, Any]:
@@ -292,18 +262,15 @@ def test_what_openai_and_vllm_refuse_is_refused(client: Any, body: dict[str, Any
     assert words in refused(client, **body)
 
 
-def test_endpoints_may_share_a_model_that_is_there_already(client: Any, speaker: Speaker) -> None:
-    before = len(speaker.asked)
-    for endpoint in ("chat", "other"):
-        complete(client, endpoint)
-    assert len(speaker.asked) == before + 2
+def test_endpoints_may_share_a_model_that_is_there_already(serve: Serve) -> None:
+    client, llm = serve("One.", "Two.")
+    told = [complete(client, endpoint)["choices"][0]["message"]["content"] for endpoint in ("chat", "other")]
+    assert (told, llm.answers_left) == (["One.", "Two."], 0)
 
 
-def test_the_wire_and_the_server_agree_on_calls(
-    served: LocalRuntime, speaker: Speaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", served.url)
-    speaker.says = TWICE
+def test_the_wire_and_the_server_agree_on_calls(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = serve(TWICE, TWICE)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", client.meta.endpoint_url)
     llm = SageMakerLLM(endpoint_name="chat", wire="messages")
     use = ToolUse.of([tool["function"] for tool in TOOLS])
     messages = convert_to_messages([USER])

@@ -163,7 +163,7 @@ class ChatRequest(_Part):
         tools = [tool.function.model_dump(exclude_none=True) for tool in self.tools]
         choice = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else self.tool_choice
         return ToolUse(
-            tuple({"description": "", "parameters": NO_PARAMETERS, **tool} for tool in tools),
+            tuple({"name": tool["name"], "description": "", "parameters": NO_PARAMETERS, **tool} for tool in tools),
             choice="any" if choice == "required" else choice or "auto",
             parallel=self.parallel_tool_calls is not False,
         )
