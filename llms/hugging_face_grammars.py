@@ -77,8 +77,7 @@ class Held(transformers.LogitsProcessor):
             alike = torch.zeros_like(scores)
             xgrammar.apply_token_bitmask_inplace(alike, allowed)
             if alike.isneginf().all(-1).any():
-                what = "nothing that the model can write fits it; see whether any value fits the schema"
-                raise RuntimeError(what) if any(self._read) else NotHeld(f"shape: {what}")
+                raise RuntimeError("nothing that the model can write goes on with it; does any value fit the schema?")
             held = torch.where(banned, alike, held)
         return held
 

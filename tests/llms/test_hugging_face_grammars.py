@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any, Literal
 
 import pytest
-from sagechain.llms import HuggingFaceLLM
+from sagechain.llms import HuggingFaceLLM, errors
 from sagechain.prompts.shapes import AnyTool, JsonAnswer, Shape, ToolUse
 
 from tests.llms.held import ENDLESS, SCHEMAS, fits
@@ -152,8 +152,15 @@ def test_what_xgrammar_cannot_hold_to_is_refused(tiny: HuggingFaceLLM) -> None:
     for ask in (tiny.complete, tiny.pieces):
         with pytest.raises(ValueError, match="xgrammar can't hold decoding to it"):
             list(ask(PROMPT, shape=JsonAnswer({"type": "string", "pattern": "("})))
-        with pytest.raises(ValueError, match="nothing that the model can write fits it"):
-            list(ask(PROMPT, shape=JsonAnswer({"type": "string", "pattern": r"^[^\s\S]$"})))
+
+
+def test_where_nothing_fits_the_model_has_failed_and_writes_nothing_freely(tiny: HuggingFaceLLM) -> None:
+    nothing = JsonAnswer({"type": "string", "pattern": r"^[^\s\S]$"})
+    with pytest.raises(errors.ModelFailed, match="does any value fit the schema"):
+        tiny.complete(PROMPT, shape=nothing)
+    with pytest.raises(errors.StreamInterrupted) as caught:
+        list(tiny.pieces(PROMPT, shape=nothing))
+    assert caught.value.partial_text == '"'
 
 
 def test_an_event_loop_does_not_wait_while_a_grammar_is_compiled(
