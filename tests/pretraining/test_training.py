@@ -508,7 +508,12 @@ def test_adamw_remembers_as_long_as_the_setting_says() -> None:
     from sagechain.pretraining.optimizer import optimizer_for
 
     model = new_model(ModelShape(vocabulary=300, context=8, layers=1, width=8, heads=1), end_of_text=0, seed=0)
-    rates: dict[str, Any] = {"learning_rate": 1e-3, "matrix_learning_rate": 1e-2, "weight_decay": 0.1, "precision": "fp32"}
+    rates: dict[str, Any] = {
+        "learning_rate": 1e-3,
+        "matrix_learning_rate": 1e-2,
+        "weight_decay": 0.1,
+        "precision": "fp32",
+    }
     alone, beside = (optimizer_for(model, kind=kind, adam_beta2=0.999, **rates) for kind in ("adamw", "muon"))
     assert alone.param_groups[0]["betas"] == (0.9, 0.999)
     assert beside.param_groups[-1]["betas"] == (0.8, 0.999)
