@@ -64,6 +64,7 @@ class _Answering:
             self._model = chat.bind_tools(
                 [self._wanted.function],
                 tool_choice=self._wanted.name,
+                parallel_tool_calls=False,
                 ls_structured_output_format=traced,
                 **options,
             )
