@@ -11,19 +11,24 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import Field
+from pydantic import PrivateAttr
 
 
 class ScriptedChat(BaseChatModel):
     """Streams word by word; the last message is given again when the script is at its end."""
 
     script: list[AIMessage]
-    calls: list[tuple[list[BaseMessage], list[dict[str, Any]]]] = Field(default_factory=list)
-    """Of each call, the messages and the tools."""
+    # Private, since LangChain writes out all of a model's fields at each call.
+    _calls: list[tuple[list[BaseMessage], list[dict[str, Any]]]] = PrivateAttr(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
         return "scripted"
+
+    @property
+    def calls(self) -> list[tuple[list[BaseMessage], list[dict[str, Any]]]]:
+        """Of each call, the messages and the tools."""
+        return self._calls
 
     @property
     def everything(self) -> str:
