@@ -19,6 +19,13 @@ from tests.conftest import llm, made_up_credentials, running_runtime, runtime, s
 __all__ = ["llm", "made_up_credentials", "running_runtime", "runtime", "smollm2"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real", action="store_true", help="record cassettes against real endpoints (see CONTRIBUTING.md)"
+    )
+    parser.addoption("--write-docs", action="store_true", help="write the pages of the guide that tests make")
+
+
 @pytest.fixture
 def page(made_up_credentials: None, runtime: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page's examples run in an empty folder, with the local runtime in reach: its two endpoints, and all of its AWS."""

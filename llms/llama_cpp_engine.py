@@ -48,8 +48,9 @@ class Engine:
         try:
             with _signal_handlers_kept():
                 self._server = xllamacpp.Server(settings)
-                # xllamacpp 2026.10: a server that is let go before it has answered anything may wait for itself for ever.
-                self._ask("/tokenize", {"content": ""})
+                # xllamacpp 2026.10: a server that is let go before its loop has begun waits for that for ever. What needs a
+                # slot is answered by the loop; tokens and templates are not.
+                self._ask("/completion", {"prompt": "", "n_predict": 0})
         except RuntimeError as error:
             what = f"llama.cpp cannot load {str(path)!r}: broken, of an unknown kind, or too large for the memory."
             raise ModelNotLoaded(path.name, what) from error

@@ -33,13 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST_FILES)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--real", action="store_true", help="record cassettes against real endpoints (see CONTRIBUTING.md)"
-    )
-    parser.addoption("--write-docs", action="store_true", help="write the pages of the guide that tests make")
-
-
 @pytest.fixture(autouse=True)
 def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test may use an account or the conversations of whoever runs it, unless cassettes are recorded for real."""

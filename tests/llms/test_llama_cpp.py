@@ -156,6 +156,17 @@ print(next(stream))
     assert (done.returncode, done.stdout, done.stderr) == (0, ",\n", "")
 
 
+def test_programs_may_end_right_after_loading(smollm2: Path) -> None:
+    script = f"from sagechain.llms import load_llm\nload_llm('local:{smollm2}').context_size"
+    # Many at once: on a busy machine llama.cpp's loop begins late.
+    programs = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(10)]
+    try:
+        assert [program.wait(timeout=120) for program in programs] == [0] * 10
+    finally:
+        for program in programs:
+            program.kill()
+
+
 def test_a_file_that_is_missing_or_no_gguf_is_refused_at_load(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no file"):
         load_llm(f"local:{tmp_path}/none.gguf")
