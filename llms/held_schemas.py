@@ -9,7 +9,6 @@ held as `anyOf`, and for a `format` that the engines do not know, which is an an
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +39,7 @@ def held_schema(schema: Schema, name: str, refused: Refusal = lambda part: None)
     """The schema as it can be held to.
 
     Args:
+        schema: one that `check_schema` holds for one.
         name: what it is called in errors.
         refused: says of a part what an engine can't hold to, beside what none can; None where it holds to all of it.
 
@@ -128,8 +128,6 @@ def _lists_all(schema: Schema) -> bool:
 
 def _check_references(schema: Schema, name: str) -> None:
     """Raise ValueError where a part is, by references alone, a part of itself: no value of it ever begins."""
-    from referencing.exceptions import Unresolvable
-
     lookup = lookup_in(schema)
     sound: set[int] = set()
 
@@ -139,8 +137,7 @@ def _check_references(schema: Schema, name: str) -> None:
         if id(part) in above:
             raise not_held(name, f"a part that refers to itself and to nothing else: {dict(part)}")
         same = [each for keyword in ("allOf", *ALTERNATIVES) for each in part.get(keyword, ())]
-        with suppress(Unresolvable):  # the engines refuse it
-            same += [lookup(part["$ref"]).contents] if "$ref" in part else []
+        same += [lookup(part["$ref"]).contents] if "$ref" in part else []
         for each in same:
             check(each, (*above, id(part)))
         sound.add(id(part))

@@ -11,12 +11,11 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from sagechain.prompts.json_value import value
-from sagechain.prompts.names import folded
+from sagechain.prompts.names import did_you_mean, folded
 from sagechain.prompts.schema_check import lookup_in
 
 SHOWN_CHARACTERS = 200
@@ -172,9 +171,7 @@ def _line(error: Any, whole: str) -> str:
     if error.validator == "additionalProperties" and error.validator_value is False:
         known = sorted(error.schema.get("properties", {}))
         extra = next((name for name in error.instance if name not in known), "")
-        near = get_close_matches(extra, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        return f"{inside}{extra}: is unknown.{hint} Known: {', '.join(known) or 'none'}"
+        return f"{inside}{extra}: is unknown.{did_you_mean(extra, known)} Known: {', '.join(known) or 'none'}"
     if error.validator in ("type", "enum", "const", "anyOf", "oneOf"):
         return f"{place or whole}: {_shown(error.instance)} does not fit; wanted: {_wanted(error.schema)}"
     return " ".join(f"{place or whole}: {error.message}".split())[: 2 * SHOWN_CHARACTERS]

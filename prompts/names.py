@@ -10,10 +10,15 @@ MOST_SHOWN = 50  # names of what is known, in one error
 def unknown(field: str, value: object, known: Iterable[str]) -> ValueError:
     """The error for `value`, which is none of the `known` names of `field`."""
     names = sorted(known)
-    near = get_close_matches(str(value), names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
-    return ValueError(f"{field}: {value!r} is unknown.{hint} Known: {', '.join(names[:MOST_SHOWN])}{more}")
+    shown = f"{', '.join(names[:MOST_SHOWN])}{more}"
+    return ValueError(f"{field}: {value!r} is unknown.{did_you_mean(str(value), names)} Known: {shown}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that is nearest, with a blank before it; nothing where none is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:

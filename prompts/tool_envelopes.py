@@ -7,12 +7,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
 from sagechain.prompts.json_schema import JsonSchema
-from sagechain.prompts.names import folded
+from sagechain.prompts.names import did_you_mean, folded
 from sagechain.prompts.shapes import ToolUse, parameters_of
 
 # Keys as `folded` gives them.
@@ -102,10 +101,8 @@ class KnownTools:
 
     def unknown(self, name: str) -> str:
         """The error for a name that is none of theirs."""
-        near = get_close_matches(name, self.names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         barred = " may not be called now" if name in self._use.names else " is unknown"
-        return f"name: {name!r}{barred}.{hint} Known: {', '.join(self.names)}"
+        return f"name: {name!r}{barred}.{did_you_mean(name, self.names)} Known: {', '.join(self.names)}"
 
 
 def written(value: Any, raw: str, known: KnownTools) -> list[Written]:
