@@ -15,6 +15,7 @@ from sagechain.pretraining.errors import PretrainingError
 
 NAME = "manifest.json"
 PARTIAL = ".partial"  # of a file that is being written
+LOCK = "manifest.lock"  # is held by who writes in the folder
 LIBRARIES = ("sagechain", "torch", "transformers", "tokenizers", "datatrove", "datasets")
 
 
@@ -32,7 +33,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def is_taken(folder: Path) -> bool:
     """Whether a folder without a manifest holds files. One whose manifest was about to be written holds nothing yet."""
-    return folder.is_dir() and any(path.suffix != PARTIAL for path in folder.iterdir())
+    return folder.is_dir() and any(path.suffix != PARTIAL and path.name != LOCK for path in folder.iterdir())
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """The figures of a run while it goes on: loss, tokens a second, the share of the machine's limit, the time that is left."""
 
 import math
-import os
 
 from sagechain.pretraining.budget import Budget
 from sagechain.pretraining.progress import Display, minutes
@@ -18,11 +17,22 @@ class Meter:
         batch_tokens: tokens of a step.
         bytes_per_token: of the train split.
         flops: FLOP of a token.
+        devices: how many share the work.
     """
 
-    def __init__(self, show: Display, budget: Budget, *, batch_tokens: int, bytes_per_token: float, flops: int) -> None:
+    def __init__(
+        self,
+        show: Display,
+        budget: Budget,
+        *,
+        batch_tokens: int,
+        bytes_per_token: float,
+        flops: int,
+        devices: int,
+    ) -> None:
         self._show, self._budget = show, budget
-        self._batch_tokens, self._bytes_per_token, self._flops = batch_tokens, bytes_per_token, flops
+        self._batch_tokens, self._bytes_per_token = batch_tokens, bytes_per_token
+        self._flops, self._devices = flops, devices
         self._first = self._step = 0
         self._seconds_before = self._loss = 0.0
         self.limit = math.inf
@@ -57,5 +67,4 @@ class Meter:
 
     def _mfu(self) -> float:
         """The share of the limit of all devices that the model's own arithmetic makes use of (PaLM, arXiv 2204.02311)."""
-        ranks = int(os.environ.get("WORLD_SIZE", "1"))
-        return self._rate() * self._flops / (self.limit * ranks)
+        return self._rate() * self._flops / (self.limit * self._devices)

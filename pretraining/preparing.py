@@ -10,10 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sagechain.pretraining.holding import holding
 from sagechain.pretraining.manifest import digest_of_files, is_taken, read_manifest, write_manifest
 from sagechain.pretraining.progress import console, stages
+
+if TYPE_CHECKING:
+    from sagechain.pretraining.corpus import CorpusSettings
+    from sagechain.pretraining.executors import Executor
 
 SAMPLE_BYTES = 16_000_000  # of text that the tokenizer is trained on
 
@@ -26,7 +31,7 @@ def prepare(
     vocab_size: int = 8192,
     context: int = 256,
     workers: int | None = None,
-    executor: Any = None,
+    executor: "Executor | None" = None,
     **settings: Any,
 ) -> Path:
     """Make training data of a source.
@@ -46,11 +51,10 @@ def prepare(
 
     Raises:
         ValueError: no such source, a setting that is unknown or out of range, or nothing left after the filters.
-        PretrainingError: a pass failed; what was finished before is kept.
+        PretrainingError: a pass failed, or another process works in `out`; what was finished before is kept.
     """
-    from sagechain.pretraining.corpus import CorpusSettings, write_corpus
+    from sagechain.pretraining.corpus import CorpusSettings
     from sagechain.pretraining.executors import Executor
-    from sagechain.pretraining.packing import pack
     from sagechain.pretraining.sources import check_source
     from sagechain.pretraining.tokenizer import check_vocab_size
 
@@ -71,24 +75,40 @@ def prepare(
         "context": context,
         "tasks": executor.tasks,
     }
-    found = read_manifest(out)
-    if found and found["done"] and not inputs["source_sha256"]:
-        inputs["source_sha256"] = found["inputs"]["source_sha256"]  # offline nobody can tell whether it changed
-    if found is None and is_taken(out):
-        raise ValueError(f"out: {str(out)!r} is not empty and holds no prepared data; name another folder")
-    if found and found.get("inputs") != inputs:
-        changed = [name for name in inputs if (found.get("inputs") or {}).get(name) != inputs[name]]
-        raise ValueError(f"out: {str(out)!r} holds data of another {', '.join(changed)}; name another folder")
-    if found and found["done"]:
+    if _is_done(out, inputs):
         return out
     _check_alone()
-    out.mkdir(parents=True, exist_ok=True)
-    begun = {"stage": "prepare", "done": False, "inputs": inputs, "source": str(source)}
+    with holding(out):
+        if not _is_done(out, inputs):
+            _prepare(out, inputs, chosen, executor)
+    return out
+
+
+def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
+    """Whether these data are there already. Raises ValueError where others are."""
+    taken, found = is_taken(out), read_manifest(out)
+    if found is None:
+        if taken:
+            raise ValueError(f"out: {str(out)!r} is not empty and holds no prepared data; name another folder")
+        return False
+    if found["done"] and not inputs["source_sha256"]:
+        inputs["source_sha256"] = found["inputs"]["source_sha256"]  # offline nobody can tell whether it changed
+    if found.get("inputs") != inputs:
+        changed = [name for name in inputs if (found.get("inputs") or {}).get(name) != inputs[name]]
+        raise ValueError(f"out: {str(out)!r} holds data of another {', '.join(changed)}; name another folder")
+    return bool(found["done"])
+
+
+def _prepare(out: Path, inputs: dict[str, Any], settings: "CorpusSettings", executor: "Executor") -> None:
+    from sagechain.pretraining.corpus import write_corpus
+    from sagechain.pretraining.packing import pack
+
+    begun = {"stage": "prepare", "done": False, "inputs": inputs, "source": inputs["source"]}
     write_manifest(out, begun)
     show = stages(console())
     with executor.session() as running, _said_how_to_go_on():
-        report = write_corpus(str(source), out / "corpus", chosen, running, on_progress=show)
-        tokenizer = _tokenizer(out, report.train_bytes, vocab_size, context)
+        report = write_corpus(inputs["source"], out / "corpus", settings, running, on_progress=show)
+        tokenizer = _tokenizer(out, report.train_bytes, inputs["vocab_size"], inputs["context"])
         packed = {
             split: pack(
                 out / "corpus" / split,
@@ -102,8 +122,7 @@ def prepare(
             for split in ("train", "validation")
         }
     shutil.rmtree(out / "passes", ignore_errors=True)
-    write_manifest(out, begun | _figures(out, report.model_dump(), packed, context))
-    return out
+    write_manifest(out, begun | _figures(out, report.model_dump(), packed, inputs["context"]))
 
 
 def _check_alone() -> None:

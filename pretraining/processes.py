@@ -1,29 +1,42 @@
 """What the processes of a launcher (torchrun, `accelerate launch`) tell one another; one alone has nobody to ask."""
 
+import os
+import signal
+import sys
 from datetime import timedelta
 
 import torch
-from torch import distributed
+from torch import distributed, multiprocessing
+from transformers import TrainingArguments
 
 # While the first process judges and writes: it searches all training data, which takes longer than NCCL's 30 minutes.
 LONGEST_WAIT = timedelta(days=1)
+
+
+def end_with_launcher() -> None:
+    """Ask this process to end, as SIGTERM does, when its launcher is gone.
+
+    Otherwise the processes of a torchrun that was killed train on, in sessions of their own, and nobody knows.
+    """
+    if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
+        multiprocessing._prctl_pr_set_pdeathsig(signal.SIGTERM)  # type: ignore[attr-defined]
 
 
 class Processes:
     """The processes of a run; every one must call each of these, in the same order.
 
     Args:
-        count: how many there are.
-        device: of this one.
+        arguments: of this one's Trainer, which joined the others.
     """
 
-    def __init__(self, count: int, device: torch.device) -> None:
-        self._count, self._device = count, device
-        self._patient = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT) if count > 1 else None
+    def __init__(self, arguments: TrainingArguments) -> None:
+        self.count, self.is_first = arguments.world_size, arguments.process_index == 0
+        self._device = arguments.device
+        self._patient = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT) if self.count > 1 else None
 
     def agreed(self, value: float) -> float:
         """The first one's value, in every process."""
-        if self._count == 1:
+        if self.count == 1:
             return value
         told = torch.tensor([value], dtype=torch.float64, device=self._device)
         distributed.broadcast(told, 0)
@@ -31,7 +44,7 @@ class Processes:
 
     def in_any(self, is_so: bool) -> bool:
         """Whether it is so in one process at least."""
-        if self._count == 1:
+        if self.count == 1:
             return is_so
         told = torch.tensor([float(is_so)], device=self._device)
         distributed.all_reduce(told, distributed.ReduceOp.MAX)

@@ -30,7 +30,6 @@ from sagechain.pretraining.tokens import Blocks, Order
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import GPT2LMHeadModel, PrinterCallback, Trainer, TrainingArguments
-from transformers.trainer_utils import IntervalStrategy
 
 JUDGED_BLOCKS = 64  # of the validation split, within the run
 
@@ -39,7 +38,9 @@ class BlockTrainer(Trainer):
     """A Trainer over blocks of tokens.
 
     Args:
+        arguments: of this run (`arguments.py`).
         run: the run's folder.
+        processes: those that share each step.
         train, validation: the two splits.
         bytes_per_token: of each split.
         budget: the clock and the schedule.
@@ -47,15 +48,16 @@ class BlockTrainer(Trainer):
         history: entries of the run so far; grows.
         meter: is told of each step, and asked for the speed.
         sample: what the model writes now, for the history.
-        report_to: trackers of the Trainer.
         precision: `bf16` or `fp32`; of several processes rank 0's counts.
     """
 
     def __init__(
         self,
         model: GPT2LMHeadModel,
+        arguments: TrainingArguments,
         *,
         run: Path,
+        processes: Processes,
         train: Blocks,
         validation: Blocks,
         bytes_per_token: dict[str, float],
@@ -65,63 +67,22 @@ class BlockTrainer(Trainer):
         history: list[dict[str, Any]],
         meter: Meter,
         sample: Callable[[GPT2LMHeadModel], dict[str, str]] | None,
-        report_to: str | list[str],
         precision: str,
     ) -> None:
         self.run, self.settings, self.budget, self.network = run, settings, budget, model
         self.train_blocks, self.validation_blocks, self.bytes_per_token = train, validation, bytes_per_token
         self.first_step, self.history, self.meter, self.sample = first_step, history, meter, sample
-        self.sequences = settings.batch_tokens // train.context
-        self.order = Order(len(train), batch=self.sequences, seed=settings.seed)
-        on_gpu = torch.cuda.is_available()
-        arguments = TrainingArguments(
-            output_dir=str(run / PARTIAL),
-            max_steps=budget.steps,
-            use_cpu=not on_gpu,
-            gradient_accumulation_steps=1,
-            max_grad_norm=settings.clip,
-            activation_checkpointing=settings.activation_checkpointing,
-            torch_compile=on_gpu if settings.compile is None else settings.compile,
-            save_strategy=IntervalStrategy.NO,
-            logging_strategy=IntervalStrategy.NO,
-            report_to=report_to,
-            disable_tqdm=True,
-            ignore_data_skip=True,
-            average_tokens_across_devices=True,
-            logging_nan_inf_filter=False,
-            dataloader_num_workers=0,
-            seed=settings.seed,
-            ddp_backend="gloo" if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not on_gpu else None,
-            # Every weight has its part in every step, and a GPT-2's buffers never change.
-            ddp_find_unused_parameters=False,
-            ddp_broadcast_buffers=False,
-        )
-        # Without a launcher the Trainer would spread a step over all GPUs by DataParallel, which is slower than one alone.
-        arguments._n_gpu = min(arguments.n_gpu, 1)
+        self.processes = processes
+        self.order = Order(len(train), batch=settings.batch_tokens // train.context, seed=settings.seed)
+        arguments.max_steps = budget.steps
         with _logs_in(run / "logs"):
             super().__init__(model, arguments)
-        self.device_batch, accumulated = self._device_shares()
-        arguments.gradient_accumulation_steps = accumulated
         self.remove_callback(PrinterCallback)  # it would print to standard output
         self.add_callback(Pacing(self))
-        self.processes = Processes(arguments.world_size, arguments.device)
+        self.device_batch = arguments.per_device_train_batch_size
         self.was_interrupted = False  # by Ctrl-C or SIGTERM, in whichever process
         self.step_loss = torch.zeros((), device=arguments.device)
         self.precision = "bf16" if self.processes.agreed(float(precision == "bf16")) else "fp32"
-
-    def _device_shares(self) -> tuple[int, int]:
-        """Sequences that a device takes at once, and how often in a step."""
-        ranks = self.args.world_size
-        if self.sequences < 1 or self.sequences % ranks:
-            raise ValueError(
-                f"batch_tokens: {self.settings.batch_tokens} are {self.sequences} sequences of {self.train_blocks.context}"
-                f" tokens, which {ranks} processes cannot share evenly"
-            )
-        share = self.sequences // ranks
-        at_once = min(self.settings.device_batch or share, share)
-        if share % at_once:
-            raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
-        return at_once, share // at_once
 
     def restore(self, checkpoint: Path, step: int) -> None:
         """Take the weights of a checkpoint, without training on."""

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -117,6 +118,16 @@ def test_a_call_killed_before_its_manifest_was_there_begins_again(code: Path, tm
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "manifest.partial").write_text('{"stage": "pre')
     assert manifest(prepare(code, tmp_path / "data", workers=1, **SETTINGS))["done"]
+
+
+def test_two_calls_at_once_make_the_data_once(
+    code: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ThreadPoolExecutor() as both:
+        calls = [both.submit(prepare, code, tmp_path / "data", workers=1, **SETTINGS) for _ in range(2)]
+    assert [call.result() for call in calls] == [tmp_path / "data"] * 2
+    assert capsys.readouterr().err.count("prepare: tokenizer\n") == 1
+    assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
 def test_one_process_of_a_launcher_prepares_and_all_may_ask_for_what_is_done(

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
-from sagechain.pretraining import Diverged, PretrainingError, train
+from sagechain.pretraining import Diverged, PretrainingError, holding, train, training
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from tests.pretraining.conftest import TINY
@@ -77,7 +79,7 @@ def test_a_judgement_equals_the_loss_of_the_model_asked_directly(finished: Path,
 def test_a_run_keeps_the_precision_that_it_began_with(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import model
+    from sagechain.pretraining import model, running
 
     before = model.faster_precision("cpu")
     process = started(data, tmp_path / "run", 20_480)
@@ -85,7 +87,7 @@ def test_a_run_keeps_the_precision_that_it_began_with(
     process.kill()
     process.communicate()
     other = "fp32" if before == "bf16" else "bf16"
-    monkeypatch.setattr(model, "faster_precision", lambda kind: other)
+    monkeypatch.setattr(running, "faster_precision", lambda kind: other)
     train(data, tmp_path / "run", tokens=20_480, **TINY)
     assert manifest(tmp_path / "run")["precision"] == before
     assert manifest(train(data, tmp_path / "anew", tokens=128, **TINY))["precision"] == other
@@ -124,6 +126,12 @@ def started(data: Path, run: Path, tokens: int, *launcher: str, **settings: Any)
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
+
+
+def kill_all(process: "subprocess.Popen[str]") -> None:
+    """A launcher and all that it started."""
+    for each in (*psutil.Process(process.pid).children(recursive=True), process):
+        each.kill()
 
 
 def wait_for_checkpoint(run: Path, after: int, process: subprocess.Popen[str]) -> None:
@@ -212,6 +220,35 @@ def test_a_step_that_is_not_a_number_stops_with_the_step_and_its_blocks(
     monkeypatch.setattr(trainer, "losses", lambda *given: real(*given) * (math.nan if next(steps) == 6 else 1))
     with pytest.raises(Diverged, match=r"diverged at step 7 \(896 tokens\).* read the blocks \[\d+, \d+, \d+, \d+\]"):
         train(data, tmp_path / "run", tokens=TOKENS, **TINY)
+
+
+def test_a_folder_where_another_process_trains_is_left_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(holding, "PATIENCE", 0.1)
+    run = tmp_path / "run"
+    with (
+        holding.holding(run),
+        pytest.raises(PretrainingError, match=r"another process works in .*run .* Wait for its end, or end it"),
+    ):
+        train(data, run, tokens=128, **TINY)
+    assert [path.name for path in run.iterdir()] == ["manifest.lock"]
+    assert f"Another process works in {run}. Waiting" in capsys.readouterr().err
+    assert manifest(train(data, run, tokens=128, **TINY))["done"]
+
+
+def test_a_run_that_another_process_ends_meanwhile_is_not_run_again(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+
+    def waited(folder: Path) -> AbstractContextManager[None]:
+        shutil.copytree(finished, folder)
+        return holding.holding(folder)
+
+    monkeypatch.setattr(training, "holding", waited)
+    before = manifest(finished)
+    assert manifest(train(data, run, tokens=TOKENS, **TINY)) == before
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
@@ -346,7 +383,7 @@ def test_the_speed_of_a_run_is_that_of_its_training_alone(
 def test_a_run_is_judged_in_its_own_precision_by_as_much_at_once_as_it_trains_by(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import evaluating, model, trainer
+    from sagechain.pretraining import evaluating, running, trainer
 
     told: list[dict[str, Any]] = []
 
@@ -356,7 +393,7 @@ def test_a_run_is_judged_in_its_own_precision_by_as_much_at_once_as_it_trains_by
 
     monkeypatch.setattr(trainer, "evaluate", evaluate)
     for precision, other in (("fp32", "bf16"), ("bf16", "fp32")):
-        monkeypatch.setattr(model, "faster_precision", lambda kind, other=other: other)
+        monkeypatch.setattr(running, "faster_precision", lambda kind, other=other: other)
         train(data, tmp_path / precision, tokens=256, precision=precision, device_batch=2, **TINY | {"evaluations": 0})
     assert told == [{"precision": "fp32", "at_once": 2}, {"precision": "bf16", "at_once": 2}]
 
@@ -400,7 +437,7 @@ def test_other_data_on_resume_is_refused(finished: Path, tmp_path: Path, write_o
 def test_a_bad_setting_is_refused_by_its_name(data: Path, tmp_path: Path, given: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         train(data, tmp_path / "run", **({"tokens": TOKENS} | TINY | given))
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_presets_step_is_whole_sequences_of_any_context(data: Path, tmp_path: Path) -> None:
@@ -519,10 +556,24 @@ def test_adamw_remembers_as_long_as_the_setting_says() -> None:
     assert beside.param_groups[-1]["betas"] == (0.8, 0.999)
 
 
+EXACT_TOKENS = 20_480
+
+
 @pytest.fixture(scope="module")
 def exact_losses(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     """The curve of one process that takes each step at once, in fp32."""
-    return losses(train(data, tmp_path_factory.mktemp("exact") / "run", tokens=TOKENS, precision="fp32", **TINY))
+    run = tmp_path_factory.mktemp("exact") / "run"
+    return losses(train(data, run, tokens=EXACT_TOKENS, precision="fp32", **TINY))
+
+
+@pytest.fixture(scope="module")
+def two_ranks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of two processes that is never stopped."""
+    folder = tmp_path_factory.mktemp("ranks")
+    process = started(data, folder / "run", EXACT_TOKENS, *two_processes(folder), precision="fp32")
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    return folder / "run"
 
 
 def losses(run: Path) -> list[float]:
@@ -532,7 +583,7 @@ def losses(run: Path) -> list[float]:
 def test_gradients_gathered_in_two_halves_give_the_curve_of_one(
     data: Path, exact_losses: list[float], tmp_path: Path
 ) -> None:
-    halves = train(data, tmp_path / "run", tokens=TOKENS, precision="fp32", device_batch=2, **TINY)
+    halves = train(data, tmp_path / "run", tokens=EXACT_TOKENS, precision="fp32", device_batch=2, **TINY)
     assert losses(halves) == pytest.approx(exact_losses, rel=1e-3)
 
 
@@ -543,13 +594,22 @@ def two_processes(folder: Path, script: str = SCRIPT) -> tuple[str, ...]:
     return (*launcher, str(folder / "script.py"))
 
 
-def test_two_processes_share_each_step_and_give_the_curve_of_one(
-    data: Path, exact_losses: list[float], tmp_path: Path
+def test_two_processes_share_each_step_and_give_the_curve_of_one(exact_losses: list[float], two_ranks: Path) -> None:
+    assert losses(two_ranks) == pytest.approx(exact_losses, rel=1e-3)
+
+
+def test_two_processes_killed_with_or_after_their_launcher_end_with_the_weights_of_two_never_stopped(
+    data: Path, two_ranks: Path, tmp_path: Path
 ) -> None:
-    process = started(data, tmp_path / "run", TOKENS, *two_processes(tmp_path), precision="fp32")
+    for kill in (kill_all, subprocess.Popen.kill):  # the processes of a launcher that is killed are asked to end
+        process = started(data, tmp_path / "run", EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
+        wait_for_checkpoint(tmp_path / "run", last_step(tmp_path / "run"), process)
+        kill(process)
+    process = started(data, tmp_path / "run", EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
     _, said = process.communicate()
     assert process.returncode == 0, said
-    assert losses(tmp_path / "run") == pytest.approx(exact_losses, rel=1e-3)
+    assert len(manifest(tmp_path / "run")["resumed_at_tokens"]) == 2
+    assert manifest(tmp_path / "run")["weights_sha256"] == manifest(two_ranks)["weights_sha256"]
 
 
 ASKED = """

@@ -1,0 +1,66 @@
+"""The Trainer's own arguments for a run. To make them joins the processes of a launcher, where there is one."""
+
+import os
+from pathlib import Path
+
+import torch
+from sagechain.pretraining.checkpoints import PARTIAL
+from sagechain.pretraining.settings import TrainingSettings
+from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
+
+
+def training_arguments(
+    run: Path, settings: TrainingSettings, *, context: int, report_to: str | list[str]
+) -> TrainingArguments:
+    """The arguments; the budget's steps are the trainer's to set.
+
+    Args:
+        run: the run's folder.
+        context: tokens of a sequence.
+        report_to: trackers of the Trainer.
+
+    Raises:
+        ValueError: the processes, or `device_batch`, do not divide a step's sequences.
+    """
+    on_gpu = torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(run / PARTIAL),
+        use_cpu=not on_gpu,
+        max_grad_norm=settings.clip,
+        activation_checkpointing=settings.activation_checkpointing,
+        torch_compile=on_gpu if settings.compile is None else settings.compile,
+        save_strategy=IntervalStrategy.NO,
+        logging_strategy=IntervalStrategy.NO,
+        report_to=report_to,
+        disable_tqdm=True,
+        ignore_data_skip=True,
+        average_tokens_across_devices=True,
+        logging_nan_inf_filter=False,
+        dataloader_num_workers=0,
+        seed=settings.seed,
+        ddp_backend="gloo" if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not on_gpu else None,
+        # Every weight has its part in every step, and a GPT-2's buffers never change.
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+    )
+    # Without a launcher the Trainer would spread a step over all GPUs by DataParallel, which is slower than one alone.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    at_once, accumulated = _device_shares(settings, context, arguments.world_size)
+    arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = at_once, accumulated
+    return arguments
+
+
+def _device_shares(settings: TrainingSettings, context: int, ranks: int) -> tuple[int, int]:
+    """Sequences that a device takes at once, and how often in a step."""
+    sequences = settings.batch_tokens // context
+    if sequences % ranks:
+        raise ValueError(
+            f"batch_tokens: {settings.batch_tokens} are {sequences} sequences of {context} tokens, which {ranks} processes "
+            "cannot share evenly"
+        )
+    share = sequences // ranks
+    at_once = min(settings.device_batch or share, share)
+    if share % at_once:
+        raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
+    return at_once, share // at_once

@@ -1,0 +1,166 @@
+"""A training run from its beginning, or its newest checkpoint, to the judged model."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sagechain.pretraining.budget import Budget
+from sagechain.pretraining.checkpoints import latest_checkpoint
+from sagechain.pretraining.embeddings import neighbour_embeddings
+from sagechain.pretraining.errors import PretrainingError
+from sagechain.pretraining.finishing import finish
+from sagechain.pretraining.interrupts import interruptible
+from sagechain.pretraining.judging import completed
+from sagechain.pretraining.manifest import read_manifest, write_manifest
+from sagechain.pretraining.meter import Meter
+from sagechain.pretraining.model import ModelShape, faster_precision, new_model
+from sagechain.pretraining.processes import Processes
+from sagechain.pretraining.progress import console, display
+from sagechain.pretraining.settings import TrainingSettings
+from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rate
+from sagechain.pretraining.tokens import Blocks, TokenRow
+from sagechain.pretraining.trainer import BlockTrainer
+from transformers import AutoTokenizer, TrainingArguments
+from transformers.utils import logging
+
+# Of the data's manifest, what the run's repeats.
+OF_DATA = ("source", "corpus", "splits", "bytes_per_token", "tokens_sha256")
+SAMPLE_PROMPT = "def get"
+SAMPLE_TOKENS = 60
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, on what, and where it is left.
+
+    Args:
+        data: the folder of the data.
+        out: the run's folder.
+        prepared: the data's manifest.
+        rows: the data's tokens, by split.
+        inputs: what the run's manifest knows it by.
+    """
+
+    data: Path
+    out: Path
+    prepared: dict[str, Any]
+    rows: dict[str, TokenRow]
+    shape: ModelShape
+    settings: TrainingSettings
+    inputs: dict[str, Any]
+
+    def train(self, arguments: TrainingArguments, processes: Processes, *, samples: bool) -> None:
+        """Train to the end of the budget. Every process of the run calls it, while the first one holds the folder."""
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        keep_memory()
+        settings, bytes_per_token = self.settings, self.prepared["bytes_per_token"]
+        tokenizer = AutoTokenizer.from_pretrained(self.data / "tokenizer")
+        checkpoint = latest_checkpoint(self.out)
+        state = _state(checkpoint)
+        if processes.differ(state["step"]):
+            raise PretrainingError(
+                f"the processes find different checkpoints in {self.out}: it must lie where all machines see the same "
+                "files. Name a folder that they share, and give the same command again."
+            )
+        splits = {split: Blocks(row, self.shape.context) for split, row in self.rows.items()}
+        model = new_model(self.shape, end_of_text=tokenizer.eos_token_id, seed=settings.seed)
+        began = time.monotonic()
+        if settings.embeddings == "neighbours" and checkpoint is None:
+            neighbours = neighbour_embeddings(
+                self.rows["train"], vocabulary=self.shape.vocabulary, width=self.shape.width, seed=settings.seed
+            )
+            model.transformer.wte.weight.data.copy_(neighbours)
+        # The time that the embeddings took is time of training.
+        budget = Budget(settings, seconds=state["seconds"] + time.monotonic() - began)
+        begun = self._begun(state["step"], model.num_parameters())
+        if processes.is_first:
+            write_manifest(self.out, begun)
+        if processes.count == 1 and (gpus := torch.cuda.device_count()) > 1:
+            console().print(
+                f"One of {gpus} GPUs is used. For all: torchrun --nproc-per-node {gpus} -m sagechain.apps.cli …"
+            )
+        with display("training", is_shown=processes.is_first) as show:
+            meter = Meter(
+                show,
+                budget,
+                batch_tokens=settings.batch_tokens,
+                bytes_per_token=bytes_per_token["train"],
+                flops=flops_per_token(self.shape),
+                devices=processes.count,
+            )
+            trainer = BlockTrainer(
+                model,
+                arguments,
+                run=self.out,
+                processes=processes,
+                train=splits["train"],
+                validation=splits["validation"],
+                bytes_per_token=bytes_per_token,
+                settings=settings,
+                budget=budget,
+                first_step=state["step"],
+                history=state["history"],
+                meter=meter,
+                sample=(lambda model: _sample(model, tokenizer)) if samples else None,
+                precision=begun["precision"],
+            )
+            # Of the device that the Trainer chose for this process.
+            meter.begin(state["step"], matrix_rate(arguments.device, trainer.precision))
+            budget.begin()
+            if checkpoint and trainer.share(state["step"]) >= 1:  # stopped between its last checkpoint and its end
+                trainer.restore(checkpoint, state["step"])
+            else:
+                with interruptible():
+                    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if trainer.was_interrupted and trainer.share(trainer.state.global_step) < 1:
+            done = trainer.state.global_step * settings.batch_tokens
+            _say(processes, f"Stopped at {done:,} tokens, with a checkpoint. The same command goes on from there.")
+            raise KeyboardInterrupt
+        try:
+            finish(trainer, self.out, tokenizer, begun, meter)
+        except KeyboardInterrupt:
+            _say(processes, "Stopped after training, while the model was judged. The same command does that again.")
+            raise
+
+    def _begun(self, step: int, parameters: int) -> dict[str, Any]:
+        """The manifest of a run that begins, or goes on at a step."""
+        found = read_manifest(self.out) or {}
+        resumed = found.get("resumed_at_tokens", [])
+        precision = self.settings.precision
+        if precision == "auto":  # a run that goes on elsewhere keeps to what it began with
+            precision = found.get("precision") or faster_precision("cuda" if torch.cuda.is_available() else "cpu")
+        return {
+            "stage": "train",
+            "done": False,
+            "inputs": self.inputs,
+            "preset": self.inputs["preset"],
+            "settings": self.inputs["shape"] | self.inputs["settings"],
+            "data": {name: self.prepared[name] for name in OF_DATA if name in self.prepared},
+            "parameters": parameters,
+            "resumed_at_tokens": [*resumed, step * self.settings.batch_tokens] if step else resumed,
+            "precision": precision,
+        }
+
+
+def _say(processes: Processes, text: str) -> None:
+    if processes.is_first:
+        console().print(text)
+
+
+def _state(checkpoint: Path | None) -> dict[str, Any]:
+    """Where a checkpoint stands: its step, its clock, the run's history."""
+    if checkpoint is None:
+        return {"step": 0, "seconds": 0.0, "history": []}
+    kept = json.loads((checkpoint / "run.json").read_text(encoding="utf-8"))
+    return {"step": int(checkpoint.name.removeprefix("step-")), **kept}
+
+
+def _sample(model: Any, tokenizer: Any) -> dict[str, str]:
+    """How the model goes on with a word or two: drawn, since the likeliest words of a young model are one word for ever."""
+    room = min(SAMPLE_TOKENS, model.config.n_positions - len(tokenizer.encode(SAMPLE_PROMPT)))
+    [drawn] = completed((model, tokenizer), [SAMPLE_PROMPT], max_new_tokens=room, temperature=0.7, top_p=0.9)
+    return {"prompt": SAMPLE_PROMPT, "completion": drawn.text}
