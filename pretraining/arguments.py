@@ -1,13 +1,14 @@
 """The Trainer's own arguments for a run. To make them joins the processes of a launcher, where there is one."""
 
-import os
 from pathlib import Path
 
 import torch
 from sagechain.pretraining.checkpoints import PARTIAL
+from sagechain.pretraining.launcher import ranks
 from sagechain.pretraining.settings import TrainingSettings
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
+from transformers.utils import logging
 
 
 def training_arguments(
@@ -17,12 +18,15 @@ def training_arguments(
 
     Args:
         run: the run's folder.
+        settings: of the run.
         context: tokens of a sequence.
         report_to: trackers of the Trainer.
 
     Raises:
         ValueError: the processes, or `device_batch`, do not divide a step's sequences.
     """
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     on_gpu = torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(run / PARTIAL),
@@ -39,7 +43,7 @@ def training_arguments(
         logging_nan_inf_filter=False,
         dataloader_num_workers=0,
         seed=settings.seed,
-        ddp_backend="gloo" if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not on_gpu else None,
+        ddp_backend="gloo" if ranks() > 1 and not on_gpu else None,
         # Every weight has its part in every step, and a GPT-2's buffers never change.
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
@@ -51,15 +55,15 @@ def training_arguments(
     return arguments
 
 
-def _device_shares(settings: TrainingSettings, context: int, ranks: int) -> tuple[int, int]:
+def _device_shares(settings: TrainingSettings, context: int, devices: int) -> tuple[int, int]:
     """Sequences that a device takes at once, and how often in a step."""
     sequences = settings.batch_tokens // context
-    if sequences % ranks:
+    if sequences % devices:
         raise ValueError(
-            f"batch_tokens: {settings.batch_tokens} are {sequences} sequences of {context} tokens, which {ranks} processes "
-            "cannot share evenly"
+            f"batch_tokens: {settings.batch_tokens} are {sequences} sequences of {context} tokens, which {devices} "
+            "processes cannot share evenly"
         )
-    share = sequences // ranks
+    share = sequences // devices
     at_once = min(settings.device_batch or share, share)
     if share % at_once:
         raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagechain.pretraining.holding import holding
+from sagechain.pretraining.launcher import is_first
 from sagechain.pretraining.manifest import digest_of_files, is_taken, read_manifest, write_manifest
 from sagechain.pretraining.progress import console, stages
 
@@ -127,7 +128,7 @@ def _prepare(out: Path, inputs: dict[str, Any], settings: "CorpusSettings", exec
 
 def _check_alone() -> None:
     """The processes of a launcher would write the same files at once."""
-    if int(os.environ.get("RANK", "0")):
+    if not is_first():
         raise ValueError(
             f"RANK={os.environ['RANK']}: `prepare` is for one process, whose workers share the work; call it before "
             "torchrun or accelerate, or where RANK is 0 only"
@@ -165,7 +166,7 @@ def _tokenizer(out: Path, train_bytes: int, vocab_size: int, context: int) -> Pa
         shutil.rmtree(partial, ignore_errors=True)
         train_tokenizer(texts, vocab_size=vocab_size, context=context).save_pretrained(partial)
         partial.rename(folder)
-    console().print("prepare: tokenizer", markup=False)
+    console().print("prepare: tokenizer")
     return folder
 
 

@@ -1,25 +1,13 @@
 """What the processes of a launcher (torchrun, `accelerate launch`) tell one another; one alone has nobody to ask."""
 
-import os
-import signal
-import sys
 from datetime import timedelta
 
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
 from transformers import TrainingArguments
 
-# While the first process judges and writes: it searches all training data, which takes longer than NCCL's 30 minutes.
+# While the first process waits for the folder, or judges: it searches all training data, longer than NCCL's 30 minutes.
 LONGEST_WAIT = timedelta(days=1)
-
-
-def end_with_launcher() -> None:
-    """Ask this process to end, as SIGTERM does, when its launcher is gone.
-
-    Otherwise the processes of a torchrun that was killed train on, in sessions of their own, and nobody knows.
-    """
-    if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
-        multiprocessing._prctl_pr_set_pdeathsig(signal.SIGTERM)  # type: ignore[attr-defined]
 
 
 class Processes:

@@ -21,7 +21,7 @@ class Display(Protocol):
 
 def console() -> Console:
     """Standard error, as it is now."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -51,7 +51,7 @@ class _Lines:
     def __call__(self, share: float, text: str) -> None:
         if int(share * LINES) > self._shown:
             self._shown = int(share * LINES)
-            self._screen.print(f"{self._what} {share:4.0%}  {text}", markup=False)
+            self._screen.print(f"{self._what} {share:4.0%}  {text}")
 
 
 def minutes(seconds: float) -> str:
@@ -71,7 +71,7 @@ def stages(screen: Console) -> Any:
     def show(name: str, finished: int, tasks: int) -> None:
         if finished == tasks and name not in done:
             done.add(name)
-            screen.print(f"prepare: {name}", markup=False)
+            screen.print(f"prepare: {name}")
 
     return show
 

@@ -24,7 +24,6 @@ from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rat
 from sagechain.pretraining.tokens import Blocks, TokenRow
 from sagechain.pretraining.trainer import BlockTrainer
 from transformers import AutoTokenizer, TrainingArguments
-from transformers.utils import logging
 
 # Of the data's manifest, what the run's repeats.
 OF_DATA = ("source", "corpus", "splits", "bytes_per_token", "tokens_sha256")
@@ -41,6 +40,7 @@ class Run:
         out: the run's folder.
         prepared: the data's manifest.
         rows: the data's tokens, by split.
+        shape, settings: of the model and its training.
         inputs: what the run's manifest knows it by.
     """
 
@@ -54,8 +54,6 @@ class Run:
 
     def train(self, arguments: TrainingArguments, processes: Processes, *, samples: bool) -> None:
         """Train to the end of the budget. Every process of the run calls it, while the first one holds the folder."""
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         keep_memory()
         settings, bytes_per_token = self.settings, self.prepared["bytes_per_token"]
         tokenizer = AutoTokenizer.from_pretrained(self.data / "tokenizer")

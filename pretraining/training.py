@@ -2,7 +2,7 @@
 
 A run is a folder. A second call with the same settings goes on at its newest checkpoint, or does nothing where it is done:
 
-    manifest.json   settings, hashes, figures
+    manifest.json   settings, hashes, figures; manifest.lock is held by who works here
     history.json    loss, rate, speed, judgements and samples, oldest first
     checkpoints/    the newest few, each whole
     model/          at the end: an ordinary `GPT2LMHeadModel` with its tokenizer
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sagechain.pretraining.holding import holding
+from sagechain.pretraining.launcher import end_with_torchrun, ranks
 from sagechain.pretraining.manifest import is_taken, read_manifest
 from sagechain.pretraining.prepared import prepared_data, token_rows
 from sagechain.pretraining.settings import chosen_settings
@@ -59,6 +60,7 @@ def train(
         PretrainingError: a checkpoint is broken, the disk is full, or another process trains in `out`.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
     """
+    end_with_torchrun()
     data, out = Path(data), Path(out)
     check_trackers(report_to)
     prepared = prepared_data(data)
@@ -76,20 +78,20 @@ def train(
         "settings": chosen.model_dump(),
         "data": prepared["tokens_sha256"],
     }
-    if _is_done(out, inputs):
+    # Of several processes the first one looks, once it holds the folder: all must return, or none.
+    if _is_done(out, inputs) and ranks() == 1:
         return out
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from sagechain.pretraining.arguments import training_arguments
-    from sagechain.pretraining.processes import Processes, end_with_launcher
+    from sagechain.pretraining.processes import Processes
     from sagechain.pretraining.running import Run
 
     run = Run(data, out, prepared, token_rows(data, prepared), shape, chosen, inputs)
-    end_with_launcher()
     arguments = training_arguments(out, chosen, context=shape.context, report_to=report_to)
     processes = Processes(arguments)
     with holding(out) if processes.is_first else nullcontext():
         processes.wait()  # no process looks into the folder before it is ours
-        if not processes.agreed(_is_done(out, inputs)):
+        if not processes.agreed(processes.is_first and _is_done(out, inputs)):
             run.train(arguments, processes, samples=samples)
         processes.wait()  # a process that goes on finds the run done
     return out

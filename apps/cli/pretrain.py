@@ -1,6 +1,5 @@
 """`sagechain pretrain`: a code model from nothing, stage by stage or all at once."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from sagechain.apps.cli.pretrain_options import (
     VocabularyOption,
     WorkersOption,
 )
+from sagechain.pretraining.launcher import is_first
 
 app = typer.Typer(
     help="Pretrain a code model from nothing: corpus, tokenizer, training, report, export.",
@@ -188,7 +188,7 @@ def run_all(
             report_to=list(_listed(report_to)),
             **given,
         )
-        if not _is_first():
+        if not is_first():
             return
         write_report(trained)
         print(export_model(trained, out / "model"))
@@ -221,14 +221,9 @@ def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
 
 
-def _is_first() -> bool:
-    """Whether this is the first of a launcher's processes, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _show_corpus(folder: Path) -> None:
     """What each filter took, what is left, and the tokenizer, on standard error; once for all processes."""
-    if not _is_first():
+    if not is_first():
         return
     from sagechain.pretraining.manifest import read_manifest
     from sagechain.pretraining.progress import console, corpus_table, tokenizer_line
@@ -240,7 +235,7 @@ def _show_corpus(folder: Path) -> None:
 
 def _show_run(run: Path) -> None:
     """The curve and the figures on standard error, the model's folder on standard output; once for all processes."""
-    if not _is_first():
+    if not is_first():
         return
     from sagechain.pretraining.charts import terminal_curve
     from sagechain.pretraining.manifest import read_manifest

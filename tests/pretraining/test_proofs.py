@@ -39,9 +39,15 @@ def launched(script: Path, ranks: int, data: Path, run: Path) -> "subprocess.Pop
     return subprocess.Popen([*program, str(data), str(run), str(TOKENS)])
 
 
+def saved(run: Path) -> int:
+    """Tokens that the newest checkpoint was trained on."""
+    return max((int(folder.name[5:]) for folder in run.glob("checkpoints/step-*")), default=0) * A_STEP
+
+
 def wait_for(tokens: float, run: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Until a checkpoint holds so many tokens that were trained on."""
-    while max((int(folder.name[5:]) for folder in run.glob("checkpoints/step-*")), default=0) * A_STEP < tokens:
+    """Until there is a newer checkpoint, of so many tokens."""
+    before = saved(run)
+    while saved(run) < max(tokens, before + 1):
         assert process.poll() is None
         time.sleep(0.2)
 
@@ -56,10 +62,11 @@ def test_three_kills_at_random_moments_change_no_weight(stdlib: Path, tmp_path: 
     script = tmp_path / "script.py"
     script.write_text(TRAIN)
     assert launched(script, ranks, stdlib, tmp_path / "whole").wait() == 0
-    for share in sorted(random.uniform(0.05, 0.8) for _ in range(3)):
+    for earliest in (0.05, 0.25, 0.5):
+        share = earliest + random.uniform(0, 0.15)
         process = launched(script, ranks, stdlib, tmp_path / "killed")
         wait_for(share * TOKENS, tmp_path / "killed", process)
-        time.sleep(random.uniform(0, 5))
+        time.sleep(random.uniform(0, 3))
         for each in (*psutil.Process(process.pid).children(recursive=True), process):  # a launcher's stand alone
             each.kill()
         process.wait()

@@ -1,5 +1,7 @@
 """Training: exact resumes, whole checkpoints, clear ends."""
 
+import errno
+import fcntl
 import json
 import math
 import os
@@ -205,6 +207,35 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_it_goes_on_from_its_last_checkpo
     assert manifest(run)["weights_sha256"] == manifest(finished)["weights_sha256"]
 
 
+@pytest.mark.parametrize("apart", [0.0, 1.1])
+def test_sigterms_of_one_second_are_one_wish_and_a_later_one_ends_a_run_at_once(
+    apart: float, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sagechain.pretraining import trainer
+
+    real = trainer.BlockTrainer.training_step
+
+    def step(self: trainer.BlockTrainer, *given: Any, **named: Any) -> Any:
+        if self.state.global_step == 2:
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(apart)
+            signal.raise_signal(signal.SIGTERM)
+        return real(self, *given, **named)
+
+    def at_once(*_: Any) -> None:
+        raise SystemExit("at once")
+
+    monkeypatch.setattr(trainer.BlockTrainer, "training_step", step)
+    before = signal.signal(signal.SIGTERM, at_once)
+    try:
+        with pytest.raises((KeyboardInterrupt, SystemExit)) as ended:
+            train(data, tmp_path / "run", tokens=TOKENS, **TINY)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (ended.type, last_step(tmp_path / "run")) == ((SystemExit, 0) if apart else (KeyboardInterrupt, 3))
+    assert ("Stopped at 384 tokens, with a checkpoint." in capsys.readouterr().err) == (not apart)
+
+
 def test_a_run_killed_before_its_manifest_was_there_begins_again(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.partial").write_text('{"stage": "tr')
@@ -235,6 +266,21 @@ def test_a_folder_where_another_process_trains_is_left_alone(
     assert [path.name for path in run.iterdir()] == ["manifest.lock"]
     assert f"Another process works in {run}. Waiting" in capsys.readouterr().err
     assert manifest(train(data, run, tokens=128, **TINY))["done"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_told_and_trained_on(
+    number: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def flock(file: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    run = train(data, tmp_path / "run[1]", tokens=128, **TINY)
+    assert manifest(run)["done"]
+    assert (
+        f"There are no locks where {run} lies: see to it that no other process works in it." in capsys.readouterr().err
+    )
 
 
 def test_a_run_that_another_process_ends_meanwhile_is_not_run_again(
@@ -601,15 +647,35 @@ def test_two_processes_share_each_step_and_give_the_curve_of_one(exact_losses: l
 def test_two_processes_killed_with_or_after_their_launcher_end_with_the_weights_of_two_never_stopped(
     data: Path, two_ranks: Path, tmp_path: Path
 ) -> None:
-    for kill in (kill_all, subprocess.Popen.kill):  # the processes of a launcher that is killed are asked to end
+    killed = []
+    for kill in (kill_all, subprocess.Popen.kill):
         process = started(data, tmp_path / "run", EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
         wait_for_checkpoint(tmp_path / "run", last_step(tmp_path / "run"), process)
         kill(process)
+        killed.append(process)
     process = started(data, tmp_path / "run", EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
+    ends = [each.communicate()[1] for each in killed]
+    assert ["with a checkpoint" in said for said in ends] == [False, True], ends[1]
     _, said = process.communicate()
     assert process.returncode == 0, said
     assert len(manifest(tmp_path / "run")["resumed_at_tokens"]) == 2
     assert manifest(tmp_path / "run")["weights_sha256"] == manifest(two_ranks)["weights_sha256"]
+
+
+def test_all_processes_look_for_a_checkpoint_once_the_first_holds_the_folder(
+    data: Path, two_ranks: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with holding.holding(run):
+        process = started(data, run, EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
+        assert process.stderr
+        assert any("Another process works in" in line for line in process.stderr)
+        shutil.copytree(two_ranks / "checkpoints", run / "checkpoints")
+        (run / "manifest.json").write_text(json.dumps(manifest(two_ranks) | {"done": False}))
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert manifest(run)["resumed_at_tokens"] == [EXACT_TOKENS]
+    assert manifest(run)["weights_sha256"] == manifest(two_ranks)["weights_sha256"]
 
 
 ASKED = """
