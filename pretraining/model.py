@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 SHORT_CONTEXT = 512  # tokens
+GPT2_DEVIATION = 0.02  # of its first weights (Radford et al. 2019, section 2.3)
 
 
 class ModelShape(BaseModel):
@@ -38,16 +39,21 @@ class ModelShape(BaseModel):
         return self
 
 
-def new_model(shape: ModelShape, *, end_of_text: int, seed: int) -> "GPT2LMHeadModel":
-    """A GPT-2 with weights drawn anew, as GPT-2's were (Radford et al. 2019, section 2.3).
+def new_model(
+    shape: ModelShape, *, end_of_text: int, seed: int, deviation: float = GPT2_DEVIATION
+) -> "GPT2LMHeadModel":
+    """A GPT-2 with weights drawn anew, as GPT-2's were.
 
     The activation is the tanh form of GELU: the same function as GPT-2's `gelu_new`, in one operation of PyTorch instead of
     eight.
+
+    Args:
+        deviation: standard deviation of the blocks' matrices; the embeddings have GPT-2's.
     """
     from transformers import GPT2Config, GPT2LMHeadModel, set_seed
 
     set_seed(seed)
-    return GPT2LMHeadModel(
+    model = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=shape.vocabulary,
             n_positions=shape.context,
@@ -59,11 +65,15 @@ def new_model(shape: ModelShape, *, end_of_text: int, seed: int) -> "GPT2LMHeadM
             attn_pdrop=shape.dropout,
             scale_attn_by_inverse_layer_idx=shape.scale_attention_by_layer,
             activation_function="gelu_pytorch_tanh",
+            initializer_range=deviation,
             bos_token_id=end_of_text,
             eos_token_id=end_of_text,
             attn_implementation=_attention(shape.context),  # type: ignore[call-arg]
         )
     )
+    for embedding in (model.transformer.wte, model.transformer.wpe):
+        embedding.weight.data.mul_(GPT2_DEVIATION / deviation)
+    return model
 
 
 def _attention(context: int) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ADAM_BETA1 = 0.9
 # Beside Muon, in runs of hundreds of steps: shorter memories than usual are better by 0.01 bits per byte each (RUNS.md).
-MUON_MOMENTUM = 0.9
+MUON_MOMENTUM = 0.85
 BETA1_BESIDE_MUON = 0.8
 
 

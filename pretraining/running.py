@@ -65,7 +65,12 @@ class Run:
                 "files. Name a folder that they share, and give the same command again."
             )
         splits = {split: Blocks(row, self.shape.context) for split, row in self.rows.items()}
-        model = new_model(self.shape, end_of_text=tokenizer.eos_token_id, seed=settings.seed)
+        model = new_model(
+            self.shape,
+            end_of_text=tokenizer.eos_token_id,
+            seed=settings.seed,
+            deviation=settings.initial_deviation,
+        )
         began = time.monotonic()
         if settings.embeddings == "neighbours" and checkpoint is None:
             neighbours = neighbour_embeddings(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sagechain.pretraining.errors import unknown
-from sagechain.pretraining.model import ModelShape
+from sagechain.pretraining.model import GPT2_DEVIATION, ModelShape
 
 
 class TrainingSettings(BaseModel):
@@ -33,6 +33,8 @@ class TrainingSettings(BaseModel):
     """How long AdamW remembers the squares of gradients."""
     embeddings: Literal["random", "neighbours"] = "random"
     """How they begin: at random, as GPT-2's did, or from which tokens stand side by side in the train split."""
+    initial_deviation: float = Field(default=GPT2_DEVIATION, gt=0)
+    """Standard deviation of the blocks' matrices, drawn at random; GPT-2's is 0.02."""
     schedule: Literal["linear", "cosine"] = "linear"
     """How the rate falls to zero over the budget, after the warm-up."""
     warmup: float = Field(default=0.05, ge=0, lt=1)

@@ -66,6 +66,16 @@ def test_a_run_from_random_weights_begins_at_chance(data: Path, tmp_path: Path) 
     assert history(run)[0]["loss"] == pytest.approx(math.log(400), abs=0.3)
 
 
+def test_blocks_begin_at_the_deviation_that_is_set_and_embeddings_at_gpt2s() -> None:
+    from sagechain.pretraining.model import ModelShape, new_model
+
+    shape = ModelShape(vocabulary=400, context=128, layers=2, width=64, heads=2)
+    weights = dict(new_model(shape, end_of_text=0, seed=0, deviation=0.04).transformer.named_parameters())
+    deviations = {"wte": 0.02, "wpe": 0.02, "h.1.attn.c_attn": 0.04, "h.1.mlp.c_proj": 0.04 / math.sqrt(4)}
+    found = {name: float(weights[f"{name}.weight"].detach().std()) for name in deviations}
+    assert found == pytest.approx(deviations, rel=0.03)
+
+
 def test_a_judgement_equals_the_loss_of_the_model_asked_directly(finished: Path, data: Path) -> None:
     from sagechain.pretraining.evaluating import evaluate
     from sagechain.pretraining.tokens import Blocks, TokenRow
