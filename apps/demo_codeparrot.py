@@ -9,6 +9,7 @@ from sagechain.agents.command_line import data
 from sagechain.prompts import load_prompt
 
 BEGINNING = "def mean(numbers):\n"
+CANDIDATES = 8  # a young model often ends a block before it began
 
 
 def pretrain(console: Console, *, seconds: float) -> None:
@@ -38,7 +39,8 @@ def pretrain(console: Console, *, seconds: float) -> None:
         model = export(run, Path(folder) / "codeparrot")
         llm = load_llm(f"local:{model}", max_new_tokens=48, temperature=0.7, seed=0)
         console.print(
-            "After a minute expect words, indents and phrases of Python, and no program that does what it says."
+            "After a minute expect words, indents and phrases of Python, and no program that does what it says. "
+            f"Of {CANDIDATES} completions each the best: one that parses, then the likeliest."
         )
         for beginning in data("codeparrot_completion.yaml")["prompts"][:2]:
             _complete(console, llm, beginning["text"])
@@ -50,7 +52,7 @@ def pretrain(console: Console, *, seconds: float) -> None:
 
 
 def _complete(console: Console, llm: object, beginning: str) -> None:
-    completed = codeparrot_completion.chain(llm).invoke(beginning)  # type: ignore[arg-type]
+    completed = codeparrot_completion.chain(llm, candidates=CANDIDATES).invoke(beginning)  # type: ignore[arg-type]
     console.print(f"[bold]Beginning:[/bold] {beginning.rstrip().splitlines()[-1]}")
     console.print("[bold]Completion:[/bold]", end=" ")
     console.print(completed.strip("\n"), markup=False)
