@@ -40,9 +40,9 @@ class Completion(BaseModel):
 
 
 def by_parse_and_likelihood(completion: Completion) -> tuple[int, float]:
-    """What `rank` is by default: code that parses, then code whose last line is cut, all else, nothing; then likelihood."""
+    """What `rank` is by default: code that parses, then code whose last line is cut, all else, no code; then likelihood."""
     likelihood = -math.inf if completion.likelihood is None else completion.likelihood
-    if not completion.text.strip():
+    if all(not line.strip() or line.lstrip().startswith("#") for line in completion.text.splitlines()):
         return 0, likelihood
     return 1 + completion.parses + (completion.parses and not completion.unfinished), likelihood
 

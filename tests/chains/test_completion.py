@@ -97,6 +97,16 @@ def test_code_that_parses_is_better_than_code_that_does_not() -> None:
     assert [each.parses for each in found] == [True, True, False, False, False]
 
 
+def test_comments_alone_are_no_code() -> None:
+    found = ranked("    # the sum\n\n    # of both\n", BROKEN, "    # the sum\n    return a + b\n", "")
+    assert texts(found) == [
+        "    # the sum\n    return a + b\n",
+        BROKEN,
+        "    # the sum\n\n    # of both\n",
+        "",
+    ]
+
+
 def test_of_an_answer_that_was_cut_all_but_its_last_line_has_to_parse() -> None:
     cut, first_line_cut = "    total = a + b\n    return (tot", "    return (a +"
     found = ranked(first_line_cut, cut, BODY)
