@@ -1,6 +1,5 @@
 """What a launcher (torchrun, `accelerate launch`, srun) tells each process of a run, before anything heavy is imported."""
 
-import ctypes
 import os
 import signal
 import sys
@@ -24,4 +23,6 @@ def end_with_torchrun() -> None:
     Those start their processes in sessions of their own: when the launcher is killed they train on, and nobody knows.
     """
     if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
+        import ctypes
+
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

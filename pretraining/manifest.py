@@ -36,6 +36,19 @@ def is_taken(folder: Path) -> bool:
     return folder.is_dir() and any(path.suffix != PARTIAL and path.name != LOCK for path in folder.iterdir())
 
 
+def manifest_for(folder: Path, what: str) -> dict[str, Any] | None:
+    """The manifest of a folder that is to hold `what`, or None where it is free.
+
+    Raises:
+        ValueError: the folder holds files and no manifest.
+        PretrainingError: the manifest cannot be read.
+    """
+    taken, found = is_taken(folder), read_manifest(folder)  # in this order: another process may write it just now
+    if taken and found is None:
+        raise ValueError(f"out: {str(folder)!r} is not empty and holds no {what}; name another folder")
+    return found
+
+
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     """Write a folder's manifest whole or not at all, with the versions of the libraries."""
     versions = {name: version(name) for name in LIBRARIES}

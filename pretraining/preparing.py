@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagechain.pretraining.holding import holding
 from sagechain.pretraining.launcher import is_first
-from sagechain.pretraining.manifest import digest_of_files, is_taken, read_manifest, write_manifest
+from sagechain.pretraining.manifest import digest_of_files, manifest_for, write_manifest
 from sagechain.pretraining.progress import console, stages
 
 if TYPE_CHECKING:
@@ -87,10 +87,8 @@ def prepare(
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     """Whether these data are there already. Raises ValueError where others are."""
-    taken, found = is_taken(out), read_manifest(out)
+    found = manifest_for(out, "prepared data")
     if found is None:
-        if taken:
-            raise ValueError(f"out: {str(out)!r} is not empty and holds no prepared data; name another folder")
         return False
     if found["done"] and not inputs["source_sha256"]:
         inputs["source_sha256"] = found["inputs"]["source_sha256"]  # offline nobody can tell whether it changed

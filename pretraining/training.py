@@ -17,7 +17,7 @@ from typing import Any
 
 from sagechain.pretraining.holding import holding
 from sagechain.pretraining.launcher import end_with_torchrun, ranks
-from sagechain.pretraining.manifest import is_taken, read_manifest
+from sagechain.pretraining.manifest import manifest_for
 from sagechain.pretraining.prepared import prepared_data, token_rows
 from sagechain.pretraining.settings import chosen_settings
 from sagechain.pretraining.trackers import check_trackers
@@ -99,10 +99,8 @@ def train(
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     """Whether the run is over already. Raises ValueError where it was begun with other settings."""
-    taken, found = is_taken(out), read_manifest(out)
+    found = manifest_for(out, "run")
     if found is None:
-        if taken:
-            raise ValueError(f"out: {str(out)!r} is not empty and holds no run; name another folder")
         return False
     if found.get("stage") != "train":
         raise ValueError(
