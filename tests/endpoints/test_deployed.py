@@ -121,6 +121,8 @@ def hostile(name: str) -> bytes:
         (hostile("model.bin"), "did not pass the ping health check"),
         (None, f'Failed to download model data for container "container_1" from URL: "{URL}"'),
     ],
+    # Named, since bytes of gzip hold the time, and processes that collect must find the same names.
+    ids=["no archive", "broken", "hostile", "no model", "missing"],
 )
 def test_an_archive_that_is_missing_broken_or_no_model_makes_the_endpoint_fail(
     archive: bytes | None, reason: str, tmp_path: Path
