@@ -18,12 +18,12 @@ from sagechain.pretraining.manifest import read_manifest, write_manifest
 from sagechain.pretraining.meter import Meter
 from sagechain.pretraining.model import ModelShape, faster_precision, new_model
 from sagechain.pretraining.processes import Processes
-from sagechain.pretraining.progress import console, display
+from sagechain.pretraining.progress import Display, console, display
 from sagechain.pretraining.settings import TrainingSettings
 from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rate
 from sagechain.pretraining.tokens import Blocks, TokenRow
 from sagechain.pretraining.trainer import BlockTrainer
-from transformers import AutoTokenizer, TrainingArguments
+from transformers import AutoTokenizer, GPT2LMHeadModel, TrainingArguments
 
 # Of the data's manifest, what the run's repeats.
 OF_DATA = ("source", "corpus", "splits", "bytes_per_token", "tokens_sha256")
@@ -55,7 +55,6 @@ class Run:
     def train(self, arguments: TrainingArguments, processes: Processes, *, samples: bool) -> None:
         """Train to the end of the budget. Every process of the run calls it, while the first one holds the folder."""
         keep_memory()
-        settings, bytes_per_token = self.settings, self.prepared["bytes_per_token"]
         tokenizer = AutoTokenizer.from_pretrained(self.data / "tokenizer")
         checkpoint = latest_checkpoint(self.out)
         state = _state(checkpoint)
@@ -64,21 +63,17 @@ class Run:
                 f"the processes find different checkpoints in {self.out}: it must lie where all machines see the same "
                 "files. Name a folder that they share, and give the same command again."
             )
-        splits = {split: Blocks(row, self.shape.context) for split, row in self.rows.items()}
         model = new_model(
             self.shape,
             end_of_text=tokenizer.eos_token_id,
-            seed=settings.seed,
-            deviation=settings.initial_deviation,
+            seed=self.settings.seed,
+            deviation=self.settings.initial_deviation,
         )
         began = time.monotonic()
-        if settings.embeddings == "neighbours" and checkpoint is None:
-            neighbours = neighbour_embeddings(
-                self.rows["train"], vocabulary=self.shape.vocabulary, width=self.shape.width, seed=settings.seed
-            )
-            model.transformer.wte.weight.data.copy_(neighbours)
+        if checkpoint is None:
+            self._begin_embeddings(model)
         # The time that the embeddings took is time of training.
-        budget = Budget(settings, seconds=state["seconds"] + time.monotonic() - began)
+        budget = Budget(self.settings, seconds=state["seconds"] + time.monotonic() - began)
         begun = self._begun(state["step"], model.num_parameters())
         if processes.is_first:
             write_manifest(self.out, begun)
@@ -87,23 +82,16 @@ class Run:
                 f"One of {gpus} GPUs is used. For all: torchrun --nproc-per-node {gpus} -m sagechain.apps.cli …"
             )
         with display("training", is_shown=processes.is_first) as show:
-            meter = Meter(
-                show,
-                budget,
-                batch_tokens=settings.batch_tokens,
-                bytes_per_token=bytes_per_token["train"],
-                flops=flops_per_token(self.shape),
-                devices=processes.count,
-            )
+            meter = self._meter(show, budget, processes.count)
             trainer = BlockTrainer(
                 model,
                 arguments,
                 run=self.out,
                 processes=processes,
-                train=splits["train"],
-                validation=splits["validation"],
-                bytes_per_token=bytes_per_token,
-                settings=settings,
+                train=Blocks(self.rows["train"], self.shape.context),
+                validation=Blocks(self.rows["validation"], self.shape.context),
+                bytes_per_token=self.prepared["bytes_per_token"],
+                settings=self.settings,
                 budget=budget,
                 first_step=state["step"],
                 history=state["history"],
@@ -119,14 +107,43 @@ class Run:
             else:
                 with interruptible():
                     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        self._end(trainer, tokenizer, begun, meter)
+
+    def _begin_embeddings(self, model: GPT2LMHeadModel) -> None:
+        """Let a new model's embeddings begin from which tokens stand beside which, where the settings say so."""
+        if self.settings.embeddings == "neighbours":
+            vocabulary, width = self.shape.vocabulary, self.shape.width
+            found = neighbour_embeddings(
+                self.rows["train"], vocabulary=vocabulary, width=width, seed=self.settings.seed
+            )
+            model.transformer.wte.weight.data.copy_(found)
+
+    def _meter(self, show: Display, budget: Budget, devices: int) -> Meter:
+        return Meter(
+            show,
+            budget,
+            batch_tokens=self.settings.batch_tokens,
+            bytes_per_token=self.prepared["bytes_per_token"]["train"],
+            flops=flops_per_token(self.shape),
+            devices=devices,
+        )
+
+    def _end(self, trainer: BlockTrainer, tokenizer: Any, begun: dict[str, Any], meter: Meter) -> None:
+        """Judge and keep the model, or say how to go on. Raises KeyboardInterrupt where that was asked for."""
         if trainer.was_interrupted and trainer.share(trainer.state.global_step) < 1:
-            done = trainer.state.global_step * settings.batch_tokens
-            _say(processes, f"Stopped at {done:,} tokens, with a checkpoint. The same command goes on from there.")
+            done = trainer.state.global_step * self.settings.batch_tokens
+            _say(
+                trainer.processes,
+                f"Stopped at {done:,} tokens, with a checkpoint. The same command goes on from there.",
+            )
             raise KeyboardInterrupt
         try:
             finish(trainer, self.out, tokenizer, begun, meter)
         except KeyboardInterrupt:
-            _say(processes, "Stopped after training, while the model was judged. The same command does that again.")
+            _say(
+                trainer.processes,
+                "Stopped after training, while the model was judged. The same command does that again.",
+            )
             raise
 
     def _begun(self, step: int, parameters: int) -> dict[str, Any]:
