@@ -98,7 +98,9 @@ class BlockTrainer(Trainer):
             rank=self.args.process_index,
             ranks=self.args.world_size,
         )
-        return DataLoader(batches, batch_size=None, pin_memory=torch.cuda.is_available())
+        # A generator of its own: a loader draws a number when it begins, from dropout's generator where it has none, and a
+        # run that goes on begins once more.
+        return DataLoader(batches, batch_size=None, pin_memory=torch.cuda.is_available(), generator=torch.Generator())
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:

@@ -159,15 +159,15 @@ def last_step(run: Path) -> int:
 
 
 def test_a_run_killed_three_times_ends_with_the_weights_of_one_never_stopped(data: Path, tmp_path: Path) -> None:
-    tokens = 20_480
+    tokens, drawn = 20_480, {"dropout": 0.1}  # as the published presets have it
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train(data, whole, tokens=tokens, **TINY)
+    train(data, whole, tokens=tokens, **TINY, **drawn)
     for _ in range(3):
-        process = started(data, killed, tokens)
+        process = started(data, killed, tokens, **drawn)
         wait_for_checkpoint(killed, last_step(killed), process)
         process.kill()
         process.communicate()
-    process = started(data, killed, tokens)
+    process = started(data, killed, tokens, **drawn)
     process.communicate()
     assert process.returncode == 0
     assert len(manifest(killed)["resumed_at_tokens"]) == 3
