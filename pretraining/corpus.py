@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from . import deduplicate, filters
 from .counting import CountingStep, Tally, counted, left_out, tally
-from .errors import PretrainingError
+from .errors import NothingLeft
 from .executors import Executor, Progress
 from .manifest import is_taken, write_json
 from .sources import SourceReader, check_source, write_inputs
@@ -103,7 +103,8 @@ def write_corpus(
 
     Raises:
         ValueError: the source does not exist, or the executor cannot run here.
-        PretrainingError: a task failed, a data set cannot be reached, or nothing is left.
+        NothingLeft: the filters left no document to train on, or none to judge by.
+        PretrainingError: a task failed, or a data set cannot be reached.
     """
     executor.check()
     check_source(source)
@@ -137,7 +138,7 @@ def _started(source: str, folder: Path, settings: CorpusSettings, tasks: int) ->
         write_json(plan, {})  # says from here on that the folder is ours, and of no plan yet
     passes.mkdir(parents=True, exist_ok=True)
     inputs, found = passes / "inputs.jsonl", passes / "inputs-now.jsonl"
-    listed = {"source": source, "inputs": write_inputs(source, found, without=folder), "tasks": tasks}
+    listed = {"inputs": write_inputs(source, found, without=folder), "tasks": tasks}
     wanted = listed | {"settings": settings.model_dump(mode="json")}
     if json.loads(plan.read_text("utf-8")) != wanted:
         write_json(plan, {})
@@ -270,12 +271,12 @@ def _report(read: Any, written: Any) -> CorpusReport:
 def _check_left(report: CorpusReport, settings: CorpusSettings) -> None:
     lost = ", ".join(f"{row.reason} {row.documents}" for row in report.left_out) or "nothing was found"
     if not report.train_documents:
-        raise PretrainingError(
+        raise NothingLeft(
             f"Of {report.read_documents} documents none is left to train on. Left out: {lost}. "
             "Give another source, or loosen the settings that took most."
         )
     if settings.validation_share and not report.validation_documents:
-        raise PretrainingError(
+        raise NothingLeft(
             f"None of {report.train_documents} documents fell to validation at validation_share="
             f"{settings.validation_share}. Left out: {lost}. Raise the share, or give more documents."
         )

@@ -8,6 +8,10 @@ class PretrainingError(Exception):
     """A stage could not go on. The message says what happened, where, and what to do next; what was done before is kept."""
 
 
+class NothingLeft(PretrainingError):
+    """The filters left too little to go on with. The same folder takes other settings."""
+
+
 class Diverged(PretrainingError):
     """The loss, or a gradient, is not a number. The last checkpoint is from before."""
 

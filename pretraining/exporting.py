@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sagechain.pretraining.errors import PretrainingError
-from sagechain.pretraining.manifest import digest_of_files, read_manifest, write_manifest
-from sagechain.pretraining.model_card import model_card
+from sagechain.pretraining.manifest import digest_of_file, read_manifest, write_manifest
+from sagechain.pretraining.model_card import model_card, published_source
 from sagechain.pretraining.report import run_manifest
 
 WEIGHTS = "model.safetensors"
@@ -81,7 +81,7 @@ def _is_there(out: Path, digest: str, overwrite: bool) -> bool:
     if found is None or found.get("stage") != "export":
         raise ValueError(f"out: {str(out)!r} is there, and is no model that export made; name another folder")
     weights = out / WEIGHTS
-    if found.get("weights_sha256") == digest and weights.is_file() and digest_of_files([weights]) == digest:
+    if found.get("weights_sha256") == digest and weights.is_file() and digest_of_file(weights) == digest:
         return True
     if not overwrite:
         raise ValueError(
@@ -92,7 +92,7 @@ def _is_there(out: Path, digest: str, overwrite: bool) -> bool:
 
 def _write_beside_the_weights(folder: Path, manifest: Mapping[str, Any], name: str, license: str | None) -> None:
     """Check the copy; add its card and its manifest."""
-    digest = digest_of_files([folder / WEIGHTS])
+    digest = digest_of_file(folder / WEIGHTS)
     if digest != manifest["weights_sha256"]:
         raise PretrainingError(
             f"the run's model/{WEIGHTS} is not the file that training wrote: its SHA-256 is {digest}, the manifest's "
@@ -102,6 +102,8 @@ def _write_beside_the_weights(folder: Path, manifest: Mapping[str, Any], name: s
     card = model_card(manifest, name=name, context=context, license=license)
     (folder / CARD).write_text(card, encoding="utf-8")
     figures = {field: manifest[field] for field in FIGURES if field in manifest}
+    if "source" in (data := figures.get("data") or {}):
+        figures["data"] = data | {"source": published_source(data["source"])}
     write_manifest(folder, {"stage": "export", "done": True, "weights_sha256": digest, "run": figures})
 
 

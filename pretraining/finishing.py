@@ -6,7 +6,7 @@ from typing import Any
 
 from sagechain.pretraining import judgement
 from sagechain.pretraining.checkpoints import PARTIAL, put_in_place
-from sagechain.pretraining.manifest import digest_of_files, write_json, write_manifest
+from sagechain.pretraining.manifest import digest_of_file, write_json, write_manifest
 from sagechain.pretraining.meter import Meter
 from sagechain.pretraining.trainer import BlockTrainer
 
@@ -32,6 +32,8 @@ def finish(trainer: BlockTrainer, out: Path, tokenizer: Any, begun: dict[str, An
     shutil.rmtree(partial, ignore_errors=True)
     with trainer.writing("model"):
         trainer.network.save_pretrained(partial)
+        # safetensors leaves a file that only its owner may read.
+        (partial / "model.safetensors").chmod((partial / "config.json").stat().st_mode)
         tokenizer.save_pretrained(partial)
         shutil.rmtree(out / "model", ignore_errors=True)
         put_in_place(partial, out / "model")
@@ -43,7 +45,7 @@ def finish(trainer: BlockTrainer, out: Path, tokenizer: Any, begun: dict[str, An
         "tokens": step * trainer.settings.batch_tokens,
         "seconds": seconds,
         "matrix_flops": meter.limit,
-        "weights_sha256": digest_of_files([out / "model" / "model.safetensors"]),
+        "weights_sha256": digest_of_file(out / "model" / "model.safetensors"),
         **speed,
         **judged,
         **written,

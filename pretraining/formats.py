@@ -89,7 +89,7 @@ def _python(path: Path, entry: dict[str, Any], max_bytes: int) -> Iterator[Row |
         # PEP 263: a comment in the first two lines may name the encoding.
         encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
         yield Row(content.decode(encoding), entry["file"], {"path": entry["file"]})
-    except (SyntaxError, UnicodeDecodeError, LookupError):
+    except (SyntaxError, UnicodeError, LookupError):  # some codecs raise the plain UnicodeError
         yield LeftOut("not UTF-8", size)
 
 

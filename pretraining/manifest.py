@@ -36,16 +36,20 @@ def is_taken(folder: Path) -> bool:
     return folder.is_dir() and any(path.suffix != PARTIAL and path.name != LOCK for path in folder.iterdir())
 
 
-def manifest_for(folder: Path, what: str) -> dict[str, Any] | None:
-    """The manifest of a folder that is to hold `what`, or None where it is free.
+def manifest_for(folder: Path, stage: str, what: str) -> dict[str, Any] | None:
+    """The manifest of a folder that is to hold `what`, the output of a stage; None where it is free.
 
     Raises:
-        ValueError: the folder holds files and no manifest.
+        ValueError: the folder holds files and no manifest, or another stage's output.
         PretrainingError: the manifest cannot be read.
     """
     taken, found = is_taken(folder), read_manifest(folder)  # in this order: another process may write it just now
     if taken and found is None:
         raise ValueError(f"out: {str(folder)!r} is not empty and holds no {what}; name another folder")
+    if found is not None and found.get("stage") != stage:
+        raise ValueError(
+            f"out: {str(folder)!r} holds the output of {found.get('stage')!r}, no {what}; name another folder"
+        )
     return found
 
 

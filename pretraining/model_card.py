@@ -38,7 +38,7 @@ def model_card(manifest: Mapping[str, Any], *, name: str, context: int, license:
         preset=cell(manifest.get("preset", "unknown")),
         parameters=f"{manifest['parameters']:,}",
         figures=run_figures(manifest),
-        source=cell(_published(str(data.get("source", "not told")))),
+        source=cell(published_source(str(data.get("source", "not told")))),
         corpus=[(cell(what), f"{documents:,}", f"{size:,}") for what, documents, size in rows],
         settings=[
             (cell(field), cell(value)) for field, value in (manifest.get("settings") or {}).items() if value is not None
@@ -47,7 +47,7 @@ def model_card(manifest: Mapping[str, Any], *, name: str, context: int, license:
     )
 
 
-def _published(source: str) -> str:
+def published_source(source: str) -> str:
     """A source as others may read it: of a path on this machine the last part only."""
     is_path = "/" in source or "\\" in source
     return source if source.startswith("hf:") or not is_path else PurePath(source.replace("\\", "/")).name

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sagechain.pretraining.manifest import digest_of_files, read_manifest
+from sagechain.pretraining.manifest import digest_of_file, read_manifest
 from sagechain.pretraining.tokens import TokenRow
 
 
@@ -19,7 +19,8 @@ def prepared_data(data: Path) -> dict[str, Any]:
 
 def token_rows(data: Path, prepared: dict[str, Any]) -> dict[str, TokenRow]:
     """The tokens of both splits. Raises ValueError where they or the tokenizer are not those of the manifest."""
-    if digest_of_files([data / "tokenizer" / "tokenizer.json"]) != prepared["tokenizer_sha256"]:
+    saved = data / "tokenizer" / "tokenizer.json"
+    if not saved.is_file() or digest_of_file(saved) != prepared["tokenizer_sha256"]:
         raise ValueError(
             f"data: the tokenizer in {data / 'tokenizer'} is not the one that the tokens were made with; put it back, or "
             "prepare the data again"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagechain.pretraining.holding import holding
 from sagechain.pretraining.launcher import is_first
-from sagechain.pretraining.manifest import digest_of_files, manifest_for, write_manifest
+from sagechain.pretraining.manifest import digest_of_file, digest_of_files, manifest_for, read_manifest, write_manifest
 from sagechain.pretraining.progress import console, stages
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sagechain.pretraining.executors import Executor
 
 SAMPLE_BYTES = 16_000_000  # of text that the tokenizer is trained on
+CHANGED_SINCE = "the source changed since"
 
 
 def prepare(
@@ -51,7 +52,8 @@ def prepare(
         The folder.
 
     Raises:
-        ValueError: no such source, a setting that is unknown or out of range, or nothing left after the filters.
+        ValueError: no such source, a setting that is unknown or out of range, or `out` holds something else.
+        NothingLeft: the filters left too little; other settings may be given for the same folder.
         PretrainingError: a pass failed, or another process works in `out`; what was finished before is kept.
     """
     from sagechain.pretraining.corpus import CorpusSettings
@@ -63,7 +65,7 @@ def prepare(
     check_vocab_size(vocab_size)
     if context < 2:
         raise ValueError(f"context: {context} is too short; at least 2 tokens")
-    chosen = CorpusSettings.model_validate({"keywords": tuple(keywords), **settings})
+    chosen = CorpusSettings.model_validate({"keywords": keywords, **settings})
     if not chosen.validation_share:
         raise ValueError("validation_share: 0 leaves nothing to judge a model by; give a share above 0, such as 0.01")
     executor = executor or Executor(**({"workers": workers} if workers else {}))
@@ -86,27 +88,61 @@ def prepare(
 
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
-    """Whether these data are there already. Raises ValueError where others are."""
-    found = manifest_for(out, "prepared data")
+    """Whether these data are there already. Raises ValueError where others are, or work on others would be lost."""
+    found = manifest_for(out, "prepare", "prepared data")
     if found is None:
         return False
-    if found["done"] and not inputs["source_sha256"]:
-        inputs["source_sha256"] = found["inputs"]["source_sha256"]  # offline nobody can tell whether it changed
-    if found.get("inputs") != inputs:
-        changed = [name for name in inputs if (found.get("inputs") or {}).get(name) != inputs[name]]
-        raise ValueError(f"out: {str(out)!r} holds data of another {', '.join(changed)}; name another folder")
-    return bool(found["done"])
+    changed = _changed(found, inputs)
+    if changed and not ("failed" in found or (not found["done"] and changed == [CHANGED_SINCE])):
+        or_train = f"; `sagechain pretrain train {out} --out RUN` trains on them as they are" if found["done"] else ""
+        raise ValueError(
+            f"out: {str(out)!r} holds data that were made otherwise: {', '.join(changed)}. Give the same again, or name "
+            f"another folder{or_train}."
+        )
+    return found["done"] and _is_whole(out, found)
+
+
+def _changed(found: dict[str, Any], inputs: dict[str, Any]) -> list[str]:
+    """Which inputs are others than those in the manifest, each with both values. A source is what it holds."""
+    then, now = found["inputs"], dict(inputs)
+    if found["done"] and not now["source_sha256"] and now["source"] == then["source"]:
+        now["source_sha256"] = then["source_sha256"]  # offline nobody can tell whether it changed
+    before, after = then | then["settings"], now | now["settings"]
+    names = sorted(after.keys() - {"source", "source_sha256", "settings"})
+    changed = [
+        f"{name}={after[name]!r} (was {before.get(name)!r})" for name in names if after[name] != before.get(name)
+    ]
+    if then["source_sha256"] == now["source_sha256"]:
+        return changed
+    is_same = then["source"] == now["source"]
+    return [CHANGED_SINCE if is_same else f"source={now['source']!r} (was {then['source']!r})", *changed]
+
+
+def _is_whole(out: Path, found: dict[str, Any]) -> bool:
+    from sagechain.pretraining.prepared import token_rows
+
+    try:
+        token_rows(out, found)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _prepare(out: Path, inputs: dict[str, Any], settings: "CorpusSettings", executor: "Executor") -> None:
     from sagechain.pretraining.corpus import write_corpus
+    from sagechain.pretraining.errors import NothingLeft
     from sagechain.pretraining.packing import pack
 
+    _begin_anew_where_other(out, inputs)
     begun = {"stage": "prepare", "done": False, "inputs": inputs, "source": inputs["source"]}
     write_manifest(out, begun)
     show = stages(console())
     with executor.session() as running, _said_how_to_go_on():
-        report = write_corpus(inputs["source"], out / "corpus", settings, running, on_progress=show)
+        try:
+            report = write_corpus(inputs["source"], out / "corpus", settings, running, on_progress=show)
+        except NothingLeft as error:
+            write_manifest(out, begun | {"failed": str(error)})
+            raise
         tokenizer = _tokenizer(out, report.train_bytes, inputs["vocab_size"], inputs["context"])
         packed = {
             split: pack(
@@ -122,6 +158,20 @@ def _prepare(out: Path, inputs: dict[str, Any], settings: "CorpusSettings", exec
         }
     shutil.rmtree(out / "passes", ignore_errors=True)
     write_manifest(out, begun | _figures(out, report.model_dump(), packed, inputs["context"]))
+
+
+def _begin_anew_where_other(out: Path, inputs: dict[str, Any]) -> None:
+    """Remove what was made of the corpus where its inputs were others, or it is whole no more; see `write_corpus`."""
+    found = read_manifest(out)
+    if found is None:
+        return
+    changed = _changed(found, inputs)
+    if found["done"] or changed:
+        console().print(
+            f"prepare: made anew: {', '.join(changed) or 'its tokens or its tokenizer are not as they were'}"
+        )
+        for made_of_the_corpus in ("tokenizer", "tokens", "passes"):
+            shutil.rmtree(out / made_of_the_corpus, ignore_errors=True)
 
 
 def _check_alone() -> None:
@@ -191,6 +241,6 @@ def _figures(out: Path, report: dict[str, Any], packed: dict[str, dict[str, int]
         "splits": packed,
         "tokens": packed["train"]["tokens"],
         "bytes_per_token": {split: counts["bytes"] / counts["tokens"] for split, counts in packed.items()},
-        "tokenizer_sha256": digest_of_files([out / "tokenizer" / "tokenizer.json"]),
+        "tokenizer_sha256": digest_of_file(out / "tokenizer" / "tokenizer.json"),
         "tokens_sha256": digest_of_files(sorted((out / "tokens").glob("*.bin"))),
     }

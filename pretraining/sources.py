@@ -47,14 +47,14 @@ def check_source(source: str) -> None:
 
 
 def write_inputs(source: str, path: Path, without: Path | None = None) -> str:
-    """List the source's inputs in `path`, one JSON line each; return the SHA-256 of those that can be read.
+    """List the source's inputs in `path`, one JSON line each; return the SHA-256 of how and what can be read.
 
     A line has `file` (relative), `size` and `sha256`, and where they apply `start` and `stop` (a piece of a large file)
     or `reason` (it cannot be read). So the list is another where one byte of a file is, and the same for a copy.
     Folders whose names begin with a dot are left out and counted; links to folders are followed once, and the folder
     `without`, where the output goes, never.
     """
-    digest = sha256()
+    digest = sha256(b"hf:" if source.startswith("hf:") else b"")
     with path.open("wb") as file:
         for entry in _inputs(source, without):
             line = json.dumps(entry, ensure_ascii=True).encode() + b"\n"
@@ -223,7 +223,11 @@ class SourceReader(CountingStep):
             for number, columns in enumerate(hub.shard(name, commit, rank, world_size)):
                 yield row_of(columns, f"{name if not Path(name).is_dir() else Path(name).name}#{rank}.{number}")
         except Exception as error:  # `datasets` raises from every library below it
+            advice = (
+                f"Give the folder itself, {name}: there what is broken is counted and left out."
+                if Path(name).is_dir()
+                else "Check its name and the network, or give a local copy as hf:FOLDER."
+            )
             raise PretrainingError(
-                f"{self.source}: the data set cannot be read ({type(error).__name__}: {error}). "
-                "Check its name and the network, or give a local copy as hf:FOLDER."
+                f"{self.source}: the data set cannot be read ({type(error).__name__}: {error}). {advice}"
             ) from error

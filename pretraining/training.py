@@ -17,8 +17,9 @@ from typing import Any
 
 from sagechain.pretraining.holding import holding
 from sagechain.pretraining.launcher import end_with_torchrun, ranks
-from sagechain.pretraining.manifest import manifest_for
+from sagechain.pretraining.manifest import digest_of_file, manifest_for
 from sagechain.pretraining.prepared import prepared_data, token_rows
+from sagechain.pretraining.progress import console
 from sagechain.pretraining.settings import chosen_settings
 from sagechain.pretraining.trackers import check_trackers
 
@@ -99,13 +100,9 @@ def train(
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     """Whether the run is over already. Raises ValueError where it was begun with other settings."""
-    found = manifest_for(out, "run")
+    found = manifest_for(out, "train", "run")
     if found is None:
         return False
-    if found.get("stage") != "train":
-        raise ValueError(
-            f"out: {str(out)!r} holds the output of {found.get('stage')!r}, not a run; name another folder"
-        )
     if found["inputs"] != inputs:
         changed = [
             f"{name}={value!r} (the run has {found['inputs'].get(part, {}).get(name)!r})"
@@ -117,4 +114,12 @@ def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
         what = ", ".join(changed) or other
         raise ValueError(f"{changed[0].split('=')[0] if changed else 'data'}: the run in {str(out)!r} was begun otherwise:"
                          f" {what}. Give the same again, or name another folder.")  # fmt: skip
-    return bool(found["done"])
+    return found["done"] and _holds_its_model(out, found["weights_sha256"])
+
+
+def _holds_its_model(out: Path, digest: str) -> bool:
+    weights = out / "model" / "model.safetensors"
+    is_there = weights.is_file() and digest_of_file(weights) == digest
+    if not is_there:
+        console().print(f"train: {weights} is not as training left it, and is made again")
+    return is_there

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sagechain.pretraining.manifest import digest_of_files, write_manifest
+from sagechain.pretraining.manifest import digest_of_file, digest_of_files, write_manifest
 
 WORDS = (
     "def",
@@ -62,7 +62,7 @@ def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, cont
     prepared = {
         "stage": "prepare", "done": True, "source": "functions", "vocabulary": len(tokenizer), "context": context,
         "bytes_per_token": bytes_per_token, "splits": splits, "tokens_sha256": digest_of_files(files),
-        "tokenizer_sha256": digest_of_files([folder / "tokenizer" / "tokenizer.json"]),
+        "tokenizer_sha256": digest_of_file(folder / "tokenizer" / "tokenizer.json"),
     }  # fmt: skip
     write_manifest(folder, prepared)
     return folder

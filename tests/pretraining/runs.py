@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sagechain.pretraining.manifest import digest_of_files, write_json, write_manifest
+from sagechain.pretraining.manifest import digest_of_file, write_json, write_manifest
 from sagechain.pretraining.model import ModelShape, new_model
 from sagechain.pretraining.tokenizer import train_tokenizer
 
@@ -54,7 +54,7 @@ def write_run(run: Path, *, vocab_size: int = 300, model_vocabulary: int | None 
     shape = ModelShape(vocabulary=model_vocabulary or len(tokenizer), **SHAPE)
     new_model(shape, end_of_text=0, seed=0).save_pretrained(run / "model")
     tokenizer.save_pretrained(run / "model")
-    digest = digest_of_files([run / "model" / "model.safetensors"])
+    digest = digest_of_file(run / "model" / "model.safetensors")
     write_manifest(run, manifest(**({"weights_sha256": digest} | changes)))
     write_json(run / "history.json", history())
     return run

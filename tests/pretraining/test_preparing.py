@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sagechain.pretraining import prepare
+from sagechain.pretraining import NothingLeft, prepare
 from transformers import PreTrainedTokenizerFast
 
 from tests.pretraining.conftest import function
@@ -102,6 +103,28 @@ def test_a_stopped_call_goes_on_where_it_was(
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
+def test_a_stopped_call_begins_anew_where_its_source_changed_and_not_where_its_settings_did(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import packing
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    copy = Path(shutil.copytree(code, tmp_path / "code"))
+    monkeypatch.setattr(packing, "pack", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=re.escape("made otherwise: context=16 (was 32). Give the same again")):
+        prepare(copy, tmp_path / "data", workers=1, **(SETTINGS | {"context": 16}))
+    (copy / "file_00.py").unlink()
+    prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+    prepare(copy, tmp_path / "at once", workers=1, **SETTINGS)
+    assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(tmp_path / "at once")["tokens_sha256"]
+    assert sum(split["documents"] for split in manifest(tmp_path / "data")["splits"].values()) == 39
+
+
 def test_a_source_is_another_when_one_letter_is_and_not_when_its_dates_are(code: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(code, tmp_path / "code"))
     prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
@@ -110,8 +133,47 @@ def test_a_source_is_another_when_one_letter_is_and_not_when_its_dates_are(code:
     prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
     changed.write_text(changed.read_text().replace("x", "z", 1))
     os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with pytest.raises(ValueError, match="holds data of another source_sha256; name another folder"):
+    with pytest.raises(
+        ValueError, match=re.escape("made otherwise: the source changed since. Give the same again, or")
+    ):
         prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+
+
+def test_a_source_is_what_it_holds_whatever_its_name(code: Path, prepared: Path, tmp_path: Path) -> None:
+    before = (prepared / "manifest.json").stat().st_mtime_ns
+    prepare(shutil.copytree(code, tmp_path / "copy"), prepared, **SETTINGS)
+    prepare(os.path.relpath(code), prepared, **SETTINGS)
+    assert (prepared / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_data_of_other_settings_are_kept_and_the_settings_named(code: Path, prepared: Path) -> None:
+    kept = manifest(prepared)
+    with pytest.raises(ValueError, match=re.escape("keywords=['x'] (was []), vocab_size=301 (was 300). Give the same")):
+        prepare(code, prepared, keywords=["x"], **(SETTINGS | {"vocab_size": 301}))
+    assert manifest(prepared) == kept
+
+
+def test_settings_that_left_nothing_may_be_loosened_in_the_same_folder(
+    code: Path, prepared: Path, tmp_path: Path
+) -> None:
+    for failing in ({"keywords": ["never written"]}, {"validation_share": 1e-9}):
+        with pytest.raises(NothingLeft):
+            prepare(code, tmp_path / "data", workers=1, **(SETTINGS | failing))
+    prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+    assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
+
+
+@pytest.mark.parametrize("lost", ["tokens", "tokens/train-00001.bin", "tokenizer", "tokenizer/tokenizer.json"])
+def test_what_is_lost_of_data_that_were_done_is_made_again(
+    code: Path, prepared: Path, tmp_path: Path, lost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path(shutil.copytree(prepared, tmp_path / "data"))
+    shutil.rmtree(data / lost) if (data / lost).is_dir() else (data / lost).unlink()
+    prepare(code, data, workers=1, **SETTINGS)
+    assert "prepare: made anew: its tokens or its tokenizer are not as they were\n" in capsys.readouterr().err
+    for split in ("train", "validation"):
+        assert tokens(data, split) == tokens(prepared, split)
+    assert manifest(data)["tokenizer_sha256"] == manifest(prepared)["tokenizer_sha256"]
 
 
 def test_a_call_killed_before_its_manifest_was_there_begins_again(code: Path, tmp_path: Path) -> None:
@@ -161,7 +223,7 @@ def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
     prepare("hf:owner/code", data, workers=1, **SETTINGS)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     commits.append("second")
-    with pytest.raises(ValueError, match="holds data of another source_sha256"):
+    with pytest.raises(ValueError, match="made otherwise: the source changed since"):
         prepare("hf:owner/code", data, workers=1, **SETTINGS)
 
 
@@ -171,6 +233,7 @@ def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
         ({"vocab_size": 100}, "vocab_size: 100 is too few"),
         ({"context": 1}, "context: 1 is too short"),
         ({"keyword": ["x"]}, "keyword"),
+        ({"keywords": "pandas"}, "keywords"),
         ({"max_bytes": 0}, "max_bytes"),
         ({"validation_share": 0.0}, "validation_share: 0 leaves nothing to judge a model by"),
     ],

@@ -68,6 +68,7 @@ def test_each_kind_of_file_that_cannot_be_read_is_counted_once(code: Path, tmp_p
     (code / "binary.py").write_bytes(b"a = 1\0")
     (code / "latin.py").write_bytes("é = 1".encode("latin-1"))
     (code / "unknown_cookie.py").write_bytes(b"# -*- coding: no-such -*-\n")
+    (code / "undefined_cookie.py").write_bytes(b"# -*- coding: undefined -*-\n")
     (code / "empty.py").write_bytes(b"")
     (code / "blank.py").write_bytes(b" \n\t\n")
     (code / "large.py").write_bytes(b"#" * (MAX_BYTES + 1))
@@ -83,7 +84,7 @@ def test_each_kind_of_file_that_cannot_be_read_is_counted_once(code: Path, tmp_p
     assert documents == []
     assert reasons == {
         "binary": 1,
-        "not UTF-8": 2,
+        "not UTF-8": 3,
         "empty": 2,
         "too large": 1,
         "broken archive": 1,
@@ -283,6 +284,16 @@ def test_a_local_copy_of_a_data_set_is_read(files: int, tasks: int, tmp_path: Pa
     assert documents[0].metadata["license"] == "mit"
     assert not [document.id for document in documents if str(tmp_path) in document.id]
     assert nothing == {}
+
+
+def test_a_broken_local_copy_of_a_data_set_says_how_it_can_be_read(code: Path, tmp_path: Path) -> None:
+    (code / "a.jsonl").write_bytes(rows("a = 1\n") + b'{"content": "b\n')
+    with pytest.raises(
+        PretrainingError, match=r"Give the folder itself, .*/code: there what is broken is counted and left"
+    ):
+        read(f"hf:{code}", tmp_path)
+    [document], reasons = read(code, tmp_path)
+    assert (document.text, reasons) == ("a = 1\n", {"broken JSON": 1})
 
 
 @pytest.mark.parametrize("source", ["", "no/such/folder", "hf:", "hf:/no/such/folder"])

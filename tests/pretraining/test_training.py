@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def test_a_run_leaves_an_ordinary_checkpoint_and_its_figures(finished: Path, dat
     assert (model.config.n_layer, model.config.n_embd, model.config.n_positions) == (1, 32, 32)
     assert len(tokenizer) == model.config.vocab_size == 400
     assert (kept["done"], kept["tokens"], kept["steps"], kept["resumed_at_tokens"]) == (True, TOKENS, 40, [])
+    assert kept["weights_sha256"] == sha256((finished / "model" / "model.safetensors").read_bytes()).hexdigest()
     assert kept["parameters"] == model.num_parameters()
 
 
@@ -111,6 +113,23 @@ def test_a_finished_run_is_not_run_again(finished: Path, data: Path) -> None:
     assert (finished / "manifest.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_finished_run_whose_model_is_lost_or_cut_makes_it_again_without_a_step(
+    finished: Path, data: Path, tmp_path: Path, is_cut: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    weights = run / "model" / "model.safetensors"
+    os.truncate(weights, 1000) if is_cut else shutil.rmtree(run / "model")
+    train(data, run, tokens=TOKENS, **TINY)
+    assert f"train: {weights} is not as training left it, and is made again\n" in capsys.readouterr().err
+    assert weights.read_bytes() == (finished / "model" / "model.safetensors").read_bytes()
+    assert history(run)[:-1] == history(finished)[:-1]
+
+
+def test_whoever_may_read_the_models_settings_may_read_its_weights(finished: Path) -> None:
+    assert len({(finished / "model" / name).stat().st_mode for name in ("config.json", "model.safetensors")}) == 1
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     data: Path, finished: Path, tmp_path: Path
 ) -> None:
@@ -159,7 +178,8 @@ def last_step(run: Path) -> int:
 
 
 def test_a_run_killed_three_times_ends_with_the_weights_of_one_never_stopped(data: Path, tmp_path: Path) -> None:
-    tokens, drawn = 20_480, {"dropout": 0.1}  # as the published presets have it
+    tokens = 20_480
+    drawn: dict[str, Any] = {"dropout": 0.1}  # as the published presets have it
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train(data, whole, tokens=tokens, **TINY, **drawn)
     for _ in range(3):
