@@ -61,6 +61,28 @@ def test_checkpointing_takes_less_memory_and_a_third_more_time() -> None:
     assert checkpointed.flops == without.flops
 
 
+def test_an_assumed_mfu_is_lowered_by_checkpointing_and_the_devices_own_share_is_told_beside_it() -> None:
+    planned = plan(GPT2_SMALL, hardware="H100", tokens=10**6, batch_tokens=8_192, activation_checkpointing=True)
+    assert planned.mfu == pytest.approx(0.3)
+    text = described(planned)
+    assert "at 30% of the peak (MFU); the forward pass is done twice, so devices work at 40% (HFU)" in text
+
+
+def test_a_given_mfu_is_what_a_run_measures_with_checkpointing_or_without() -> None:
+    """`flops / (hours x peak)`, as the meter reckons it: what is computed again does not count."""
+    for checkpointing in (False, True):
+        planned = plan(
+            GPT2_SMALL,
+            hardware="8xH100",
+            tokens=10**9,
+            batch_tokens=8_192,
+            activation_checkpointing=checkpointing,
+            mfu=0.36,
+        )
+        assert planned.mfu == 0.36
+        assert planned.flops / (planned.hours * 3_600 * 8 * 989e12) == pytest.approx(0.36)
+
+
 def test_a_model_that_does_not_fit_says_so_and_what_would() -> None:
     planned = plan(GPT2_SMALL, hardware="ml.g5.xlarge", tokens=10**9, batch_tokens=64 * 1_024)
     assert planned.fits is False
@@ -150,7 +172,11 @@ def test_what_is_no_hardware_is_refused(text: str) -> None:
         ({"tokens": 0}, "tokens: 0 is not above 0"),
         ({"tokens": None}, "give one of them"),
         ({"seconds": 5.0}, "give one of them"),
-        ({"mfu": 1.5}, "mfu: 1.5 is out of range"),
+        ({"mfu": 1.5}, "mfu: 1.5 is out of range; .* at most 1$"),
+        (
+            {"mfu": 0.8, "activation_checkpointing": True},
+            "mfu: 0.8 .* at most 0.75 where the forward pass is done twice",
+        ),
         ({"usd_per_hour": -1.0}, "usd_per_hour: -1.0 is below 0"),
     ],
 )
