@@ -1,18 +1,22 @@
 """What a training run would take, on paper: parameters, FLOP, memory of a device, hours, dollars.
 
-    print(described(plan(preset.model, tokens=29_491_200_000, hardware="ml.p4d.24xlarge", batch_tokens=196_608)))
+    print(described(plan_preset("codeparrot-small", hardware="ml.p4d.24xlarge", changes={"mfu": 0.35})))
+    plan(shape, tokens=10**9, hardware="8xH100", batch_tokens=196_608).usd
 
 The formulas and their sources stand beside the figures; those of memory are in `footprint.py`.
 """
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, validate_call
+from sagechain.pretraining.errors import unknown
 from sagechain.pretraining.footprint import Memory, memory_of, parameters_of, remedies, usable
 from sagechain.pretraining.hardware import Hardware
 from sagechain.pretraining.hardware import hardware as hardware_of
 from sagechain.pretraining.model import ModelShape
+from sagechain.pretraining.settings import load_preset
 from sagechain.pretraining.speed import flops_per_token
 
 SOURCES = (
@@ -58,6 +62,32 @@ class Plan(BaseModel):
     """What would make it fit, where it does not."""
 
 
+def plan_preset(
+    name: str, *, hardware: str, tokens: int | None = None, changes: Mapping[str, Any] | None = None
+) -> Plan:
+    """Reckon a run of a preset.
+
+    Args:
+        name: the preset.
+        hardware: as in `plan`.
+        tokens: the budget, in place of the preset's.
+        changes: fields of `ModelShape`, and what else `plan` takes but the budget, over the preset's.
+
+    Raises:
+        ValueError: a preset or a change that is unknown, and what `plan` refuses.
+    """
+    preset, arguments, changes = load_preset(name), signature(plan).parameters.keys(), changes or {}
+    known = {*ModelShape.model_fields, *arguments} - {"shape", "hardware", "tokens", "seconds"}
+    for change in changes:
+        if change not in known:
+            raise unknown("setting", change, known)
+    shape = preset.model | {field: value for field, value in changes.items() if field in ModelShape.model_fields}
+    settings = {field: value for field, value in {**preset.training, **changes}.items() if field in arguments}
+    budget: dict[str, Any] = {} if tokens is None else {"tokens": tokens, "seconds": None}
+    return plan(shape, hardware=hardware, **(settings | budget))
+
+
+@validate_call
 def plan(
     shape: ModelShape | Mapping[str, Any],
     *,
