@@ -15,22 +15,23 @@ import inspect
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from .errors import PretrainingError
+from .progress import console
+from .slurm import noted_jobs, submit, wait_for_jobs
 from .workers import WorkerPool, quiet_datatrove, run_task
 
 Progress = Callable[[str, int, int], None]  # name of the pass, tasks done, tasks in all
+Undone = Callable[[], list[int]]  # the tasks that are left; told as progress
 
-SLURM_POLL_SECONDS = 5.0  # a look into a shared folder and one `squeue`
 OURS = {"self", "pipeline", "tasks", "workers", "logging_dir", "skip_completed", "depends", "job_name"}
 
 
@@ -94,6 +95,8 @@ class Executor(BaseModel):
     ) -> Any:
         """Run one pass and return its statistics, merged over the tasks.
 
+        On Slurm, an exception cancels the pass's job; one that a killed driver left in the queue is waited for first.
+
         Args:
             name: the pass, for messages and progress.
             steps: datatrove pipeline steps, in order.
@@ -112,11 +115,12 @@ class Executor(BaseModel):
         quiet_datatrove()
         count = self.tasks if tasks is None else tasks
         engine = self._datatrove_executor(name, steps, folder, count)
-        report = on_progress or (lambda *_: None)
-        left = len(engine.get_incomplete_ranks())
-        report(name, count - left, count)
-        if left:
-            {"local": self._run_local, "slurm": _run_slurm, "ray": _run_ray}[self.kind](name, engine, folder, report)
+        undone = partial(_undone, name, engine, on_progress or (lambda *_: None))
+        if undone() and (jobs := noted_jobs(folder)):
+            console().print(f"Slurm job {', '.join(jobs)} was submitted for {folder} before. Waiting for its end.")
+            wait_for_jobs(folder, undone)
+        if engine.get_incomplete_ranks():
+            {"local": self._run_local, "slurm": _run_slurm, "ray": _run_ray}[self.kind](name, engine, folder, undone)
         return _merged_stats(folder, count)
 
     def _datatrove_executor(self, name: str, steps: Sequence[Any], folder: Path, tasks: int) -> Any:
@@ -130,13 +134,13 @@ class Executor(BaseModel):
             options["workers"] = self.workers
         return _engine(self.kind)(list(steps), tasks=tasks, logging_dir=str(folder), **options)
 
-    def _run_local(self, name: str, engine: Any, folder: Path, report: Progress) -> None:
+    def _run_local(self, name: str, engine: Any, folder: Path, undone: Undone) -> None:
         ranks = engine.get_incomplete_ranks()
 
         def on_end(rank: int, failure: str) -> None:
             if failure:
                 raise _failed(name, folder, rank, failure)
-            report(name, engine.world_size - len(engine.get_incomplete_ranks()), engine.world_size)
+            undone()
 
         with self.session():
             if self._pool:
@@ -161,30 +165,29 @@ def _engine(kind: str) -> Any:
     return LocalPipelineExecutor
 
 
-def _run_slurm(name: str, engine: Any, folder: Path, report: Progress) -> None:
+def _undone(name: str, engine: Any, report: Progress) -> list[int]:
+    """The tasks that are not complete, once it is told how many are."""
+    ranks: list[int] = engine.get_incomplete_ranks()
+    report(name, engine.world_size - len(ranks), engine.world_size)
+    return ranks
+
+
+def _run_slurm(name: str, engine: Any, folder: Path, undone: Undone) -> None:
     """Submit, then wait until every task is complete or the job is gone."""
-    engine.run()
-    while waiting := engine.get_incomplete_ranks():
-        command = ["squeue", "--noheader", "--jobs", engine.job_id]
-        queue = subprocess.run(command, check=False, capture_output=True, text=True)
-        # squeue forgets finished jobs after some minutes; any other failure is its controller's, which comes back.
-        is_gone = not queue.stdout.strip() and (queue.returncode == 0 or "Invalid job id" in queue.stderr)
-        if is_gone and (waiting := engine.get_incomplete_ranks()):
-            raise _failed(name, folder, waiting[0], f"Slurm job {engine.job_id} ended with {len(waiting)} tasks undone")
-        report(name, engine.world_size - len(waiting), engine.world_size)
-        time.sleep(SLURM_POLL_SECONDS if waiting else 0)
-    report(name, engine.world_size, engine.world_size)
+    jobs = submit(engine, folder)
+    wait_for_jobs(folder, undone)
+    if left := undone():
+        raise _failed(name, folder, left[0], f"Slurm job {', '.join(jobs)} ended with {len(left)} tasks undone")
 
 
-def _run_ray(name: str, engine: Any, folder: Path, report: Progress) -> None:
+def _run_ray(name: str, engine: Any, folder: Path, undone: Undone) -> None:
     import ray  # type: ignore[import-not-found]
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level="ERROR")
     engine.run()
-    if waiting := engine.get_incomplete_ranks():
-        raise _failed(name, folder, waiting[0], f"Ray ended with {len(waiting)} tasks undone")
-    report(name, engine.world_size, engine.world_size)
+    if left := undone():
+        raise _failed(name, folder, left[0], f"Ray ended with {len(left)} tasks undone")
 
 
 def _failed(name: str, folder: Path, rank: int, failure: str) -> PretrainingError:

@@ -32,7 +32,7 @@ class Hardware(BaseModel):
     """FLOP a second of one device, dense, in its precision."""
     precision: Literal["bf16", "fp32"]
     mfu: float
-    """The share of the peak that training is assumed to reach."""
+    """The share of the peak that the model's own FLOP are assumed to reach."""
     usd_per_hour: float | None = None
     """Of all of it, on demand. None: not known."""
     sources: tuple[str, ...] = ()

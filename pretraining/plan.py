@@ -1,27 +1,34 @@
 """What a training run would take, on paper: parameters, FLOP, memory of a device, hours, dollars.
 
-    print(described(plan(preset.model, tokens=29_491_200_000, hardware="ml.p4d.24xlarge", batch_tokens=196_608)))
+    print(described(plan_preset("codeparrot-small", hardware="ml.p4d.24xlarge", changes={"mfu": 0.35})))
+    plan(shape, tokens=10**9, hardware="8xH100", batch_tokens=196_608).usd
 
 The formulas and their sources stand beside the figures; those of memory are in `footprint.py`.
 """
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, validate_call
+from sagechain.pretraining.errors import unknown
 from sagechain.pretraining.footprint import Memory, memory_of, parameters_of, remedies, usable
 from sagechain.pretraining.hardware import Hardware
 from sagechain.pretraining.hardware import hardware as hardware_of
 from sagechain.pretraining.model import ModelShape
+from sagechain.pretraining.settings import load_preset
 from sagechain.pretraining.speed import flops_per_token
 
 SOURCES = (
     "[1] about 20 make the best model for the FLOP spent: Hoffmann et al., arXiv 2203.15556",
-    "[2] Kaplan et al., arXiv 2001.08361, section 2.1; PaLM, arXiv 2204.02311, appendix B",
+    "[2] Kaplan et al., arXiv 2001.08361, section 2.1; PaLM, arXiv 2204.02311, appendix B; section 4.1 for MFU and HFU",
     "[3] a third more work: Korthikanti et al., arXiv 2205.05198, section 5",
     "[4] 4 + 4 + 8 bytes a parameter with AdamW: ZeRO, arXiv 1910.02054, section 3.1; Muon keeps 4 for a block's matrices",
     "[5] 34 bytes a token, layer and unit of width in 16 bits: Korthikanti et al., arXiv 2205.05198, table 2",
 )
+
+# The model's own part of the work where the forward pass, a third of it (Kaplan et al., section 2.1), is done once more.
+OWN_PART = 3 / 4
 
 
 class Plan(BaseModel):
@@ -44,6 +51,7 @@ class Plan(BaseModel):
     sharding: Literal["none", "full"]
     flops: float
     mfu: float
+    """The share of the peak that the model's own FLOP reach; what is computed again does not count."""
     hours: float
     usd: float | None
     """None: the price is not known."""
@@ -54,6 +62,32 @@ class Plan(BaseModel):
     """What would make it fit, where it does not."""
 
 
+def plan_preset(
+    name: str, *, hardware: str, tokens: int | None = None, changes: Mapping[str, Any] | None = None
+) -> Plan:
+    """Reckon a run of a preset.
+
+    Args:
+        name: the preset.
+        hardware: as in `plan`.
+        tokens: the budget, in place of the preset's.
+        changes: fields of `ModelShape`, and what else `plan` takes but the budget, over the preset's.
+
+    Raises:
+        ValueError: a preset or a change that is unknown, and what `plan` refuses.
+    """
+    preset, arguments, changes = load_preset(name), signature(plan).parameters.keys(), changes or {}
+    known = {*ModelShape.model_fields, *arguments} - {"shape", "hardware", "tokens", "seconds"}
+    for change in changes:
+        if change not in known:
+            raise unknown("setting", change, known)
+    shape = preset.model | {field: value for field, value in changes.items() if field in ModelShape.model_fields}
+    settings = {field: value for field, value in {**preset.training, **changes}.items() if field in arguments}
+    budget: dict[str, Any] = {} if tokens is None else {"tokens": tokens, "seconds": None}
+    return plan(shape, hardware=hardware, **(settings | budget))
+
+
+@validate_call
 def plan(
     shape: ModelShape | Mapping[str, Any],
     *,
@@ -77,17 +111,18 @@ def plan(
         batch_tokens: tokens of one step, over all devices.
         device_batch: sequences that a device takes at once; all of its share of a step if not given.
         optimizer: `muon` keeps one number for a weight of the blocks' matrices, `adamw` two for every weight.
-        activation_checkpointing: activations are computed twice; a third more FLOP.
+        activation_checkpointing: activations are computed twice; a third more work.
         sharding: `none`: each device holds the whole state (DDP, as `train` does); `full`: the state is spread over all
             (FSDP, ZeRO stage 3).
-        mfu: share of the peak that is reached, over 0 to 1; an assumption of `hardware.yaml` if not given.
+        mfu: share of the peak that the model's own FLOP reach, as a run measures it, over 0 to 1. If not given, an
+            assumption of `hardware.yaml`, of which `activation_checkpointing` leaves three quarters.
         usd_per_hour: price of all the hardware, in place of the one known.
 
     Raises:
         ValueError: hardware that is unknown, a value out of range, or a step that the devices cannot share evenly.
     """
     shape = ModelShape.model_validate(shape)
-    found = _hardware(hardware, mfu, usd_per_hour)
+    found = _hardware(hardware, mfu, usd_per_hour, OWN_PART if activation_checkpointing else 1.0)
     if (tokens is None) == (seconds is None):
         raise ValueError(f"tokens, seconds: give one of them as the budget (tokens={tokens}, seconds={seconds})")
     for name, value in (
@@ -100,9 +135,7 @@ def plan(
             raise ValueError(f"{name}: {value} is not above 0")
     at_once, accumulation = _device_shares(shape, batch_tokens, found.devices, device_batch)
     a_token = flops_per_token(shape)
-    # The forward pass is a third of the work (Kaplan et al., section 2.1, arXiv 2001.08361), and is done once more.
-    done_a_token = a_token * 4 / 3 if activation_checkpointing else a_token
-    a_second = found.peak_flops * found.devices * found.mfu / done_a_token
+    a_second = found.peak_flops * found.devices * found.mfu / a_token
     steps = -(-(tokens or max(int((seconds or 0) * a_second), 1)) // batch_tokens)
     hours = steps * batch_tokens / a_second / 3600
     fixed: dict[str, Any] = {"devices": found.devices, "optimizer": optimizer, "precision": found.precision}
@@ -136,11 +169,16 @@ def plan(
     )
 
 
-def _hardware(text: str, mfu: float | None, usd_per_hour: float | None) -> Hardware:
+def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, own_part: float) -> Hardware:
     found = hardware_of(text)
-    if mfu is not None:
-        if not 0 < mfu <= 1:
-            raise ValueError(f"mfu: {mfu} is out of range; give the share of the peak, above 0 and at most 1")
+    if mfu is None:
+        found = found.model_copy(update={"mfu": found.mfu * own_part})
+    else:
+        if not 0 < mfu <= own_part:
+            why = " where the forward pass is done twice" if own_part < 1 else ""
+            raise ValueError(
+                f"mfu: {mfu} is out of range; give the share of the peak, above 0 and at most {own_part:g}{why}"
+            )
         sources = tuple(source for source in found.sources if not source.startswith("MFU"))
         found = found.model_copy(update={"mfu": mfu, "sources": (*sources, "MFU: given")})
     if usd_per_hour is not None:
@@ -181,7 +219,8 @@ def described(planned: Plan) -> str:
         ("hardware", f"{found.name}: {found.devices} x {found.device}, {found.peak_flops / 1e12:.3g} TFLOP/s each"
                      f" in {found.precision}"),
         ("time", f"{_span(planned.hours)} at {planned.mfu:.0%} of the peak (MFU)"
-                 + (", forward passes done twice [3]" if planned.activation_checkpointing else "")),
+                 + (f"; the forward pass is done twice, so devices work at {planned.mfu / OWN_PART:.0%} (HFU) [2, 3]"
+                    if planned.activation_checkpointing else "")),
         ("price", "unknown" if planned.usd is None else f"{planned.usd:,.2f} USD at {found.usd_per_hour:,.2f} USD an hour"),
         ("memory a device", f"{_size(memory.total)} of {_size(found.memory_bytes)}, an estimate"),
         ("  weights", f"{_size(memory.weights)}, fp32 [4]"),

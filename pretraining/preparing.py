@@ -16,6 +16,7 @@ from sagechain.pretraining.holding import holding
 from sagechain.pretraining.launcher import is_first
 from sagechain.pretraining.manifest import digest_of_file, digest_of_files, manifest_for, read_manifest, write_manifest
 from sagechain.pretraining.progress import console, stages
+from sagechain.pretraining.slurm import NOTE
 
 if TYPE_CHECKING:
     from sagechain.pretraining.corpus import CorpusSettings
@@ -93,7 +94,9 @@ def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     if found is None:
         return False
     changed = _changed(found, inputs)
-    if changed and not ("failed" in found or (not found["done"] and changed == [CHANGED_SINCE])):
+    # A job that is still in Slurm's queue would go on writing what is begun anew.
+    is_stale = not found["done"] and changed == [CHANGED_SINCE] and not any(out.rglob(NOTE))
+    if changed and not is_stale and "failed" not in found:
         or_train = f"; `sagechain pretrain train {out} --out RUN` trains on them as they are" if found["done"] else ""
         raise ValueError(
             f"out: {str(out)!r} holds data that were made otherwise: {', '.join(changed)}. Give the same again, or name "

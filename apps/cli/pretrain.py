@@ -30,9 +30,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-# What of a preset's training a plan goes by.
-PLANNED = ("tokens", "seconds", "batch_tokens", "device_batch", "optimizer", "activation_checkpointing")
-
 
 @app.command("prepare")
 def prepare(
@@ -201,20 +198,16 @@ def plan(
         str, typer.Option("--hardware", help="8xH100, 4xA100-80GB, ml.p4d.24xlarge …, or cpu: this machine.")
     ] = "cpu",
     tokens: TokensOption = None,
+    settings: SettingOption = None,
 ) -> None:
     """Say on paper what a training run takes: FLOP, memory, hours, dollars, with the formulas' sources.
 
-    Example: sagechain pretrain plan --preset codeparrot --hardware ml.p4d.24xlarge
+    Example: sagechain pretrain plan --preset codeparrot --hardware ml.p4d.24xlarge -p mfu=0.35
     """
     with _complaints():
-        from sagechain.pretraining.plan import described
-        from sagechain.pretraining.plan import plan as planned
-        from sagechain.pretraining.settings import load_preset
+        from sagechain.pretraining.plan import described, plan_preset
 
-        known = load_preset(preset)
-        given = {name: known.training[name] for name in PLANNED if name in known.training}
-        budget = {"tokens": tokens, "seconds": None} if tokens else {}
-        print(described(planned(known.model, hardware=hardware, **(given | budget))))
+        print(described(plan_preset(preset, hardware=hardware, tokens=tokens, changes=parameters(settings))))
 
 
 def _listed(text: str | None) -> tuple[str, ...]:

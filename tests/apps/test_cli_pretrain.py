@@ -114,3 +114,22 @@ def test_plan_prints_the_published_model_on_paper() -> None:
     done = sagechain("pretrain", "plan", "--preset", "codeparrot", "--hardware", "8xH100")
     assert done.returncode == 0
     assert "26,214,400,000: 50,000 steps of 524,288" in done.stdout
+
+
+def test_plan_takes_settings_over_the_presets_and_refuses_what_is_none() -> None:
+    plan = ("pretrain", "plan", "--preset", "codeparrot", "--hardware", "8xH100")
+    done = sagechain(*plan, "-p", "device_batch=4", "-p", "activation_checkpointing=False", "-p", "mfu=0.5")
+    assert done.returncode == 0, done.stderr
+    assert "4 sequences at once, 16 times" in done.stdout
+    assert "at 50% of the peak (MFU)\n" in done.stdout
+    for wrong, said in [
+        (
+            ("-p", "device_bach=4"),
+            "sagechain: setting: there is no 'device_bach'. Did you mean 'device_batch'? Known: ",
+        ),
+        (("-p", "mfu=fast"), "sagechain: mfu: Input should be a valid number"),
+        (("--tokens", "0"), "sagechain: tokens: 0 is not above 0\n"),
+    ]:
+        refused = sagechain(*plan, *wrong)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.startswith(said)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from datatrove.pipeline.base import PipelineStep
-from sagechain.pretraining import PretrainingError, executors
+from sagechain.pretraining import PretrainingError, slurm
 from sagechain.pretraining.executors import Executor
 
 
@@ -135,58 +135,148 @@ def test_an_engine_that_is_not_here_says_what_to_do(kind: Any, remedy: str, monk
         Executor(kind=kind).check()
 
 
+PROGRAMS = {
+    "sbatch": 'id=$((7 + $(cat submitted | wc -l))); cp "${@: -1}" queue/$id; echo $id >> submitted\n'
+    "echo Submitted batch job $id",
+    "work": "for job in queue/*; do [ -e $job ] || continue\n"
+    "last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' $job); for task in $(seq 0 $last); do\n"
+    "SLURM_NODELIST=localhost SLURM_ARRAY_TASK_ID=$task bash $job >/dev/null 2>&1; done; rm $job; done",
+    "squeue": "touch asked; [ -e held ] || work; for id in ${3//,/ }; do [ ! -e queue/$id ] || echo $id; done",
+    "scancel": "for id; do rm queue/$id; echo $id >> cancelled; done",
+    "scontrol": "echo localhost",
+}
+
+
 @pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for Slurm: `sbatch` runs the tasks of the array one after the other, and nothing is ever queued."""
-    sbatch = (
-        '#!/bin/bash\nscript="${@: -1}"\nlast=$(sed -n "s/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p" "$script")\n'
-        'if grep -q launch_pickled "$script"; then for task in $(seq 0 "$last"); do\n'
-        'SLURM_NODELIST=localhost SLURM_ARRAY_TASK_ID=$task bash "$script" >/dev/null 2>&1; done; fi\n'
-        "echo Submitted batch job 7\n"
-    )
-    bin = tmp_path / "bin"
-    bin.mkdir()
-    for name, text in {"sbatch": sbatch, "squeue": "#!/bin/sh\n", "scontrol": "#!/bin/sh\necho localhost\n"}.items():
-        (bin / name).write_text(text)
-        (bin / name).chmod(stat.S_IRWXU)
-    monkeypatch.setenv("PATH", str(bin), prepend=os.pathsep)
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for Slurm's programs: a job is in the queue until it is asked for, and longer while there is `held`."""
+    folder = tmp_path / "cluster"
+    (folder / "queue").mkdir(parents=True)
+    (folder / "submitted").touch()
+    for name, text in PROGRAMS.items():
+        stand_in(folder, name, text)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.0)
+    return folder
+
+
+def stand_in(cluster: Path, name: str, text: str) -> None:
+    (cluster / name).write_text(f"#!/bin/bash\ncd {cluster}\n{text}\n")
+    (cluster / name).chmod(stat.S_IRWXU)
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
 
 
 SLURM = {"partition": "cpu", "time": "01:00:00", "with_srun": False}
 
 
-@pytest.mark.usefixtures("slurm")
+@pytest.mark.usefixtures("cluster")
 def test_slurm_runs_the_same_steps(tmp_path: Path) -> None:
     stats = Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path)], tmp_path / "pass")
     assert written(tmp_path) == ["0.txt", "1.txt"]
     assert stats.stats[0]["written"].total == 2
 
 
-@pytest.mark.usefixtures("slurm")
+@pytest.mark.usefixtures("cluster")
 def test_a_slurm_job_that_ends_before_its_tasks_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PretrainingError, match="job 7 ended with 1 tasks undone"):
         Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path, failing=1)], tmp_path / "pass")
 
 
-@pytest.mark.usefixtures("slurm")
-def test_a_queue_that_does_not_answer_for_a_while_is_no_end_of_the_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_queue_that_does_not_answer_for_a_while_is_no_end_of_the_job(cluster: Path, tmp_path: Path) -> None:
     """At the first look the queue is silent and a task undone; at the second the task has been done elsewhere."""
-    monkeypatch.setattr(executors, "SLURM_POLL_SECONDS", 0.0)
-    steps, seen = tmp_path / "pass", tmp_path / "seen"
+    steps = tmp_path / "pass"
     squeue = (
-        f"#!/bin/sh\nif [ -e {seen} ]; then cp {steps}/stats/00000.json {steps}/stats/00001.json\n"
-        f"touch {steps}/completions/00001; fi; touch {seen}\n"
-        "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n"
+        f"if [ -e asked ]; then cp {steps}/stats/00000.json {steps}/stats/00001.json; touch {steps}/completions/00001; fi\n"
+        "work; touch asked; echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1"
     )
-    (tmp_path / "bin" / "squeue").write_text(squeue)
+    stand_in(cluster, "squeue", squeue)
     stats = Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path, failing=1)], steps)
     assert stats.stats[0]["written"].total == 2
 
 
-@pytest.mark.usefixtures("slurm")
+def interrupted_by(error: BaseException, tmp_path: Path, **options: Any) -> None:
+    """Run a pass whose driver is ended while its job waits in the queue."""
+    calls: list[int] = []
+
+    def interrupt(_: str, done: int, __: int) -> None:
+        calls.append(done)
+        if len(calls) == 3:  # before the job is submitted, at once after, and at the second look
+            raise error
+
+    (tmp_path / "cluster" / "held").touch()
+    with pytest.raises(type(error)):
+        Executor(kind="slurm", tasks=2, options=SLURM | options).run(
+            "numbers", [Write(tmp_path)], tmp_path / "pass", on_progress=interrupt
+        )
+    (tmp_path / "cluster" / "held").unlink()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), OSError("a disk is full")])
+def test_a_slurm_job_is_cancelled_with_its_driver_and_the_next_call_submits_what_is_left(
+    error: BaseException, cluster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted_by(error, tmp_path)
+    assert lines(cluster / "cancelled") == ["7"]
+    assert capsys.readouterr().err == "Slurm job 7 is cancelled.\n"
+    Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path)], tmp_path / "pass")
+    assert lines(cluster / "submitted") == ["7", "8"]
+    assert written(tmp_path) == ["0.txt", "1.txt"]
+
+
+def test_where_a_pass_takes_several_slurm_jobs_all_are_cancelled_and_none_is_left_behind(
+    cluster: Path, tmp_path: Path
+) -> None:
+    interrupted_by(KeyboardInterrupt(), tmp_path, max_array_size=1)
+    assert lines(cluster / "submitted") == lines(cluster / "cancelled") == ["7", "8"]
+
+
+def test_a_slurm_job_that_cannot_be_cancelled_is_named_and_waited_for(
+    cluster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(cluster, "scancel", "echo 'no controller' >&2; exit 1")
+    interrupted_by(KeyboardInterrupt(), tmp_path)
+    said = "Slurm job 7 could not be cancelled and may go on (no controller). `scancel 7` ends it.\n"
+    assert capsys.readouterr().err == said
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("PATH", "")
+        with pytest.raises(PretrainingError, match=r"job 7 may be at work in .*no `squeue` here.* remove .*slurm_jobs"):
+            Executor(workers=1, tasks=2).run("numbers", [Write(tmp_path)], tmp_path / "pass")
+    assert written(tmp_path) == []
+    Executor(workers=1, tasks=2).run("numbers", [Write(tmp_path)], tmp_path / "pass")
+    assert written(tmp_path) == ["0.txt", "1.txt"]
+    assert str(os.getpid()) not in processes(tmp_path)
+
+
+def test_the_job_of_a_driver_that_was_killed_is_waited_for_and_not_submitted_again(
+    cluster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from sagechain.pretraining.executors import Executor\n"
+        "from tests.pretraining.test_executors import SLURM, Write\n"
+        "folder = Path(sys.argv[1])\n"
+        "Executor(kind='slurm', tasks=2, options=SLURM).run('numbers', [Write(folder)], folder / 'pass')\n"
+    )
+    (cluster / "held").touch()
+    driver = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    while not (cluster / "asked").exists() and driver.poll() is None:
+        os.sched_yield()
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+    (cluster / "held").unlink()
+    Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path)], tmp_path / "pass")
+    assert written(tmp_path) == ["0.txt", "1.txt"]
+    assert lines(cluster / "submitted") == ["7"]
+    said = f"Slurm job 7 was submitted for {tmp_path / 'pass'} before. Waiting for its end.\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.usefixtures("cluster")
 def test_slurm_options_are_checked_before_work() -> None:
     with pytest.raises(ValueError, match="slurm needs time, partition"):
         Executor(kind="slurm").check()

@@ -1,5 +1,7 @@
 """A plan reckons what a run takes, and refuses what it does not know."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,13 +9,12 @@ from hypothesis import strategies as st
 from sagechain.pretraining.footprint import parameters_of
 from sagechain.pretraining.hardware import hardware
 from sagechain.pretraining.model import ModelShape, new_model
-from sagechain.pretraining.plan import described, plan
-from sagechain.pretraining.settings import list_presets, load_preset
+from sagechain.pretraining.plan import described, plan, plan_preset
+from sagechain.pretraining.settings import list_presets
 from transformers import GPT2Config, GPT2LMHeadModel
 
 GPT2_SMALL = {"vocabulary": 50_257, "context": 1_024, "layers": 12, "width": 768, "heads": 12}
 GPT2_XL = {"vocabulary": 50_257, "context": 1_024, "layers": 48, "width": 1_600, "heads": 25}
-PLANNED = ("tokens", "seconds", "batch_tokens", "device_batch", "optimizer", "activation_checkpointing")
 
 
 def test_the_parameters_of_gpt2_small_are_those_of_transformers() -> None:
@@ -61,6 +62,28 @@ def test_checkpointing_takes_less_memory_and_a_third_more_time() -> None:
     assert checkpointed.flops == without.flops
 
 
+def test_an_assumed_mfu_is_lowered_by_checkpointing_and_the_devices_own_share_is_told_beside_it() -> None:
+    planned = plan(GPT2_SMALL, hardware="H100", tokens=10**6, batch_tokens=8_192, activation_checkpointing=True)
+    assert planned.mfu == pytest.approx(0.3)
+    text = described(planned)
+    assert "at 30% of the peak (MFU); the forward pass is done twice, so devices work at 40% (HFU)" in text
+
+
+def test_a_given_mfu_is_what_a_run_measures_with_checkpointing_or_without() -> None:
+    """`flops / (hours x peak)`, as the meter reckons it: what is computed again does not count."""
+    for checkpointing in (False, True):
+        planned = plan(
+            GPT2_SMALL,
+            hardware="8xH100",
+            tokens=10**9,
+            batch_tokens=8_192,
+            activation_checkpointing=checkpointing,
+            mfu=0.36,
+        )
+        assert planned.mfu == 0.36
+        assert planned.flops / (planned.hours * 3_600 * 8 * 989e12) == pytest.approx(0.36)
+
+
 def test_a_model_that_does_not_fit_says_so_and_what_would() -> None:
     planned = plan(GPT2_SMALL, hardware="ml.g5.xlarge", tokens=10**9, batch_tokens=64 * 1_024)
     assert planned.fits is False
@@ -86,12 +109,36 @@ def test_a_layer_too_large_for_the_device_is_told_apart() -> None:
 @pytest.mark.parametrize("name", list_presets())
 @pytest.mark.parametrize("where", ["8xH100", "ml.p4de.24xlarge"])
 def test_every_preset_can_be_planned_as_it_is(name: str, where: str) -> None:
-    preset = load_preset(name)
-    planned = plan(
-        preset.model, hardware=where, **{field: preset.training[field] for field in PLANNED if field in preset.training}
-    )
+    planned = plan_preset(name, hardware=where)
     assert planned.fits
     assert f"{planned.parameters:,}" in described(planned)
+
+
+def test_what_a_plan_advises_can_be_given_over_its_preset() -> None:
+    advising = plan_preset("codeparrot", hardware="ml.g5.48xlarge")
+    assert advising.remedies == ("sharding='full' (FSDP: the state spread over the devices, by a loop of your own)",)
+    changes = {"sharding": "full", "usd_per_hour": 100, "layers": 24}
+    changed = plan_preset("codeparrot", hardware="ml.g5.48xlarge", tokens=524_288, changes=changes)
+    assert (changed.fits, changed.shape.layers, changed.steps) == (True, 24, 1)
+    assert changed.usd == pytest.approx(100 * changed.hours)
+    assert (changed.batch_tokens, changed.device_batch) == (524_288, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"device_bach": 2}, "^setting: there is no 'device_bach'. Did you mean 'device_batch'\\?.* Known: .*, mfu, "),
+        ({"seconds": 5}, "^setting: there is no 'seconds'"),
+        ({"tokens": 5}, "^setting: there is no 'tokens'"),
+        ({"name": "demo"}, "^setting: there is no 'name'"),
+        ({"optimizer": "sgd"}, "optimizer\n  Input should be 'muon' or 'adamw'"),
+        ({"batch_tokens": "many"}, "batch_tokens\n  Input should be a valid integer"),
+        ({"width": 1_601}, "width: 1601 is not a multiple of heads=25"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plan_preset("codeparrot", hardware="8xH100", changes=changes)
 
 
 def test_a_budget_in_seconds_becomes_tokens() -> None:
@@ -150,7 +197,11 @@ def test_what_is_no_hardware_is_refused(text: str) -> None:
         ({"tokens": 0}, "tokens: 0 is not above 0"),
         ({"tokens": None}, "give one of them"),
         ({"seconds": 5.0}, "give one of them"),
-        ({"mfu": 1.5}, "mfu: 1.5 is out of range"),
+        ({"mfu": 1.5}, "mfu: 1.5 is out of range; .* at most 1$"),
+        (
+            {"mfu": 0.8, "activation_checkpointing": True},
+            "mfu: 0.8 .* at most 0.75 where the forward pass is done twice",
+        ),
         ({"usd_per_hour": -1.0}, "usd_per_hour: -1.0 is below 0"),
     ],
 )
