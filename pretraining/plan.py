@@ -221,7 +221,8 @@ def described(planned: Plan) -> str:
         ("time", f"{_span(planned.hours)} at {planned.mfu:.0%} of the peak (MFU)"
                  + (f"; the forward pass is done twice, so devices work at {planned.mfu / OWN_PART:.0%} (HFU) [2, 3]"
                     if planned.activation_checkpointing else "")),
-        ("price", "unknown" if planned.usd is None else f"{planned.usd:,.2f} USD at {found.usd_per_hour:,.2f} USD an hour"),
+        ("price", "unknown; usd_per_hour gives it" if planned.usd is None else
+                  f"{planned.usd:,.2f} USD at {found.usd_per_hour:,.2f} USD an hour"),
         ("memory a device", f"{_size(memory.total)} of {_size(found.memory_bytes)}, an estimate"),
         ("  weights", f"{_size(memory.weights)}, fp32 [4]"),
         ("  gradients", f"{_size(memory.gradients)}, fp32 [4]"),

@@ -149,7 +149,7 @@ def test_a_budget_in_seconds_becomes_tokens() -> None:
 def test_an_unknown_price_is_unknown_and_never_nothing() -> None:
     planned = plan(GPT2_SMALL, hardware="8xH100", tokens=10**6, batch_tokens=8_192)
     assert planned.usd is None
-    assert "price            unknown\n" in described(planned)
+    assert "price            unknown; usd_per_hour gives it\n" in described(planned)
     given_one = plan(GPT2_SMALL, hardware="8xH100", tokens=10**6, batch_tokens=8_192, usd_per_hour=16.0)
     assert given_one.usd == pytest.approx(16 * given_one.hours)
 
