@@ -36,6 +36,7 @@ PLANNED = ("tokens", "seconds", "batch_tokens", "device_batch", "optimizer", "ac
 
 @app.command("prepare")
 def prepare(
+    called: typer.Context,
     source: SourceArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the data.")],
     keywords: KeywordsOption = None,
@@ -71,13 +72,14 @@ def prepare(
             vocab_size=vocab_size,
             context=context,
             executor=Executor.model_validate(chosen),
-            **parameters(settings),
+            **_settings(called, settings),
         )
         _show_corpus(folder)
 
 
 @app.command("train")
 def train(
+    called: typer.Context,
     data: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
     out: Annotated[Path, typer.Option("--out", help="The run's folder; goes on where it holds a checkpoint.")],
     preset: PresetOption = "demo",
@@ -102,7 +104,7 @@ def train(
             seconds=seconds,
             seed=seed,
             report_to=list(_listed(report_to)),
-            **parameters(settings),
+            **_settings(called, settings),
         )
         _show_run(run)
 
@@ -140,6 +142,7 @@ def export(
 
 @app.command("run")
 def run_all(
+    called: typer.Context,
     source: SourceArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for data, run and model.")],
     keywords: KeywordsOption = None,
@@ -165,7 +168,8 @@ def run_all(
         from sagechain.pretraining.corpus import CorpusSettings
         from sagechain.pretraining.report import write_report
 
-        given = parameters(settings)
+        # The model may read fewer tokens at once than the data are prepared for.
+        given = _settings(called, settings, besides=("context",))
         of_corpus = {name: given.pop(name) for name in list(given) if name in CorpusSettings.model_fields}
         data = prepare_data(
             source,
@@ -215,6 +219,15 @@ def plan(
         given = {name: known.training[name] for name in PLANNED if name in known.training}
         budget = {"tokens": tokens, "seconds": None} if tokens else {}
         print(described(planned(known.model, hardware=hardware, **(given | budget))))
+
+
+def _settings(called: typer.Context, given: list[Any] | None, besides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What came by `-p`, by name. Raises ValueError for what the command has its own option for, but for `besides`."""
+    found = parameters(given)
+    for own in called.command.params:
+        if own.name in found and own.name not in besides:
+            raise ValueError(f"-p {own.name}: give {own.opts[0] if own.opts[0].startswith('-') else own.name.upper()}")
+    return found
 
 
 def _listed(text: str | None) -> tuple[str, ...]:

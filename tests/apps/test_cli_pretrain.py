@@ -102,6 +102,24 @@ def test_a_setting_of_another_run_is_a_usage_error_that_names_it(stages: Path) -
     assert "tokens: the run in" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "given", "what"),
+    [
+        ("prepare", "keywords=foo", "-p keywords: give --keywords"),
+        ("prepare", "vocab_size=300", "-p vocab_size: give --vocab-size"),
+        ("prepare", "source=stdlib", "-p source: give SOURCE"),
+        ("train", "tokens=100", "-p tokens: give --tokens"),
+        ("train", "preset=tiny", "-p preset: give --preset"),
+        ("run", "seed=1", "-p seed: give --seed"),
+        ("run", "workers=1", "-p workers: give --workers"),
+    ],
+)
+def test_what_has_an_option_of_its_own_is_no_setting(tmp_path: Path, command: str, given: str, what: str) -> None:
+    done = sagechain("pretrain", command, str(tmp_path), "--out", str(tmp_path / "out"), "-p", given)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"sagechain: {what}\n")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_empty_corpus_says_what_took_it(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("def (:\n")
