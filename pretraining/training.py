@@ -18,8 +18,9 @@ from typing import Any
 from sagechain.pretraining.holding import holding
 from sagechain.pretraining.launcher import end_with_torchrun, ranks
 from sagechain.pretraining.manifest import manifest_for
+from sagechain.pretraining.model import ModelShape
 from sagechain.pretraining.prepared import prepared_data, token_rows
-from sagechain.pretraining.settings import chosen_settings
+from sagechain.pretraining.settings import TrainingSettings, chosen_settings, device_shares
 from sagechain.pretraining.trackers import check_trackers
 
 
@@ -62,15 +63,13 @@ def train(
     """
     end_with_torchrun()
     data, out = Path(data), Path(out)
-    check_trackers(report_to)
     prepared = prepared_data(data)
-    changes = settings | {"seed": seed}
-    if tokens is not None:
-        changes["tokens"] = tokens
-    if seconds is not None:
-        changes["seconds"] = seconds
-    shape, chosen = chosen_settings(
-        preset, vocabulary=prepared["vocabulary"], context=prepared["context"], changes=changes
+    shape, chosen = checked_settings(
+        preset=preset,
+        vocabulary=prepared["vocabulary"],
+        context=prepared["context"],
+        changes=settings | {"tokens": tokens, "seconds": seconds, "seed": seed},
+        report_to=report_to,
     )
     inputs = {
         "preset": preset,
@@ -95,6 +94,26 @@ def train(
             run.train(arguments, processes, samples=samples)
         processes.wait()  # a process that goes on finds the run done
     return out
+
+
+def checked_settings(
+    *, preset: str, vocabulary: int, context: int, changes: dict[str, Any], report_to: str | list[str]
+) -> tuple[ModelShape, TrainingSettings]:
+    """The shape and the settings of a run; asked before the data are there, it tells at once what `train` would refuse.
+
+    Args:
+        vocabulary, context: of the data.
+        changes: all that is given over the preset's; a budget may be None.
+        preset, report_to: as `train`'s.
+
+    Raises:
+        ValueError: no such preset or tracker, or a setting that is unknown or out of range.
+    """
+    check_trackers(report_to)
+    given = {name: value for name, value in changes.items() if value is not None or name not in ("tokens", "seconds")}
+    shape, chosen = chosen_settings(preset, vocabulary=vocabulary, context=context, changes=given)
+    device_shares(chosen, shape.context, ranks())
+    return shape, chosen
 
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:

@@ -167,10 +167,16 @@ def run_all(
         from sagechain.pretraining import train as train_model
         from sagechain.pretraining.corpus import CorpusSettings
         from sagechain.pretraining.report import write_report
+        from sagechain.pretraining.training import checked_settings
 
         # The model may read fewer tokens at once than the data are prepared for.
         given = _settings(called, settings, besides=("context",))
         of_corpus = {name: given.pop(name) for name in list(given) if name in CorpusSettings.model_fields}
+        # Of `train`'s arguments the one without an option; it is no setting.
+        samples = {"samples": given.pop("samples")} if "samples" in given else {}
+        changes = given | {"tokens": tokens, "seconds": seconds, "seed": seed}
+        trackers = list(_listed(report_to))
+        checked_settings(preset=preset, vocabulary=vocab_size, context=context, changes=changes, report_to=trackers)
         data = prepare_data(
             source,
             out / "data",
@@ -182,16 +188,7 @@ def run_all(
             **of_corpus,
         )
         _show_corpus(data)
-        trained = train_model(
-            data,
-            out / "run",
-            preset=preset,
-            tokens=tokens,
-            seconds=seconds,
-            seed=seed,
-            report_to=list(_listed(report_to)),
-            **given,
-        )
+        trained = train_model(data, out / "run", preset=preset, report_to=trackers, **samples, **changes)
         if not is_first():
             return
         write_report(trained)

@@ -120,6 +120,27 @@ def test_what_has_an_option_of_its_own_is_no_setting(tmp_path: Path, command: st
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (("--preset", "tinny"), "preset: there is no 'tinny'. Did you mean 'tiny'?"),
+        (("-p", "layer=2"), "setting: there is no 'layer'. Did you mean 'layers'?"),
+        (("-p", "layers=few"), "layers: Input should be a valid integer"),
+        (("-p", "near_duplicates=perhaps"), "near_duplicates: Input should be a valid boolean"),
+        (("--context", "64", "-p", "batch_tokens=100"), "batch_tokens: 100 is not a multiple of context=64"),
+        (("-p", "context=100", "-p", "batch_tokens=300", "-p", "device_batch=2"), "device_batch: 2 does not divide"),
+        (("--report-to", "tensorbord"), "report_to: there is no 'tensorbord'. Did you mean 'tensorboard'?"),
+    ],
+)
+def test_run_refuses_what_training_would_before_it_prepares(
+    code: Path, tmp_path: Path, given: tuple[str, ...], what: str
+) -> None:
+    done = sagechain("pretrain", "run", str(code), "--out", str(tmp_path / "out"), *given)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"sagechain: {what}")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_empty_corpus_says_what_took_it(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("def (:\n")
