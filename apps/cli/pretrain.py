@@ -106,7 +106,10 @@ def train(
             report_to=list(_listed(report_to)),
             **_settings(called, settings),
         )
-        _show_run(run)
+        if is_first():
+            _show_run(run)
+            note(f"Next: sagechain pretrain export {run} --out MODEL")
+            print(run / "model")
 
 
 @app.command("report")
@@ -191,7 +194,8 @@ def run_all(
         trained = train_model(data, out / "run", preset=preset, report_to=trackers, **samples, **changes)
         if not is_first():
             return
-        write_report(trained)
+        _show_run(trained)
+        note(f"Report: {write_report(trained)}")
         print(export_model(trained, out / "model"))
 
 
@@ -244,9 +248,7 @@ def _show_corpus(folder: Path) -> None:
 
 
 def _show_run(run: Path) -> None:
-    """The curve and the figures on standard error, the model's folder on standard output; once for all processes."""
-    if not is_first():
-        return
+    """The curve and the figures, on standard error."""
     from sagechain.pretraining.charts import terminal_curve
     from sagechain.pretraining.manifest import read_manifest
     from sagechain.pretraining.report import read_history
@@ -255,9 +257,8 @@ def _show_run(run: Path) -> None:
     found = read_manifest(run) or {}
     note(
         f"{found['tokens']:,} tokens in {found['seconds']:.0f} s, {found['val_bits_per_byte']:.3f} bits per byte of "
-        f"unseen code. Next: sagechain pretrain export {run} --out MODEL"
+        "unseen code."
     )
-    print(run / "model")
 
 
 @contextmanager

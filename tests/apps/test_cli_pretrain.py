@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sagechain.chains import code_completion
 from sagechain.llms import load_llm
+from sagechain.pretraining.charts import terminal_curve
 
 COMMAND = str(Path(sys.executable).with_name("sagechain"))
 TINY = ("-p", "layers=1", "-p", "width=32", "-p", "heads=2", "-p", "batch_tokens=128", "-p", "evaluations=1")
@@ -28,16 +29,33 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stages(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All stages by `run`, once."""
+def whole(code: Path, tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, subprocess.CompletedProcess[str]]":
+    """All stages by `run`, once: their folder, and what was printed."""
     out = tmp_path_factory.mktemp("pretrain") / "out"
-    done = sagechain(
+    return out, sagechain(
         "pretrain", "run", str(code), "--out", str(out), "--vocab-size", "300", "--context", "32", "--workers", "1",
         "--tokens", "4000", *TINY,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stages(whole: "tuple[Path, subprocess.CompletedProcess[str]]") -> Path:
+    out, done = whole
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{out / 'model'}\n"
     return out
+
+
+def test_run_shows_the_corpus_the_curve_and_the_figures_and_prints_the_models_folder(
+    whole: "tuple[Path, subprocess.CompletedProcess[str]]",
+) -> None:
+    out, done = whole
+    found, history = (json.loads((out / "run" / name).read_text()) for name in ("manifest.json", "history.json"))
+    assert "removed: syntax" in done.stderr
+    assert f"{terminal_curve(history)}\n4,096 tokens in {found['seconds']:.0f} s, " in done.stderr
+    assert done.stderr.endswith(
+        f" {found['val_bits_per_byte']:.3f} bits per byte of unseen code.\nReport: {out / 'run' / 'report.html'}\n"
+    )
+    assert done.stdout == f"{out / 'model'}\n"
 
 
 def test_run_leaves_data_a_run_with_its_page_and_a_model(stages: Path) -> None:
@@ -57,6 +75,7 @@ def test_the_stages_one_by_one_find_their_work_done(stages: Path, code: Path) ->
     assert "A tokenizer of 300 tokens, " in prepared.stderr
     assert "GPT-2's own, on Python's standard library: 2.24" in prepared.stderr
     assert "4,096 tokens in" in trained.stderr
+    assert trained.stderr.endswith(f"Next: sagechain pretrain export {run} --out MODEL\n")
     assert trained.stdout == f"{stages / 'run' / 'model'}\n"
 
 
