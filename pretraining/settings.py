@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sagechain.pretraining.errors import unknown
 from sagechain.pretraining.model import GPT2_DEVIATION, ModelShape
 
+# A run may go on with others of these: what it learns is the same, but for rounding and what dropout leaves out.
+CHANGEABLE = ("device_batch", "activation_checkpointing", "compile", "keep")
+
 
 class TrainingSettings(BaseModel):
     """How a model is trained. Rates, shapes and budgets; tokens, not epochs, are counted."""

@@ -20,7 +20,7 @@ from sagechain.pretraining.launcher import end_with_torchrun, ranks
 from sagechain.pretraining.manifest import manifest_for
 from sagechain.pretraining.model import ModelShape
 from sagechain.pretraining.prepared import prepared_data, token_rows
-from sagechain.pretraining.settings import TrainingSettings, chosen_settings, device_shares
+from sagechain.pretraining.settings import CHANGEABLE, TrainingSettings, chosen_settings, device_shares
 from sagechain.pretraining.trackers import check_trackers
 
 
@@ -39,7 +39,8 @@ def train(
     """Train a model, or go on where the run in `out` stopped.
 
     With `tokens` a run that was stopped, even killed, ends with the very weights of one that was not. With `seconds` the
-    order of the data and the optimizer's state are exact, and the rate follows the clock.
+    order of the data and the optimizer's state are exact, and the rate follows the clock. `device_batch`,
+    `activation_checkpointing`, `compile` and `keep` may be others when a run goes on: its weights then differ by rounding.
 
     Args:
         data: folder that `prepare` made.
@@ -125,11 +126,11 @@ def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
         raise ValueError(
             f"out: {str(out)!r} holds the output of {found.get('stage')!r}, not a run; name another folder"
         )
-    if found["inputs"] != inputs:
+    if _lasting(found["inputs"]) != _lasting(inputs):
         changed = [
             f"{name}={value!r} (the run has {found['inputs'].get(part, {}).get(name)!r})"
             for part in ("shape", "settings")
-            for name, value in inputs[part].items()
+            for name, value in _lasting(inputs)[part].items()
             if found["inputs"].get(part, {}).get(name) != value
         ]
         other = "other data" if found["inputs"]["data"] != inputs["data"] else f"preset={inputs['preset']!r}"
@@ -137,3 +138,8 @@ def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
         raise ValueError(f"{changed[0].split('=')[0] if changed else 'data'}: the run in {str(out)!r} was begun otherwise:"
                          f" {what}. Give the same again, or name another folder.")  # fmt: skip
     return bool(found["done"])
+
+
+def _lasting(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What may not change when a run goes on."""
+    return inputs | {"settings": {name: inputs["settings"][name] for name in {*inputs["settings"]} - {*CHANGEABLE}}}

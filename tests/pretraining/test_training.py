@@ -468,6 +468,33 @@ def test_a_changed_setting_on_resume_is_refused_by_its_name(finished: Path, data
         train(data, finished, tokens=TOKENS, **(TINY | {"width": 64}))
 
 
+def test_a_run_goes_on_with_another_share_at_once_and_learns_the_same(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import pacing, trainer
+
+    real, run = trainer.BlockTrainer.training_step, tmp_path / "run"
+
+    def step(self: trainer.BlockTrainer, *given: Any, **named: Any) -> Any:
+        if self.state.global_step == 20:
+            raise SystemExit
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(pacing, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trainer.BlockTrainer, "training_step", step)
+    with pytest.raises(SystemExit):
+        train(data, run, tokens=TOKENS, **TINY)
+    monkeypatch.undo()
+    changed: dict[str, Any] = {"device_batch": 2, "activation_checkpointing": True, "keep": 1}
+    train(data, run, tokens=TOKENS, **TINY, **changed)
+    kept = manifest(run)
+    assert {name: kept["settings"][name] for name in changed} == changed
+    assert (kept["done"], len(kept["resumed_at_tokens"])) == (True, 1)
+    assert kept["val_bits_per_byte"] == pytest.approx(manifest(finished)["val_bits_per_byte"], rel=1e-3)
+    train(data, run, tokens=TOKENS, **TINY)
+    assert manifest(run) == kept
+
+
 def test_other_data_on_resume_is_refused(finished: Path, tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
     other = write_other_data(tmp_path / "data", documents=40)
     with pytest.raises(ValueError, match="was begun otherwise: other data"):
