@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from sagechain.pretraining.errors import enough_memory
 from sagechain.pretraining.holding import holding
 from sagechain.pretraining.launcher import end_with_torchrun, ranks
 from sagechain.pretraining.manifest import manifest_for
@@ -59,7 +60,7 @@ def train(
     Raises:
         ValueError: no such data or preset, a setting that is unknown or out of range, or another than the run began with.
         Diverged: the loss is not a number any more.
-        PretrainingError: a checkpoint is broken, the disk is full, or another process trains in `out`.
+        PretrainingError: a checkpoint is broken, the disk or the memory is full, or another process trains in `out`.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
     """
     end_with_torchrun()
@@ -92,7 +93,8 @@ def train(
     with holding(out) if processes.is_first else nullcontext():
         processes.wait()  # no process looks into the folder before it is ours
         if not processes.agreed(processes.is_first and _is_done(out, inputs)):
-            run.train(arguments, processes, samples=samples)
+            with enough_memory(arguments.per_device_train_batch_size):
+                run.train(arguments, processes, samples=samples)
         processes.wait()  # a process that goes on finds the run done
     return out
 

@@ -160,6 +160,14 @@ def test_run_refuses_what_training_would_before_it_prepares(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_that_no_memory_holds_is_one_line_with_what_helps(stages: Path, tmp_path: Path) -> None:
+    huge = ("-p", "context=10000000000000", "-p", "batch_tokens=10000000000000")  # positions of more than 1,000 TB
+    done = sagechain("pretrain", "train", str(stages / "data"), "--out", str(tmp_path / "run"), *TINY[:6], *huge)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("sagechain: memory ran out with device_batch=1: ")
+    assert "-p activation_checkpointing=true" in done.stderr
+
+
 def test_an_empty_corpus_says_what_took_it(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("def (:\n")
