@@ -113,9 +113,12 @@ def data(name: str) -> Any:
 
 
 def warn_if_cut(reason: str | None) -> None:
-    """Say so when the answer is not whole."""
+    """Say so when the answer is not whole. No wire tells a limit from the end of the context: both are `length`."""
     if reason == "length":
-        note("(The answer was cut at the token limit; -p max_new_tokens=… gives it more room.)")
+        note(
+            "(The answer was cut at the token limit, or where the model's context ends; up to there "
+            "-p max_new_tokens=… gives it more room.)"
+        )
 
 
 def note(text: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from sagechain.pretraining.checkpoints import PARTIAL
 from sagechain.pretraining.launcher import ranks
-from sagechain.pretraining.settings import TrainingSettings
+from sagechain.pretraining.settings import TrainingSettings, device_shares
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
@@ -50,21 +50,6 @@ def training_arguments(
     )
     # Without a launcher the Trainer would spread a step over all GPUs by DataParallel, which is slower than one alone.
     arguments._n_gpu = min(arguments.n_gpu, 1)
-    at_once, accumulated = _device_shares(settings, context, arguments.world_size)
+    at_once, accumulated = device_shares(settings, context, arguments.world_size)
     arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = at_once, accumulated
     return arguments
-
-
-def _device_shares(settings: TrainingSettings, context: int, devices: int) -> tuple[int, int]:
-    """Sequences that a device takes at once, and how often in a step."""
-    sequences = settings.batch_tokens // context
-    if sequences % devices:
-        raise ValueError(
-            f"batch_tokens: {settings.batch_tokens} are {sequences} sequences of {context} tokens, which {devices} "
-            "processes cannot share evenly"
-        )
-    share = sequences // devices
-    at_once = min(settings.device_batch or share, share)
-    if share % at_once:
-        raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
-    return at_once, share // at_once

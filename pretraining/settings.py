@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sagechain.pretraining.errors import unknown
 from sagechain.pretraining.model import GPT2_DEVIATION, ModelShape
 
+# A run may go on with others of these: what it learns is the same, but for rounding and what dropout leaves out.
+CHANGEABLE = ("device_batch", "activation_checkpointing", "compile", "keep")
+
 
 class TrainingSettings(BaseModel):
     """How a model is trained. Rates, shapes and budgets; tokens, not epochs, are counted."""
@@ -126,3 +129,18 @@ def chosen_settings(
     if settings.batch_tokens % shape.context:
         raise ValueError(f"batch_tokens: {settings.batch_tokens} is not a multiple of context={shape.context}")
     return shape, settings
+
+
+def device_shares(settings: TrainingSettings, context: int, devices: int) -> tuple[int, int]:
+    """Sequences that a device takes at once, and how often in a step. Raises ValueError where that is no whole number."""
+    sequences = settings.batch_tokens // context
+    if sequences % devices:
+        raise ValueError(
+            f"batch_tokens: {settings.batch_tokens} are {sequences} sequences of {context} tokens, which {devices} "
+            "processes cannot share evenly"
+        )
+    share = sequences // devices
+    at_once = min(settings.device_batch or share, share)
+    if share % at_once:
+        raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
+    return at_once, share // at_once

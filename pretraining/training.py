@@ -15,12 +15,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from sagechain.pretraining.errors import enough_memory
 from sagechain.pretraining.holding import holding
 from sagechain.pretraining.launcher import end_with_torchrun, ranks
 from sagechain.pretraining.manifest import digest_of_file, manifest_for
+from sagechain.pretraining.model import ModelShape
 from sagechain.pretraining.prepared import prepared_data, token_rows
 from sagechain.pretraining.progress import console
-from sagechain.pretraining.settings import chosen_settings
+from sagechain.pretraining.settings import CHANGEABLE, TrainingSettings, chosen_settings, device_shares
 from sagechain.pretraining.trackers import check_trackers
 
 
@@ -39,7 +41,8 @@ def train(
     """Train a model, or go on where the run in `out` stopped.
 
     With `tokens` a run that was stopped, even killed, ends with the very weights of one that was not. With `seconds` the
-    order of the data and the optimizer's state are exact, and the rate follows the clock.
+    order of the data and the optimizer's state are exact, and the rate follows the clock. `device_batch`,
+    `activation_checkpointing`, `compile` and `keep` may be others when a run goes on: its weights then differ by rounding.
 
     Args:
         data: folder that `prepare` made.
@@ -58,20 +61,18 @@ def train(
     Raises:
         ValueError: no such data or preset, a setting that is unknown or out of range, or another than the run began with.
         Diverged: the loss is not a number any more.
-        PretrainingError: a checkpoint is broken, the disk is full, or another process trains in `out`.
+        PretrainingError: a checkpoint is broken, the disk or the memory is full, or another process trains in `out`.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
     """
     end_with_torchrun()
     data, out = Path(data), Path(out)
-    check_trackers(report_to)
     prepared = prepared_data(data)
-    changes = settings | {"seed": seed}
-    if tokens is not None:
-        changes["tokens"] = tokens
-    if seconds is not None:
-        changes["seconds"] = seconds
-    shape, chosen = chosen_settings(
-        preset, vocabulary=prepared["vocabulary"], context=prepared["context"], changes=changes
+    shape, chosen = checked_settings(
+        preset=preset,
+        vocabulary=prepared["vocabulary"],
+        context=prepared["context"],
+        changes=settings | {"tokens": tokens, "seconds": seconds, "seed": seed},
+        report_to=report_to,
     )
     inputs = {
         "preset": preset,
@@ -93,9 +94,30 @@ def train(
     with holding(out) if processes.is_first else nullcontext():
         processes.wait()  # no process looks into the folder before it is ours
         if not processes.agreed(processes.is_first and _is_done(out, inputs)):
-            run.train(arguments, processes, samples=samples)
+            with enough_memory(arguments.per_device_train_batch_size):
+                run.train(arguments, processes, samples=samples)
         processes.wait()  # a process that goes on finds the run done
     return out
+
+
+def checked_settings(
+    *, preset: str, vocabulary: int, context: int, changes: dict[str, Any], report_to: str | list[str]
+) -> tuple[ModelShape, TrainingSettings]:
+    """The shape and the settings of a run; asked before the data are there, it tells at once what `train` would refuse.
+
+    Args:
+        vocabulary, context: of the data.
+        changes: all that is given over the preset's; a budget may be None.
+        preset, report_to: as `train`'s.
+
+    Raises:
+        ValueError: no such preset or tracker, or a setting that is unknown or out of range.
+    """
+    check_trackers(report_to)
+    given = {name: value for name, value in changes.items() if value is not None or name not in ("tokens", "seconds")}
+    shape, chosen = chosen_settings(preset, vocabulary=vocabulary, context=context, changes=given)
+    device_shares(chosen, shape.context, ranks())
+    return shape, chosen
 
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
@@ -103,11 +125,11 @@ def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     found = manifest_for(out, "train", "run")
     if found is None:
         return False
-    if found["inputs"] != inputs:
+    if _lasting(found["inputs"]) != _lasting(inputs):
         changed = [
             f"{name}={value!r} (the run has {found['inputs'].get(part, {}).get(name)!r})"
             for part in ("shape", "settings")
-            for name, value in inputs[part].items()
+            for name, value in _lasting(inputs)[part].items()
             if found["inputs"].get(part, {}).get(name) != value
         ]
         other = "other data" if found["inputs"]["data"] != inputs["data"] else f"preset={inputs['preset']!r}"
@@ -115,6 +137,11 @@ def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
         raise ValueError(f"{changed[0].split('=')[0] if changed else 'data'}: the run in {str(out)!r} was begun otherwise:"
                          f" {what}. Give the same again, or name another folder.")  # fmt: skip
     return found["done"] and _holds_its_model(out, found["weights_sha256"])
+
+
+def _lasting(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What may not change when a run goes on."""
+    return inputs | {"settings": {name: inputs["settings"][name] for name in {*inputs["settings"]} - {*CHANGEABLE}}}
 
 
 def _holds_its_model(out: Path, digest: str) -> bool:

@@ -33,6 +33,7 @@ app = typer.Typer(
 
 @app.command("prepare")
 def prepare(
+    called: typer.Context,
     source: SourceArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the data.")],
     keywords: KeywordsOption = None,
@@ -68,13 +69,14 @@ def prepare(
             vocab_size=vocab_size,
             context=context,
             executor=Executor.model_validate(chosen),
-            **parameters(settings),
+            **_settings(called, settings),
         )
         _show_corpus(folder)
 
 
 @app.command("train")
 def train(
+    called: typer.Context,
     data: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
     out: Annotated[Path, typer.Option("--out", help="The run's folder; goes on where it holds a checkpoint.")],
     preset: PresetOption = "demo",
@@ -99,9 +101,12 @@ def train(
             seconds=seconds,
             seed=seed,
             report_to=list(_listed(report_to)),
-            **parameters(settings),
+            **_settings(called, settings),
         )
-        _show_run(run)
+        if is_first():
+            _show_run(run)
+            note(f"Next: sagechain pretrain export {run} --out MODEL")
+            print(run / "model")
 
 
 @app.command("report")
@@ -137,6 +142,7 @@ def export(
 
 @app.command("run")
 def run_all(
+    called: typer.Context,
     source: SourceArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for data, run and model.")],
     keywords: KeywordsOption = None,
@@ -161,9 +167,16 @@ def run_all(
         from sagechain.pretraining import train as train_model
         from sagechain.pretraining.corpus import CorpusSettings
         from sagechain.pretraining.report import write_report
+        from sagechain.pretraining.training import checked_settings
 
-        given = parameters(settings)
+        # The model may read fewer tokens at once than the data are prepared for.
+        given = _settings(called, settings, besides=("context",))
         of_corpus = {name: given.pop(name) for name in list(given) if name in CorpusSettings.model_fields}
+        # Of `train`'s arguments the one without an option; it is no setting.
+        samples = {"samples": given.pop("samples")} if "samples" in given else {}
+        changes = given | {"tokens": tokens, "seconds": seconds, "seed": seed}
+        trackers = list(_listed(report_to))
+        checked_settings(preset=preset, vocabulary=vocab_size, context=context, changes=changes, report_to=trackers)
         data = prepare_data(
             source,
             out / "data",
@@ -175,24 +188,17 @@ def run_all(
             **of_corpus,
         )
         _show_corpus(data)
-        trained = train_model(
-            data,
-            out / "run",
-            preset=preset,
-            tokens=tokens,
-            seconds=seconds,
-            seed=seed,
-            report_to=list(_listed(report_to)),
-            **given,
-        )
+        trained = train_model(data, out / "run", preset=preset, report_to=trackers, **samples, **changes)
         if not is_first():
             return
-        write_report(trained)
+        _show_run(trained)
+        note(f"Report: {write_report(trained)}")
         print(export_model(trained, out / "model"))
 
 
 @app.command("plan")
 def plan(
+    called: typer.Context,
     preset: PresetOption = "codeparrot",
     hardware: Annotated[
         str, typer.Option("--hardware", help="8xH100, 4xA100-80GB, ml.p4d.24xlarge …, or cpu: this machine.")
@@ -207,7 +213,16 @@ def plan(
     with _complaints():
         from sagechain.pretraining.plan import described, plan_preset
 
-        print(described(plan_preset(preset, hardware=hardware, tokens=tokens, changes=parameters(settings))))
+        print(described(plan_preset(preset, hardware=hardware, tokens=tokens, changes=_settings(called, settings))))
+
+
+def _settings(called: typer.Context, given: list[Any] | None, besides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What came by `-p`, by name. Raises ValueError for what the command has its own option for, but for `besides`."""
+    found = parameters(given)
+    for own in called.command.params:
+        if own.name in found and own.name not in besides:
+            raise ValueError(f"-p {own.name}: give {own.opts[0] if own.opts[0].startswith('-') else own.name.upper()}")
+    return found
 
 
 def _listed(text: str | None) -> tuple[str, ...]:
@@ -227,9 +242,7 @@ def _show_corpus(folder: Path) -> None:
 
 
 def _show_run(run: Path) -> None:
-    """The curve and the figures on standard error, the model's folder on standard output; once for all processes."""
-    if not is_first():
-        return
+    """The curve and the figures, on standard error."""
     from sagechain.pretraining.charts import terminal_curve
     from sagechain.pretraining.manifest import read_manifest
     from sagechain.pretraining.report import read_history
@@ -238,9 +251,8 @@ def _show_run(run: Path) -> None:
     found = read_manifest(run) or {}
     note(
         f"{found['tokens']:,} tokens in {found['seconds']:.0f} s, {found['val_bits_per_byte']:.3f} bits per byte of "
-        f"unseen code. Next: sagechain pretrain export {run} --out MODEL"
+        "unseen code."
     )
-    print(run / "model")
 
 
 @contextmanager

@@ -26,10 +26,19 @@ def test_it_prints_the_completion_and_nothing_else(runtime: LocalRuntime) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{expected}\n", "")
 
 
-def test_a_checkpoint_completes_until_the_limit_and_a_note_says_so(gpt2: Path, tiny: HuggingFaceLLM) -> None:
-    done = run("complete", PROMPT, "-m", f"local:{gpt2}", "-p", "max_new_tokens=5", "--until", "end")
-    assert (done.returncode, done.stdout) == (0, tiny.invoke(PROMPT, max_new_tokens=5) + "\n")
-    assert done.stderr == "(The answer was cut at the token limit; -p max_new_tokens=… gives it more room.)\n"
+@pytest.mark.parametrize(
+    ("beginning", "limit"),
+    [pytest.param(PROMPT, 5, id="limit"), pytest.param(" fox" * 124, 500, id="context")],  # of 128 tokens
+)
+def test_a_checkpoint_completes_until_its_limit_or_its_contexts_end_and_a_note_says_so(
+    gpt2: Path, tiny: HuggingFaceLLM, beginning: str, limit: int
+) -> None:
+    done = run("complete", beginning, "-m", f"local:{gpt2}", "-p", f"max_new_tokens={limit}", "--until", "end")
+    assert (done.returncode, done.stdout) == (0, tiny.invoke(beginning, max_new_tokens=limit) + "\n")
+    assert done.stderr == (
+        "(The answer was cut at the token limit, or where the model's context ends; up to there "
+        "-p max_new_tokens=… gives it more room.)\n"
+    )
 
 
 def test_standard_input_goes_to_the_model_as_it_is(runtime: LocalRuntime) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sagechain.chains import code_completion
 from sagechain.llms import load_llm
+from sagechain.pretraining.charts import terminal_curve
 
 COMMAND = str(Path(sys.executable).with_name("sagechain"))
 TINY = ("-p", "layers=1", "-p", "width=32", "-p", "heads=2", "-p", "batch_tokens=128", "-p", "evaluations=1")
@@ -28,16 +29,33 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stages(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All stages by `run`, once."""
+def whole(code: Path, tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, subprocess.CompletedProcess[str]]":
+    """All stages by `run`, once: their folder, and what was printed."""
     out = tmp_path_factory.mktemp("pretrain") / "out"
-    done = sagechain(
+    return out, sagechain(
         "pretrain", "run", str(code), "--out", str(out), "--vocab-size", "300", "--context", "32", "--workers", "1",
         "--tokens", "4000", *TINY,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stages(whole: "tuple[Path, subprocess.CompletedProcess[str]]") -> Path:
+    out, done = whole
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{out / 'model'}\n"
     return out
+
+
+def test_run_shows_the_corpus_the_curve_and_the_figures_and_prints_the_models_folder(
+    whole: "tuple[Path, subprocess.CompletedProcess[str]]",
+) -> None:
+    out, done = whole
+    found, history = (json.loads((out / "run" / name).read_text()) for name in ("manifest.json", "history.json"))
+    assert "removed: syntax" in done.stderr
+    assert f"{terminal_curve(history)}\n4,096 tokens in {found['seconds']:.0f} s, " in done.stderr
+    assert done.stderr.endswith(
+        f" {found['val_bits_per_byte']:.3f} bits per byte of unseen code.\nReport: {out / 'run' / 'report.html'}\n"
+    )
+    assert done.stdout == f"{out / 'model'}\n"
 
 
 def test_run_leaves_data_a_run_with_its_page_and_a_model(stages: Path) -> None:
@@ -57,6 +75,7 @@ def test_the_stages_one_by_one_find_their_work_done(stages: Path, code: Path) ->
     assert "A tokenizer of 300 tokens, " in prepared.stderr
     assert "GPT-2's own, on Python's standard library: 2.24" in prepared.stderr
     assert "4,096 tokens in" in trained.stderr
+    assert trained.stderr.endswith(f"Next: sagechain pretrain export {run} --out MODEL\n")
     assert trained.stdout == f"{stages / 'run' / 'model'}\n"
 
 
@@ -100,6 +119,53 @@ def test_a_setting_of_another_run_is_a_usage_error_that_names_it(stages: Path) -
     done = sagechain("pretrain", "train", str(stages / "data"), "--out", str(stages / "run"), "--tokens", "5000", *TINY)
     assert done.returncode == 2
     assert "tokens: the run in" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "what"),
+    [
+        ("prepare", "keywords=foo", "-p keywords: give --keywords"),
+        ("prepare", "vocab_size=300", "-p vocab_size: give --vocab-size"),
+        ("prepare", "source=stdlib", "-p source: give SOURCE"),
+        ("train", "tokens=100", "-p tokens: give --tokens"),
+        ("train", "preset=tiny", "-p preset: give --preset"),
+        ("run", "seed=1", "-p seed: give --seed"),
+        ("run", "workers=1", "-p workers: give --workers"),
+    ],
+)
+def test_what_has_an_option_of_its_own_is_no_setting(tmp_path: Path, command: str, given: str, what: str) -> None:
+    done = sagechain("pretrain", command, str(tmp_path), "--out", str(tmp_path / "out"), "-p", given)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"sagechain: {what}\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (("--preset", "tinny"), "preset: there is no 'tinny'. Did you mean 'tiny'?"),
+        (("-p", "layer=2"), "setting: there is no 'layer'. Did you mean 'layers'?"),
+        (("-p", "layers=few"), "layers: Input should be a valid integer"),
+        (("-p", "near_duplicates=perhaps"), "near_duplicates: Input should be a valid boolean"),
+        (("--context", "64", "-p", "batch_tokens=100"), "batch_tokens: 100 is not a multiple of context=64"),
+        (("-p", "context=100", "-p", "batch_tokens=300", "-p", "device_batch=2"), "device_batch: 2 does not divide"),
+        (("--report-to", "tensorbord"), "report_to: there is no 'tensorbord'. Did you mean 'tensorboard'?"),
+    ],
+)
+def test_run_refuses_what_training_would_before_it_prepares(
+    code: Path, tmp_path: Path, given: tuple[str, ...], what: str
+) -> None:
+    done = sagechain("pretrain", "run", str(code), "--out", str(tmp_path / "out"), *given)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"sagechain: {what}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_no_memory_holds_is_one_line_with_what_helps(stages: Path, tmp_path: Path) -> None:
+    huge = ("-p", "context=10000000000000", "-p", "batch_tokens=10000000000000")  # positions of more than 1,000 TB
+    done = sagechain("pretrain", "train", str(stages / "data"), "--out", str(tmp_path / "run"), *TINY[:6], *huge)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("sagechain: memory ran out with device_batch=1: ")
+    assert "-p activation_checkpointing=true" in done.stderr
 
 
 def test_an_empty_corpus_says_what_took_it(tmp_path: Path) -> None:

@@ -353,6 +353,48 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
     assert manifest(run)["done"]
 
 
+def test_memory_that_runs_out_is_told_with_what_helps_and_the_run_goes_on_by_that(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import pacing, trainer
+
+    real, run = trainer.BlockTrainer.training_step, tmp_path / "run"
+
+    def step(self: trainer.BlockTrainer, *given: Any, **named: Any) -> Any:
+        if self.state.global_step == 20 and self.device_batch == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(pacing, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trainer.BlockTrainer, "training_step", step)
+    with pytest.raises(PretrainingError) as told:
+        train(data, run, tokens=TOKENS, **TINY)
+    assert str(told.value) == (
+        "memory ran out with device_batch=4: CUDA out of memory. Tried to allocate 2.00 GiB. Give the same command with a "
+        "smaller one (-p device_batch=…) or with -p activation_checkpointing=true, and the run goes on from its last "
+        "checkpoint; or take a smaller shape (width, layers, context) in another folder. `sagechain pretrain plan` says "
+        "what fits."
+    )
+    train(data, run, tokens=TOKENS, device_batch=2, **TINY)
+    assert (manifest(run)["done"], len(manifest(run)["resumed_at_tokens"])) == (True, 1)
+
+
+def test_a_fault_that_is_not_of_memory_is_raised_as_it_is(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import trainer
+
+    fault = RuntimeError("expected scalar type Float but found BFloat16")
+
+    def step(*_: Any, **__: Any) -> Any:
+        raise fault
+
+    monkeypatch.setattr(trainer.BlockTrainer, "training_step", step)
+    with pytest.raises(RuntimeError) as raised:
+        train(data, tmp_path / "run", tokens=128, **TINY)
+    assert raised.value is fault
+
+
 def test_a_checkpoint_has_its_name_only_when_all_of_it_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,6 +528,33 @@ def test_a_gpu_that_emulates_bf16_trains_in_fp32(monkeypatch: pytest.MonkeyPatch
 def test_a_changed_setting_on_resume_is_refused_by_its_name(finished: Path, data: Path) -> None:
     with pytest.raises(ValueError, match=r"width: the run in .* was begun otherwise: width=64 \(the run has 32\)"):
         train(data, finished, tokens=TOKENS, **(TINY | {"width": 64}))
+
+
+def test_a_run_goes_on_with_another_share_at_once_and_learns_the_same(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sagechain.pretraining import pacing, trainer
+
+    real, run = trainer.BlockTrainer.training_step, tmp_path / "run"
+
+    def step(self: trainer.BlockTrainer, *given: Any, **named: Any) -> Any:
+        if self.state.global_step == 20:
+            raise SystemExit
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(pacing, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trainer.BlockTrainer, "training_step", step)
+    with pytest.raises(SystemExit):
+        train(data, run, tokens=TOKENS, **TINY)
+    monkeypatch.undo()
+    changed: dict[str, Any] = {"device_batch": 2, "activation_checkpointing": True, "keep": 1}
+    train(data, run, tokens=TOKENS, **TINY, **changed)
+    kept = manifest(run)
+    assert {name: kept["settings"][name] for name in changed} == changed
+    assert (kept["done"], len(kept["resumed_at_tokens"])) == (True, 1)
+    assert kept["val_bits_per_byte"] == pytest.approx(manifest(finished)["val_bits_per_byte"], rel=1e-3)
+    train(data, run, tokens=TOKENS, **TINY)
+    assert manifest(run) == kept
 
 
 def test_other_data_on_resume_is_refused(finished: Path, tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
