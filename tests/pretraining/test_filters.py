@@ -29,6 +29,18 @@ SLACK_TOKEN = "xoxb-" + "1234567890-abcdefghij"
 STRIPE_KEY = "sk_live_" + "a1B2c3D4" * 3
 AZURE_KEY = "AccountKey=" + "a1B2c3D4" * 11
 WEB_TOKEN = "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+# Of the right form and the least length.
+YOUNGER_TOKENS = (
+    "github_pat_" + "a1" * 41,
+    "hf_" + "a1" * 17,
+    "AIza" + "a1" * 17 + "-",
+    "GOCSPX-" + "a1" * 14,
+    "sk-" + "a1" * 24,
+    "sk-proj-" + "a1" * 20,
+    "sk-ant-api03-" + "a1" * 20,
+    "gsk_" + "a1" * 26,
+    "dapi" + "a1" * 16,
+)
 
 
 def document(text: str, **metadata: str) -> Document:
@@ -56,14 +68,24 @@ def test_a_filter_keeps_one_and_takes_the_other(predicate: Predicate, kept: str,
 
 @pytest.mark.parametrize(
     "secret",
-    [AWS_KEY, GITHUB_TOKEN, PRIVATE_KEY, SLACK_TOKEN, STRIPE_KEY, AZURE_KEY, WEB_TOKEN],
+    [AWS_KEY, GITHUB_TOKEN, PRIVATE_KEY, SLACK_TOKEN, STRIPE_KEY, AZURE_KEY, WEB_TOKEN, *YOUNGER_TOKENS],
     ids=lambda text: text[:8],
 )
 def test_credentials_are_found_in_the_middle_of_code(secret: str) -> None:
     assert Secrets().removes(document(f"a = 1\n\ndef f():\n    return '{secret}'\n"))
 
 
-@pytest.mark.parametrize("text", ["password = 'hunter2'", "host = '192.0.2.1'", "sha = '" + "0a1b2c3d" * 5 + "'"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = 'hunter2'",
+        "host = '192.0.2.1'",
+        "sha = '" + "0a1b2c3d" * 5 + "'",
+        *(f"{token[:-1]} {token[-1]}" for token in YOUNGER_TOKENS),
+        "/disk-" + "a1" * 24,
+        "hf_hub_download_from_the_newest_revision_of_it()",
+    ],
+)
 def test_what_only_resembles_a_credential_is_no_secret(text: str) -> None:
     assert not Secrets().removes(document(text))
 
