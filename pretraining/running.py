@@ -19,7 +19,7 @@ from sagechain.pretraining.meter import Meter
 from sagechain.pretraining.model import ModelShape, faster_precision, new_model
 from sagechain.pretraining.processes import Processes
 from sagechain.pretraining.progress import Display, console, display
-from sagechain.pretraining.settings import TrainingSettings
+from sagechain.pretraining.settings import TrainingSettings, load_preset
 from sagechain.pretraining.speed import flops_per_token, keep_memory, matrix_rate
 from sagechain.pretraining.tokens import Blocks, TokenRow
 from sagechain.pretraining.trainer import BlockTrainer
@@ -77,6 +77,7 @@ class Run:
         begun = self._begun(state["step"], model.num_parameters())
         if processes.is_first:
             write_manifest(self.out, begun)
+        _say(processes, _described(self.shape, model.num_parameters(), self.inputs["preset"]))
         if processes.count == 1 and (gpus := torch.cuda.device_count()) > 1:
             console().print(
                 f"One of {gpus} GPUs is used. For all: torchrun --nproc-per-node {gpus} -m sagechain.apps.cli …"
@@ -164,6 +165,13 @@ class Run:
             "resumed_at_tokens": [*resumed, step * self.settings.batch_tokens] if step else resumed,
             "precision": precision,
         }
+
+
+def _described(shape: ModelShape, parameters: int, preset: str) -> str:
+    """The model in a line, and where data or settings made it another than the preset's."""
+    line = f"model: {parameters:,} weights, context {shape.context:,}, vocabulary {shape.vocabulary:,}"
+    other = [f"{name}={value}" for name, value in load_preset(preset).model.items() if getattr(shape, name) != value]
+    return f"{line} (preset {preset}: {', '.join(other)})" if other else line
 
 
 def _say(processes: Processes, text: str) -> None:

@@ -147,8 +147,8 @@ def run_all(
     out: Annotated[Path, typer.Option("--out", help="Folder for data, run and model.")],
     keywords: KeywordsOption = None,
     licenses: LicensesOption = None,
-    vocab_size: VocabularyOption = 8192,
-    context: ContextOption = 256,
+    vocab_size: Annotated[int | None, typer.Option("--vocab-size", help="As the preset has it if not given.")] = None,
+    context: Annotated[int | None, typer.Option("--context", help="As the preset has it if not given.")] = None,
     workers: WorkersOption = None,
     preset: PresetOption = "demo",
     tokens: TokensOption = None,
@@ -167,8 +167,12 @@ def run_all(
         from sagechain.pretraining import train as train_model
         from sagechain.pretraining.corpus import CorpusSettings
         from sagechain.pretraining.report import write_report
+        from sagechain.pretraining.settings import load_preset
         from sagechain.pretraining.training import checked_settings
 
+        of_preset = load_preset(preset).model
+        vocab_size = of_preset["vocabulary"] if vocab_size is None else vocab_size
+        context = of_preset["context"] if context is None else context
         # The model may read fewer tokens at once than the data are prepared for.
         given = _settings(called, settings, besides=("context",))
         of_corpus = {name: given.pop(name) for name in list(given) if name in CorpusSettings.model_fields}

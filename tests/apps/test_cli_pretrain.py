@@ -146,6 +146,10 @@ def test_what_has_an_option_of_its_own_is_no_setting(tmp_path: Path, command: st
         (("-p", "layer=2"), "setting: there is no 'layer'. Did you mean 'layers'?"),
         (("-p", "layers=few"), "layers: Input should be a valid integer"),
         (("-p", "near_duplicates=perhaps"), "near_duplicates: Input should be a valid boolean"),
+        (
+            ("--preset", "codeparrot-small", "-p", "batch_tokens=100"),
+            "batch_tokens: 100 is not a multiple of context=1024",
+        ),
         (("--context", "64", "-p", "batch_tokens=100"), "batch_tokens: 100 is not a multiple of context=64"),
         (("-p", "context=100", "-p", "batch_tokens=300", "-p", "device_batch=2"), "device_batch: 2 does not divide"),
         (("--report-to", "tensorbord"), "report_to: there is no 'tensorbord'. Did you mean 'tensorboard'?"),

@@ -107,6 +107,16 @@ def test_a_run_keeps_the_precision_that_it_began_with(
     assert manifest(train(data, tmp_path / "anew", tokens=128, **TINY))["precision"] == other
 
 
+def test_a_model_that_is_not_the_presets_is_told(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(data, tmp_path / "run", preset="codeparrot-small", tokens=128, **TINY)
+    assert (
+        "model: 26,592 weights, context 32, vocabulary 400 (preset codeparrot-small: vocabulary=32768, context=1024, "
+        "layers=12, width=768, heads=12)\n"
+    ) in capsys.readouterr().err
+
+
 def test_a_finished_run_is_not_run_again(finished: Path, data: Path) -> None:
     before = (finished / "manifest.json").stat().st_mtime_ns
     train(data, finished, tokens=TOKENS, **TINY)
