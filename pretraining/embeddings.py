@@ -48,6 +48,8 @@ def neighbour_embeddings(row: "TokenRow", *, vocabulary: int, width: int, seed: 
         vectors, values, _ = torch.svd_lowrank(matrix, q=min(width, vocabulary), niter=1)
         made: torch.Tensor = torch.zeros(vocabulary, width)
         made[:, : len(values)] = vectors * values.sqrt()
+        if not len(information):  # no token tells of another, as in a row of one token
+            made = torch.randn(vocabulary, width)
         made -= made.mean(0)
         # Turned at random: the first axes hold most of the variance, and no head should see them alone.
         made = made @ torch.linalg.qr(torch.randn(width, width))[0]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from sagechain.pretraining import train
 from sagechain.pretraining.embeddings import DEVIATION, neighbour_embeddings
@@ -30,6 +31,12 @@ def sentences(seed: int = 0) -> list[int]:
 
 def likeness(made: torch.Tensor, left: int, right: int) -> float:
     return float(torch.cosine_similarity(made[left], made[right], dim=0))
+
+
+def test_a_row_of_one_token_tells_nothing_and_gives_random_embeddings(tmp_path: Path) -> None:
+    made = neighbour_embeddings(row(tmp_path, [7] * 100), vocabulary=VOCABULARY, width=WIDTH, seed=0)
+    assert float(made.std()) == pytest.approx(DEVIATION, rel=1e-5)
+    assert abs(likeness(made, 7, 8)) < 0.9
 
 
 def test_tokens_with_the_same_neighbours_lie_near_one_another(tmp_path: Path) -> None:
