@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+import hypothesis
 import psycopg
 import pytest
 from sagechain.endpoints import LocalRuntime
@@ -28,6 +29,11 @@ FALCON_URI = f"sagemaker:{FALCON}?family=falcon"
 LONGEST_FILES = ("test_benchmarks.py", "test_demo.py", "test_llama2_assistant.py", "test_training.py")
 
 lock_new_connections()
+# How long an example takes to draw and to run is a matter of the machine.
+hypothesis.settings.register_profile(
+    "sagechain", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("sagechain")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -235,7 +235,7 @@ hostile = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(hostile, hostile, hostile)
 def test_hostile_text_adds_no_special_token_and_our_chatml_is_the_models_own_template(
     llm: LlamaCppLLM, system: str, answered: str, asked: str

@@ -215,7 +215,7 @@ def test_a_large_file_of_lines_feeds_several_tasks_and_no_line_is_lost(code: Pat
     assert sorted(chain.from_iterable(shares)) == sorted(lines)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     sizes=st.lists(st.integers(0, 60), min_size=1, max_size=30),
     cuts=st.lists(st.integers(0, 2_000), max_size=4),
