@@ -654,6 +654,7 @@ def test_two_processes_share_each_step_and_give_the_curve_of_one(exact_losses: l
     assert losses(two_ranks) == pytest.approx(exact_losses, rel=1e-3)
 
 
+@pytest.mark.timeout(1200)
 def test_two_processes_killed_with_or_after_their_launcher_end_with_the_weights_of_two_never_stopped(
     data: Path, two_ranks: Path, tmp_path: Path
 ) -> None:
