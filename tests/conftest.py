@@ -29,6 +29,8 @@ FALCON_URI = f"sagemaker:{FALCON}?family=falcon"
 LONGEST_FILES = ("test_benchmarks.py", "test_demo.py", "test_llama2_assistant.py", "test_training.py")
 
 lock_new_connections()
+# Where a proxy is set, botocore and others ask it for loopback too.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost,::1"
 # How long an example takes to draw and to run is a matter of the machine.
 hypothesis.settings.register_profile(
     "sagechain", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
