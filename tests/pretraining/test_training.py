@@ -721,6 +721,19 @@ def test_processes_that_do_not_share_the_runs_folder_are_told(data: Path, finish
     assert "it must lie where all machines see the same files" in said
 
 
-def test_a_budget_in_seconds_ends_by_the_clock(data: Path, tmp_path: Path) -> None:
-    train(data, tmp_path / "run", seconds=1.5, **TINY)
-    assert 1.5 <= manifest(tmp_path / "run")["seconds"] < 2.5
+def test_a_budget_in_seconds_ends_by_the_clock(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from sagechain.pretraining import budget, running, trainer
+
+    now, real = [1_000.0], trainer.BlockTrainer.training_step
+
+    def step(self: trainer.BlockTrainer, *given: Any, **named: Any) -> Any:
+        now[0] += 0.25
+        return real(self, *given, **named)
+
+    for module in (budget, running):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(trainer.BlockTrainer, "training_step", step)
+    kept = manifest(train(data, tmp_path / "run", seconds=1.5, **TINY))
+    assert (kept["seconds"], kept["steps"]) == (1.5, 6)
