@@ -107,10 +107,10 @@ def _started(command: list[str], folder: Path, tries: int = 3) -> tuple["subproc
 
 
 def _once_it_answers(url: str, server: "subprocess.Popen[bytes]", log: Path) -> str:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while True:
         try:
-            psycopg.connect(f"{url}postgres").close()
+            psycopg.connect(f"{url}postgres", connect_timeout=5).close()
             return url
         except psycopg.OperationalError as error:
             if server.poll() is not None or time.monotonic() > until:
