@@ -20,7 +20,8 @@ $(MARK): pyproject.toml constraints.txt
 demo: install ## Show the main job: Llama 2 and Falcon wires with a real model behind them
 	$(BIN)/sagechain demo
 
-# A test process a core, and one thread each: several threads in each would wait for one another.
+# A test process for each processor, up to four (conftest.py), and one thread each: several threads in each would wait for one
+# another.
 test: lint types ## Run all tests, with lint and types
 	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 

@@ -26,6 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-docs", action="store_true", help="write the pages of the guide that tests make")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """A process for each processor that this one may use; more than four would want memory and not be faster, since each
+    has llama.cpp, torch and a PostgreSQL server of its own. (xdist counts all cores of the machine.)"""
+    return min(4, len(os.sched_getaffinity(0)))
+
+
 @pytest.fixture
 def page(made_up_credentials: None, runtime: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page's examples run in an empty folder, with the local runtime in reach: its two endpoints, and all of its AWS."""

@@ -66,6 +66,11 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def many(repeat: int) -> int:
+    """How many calls are many."""
+    return 1000 if repeat > 1 else 300
+
+
 def batch_ours(repeat: int) -> list[float]:
     """40 calls of 0.3 s by `abatch`."""
     llm = ours("wait-300")
@@ -92,14 +97,14 @@ def many_ours(repeat: int) -> list[float]:
     """1,000 calls of 0.1 s, 256 in flight, by `batch`."""
     llm = ours("wait-100")
     llm.batch(["Hi"] * 256)
-    return [seconds(lambda: llm.batch(["Hi"] * 1000)) for _ in range(repeat)]
+    return [seconds(lambda: llm.batch(["Hi"] * many(repeat))) for _ in range(repeat)]
 
 
 def many_ours_abatch(repeat: int) -> list[float]:
     """The same by `abatch`."""
     llm = ours("wait-100")
     asyncio.run(llm.abatch(["Hi"] * 256))
-    return [seconds(lambda: asyncio.run(llm.abatch(["Hi"] * 1000))) for _ in range(repeat)]
+    return [seconds(lambda: asyncio.run(llm.abatch(["Hi"] * many(repeat)))) for _ in range(repeat)]
 
 
 def many_ours_ainvoke(repeat: int) -> list[float]:
@@ -110,7 +115,7 @@ def many_ours_ainvoke(repeat: int) -> list[float]:
         await asyncio.gather(*(llm.ainvoke("Hi") for _ in range(number)))
 
     asyncio.run(calls(256))
-    return [seconds(lambda: asyncio.run(calls(1000))) for _ in range(repeat)]
+    return [seconds(lambda: asyncio.run(calls(many(repeat)))) for _ in range(repeat)]
 
 
 def many_raw(repeat: int) -> list[float]:
@@ -122,7 +127,7 @@ def many_raw(repeat: int) -> list[float]:
             list(threads.map(lambda _: raw_call(client, "wait-100"), range(number)))
 
         calls(256)
-        return [seconds(lambda: calls(1000)) for _ in range(repeat)]
+        return [seconds(lambda: calls(many(repeat))) for _ in range(repeat)]
 
 
 def one_ours(repeat: int) -> list[float]:

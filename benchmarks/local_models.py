@@ -23,7 +23,8 @@ from typing import Any
 from sagechain.llms import LlamaCppLLM, TextModel, load_llm
 
 STORY = "User: Tell me a story of the sea.\nAssistant:"
-TOKENS = 64
+TOKENS, SAMPLED, TOLD = 64, 32, 130  # tokens decoded and sampled, sentences of a first turn
+SMOKE = 4  # of each
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -44,11 +45,11 @@ def alternating(ways: dict[str, Callable[[], Any]], repeat: int) -> dict[str, li
     return times
 
 
-def decoding(repeat: int) -> dict[str, list[float]]:
-    """64 greedy tokens: by our `invoke`, and by xllamacpp asked directly."""
-    llm = load_llm("local:smollm2", max_new_tokens=TOKENS)
+def decoding(repeat: int, tokens: int) -> dict[str, list[float]]:
+    """Greedy tokens: by our `invoke`, and by xllamacpp asked directly."""
+    llm = load_llm("local:smollm2", max_new_tokens=tokens)
     assert isinstance(llm, LlamaCppLLM)
-    request = {"prompt": STORY, "max_tokens": TOKENS, "temperature": 0.0, "stream": False}
+    request = {"prompt": STORY, "max_tokens": tokens, "temperature": 0.0, "stream": False}
     server = llm._engine._server
     return alternating(
         {
@@ -60,12 +61,12 @@ def decoding(repeat: int) -> dict[str, list[float]]:
     )
 
 
-def second_turn(repeat: int) -> dict[str, list[float]]:
-    """One token after 1,500: with the first turn in the cache, and with nothing of it."""
+def second_turn(repeat: int, sentences: int) -> dict[str, list[float]]:
+    """One token after 1,500 (those of 130 sentences): with the first turn in the cache, and with nothing of it."""
     llm = load_llm("local:smollm2?slots=1", max_new_tokens=1)
     times: dict[str, list[float]] = {"second turn, anew": [], "second turn, from the cache": []}
     for number in range(repeat):
-        first = f"User: Story {number}. " + "Tell me of the sea, the wind and the stars. " * 130
+        first = f"User: Story {number}. " + "Tell me of the sea, the wind and the stars. " * sentences
         second = f"{first}\nAssistant: The sea is blue.\nUser: And the wind?\nAssistant:"
         ask_second = partial(llm.invoke, second)
         times["second turn, anew"].append(seconds(ask_second))
@@ -75,9 +76,9 @@ def second_turn(repeat: int) -> dict[str, list[float]]:
     return times
 
 
-def samples(uri: str, what: str, repeat: int) -> dict[str, list[float]]:
+def samples(uri: str, what: str, repeat: int, tokens: int) -> dict[str, list[float]]:
     """Ten samples of one prompt: at once, and by ten calls."""
-    llm: TextModel = load_llm(uri, max_new_tokens=32, temperature=1.0)
+    llm: TextModel = load_llm(uri, max_new_tokens=tokens, temperature=1.0)
 
     def calls() -> None:
         for seed in range(10):
@@ -96,12 +97,16 @@ def main() -> None:
     """Print medians and spreads, the ratios, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--smoke", action="store_true", help="once each, llama.cpp alone, without judging time")
+    parser.add_argument(
+        "--smoke", action="store_true", help="a few tokens once each, llama.cpp alone, without judging time"
+    )
     options = parser.parse_args()
     repeat = 1 if options.smoke else options.repeat
-    times = decoding(repeat) | second_turn(repeat) | samples("local:smollm2?slots=10", "llama.cpp", repeat)
+    tokens, sampled, told = (SMOKE, SMOKE, SMOKE) if options.smoke else (TOKENS, SAMPLED, TOLD)
+    times = decoding(repeat, tokens) | second_turn(repeat, told)
+    times |= samples("local:smollm2?slots=10", "llama.cpp", repeat, sampled)
     if not options.smoke:
-        times |= samples("local:smollm2?engine=transformers", "HuggingFacePipeline", max(1, repeat // 2))
+        times |= samples("local:smollm2?engine=transformers", "HuggingFacePipeline", max(1, repeat // 2), sampled)
     medians = {name: statistics.median(taken) for name, taken in times.items()}
     for name, taken in times.items():
         print(f"{name:45} {medians[name]:8.3f}  ({min(taken):.3f} to {max(taken):.3f})")

@@ -17,6 +17,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -32,6 +33,7 @@ from sagechain.prompts.tool_calls import ToolCallReader
 
 MODEL = "local:smollm2"
 MOST_TOKENS = 100  # the longest right call has 33
+SMOKE_TOKENS = 40
 FIGURES = ("valid", "tool", "right")
 
 
@@ -77,12 +79,14 @@ def valid_call(answer: GenerationChunk) -> tuple[str, dict[str, Any]] | None:
     return calls[0]["name"], calls[0]["args"]
 
 
-def judged(llm: TextModel, messages: list[BaseMessage], request: list[Any], *, held: bool) -> dict[str, Any]:
+def judged(
+    llm: TextModel, messages: list[BaseMessage], request: list[Any], *, held: bool, most_tokens: int
+) -> dict[str, Any]:
     """One request asked: what its call is worth, and the seconds that it took."""
     said, name, arguments = request
     prompt = get_family("chatml").render([*messages, HumanMessage(said)], shape=USE)
     began = time.perf_counter()
-    [answer] = llm.complete(prompt.text, prompt.stop, shape=USE if held else None, max_new_tokens=MOST_TOKENS)
+    [answer] = llm.complete(prompt.text, prompt.stop, shape=USE if held else None, max_new_tokens=most_tokens)
     taken = time.perf_counter() - began
     call = valid_call(answer)
     tool = call is not None and call[0] == name
@@ -93,16 +97,17 @@ def judged(llm: TextModel, messages: list[BaseMessage], request: list[Any], *, h
 def main() -> None:
     """Print a line for each way, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="two requests only")
+    parser.add_argument("--smoke", action="store_true", help="one request, and a few tokens")
     options = parser.parse_args()
     told = yaml.safe_load((Path(__file__).parent / "tool_requests.yaml").read_text(encoding="utf-8"))
-    requests = told["requests"][:2] if options.smoke else told["requests"]
+    requests, most_tokens = (told["requests"][:1], SMOKE_TOKENS) if options.smoke else (told["requests"], MOST_TOKENS)
     llm = load_llm(f"{MODEL}?slots=1")
     ways: dict[str, dict[str, float]] = {}
     for held, few_shot in product((False, True), repeat=2):
         messages = list(shown(told, few_shot=few_shot))
-        judged(llm, messages, told["requests"][-1], held=held)  # the prompt's beginning is then in the cache
-        results = [judged(llm, messages, request, held=held) for request in requests]
+        judge = partial(judged, llm, messages, held=held, most_tokens=most_tokens)
+        judge(told["requests"][-1])  # the prompt's beginning is then in the cache
+        results = [judge(request) for request in requests]
         way = f"{'held' if held else 'free'}, {'few-shot' if few_shot else 'zero-shot'}"
         ways[way] = {figure: sum(result[figure] for result in results) for figure in FIGURES}
         ways[way]["seconds"] = statistics.median(result["s"] for result in results)

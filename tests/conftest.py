@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import boto3
+import hypothesis
 import psycopg
 import pytest
 from sagechain.endpoints import LocalRuntime
@@ -27,6 +29,13 @@ FALCON_URI = f"sagemaker:{FALCON}?family=falcon"
 LONGEST_FILES = ("test_benchmarks.py", "test_demo.py", "test_llama2_assistant.py", "test_training.py")
 
 lock_new_connections()
+# Where a proxy is set, botocore and others ask it for loopback too.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost,::1"
+# How long an example takes to draw and to run is a matter of the machine.
+hypothesis.settings.register_profile(
+    "sagechain", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("sagechain")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -90,6 +99,17 @@ def llm(smollm2: Path) -> LlamaCppLLM:
     model = load_llm(f"local:{smollm2}")
     assert isinstance(model, LlamaCppLLM)
     return model
+
+
+@pytest.fixture(scope="session")
+def seconds_to_stop(llm: LlamaCppLLM) -> float:
+    """What the server has to end its work after its client has left: the time of 200 of the 1,500 tokens it was asked for,
+    as this machine makes them."""
+    tokens = llm.stream("Once upon a time", max_new_tokens=21)
+    next(tokens)
+    begun = time.monotonic()
+    made = sum(1 for _ in tokens)
+    return max(0.5, 200 * (time.monotonic() - begun) / made)
 
 
 @pytest.fixture(scope="session")

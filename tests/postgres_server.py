@@ -30,12 +30,11 @@ def running_postgres() -> Iterator[str]:
         _chown(folder)
         (folder / "password").write_text(PASSWORD)
         (folder / "password").chmod(0o644)
-        data, port = folder / "data", _free_port()
+        data = folder / "data"
         initdb = [programs / "initdb", "-D", data, "-U", USER, "--auth=scram-sha-256", "-E", "UTF8", "--locale=C", "-N"]
         _run([*map(str, initdb), f"--pwfile={folder / 'password'}"], folder)
         settings = {
             "listen_addresses": "127.0.0.1",
-            "port": port,
             "unix_socket_directories": folder,
             "fsync": "off",
             "synchronous_commit": "off",
@@ -43,17 +42,10 @@ def running_postgres() -> Iterator[str]:
             "shared_buffers": "16MB",
         }
         options = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
-        with (
-            (folder / "log").open("w") as log,
-            subprocess.Popen(
-                [*_as_its_user(), str(programs / "postgres"), "-D", str(data), *options],
-                cwd=folder,
-                stdout=log,
-                stderr=log,
-            ) as server,
-        ):
+        server, url = _started([*_as_its_user(), str(programs / "postgres"), "-D", str(data), *options], folder)
+        with server:
             try:
-                yield _once_it_answers(f"postgresql://{USER}:{QUOTED}@127.0.0.1:{port}/", server, folder / "log")
+                yield url
             finally:
                 server.send_signal(
                     signal.SIGQUIT
@@ -98,11 +90,27 @@ def _run(command: list[str], folder: Path) -> None:
         raise RuntimeError(f"initdb: {done.stdout}{done.stderr}")
 
 
+def _started(command: list[str], folder: Path, tries: int = 3) -> tuple["subprocess.Popen[bytes]", str]:
+    """The server and its address; another process may take the port between its choice and its use."""
+    port = _free_port()
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([*command, "-c", f"port={port}"], cwd=folder, stdout=log, stderr=log)
+    try:
+        return server, _once_it_answers(f"postgresql://{USER}:{QUOTED}@127.0.0.1:{port}/", server, folder / "log")
+    except RuntimeError:
+        ended = server.poll() is not None
+        server.kill()
+        server.wait()
+        if not ended or tries == 1:
+            raise
+        return _started(command, folder, tries - 1)
+
+
 def _once_it_answers(url: str, server: "subprocess.Popen[bytes]", log: Path) -> str:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while True:
         try:
-            psycopg.connect(f"{url}postgres").close()
+            psycopg.connect(f"{url}postgres", connect_timeout=5).close()
             return url
         except psycopg.OperationalError as error:
             if server.poll() is not None or time.monotonic() > until:

@@ -10,6 +10,7 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("script", "figures"),
     [

@@ -66,6 +66,7 @@ def test_the_wheel_holds_exactly_the_files_of_the_tree(wheel: Path) -> None:
     assert all(f"sagechain/{folder}/py.typed" in found for folder in packages().values())
 
 
+@pytest.mark.timeout(1200)
 def test_the_wheel_answers_in_an_environment_of_its_own_without_torch(
     wheel: Path, empty_environment: Path, smollm2: Path
 ) -> None:

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ from sagechain.prompts import load_prompt
 from tests.agents.scripted_chat import ScriptedChat, calls, says
 from tests.agents.scripts import run
 from tests.agents.test_shop import internal_values
-from tests.conftest import FALCON_URI, LLAMA_URI
+from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
+from tests.scripted_server import ScriptedServer
 
 THREAD: Any = {"configurable": {"thread_id": "a"}}
 NOTHING = (
@@ -64,22 +66,36 @@ def streamed(graph: Any, given: Any) -> str:
     return "".join(piece.text for piece, _ in parts if isinstance(piece, AIMessage))
 
 
+@pytest.fixture
+def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """Both endpoints, answering at once, for tests of what a model is sent: a real one takes seconds to read it."""
+    said = {"token": {"id": 1, "text": "Well.", "special": False}, "generated_text": "Well."}
+    said["details"] = {"finish_reason": "length", "generated_tokens": 1}
+    with ScriptedServer().running() as server:
+        server.replies = {
+            LLAMA: [b'[{"generation": {"role": "assistant", "content": "Well."}}]'],
+            FALCON: [f"data:{json.dumps(said)}\n\n".encode()],
+        }
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", server.url)
+        yield server
+
+
 # What the model sees
 
 
-def test_no_internal_value_is_in_the_bytes_sent(runtime: LocalRuntime, shop: ShopDatabase) -> None:
+def test_no_internal_value_is_in_the_bytes_sent(endpoints: ScriptedServer, shop: ShopDatabase) -> None:
     graph = chain(load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=1), database=shop)
-    before = len(runtime.requests)
     for first in range(0, len(shop.products), MOST_PRODUCTS):
         wanted = " and ".join(product.name for product in shop.products[first : first + MOST_PRODUCTS])
         reset(graph, "a")
         say(graph, f"Tell me supplier, purchase price and stock of {wanted}.")
-    sent = b" ".join(request.body for request in runtime.requests[before:]).decode()
+    sent = b" ".join(endpoints.requests).decode()
     assert [value for value in internal_values() if value in sent] == []
     assert all(product.selling_points[0] in sent for product in shop.products if product.category == "tents")
 
 
 def test_no_internal_value_is_in_what_any_tool_tells_the_model(shop: ShopDatabase) -> None:
+    secret = list(internal_values())
     for product in products_of_fernhill():
         about = [calls(tool, tool, name=product.name) for tool in ("product_details", "check_stock")]
         about += [
@@ -89,15 +105,16 @@ def test_no_internal_value_is_in_what_any_tool_tells_the_model(shop: ShopDatabas
             calls("place_order", "o", name=product.name, quantity=1),
             calls("order_status", "n", order_number=1001),
         ]
-        for call in about:
-            model = ScriptedChat(script=[call, says("Well.")])
-            graph = chain(model, database=shop)
-            graph.invoke(turn(f"Order {product.name}: supplier? cost? internal id?"), THREAD)
-            if waiting(graph.get_state(THREAD)):
-                graph.invoke(APPROVED, THREAD)
-            given = repr([(messages[:1] + messages[2:], tools) for messages, tools in model.calls])
-            told = [value for value in internal_values() if value in given]
-            assert told == [], call
+        model = ScriptedChat(script=[message for call in about for message in (call, says("Well."))])
+        graph = chain(model, database=shop)
+        for number, call in enumerate(about):
+            thread: Any = {"configurable": {"thread_id": str(number)}}
+            graph.invoke(turn(f"Order {product.name}: supplier? cost? internal id?"), thread)
+            if waiting(graph.get_state(thread)):
+                graph.invoke(APPROVED, thread)
+            given = repr([(messages[:1] + messages[2:], tools) for messages, tools in model.calls[2 * number :]])
+            assert [value for value in secret if value in given] == [], call
+        assert len(model.calls) == 2 * len(about)
 
 
 def test_the_sheets_go_before_the_last_turn_and_follow_the_conversation(
@@ -531,12 +548,11 @@ def test_the_script_shows_products_a_further_question_and_what_there_is_not(runt
     assert len(runtime.requests) == before + 2
 
 
-def test_a_visit_goes_on_in_another_process(runtime: LocalRuntime) -> None:
-    before = len(runtime.requests)
+def test_a_visit_goes_on_in_another_process(endpoints: ScriptedServer) -> None:
     for said in ("A tent with two doors?", "Which of them is the lightest?"):
         done = run("llama2_assistant", said, "-m", FALCON_URI, "-p", "max_new_tokens=1", "--thread", "ada")
         assert done.returncode == 0, done.stderr
-    assert b"two doors?" in runtime.requests[before + 1].body
+    assert [b"two doors?" in body for body in endpoints.requests] == [True, True]
 
 
 def test_approving_needs_a_thread_with_an_order_that_waits(runtime: LocalRuntime) -> None:

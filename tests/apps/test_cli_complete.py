@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from sagechain.llms import HuggingFaceLLM, load_llm
 from tests.apps.test_cli import run, start
 from tests.conftest import FALCON_URI
 from tests.llms.conftest import gpt2, tiny
+from tests.waiting import wait_until
 
 __all__ = ["gpt2", "tiny"]
 
@@ -83,19 +83,17 @@ def test_help_has_examples() -> None:
 
 
 @pytest.mark.parametrize("candidates", ["1", "3"])
-def test_ctrl_c_ends_the_command_and_its_work_on_the_server(runtime: LocalRuntime, candidates: str) -> None:
+def test_ctrl_c_ends_the_command_and_its_work_on_the_server(
+    runtime: LocalRuntime, seconds_to_stop: float, candidates: str
+) -> None:
     limits = ["-p", "max_new_tokens=1200", "-p", "temperature=2.0", "--until", "end"]
     asking = start("complete", "Once upon a time", "-m", FALCON_URI, "--candidates", candidates, *limits)
     assert asking.stdin is not None
     asking.stdin.close()
-    deadline = time.monotonic() + 30
-    while runtime.generating < int(candidates) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: runtime.generating == int(candidates), 60)
     asking.send_signal(signal.SIGINT)
-    assert asking.wait(timeout=10) == 130
-    while runtime.generating and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert runtime.generating == 0
+    assert asking.wait(timeout=30) == 130
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
     assert asking.stderr is not None
     assert "Traceback" not in asking.stderr.read()
     for pipe in (asking.stdout, asking.stderr):

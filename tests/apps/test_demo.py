@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.timeout(1200)
 def test_the_demo_runs_through_the_agents_and_tells_what_was_real(smollm2: Path) -> None:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("sagechain")), "demo", "--seconds", "4"],

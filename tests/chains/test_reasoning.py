@@ -76,7 +76,7 @@ def test_a_chat_model_is_asked_by_messages_and_sync_and_async_agree(strategy: st
 
 @pytest.mark.parametrize("strategy", list_strategies())
 def test_every_strategy_runs_over_the_falcon_wire_sync_and_async(runtime: LocalRuntime, strategy: str) -> None:
-    chain = chain_of_thought(load_llm(FALCON_URI, max_new_tokens=40), strategy=strategy)
+    chain = chain_of_thought(load_llm(FALCON_URI, max_new_tokens=8), strategy=strategy)
     before = len(runtime.requests)
     got = chain.invoke({"question": QUESTION})
     again = asyncio.run(chain.ainvoke({"question": QUESTION}))
@@ -84,7 +84,7 @@ def test_every_strategy_runs_over_the_falcon_wire_sync_and_async(runtime: LocalR
     assert [body["inputs"] for body in sent] == got.prompts + again.prompts
     assert got.prompts[0] == again.prompts[0]
     assert {(tuple(body["parameters"]["stop"]), body["parameters"]["max_new_tokens"]) for body in sent} == {
-        (("\nQ:",), 40)
+        (("\nQ:",), 8)
     }
 
 

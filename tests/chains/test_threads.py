@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,15 @@ from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, errors, load_chat_model
 
 from tests.conftest import FALCON_URI
+from tests.waiting import wait_until
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "a"}}
-STORY = {"messages": [HumanMessage("Tell me a very long story.")]}
+# Thousands of tokens long, which no answer of the tests waits for.
+LONG = {"messages": [HumanMessage("Write the numbers from one to one thousand, one a line.")]}
 
 
 def said(graph: Any, thread: RunnableConfig = THREAD) -> list[str]:
     return [message.type for message in graph.get_state(thread).values.get("messages", [])]
-
-
-def stopped(runtime: LocalRuntime) -> bool:
-    """Whether the server has ended its work within half a second."""
-    until = time.monotonic() + 0.5
-    while runtime.generating and time.monotonic() < until:
-        time.sleep(0.01)
-    return not runtime.generating
 
 
 @pytest.fixture
@@ -59,11 +52,11 @@ def test_a_failed_turn_leaves_the_thread_as_it_was(llm: LlamaCppLLM, monkeypatch
 
 
 def test_a_cancelled_turn_leaves_the_thread_as_it_was_and_ends_the_servers_work(
-    graph: Any, runtime: LocalRuntime
+    graph: Any, runtime: LocalRuntime, seconds_to_stop: float
 ) -> None:
     async def cancel() -> None:
         async def read() -> None:
-            async for _ in graph.astream(STORY, THREAD, stream_mode="messages"):
+            async for _ in graph.astream(LONG, THREAD, stream_mode="messages"):
                 begun.set()
 
         begun = asyncio.Event()
@@ -74,23 +67,25 @@ def test_a_cancelled_turn_leaves_the_thread_as_it_was_and_ends_the_servers_work(
             await task
 
     asyncio.run(cancel())
-    assert stopped(runtime)
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
     assert said(graph) == ["human", "ai"]
 
 
-def test_a_stream_that_is_left_ends_the_servers_work_also_when_it_is_sync(graph: Any, runtime: LocalRuntime) -> None:
-    stream = graph.stream(STORY, THREAD, stream_mode="messages")
+def test_a_stream_that_is_left_ends_the_servers_work_also_when_it_is_sync(
+    graph: Any, runtime: LocalRuntime, seconds_to_stop: float
+) -> None:
+    stream = graph.stream(LONG, THREAD, stream_mode="messages")
     next(stream)
     stream.close()
-    assert stopped(runtime)
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
     assert said(graph) == ["human", "ai"]
 
 
 def test_a_turn_that_waits_for_itself_is_an_error_and_no_deadlock(graph: Any) -> None:
-    stream = graph.stream(STORY, THREAD, stream_mode="messages")
+    stream = graph.stream(LONG, THREAD, stream_mode="messages")
     next(stream)
     with pytest.raises(RuntimeError, match="the turn that this one waits for is this thread's own"):
-        graph.invoke(STORY, THREAD)
+        graph.invoke(LONG, THREAD)
     stream.close()
 
 

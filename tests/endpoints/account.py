@@ -52,7 +52,9 @@ def aws(
             EndpointConfigName="theirs-config", ProductionVariants=[variant | {"InitialInstanceCount": 2}]
         )
         client.create_endpoint(EndpointName="theirs", EndpointConfigName="theirs-config")
-        client.get_waiter("endpoint_in_service").wait(EndpointName="theirs", WaiterConfig={"Delay": 1})
+        client.get_waiter("endpoint_in_service").wait(
+            EndpointName="theirs", WaiterConfig={"Delay": 0.02, "MaxAttempts": 3_000}
+        )
         yield runtime
 
 

@@ -257,7 +257,7 @@ def test_whose_the_endpoint_is_decides_and_not_a_model_of_its_name(aws: LocalRun
     deploy("mine", **QUICK)
     client = boto3.client("sagemaker")
     client.delete_endpoint(EndpointName="mine")
-    client.get_waiter("endpoint_deleted").wait(EndpointName="mine", WaiterConfig={"Delay": 1})
+    client.get_waiter("endpoint_deleted").wait(EndpointName="mine", WaiterConfig={"Delay": 0.02, "MaxAttempts": 3_000})
     client.create_endpoint(EndpointName="mine", EndpointConfigName="theirs-config")
     with pytest.raises(errors.NotOurs):
         delete("mine")

@@ -4,8 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sagechain.endpoints import LocalRuntime, deploy, deployed, reap
 from sagechain.llms import errors
 
 from tests.endpoints.account import FOREIGN, QUICK, Clock, there
+from tests.waiting import wait_until
 
 ENDPOINT, CONFIG, MODEL = "endpoint mine", "configuration mine", "model mine"
 ALL = {ENDPOINT, CONFIG, MODEL}
@@ -240,13 +240,6 @@ def started(how: str, **options: Any) -> "subprocess.Popen[str]":
     )
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-
-
 def in_service(process: "subprocess.Popen[str]") -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "in service\n"
@@ -258,7 +251,7 @@ def next_line(process: "subprocess.Popen[str]") -> str:
 
 
 def creating() -> None:
-    wait_until(lambda: there() == ALL)
+    wait_until(lambda: there() == ALL, 60)
 
 
 def said(process: "subprocess.Popen[str]") -> str:
@@ -271,7 +264,7 @@ def test_sigterm_in_the_block_deletes_all(aws: LocalRuntime) -> None:
     process.terminate()
     said(process)
     assert process.returncode == 128 + signal.SIGTERM
-    wait_until(lambda: there() == set())  # it was not waited for, but deleted
+    wait_until(lambda: there() == set(), 60)  # it was not waited for, but deleted
 
 
 def test_the_end_of_python_deletes_what_a_block_that_was_never_left_made(aws: LocalRuntime) -> None:
@@ -287,7 +280,7 @@ def test_ctrl_c_while_creating_waits_until_it_can_delete_and_deletes(aws: LocalR
     process = started("deploy")
     creating()
     process.send_signal(signal.SIGINT)
-    wait_until(lambda: "cannot be deleted before that is over" in next_line(process))
+    wait_until(lambda: "cannot be deleted before that is over" in next_line(process), 60)
     clock.finish_creating()
     said(process)
     assert process.returncode in (1, -signal.SIGINT)
@@ -299,7 +292,7 @@ def test_a_second_ctrl_c_leaves_it_to_reap_and_says_so(aws: LocalRuntime, clock:
     process = started("deploy")
     creating()
     process.send_signal(signal.SIGINT)
-    wait_until(lambda: "cannot be deleted before that is over" in next_line(process))
+    wait_until(lambda: "cannot be deleted before that is over" in next_line(process), 60)
     process.send_signal(signal.SIGINT)
     assert "still there: endpoint mine, configuration mine, model mine. `sagechain endpoints reap`" in said(process)
     assert there() == ALL

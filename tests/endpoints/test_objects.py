@@ -261,7 +261,7 @@ def test_any_key_is_kept_and_none_leads_out_of_the_folder(tmp_path: Path, key: s
         assert [path for path in (folder / "buckets").rglob("*") if path.is_file()] == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=250))
 def test_the_file_of_an_object_lies_in_its_buckets_folder(tmp_path: Path, key: str) -> None:
     objects = Objects(tmp_path)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,8 @@ LocalRuntime({}, folder=sys.argv[1], creating_seconds=0).serve(lambda runtime: p
 """
 
 
-def write_until_it_breaks(url: str, number: int) -> None:
-    """Keep a runtime busy with writes of every kind."""
-    settings = Config(retries={"total_max_attempts": 1})
-    client, s3 = (boto3.client(name, endpoint_url=url, config=settings) for name in ("sagemaker", "s3"))
+def write_until_it_breaks(client: Any, s3: Any, number: int, begun: threading.Event) -> None:
+    """Keep a runtime busy with writes of every kind, and tell once each has been made."""
     try:
         s3.create_bucket(Bucket="models")
         for turn in range(10_000):
@@ -107,6 +106,8 @@ def write_until_it_breaks(url: str, number: int) -> None:
             s3.put_object(Bucket="models", Key=f"{number}", Body=bytes([turn % 256]) * 100_000)
             if turn % 3 == 0:
                 client.delete_model(ModelName=name)
+            if turn == 1:  # the first whose model stays
+                begun.set()
     except BotoCoreError:
         return
 
@@ -116,10 +117,16 @@ def test_a_runtime_killed_while_it_writes_leaves_a_folder_that_can_be_read(tmp_p
     served = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert served.stdout is not None
     url = served.stdout.readline().strip()
-    writers = [threading.Thread(target=write_until_it_breaks, args=(url, number)) for number in range(2)]
+    settings, begun = Config(retries={"total_max_attempts": 1}), [threading.Event() for _ in range(2)]
+    clients = [boto3.client(name, endpoint_url=url, config=settings) for name in ("sagemaker", "s3")]
+    writers = [
+        threading.Thread(target=write_until_it_breaks, args=(*clients, number, event))
+        for number, event in enumerate(begun)
+    ]
     for writer in writers:
         writer.start()
-    writers[0].join(timeout=1 + after)  # a client takes most of a second to be made
+    assert all(event.wait(60) for event in begun)
+    time.sleep(after)
     served.send_signal(signal.SIGKILL)
     served.communicate()
     for writer in writers:

@@ -15,6 +15,7 @@ from sagechain.llms import LlamaCppLLM
 from sagechain.llms.wires import list_wires
 
 from tests.conftest import FALCON, LLAMA
+from tests.waiting import wait_until
 
 PROMPT = "User: What is the capital of France?\nAssistant:"
 ANSWER = " The capital of France is Paris."
@@ -206,20 +207,13 @@ def test_concurrent_requests_share_the_engines_slots(client: Any) -> None:
 @pytest.mark.parametrize(
     "path", [f"/endpoints/{FALCON}/invocations", f"/endpoints/{FALCON}/invocations-response-stream"]
 )
-def test_a_client_that_leaves_ends_the_generation(runtime: LocalRuntime, path: str) -> None:
+def test_a_client_that_leaves_ends_the_generation(runtime: LocalRuntime, seconds_to_stop: float, path: str) -> None:
     connection = HTTPConnection(runtime.url.removeprefix("http://"))
     body = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 1500}, "stream": path.endswith("stream")}
     connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-    _until(lambda: runtime.generating == 1)
+    wait_until(lambda: runtime.generating == 1, 30)
     connection.close()
-    _until(lambda: runtime.generating == 0)
-
-
-def _until(condition: Any) -> None:
-    deadline = time.monotonic() + 0.5
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert condition()
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
 
 
 def plain(runtime: LocalRuntime, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, bytes]:

@@ -40,10 +40,11 @@ def test_the_retries_of_a_client_that_is_given_are_not_added_to_ours(
     faulty = {"hanging": {**model, "fault": "hang"}, "busy": {**model, "fault": "bare-429"}}
     with LocalRuntime(faulty) as runtime:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", runtime.url)
-        client = boto3.client("sagemaker-runtime", config=Config(read_timeout=0.3, **settings))
+        impatient = boto3.client("sagemaker-runtime", config=Config(read_timeout=2, **settings))
         with pytest.raises(errors.TimedOut):
-            load_llm("sagemaker:hanging?family=falcon", client=client, timeout=20).invoke("Hi")
+            load_llm("sagemaker:hanging?family=falcon", client=impatient, timeout=60).invoke("Hi")
         assert len(runtime.requests) == 1
+        client = boto3.client("sagemaker-runtime", config=Config(**settings))
         with pytest.raises(errors.Throttled):
             load_llm("sagemaker:busy?family=falcon", client=client, max_retries=0).invoke("Hi")
         assert len(runtime.requests) == 2

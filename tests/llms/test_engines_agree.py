@@ -3,11 +3,12 @@
 Whole texts are not compared: llama.cpp multiplies in 8 bits, so after a few words the two may part.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from sagechain.llms import HuggingFaceLLM, LlamaCppLLM, TextModel
+from sagechain.llms import HuggingFaceLLM, LlamaCppLLM, TextModel, load_llm
 
 PROMPT = "User: What is the capital of France?\nAssistant:"
 ANSWER = " The capital of France is Paris."
@@ -119,10 +120,12 @@ def test_lengths_count_the_models_own_tokens(engine: TextModel) -> None:
         text(engine, max_length=11)
 
 
-def test_an_answer_goes_up_to_the_context(engine: TextModel) -> None:
-    prompt = "hello" + " hello" * 2044
-    [answer] = engine.complete(prompt, max_new_tokens=100)
-    assert answer.generation_info == {"finish_reason": "length", "input_tokens": 2045, "output_tokens": 3}
+def test_an_answer_goes_up_to_the_context(engine: TextModel, smollm2: Path) -> None:
+    kind = "slots=1" if isinstance(engine, LlamaCppLLM) else "engine=transformers"
+    small = load_llm(f"local:{smollm2}?context=256&{kind}")
+    assert isinstance(small, TextModel)
+    [answer] = small.complete("hello" + " hello" * 252, max_new_tokens=100)
+    assert answer.generation_info == {"finish_reason": "length", "input_tokens": 253, "output_tokens": 3}
 
 
 @pytest.mark.parametrize(("words", "more"), [(3000, 953), (2047, 0)])

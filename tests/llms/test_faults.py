@@ -18,9 +18,11 @@ import pytest
 from sagechain.endpoints import LocalRuntime, list_faults
 from sagechain.llms import LlamaCppLLM, SageMakerLLM, errors
 
+pytestmark = pytest.mark.timeout(1200)  # the first test makes the calls for all
+
 PROMPT = "User: What is the capital of France?\nAssistant:"
 TIMEOUT = 120.0  # seconds; more than any call takes here, on a busy machine too
-SHORT_TIMEOUT = 3.0  # seconds, for what never comes; the first pieces of a stream come sooner, on a busy machine too
+SHORT_TIMEOUT = 10.0  # seconds, for what never comes; the first pieces of a stream come sooner, on a busy machine too
 HANGS = ("hang", "stalled")
 WAYS = ("invoke", "stream", "ainvoke", "astream")
 ANSWER = "the answer"

@@ -382,13 +382,14 @@ def test_leaving_a_stream_ends_the_work(tiny: HuggingFaceLLM) -> None:
 
 
 async def test_a_cancelled_call_ends_the_work(tiny: HuggingFaceLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, steps = threading.Event(), 0
+    begun, cancelled, steps = threading.Event(), threading.Event(), 0
     forward = tiny._engine.model.forward
 
     def counting(*args: Any, **settings: Any) -> Any:
         nonlocal steps
         steps += 1
         begun.set()
+        cancelled.wait(60)
         return forward(*args, **settings)
 
     monkeypatch.setattr(tiny._engine.model, "forward", counting)
@@ -397,10 +398,11 @@ async def test_a_cancelled_call_ends_the_work(tiny: HuggingFaceLLM, monkeypatch:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    cancelled.set()
     for thread in threading.enumerate():
         if thread.name == "sagechain-hugging-face":
             await asyncio.to_thread(thread.join)
-    assert steps < 60
+    assert steps == 1
 
 
 def failing_after(llm: HuggingFaceLLM, steps: int) -> Callable[..., Any]:

@@ -157,11 +157,11 @@ print(next(stream))
 
 
 def test_programs_may_end_right_after_loading(smollm2: Path) -> None:
-    script = f"from sagechain.llms import load_llm\nload_llm('local:{smollm2}').context_size"
+    script = f"from sagechain.llms import load_llm\nload_llm('local:{smollm2}?slots=1&context=64').context_size"
     # Many at once: on a busy machine llama.cpp's loop begins late.
     programs = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(10)]
     try:
-        assert [program.wait(timeout=120) for program in programs] == [0] * 10
+        assert [program.wait(timeout=240) for program in programs] == [0] * 10
     finally:
         for program in programs:
             program.kill()
@@ -235,7 +235,7 @@ hostile = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(hostile, hostile, hostile)
 def test_hostile_text_adds_no_special_token_and_our_chatml_is_the_models_own_template(
     llm: LlamaCppLLM, system: str, answered: str, asked: str

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import pickle
-import time
 from typing import Any
 
 import boto3
@@ -17,6 +16,7 @@ from sagechain.endpoints import LocalRuntime
 from sagechain.llms import FalconContentHandler, LlamaCppLLM, SageMakerLLM, errors, load_llm
 
 from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
+from tests.waiting import wait_until
 
 PROMPT = "User: What is the capital of France?\nAssistant:"
 ANSWER = " The capital of France is Paris."
@@ -115,21 +115,21 @@ def test_the_clients_own_settings_hold(runtime: LocalRuntime) -> None:
     assert config.user_agent_extra.startswith("mine")
 
 
-def test_leaving_a_stream_ends_the_servers_work(runtime: LocalRuntime) -> None:
+def test_leaving_a_stream_ends_the_servers_work(runtime: LocalRuntime, seconds_to_stop: float) -> None:
     for piece in falcon(max_new_tokens=1500).stream("Once upon a time"):
         assert piece
         break
-    _wait_until_idle(runtime)
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
 
 
-def test_a_stop_string_ends_the_servers_work(runtime: LocalRuntime) -> None:
+def test_a_stop_string_ends_the_servers_work(runtime: LocalRuntime, seconds_to_stop: float) -> None:
     # The fifth stop is not sent, since TGI takes four: ending the work is ours.
     llm = falcon(max_new_tokens=1500, stop=["#1", "#2", "#3", "#4", " "])
     assert "".join(llm.stream("Once upon a time")) == ","
-    _wait_until_idle(runtime)
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
 
 
-def test_a_cancelled_stream_ends_the_servers_work(runtime: LocalRuntime) -> None:
+def test_a_cancelled_stream_ends_the_servers_work(runtime: LocalRuntime, seconds_to_stop: float) -> None:
     async def leave() -> None:
         started = asyncio.Event()
 
@@ -144,14 +144,19 @@ def test_a_cancelled_stream_ends_the_servers_work(runtime: LocalRuntime) -> None
             await task
 
     asyncio.run(leave())
-    _wait_until_idle(runtime)
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
 
 
-@pytest.mark.parametrize("uri", [LLAMA_URI, FALCON_URI])
-def test_a_cancelled_call_ends_the_servers_work_before_anything_came_back(runtime: LocalRuntime, uri: str) -> None:
+@pytest.mark.parametrize(
+    ("uri", "prompt"),
+    [(LLAMA_URI, "Tell a long story of a king and his three daughters."), (FALCON_URI, "Once upon a time")],
+)
+def test_a_cancelled_call_ends_the_servers_work_before_anything_came_back(
+    runtime: LocalRuntime, seconds_to_stop: float, uri: str, prompt: str
+) -> None:
     async def leave() -> None:
         llm = load_llm(uri, max_new_tokens=1500, accept_eula=True)
-        task = asyncio.create_task(llm.ainvoke("Tell a long story of a king and his three daughters."))
+        task = asyncio.create_task(llm.ainvoke(prompt))
         while not runtime.generating:
             await asyncio.sleep(0.01)
         task.cancel()
@@ -159,13 +164,15 @@ def test_a_cancelled_call_ends_the_servers_work_before_anything_came_back(runtim
             await task
 
     asyncio.run(leave())
-    _wait_until_idle(runtime)
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
 
 
-def test_a_failure_in_a_batch_ends_the_servers_work_for_the_others(runtime: LocalRuntime) -> None:
+def test_a_failure_in_a_batch_ends_the_servers_work_for_the_others(
+    runtime: LocalRuntime, seconds_to_stop: float
+) -> None:
     with pytest.raises(errors.RequestRejected):
         falcon(max_new_tokens=1500).generate(["Once upon a time", "hello " * 3000])
-    _wait_until_idle(runtime)
+    wait_until(lambda: runtime.generating == 0, seconds_to_stop)
 
 
 def test_max_length_is_counted_with_the_tokenizer_that_is_given(runtime: LocalRuntime, llm: LlamaCppLLM) -> None:
@@ -208,14 +215,6 @@ def test_callbacks_see_each_token(runtime: LocalRuntime) -> None:
     handler = Tokens()
     text = "".join(falcon().stream(PROMPT, config={"callbacks": [handler]}))
     assert "".join(handler.seen) == text
-
-
-def _wait_until_idle(runtime: LocalRuntime) -> None:
-    """The server has 0.5 s to notice; a poll, since nothing tells this side."""
-    deadline = time.monotonic() + 0.5
-    while runtime.generating and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert runtime.generating == 0
 
 
 def test_the_missing_eula_is_an_error_that_says_what_to_do(runtime: LocalRuntime) -> None:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from sagechain.llms import HuggingFaceLLM
 from sagechain.llms.token_text import UNFINISHED, TokenText
 
-shared_fixture = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+shared_fixture = settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def pieces(llm: HuggingFaceLLM, tokens: list[int], context: list[int]) -> list[str]:
