@@ -29,7 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """A process for each processor that this one may use; more than four would want memory and not be faster, since each
     has llama.cpp, torch and a PostgreSQL server of its own. (xdist counts all cores of the machine.)"""
-    return min(4, len(os.sched_getaffinity(0)))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(4, processors or 1)
 
 
 @pytest.fixture
