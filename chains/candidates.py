@@ -4,10 +4,12 @@ What is asked of which model is settled before (`completion.py`).
 """
 
 import ast
+import codeop
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models.llms import BaseLLM
@@ -23,10 +25,10 @@ from sagechain.llms.wires import get_wire
 class Completion(BaseModel):
     """One candidate.
 
-    `parses` says whether prompt and completion together are Python. `unfinished`: they are without the completion's last
-    line, in the middle of which the model ended; the line is still in `text`. `likelihood` is the mean log probability of
-    the tokens that were drawn (nats; 0 is certain), None where the model does not tell it. `finish_reason` is `length`
-    for one that was cut at the token limit, None where the model does not tell.
+    `parses` says whether prompt and completion together are Python. `unfinished`: they are as far as they go, but the model
+    ended in the middle of a line (which is still in `text`), a bracket, a string or a block. `likelihood` is the mean log
+    probability of the tokens that were drawn (nats; 0 is certain), None where the model does not tell it. `finish_reason`
+    is `length` for one that was cut at the token limit, None where the model does not tell.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +42,7 @@ class Completion(BaseModel):
 
 
 def by_parse_and_likelihood(completion: Completion) -> tuple[int, float]:
-    """What `rank` is by default: code that parses, then code whose last line is cut, all else, no code; then likelihood."""
+    """What `rank` is by default: code that parses, then code that is cut, all else, no code; then likelihood."""
     likelihood = -math.inf if completion.likelihood is None else completion.likelihood
     if all(not line.strip() or line.lstrip().startswith("#") for line in completion.text.splitlines()):
         return 0, likelihood
@@ -174,7 +176,7 @@ def _completion(prompt: str, answer: Generation, stops: Sequence[str]) -> Comple
     text = cutter.feed(answer.text) + cutter.flush()
     reason = "stop" if cutter.stopped else info.get("finish_reason")
     parses = _is_python(prompt + text)
-    unfinished = not parses and reason != "stop" and _is_python_without_last_line(prompt, text)
+    unfinished = not parses and reason != "stop" and _is_begun(prompt, text)
     return Completion(
         prompt=prompt,
         text=text,
@@ -185,16 +187,26 @@ def _completion(prompt: str, answer: Generation, stops: Sequence[str]) -> Comple
     )
 
 
-def _is_python_without_last_line(prompt: str, text: str) -> bool:
-    kept, newline, _ = text.rpartition("\n")
-    return bool(newline and kept.strip()) and _is_python(prompt + kept + "\n")
+def _is_begun(prompt: str, text: str) -> bool:
+    """Whether more could make Python of it, with its last line or without: that one may be cut anywhere."""
+    whole_lines = text[: text.rfind("\n") + 1]
+    return any(part.strip() and (_is_python(prompt + part) or _is_open(prompt + part)) for part in (text, whole_lines))
 
 
 def _is_python(code: str) -> bool:
+    return _is_taken(ast.parse, code)
+
+
+def _is_open(code: str) -> bool:
+    """Whether all that is wrong with it is that its end is missing."""
+    return _is_taken(partial(codeop.compile_command, symbol="exec"), code)
+
+
+def _is_taken(read: Callable[[str], Any], code: str) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what the model writes, such as "\d"
-            ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last three: null bytes, deep nesting
+        with warnings.catch_warnings(action="ignore"):  # of what the model writes, such as "\d"
+            read(code)
+    # Bad syntax; null bytes and lone surrogates; numbers, nesting and indentation beyond the compiler's limits.
+    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
         return False
     return True

@@ -107,11 +107,56 @@ def test_comments_alone_are_no_code() -> None:
     ]
 
 
-def test_of_an_answer_that_was_cut_all_but_its_last_line_has_to_parse() -> None:
-    cut, first_line_cut = "    total = a + b\n    return (tot", "    return (a +"
-    found = ranked(first_line_cut, cut, BODY)
-    assert texts(found) == [BODY, cut, first_line_cut]
-    assert [(each.parses, each.unfinished) for each in found] == [(True, False), (True, True), (False, False)]
+def test_code_that_is_cut_is_better_than_code_that_is_wrong() -> None:
+    in_a_line, in_a_bracket = "    total = a + b\n    return tot.", "    return (a +"
+    found = ranked("    return (a]", in_a_bracket, in_a_line, BODY)
+    assert texts(found) == [BODY, in_a_bracket, in_a_line, "    return (a]"]
+    assert [(each.parses, each.unfinished) for each in found] == [
+        (True, False),
+        (True, True),
+        (True, True),
+        (False, False),
+    ]
+
+
+CUT = [
+    "    total = [a, b, 1",
+    "    total = [\n        a,\n        b",
+    "    total = sum(\n        [a, b],\n        start=np.",
+    "    for each in (a, b):\n        ",
+    "    if a:\n        return b\n    else:\n",
+    "    try:\n        return a\n",
+    '    """The sum of\n    both num',
+]
+WRONG = [
+    "    total = [a b, 1",
+    "    total = [\n        a b,\n        b",
+    "    total = sum(\n        [a, b],\n        start=)\n    np.",
+    "    for each of (a, b):\n        ",
+    "    if a:\n        return b\n    otherwise:\n        ",
+    "   try:\n        return a\n    return b\n",
+    "    return (a]\n    b",
+    "return [a, b",
+    "    ",
+]
+
+
+@pytest.mark.parametrize(("text", "unfinished"), [*((text, True) for text in CUT), *((text, False) for text in WRONG)])
+def test_an_answer_cut_at_the_limit_has_to_be_python_as_far_as_it_goes(text: str, unfinished: bool) -> None:
+    def found(reason: str) -> tuple[bool, bool]:
+        model = Likely(answers=[(text, {"finish_reason": reason})])
+        [candidate] = ranked_completions(model, until="end").invoke(PROMPT)
+        return candidate.parses, candidate.unfinished
+
+    assert found("length") == (unfinished, unfinished)
+    assert found("stop") == (False, False)
+
+
+def test_a_likely_answer_cut_in_a_bracket_is_better_than_an_unlikely_one_cut_in_a_line() -> None:
+    in_a_bracket = "df = pd.DataFrame({'height': [162, 175, 181], 'weight': [58, 72, 80"
+    answers = [("df = 1\ndf.", -0.43), (in_a_bracket, -0.13)]
+    model = Likely(answers=[(text, {"likelihood": each, "finish_reason": "length"}) for text, each in answers])
+    assert code_completion(model, candidates=2).invoke("# data frame\n") == in_a_bracket
 
 
 def test_an_answer_that_ended_by_itself_has_to_parse_to_its_end() -> None:
