@@ -5,7 +5,9 @@ What is asked of which model is settled before (`completion.py`).
 
 import ast
 import codeop
+import io
 import math
+import tokenize
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +46,8 @@ class Completion(BaseModel):
 def by_parse_and_likelihood(completion: Completion) -> tuple[int, float]:
     """What `rank` is by default: code that parses, then code that is cut, all else, no code; then likelihood."""
     likelihood = -math.inf if completion.likelihood is None else completion.likelihood
-    if all(not line.strip() or line.lstrip().startswith("#") for line in completion.text.splitlines()):
+    lines = completion.text.splitlines()[_ends_in_comment(completion.prompt) :]
+    if all(not line.strip() or line.lstrip().startswith("#") for line in lines):
         return 0, likelihood
     return 1 + completion.parses + (completion.parses and not completion.unfinished), likelihood
 
@@ -185,6 +188,20 @@ def _completion(prompt: str, answer: Generation, stops: Sequence[str]) -> Comple
         likelihood=info.get("likelihood"),
         finish_reason=reason,
     )
+
+
+def _ends_in_comment(code: str) -> bool:
+    """Whether what follows would go on with a comment."""
+    tokens = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(code).readline):
+            if token.string:  # what stands for the end has none
+                tokens.append(token)
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        pass  # it ends inside a bracket or a string, or is no Python: what was read before that counts
+    # Python 3.11 takes the quote of a string that is never closed for an error, and reads on behind it.
+    last_line = [token.type for token in tokens if token.end[0] == tokens[-1].end[0]]
+    return last_line[-1:] == [tokenize.COMMENT] and tokenize.ERRORTOKEN not in last_line
 
 
 def _is_begun(prompt: str, text: str) -> bool:

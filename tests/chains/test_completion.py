@@ -107,6 +107,34 @@ def test_comments_alone_are_no_code() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "# mean of the rows",
+        "import numpy as np\n\n# mean of the rows",
+        "table = read()  # one mean",
+        "def mean(table):\n    # of the rows",
+        "x = [\n    1,  # the first",
+        "x = 'a' +  # it goes wrong here",
+    ],
+)
+def test_the_end_of_the_prompts_own_comment_is_no_code(prompt: str) -> None:
+    prose, code = " of the table", "\nx = table.mean(1)\n"
+    model = Likely(answers=[(prose, {"likelihood": -0.1}), (f"{prose}\n# all", {"likelihood": -0.2}), (code, {})])
+    found = texts(ranked_completions(model, until="end").invoke(prompt))
+    assert found == [code, prose, f"{prose}\n# all"]
+    assert code_completion(model, candidates=3, until=["never"]).invoke(prompt) == code
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["# mean of the rows\n", "x = '# mean", 'x = """\n# mean', "x = '#'", "# mean\n   ", "x = f('#', ", "# it's\nx ="],
+)
+def test_what_only_looks_like_a_comment_goes_on_with_code(prompt: str) -> None:
+    found = ranked("\n# a comment", "x = 1", prompt=prompt, until="end")
+    assert texts(found) == ["x = 1", "\n# a comment"]
+
+
 def test_code_that_is_cut_is_better_than_code_that_is_wrong() -> None:
     in_a_line, in_a_bracket = "    total = a + b\n    return tot.", "    return (a +"
     found = ranked("    return (a]", in_a_bracket, in_a_line, BODY)
