@@ -69,6 +69,17 @@ class Asked:
     options: Mapping[str, Any]
     candidates: int
 
+    def checked(self, prompt: str | PromptValue) -> str:
+        """The prompt's text. Raises ValueError where there is none, or the model does not take it."""
+        text = prompt.to_string() if isinstance(prompt, PromptValue) else prompt
+        if not isinstance(text, str):
+            raise ValueError(f"prompt: {text!r} is no text; give the beginning of some code")
+        if not text:
+            raise ValueError(f"prompt: {text!r} is empty; give the beginning of some code")
+        if isinstance(self.model, TextModel):
+            self.model.check(text)
+        return text
+
     def draws(self, prompts: int, most: int | None) -> Iterator[_Draw]:
         """How so many prompts go out, `most` at a time.
 
@@ -89,7 +100,7 @@ class Asked:
 
 
 class Ranked(Runnable[str, list[Completion]]):
-    """All candidates, ranked; a batch is one `generate` of the model."""
+    """All candidates, ranked; a batch is one `generate` of the model. The prompts are `checked` before."""
 
     def __init__(self, asked: Asked, rank: Callable[[Completion], Any]) -> None:
         self._asked, self._rank = asked, rank
@@ -124,18 +135,16 @@ class Ranked(Runnable[str, list[Completion]]):
     def _drawn(
         self, inputs: list[str], run_manager: Any, config: list[RunnableConfig]
     ) -> list[Exception | list[Completion]]:
-        prompts = [checked(each) for each in inputs]
-        draws = self._asked.draws(len(prompts), config[0].get("max_concurrency"))
-        results = [(draw, self._asked.model.generate(**_call(draw, prompts, config))) for draw in draws]
-        return self._ranked(prompts, results)
+        draws = self._asked.draws(len(inputs), config[0].get("max_concurrency"))
+        results = [(draw, self._asked.model.generate(**_call(draw, inputs, config))) for draw in draws]
+        return self._ranked(inputs, results)
 
     async def _adrawn(
         self, inputs: list[str], run_manager: Any, config: list[RunnableConfig]
     ) -> list[Exception | list[Completion]]:
-        prompts = [checked(each) for each in inputs]
-        draws = self._asked.draws(len(prompts), config[0].get("max_concurrency"))
-        results = [(draw, await self._asked.model.agenerate(**_call(draw, prompts, config))) for draw in draws]
-        return self._ranked(prompts, results)
+        draws = self._asked.draws(len(inputs), config[0].get("max_concurrency"))
+        results = [(draw, await self._asked.model.agenerate(**_call(draw, inputs, config))) for draw in draws]
+        return self._ranked(inputs, results)
 
     def _ranked(
         self, prompts: Sequence[str], results: Sequence[tuple[_Draw, LLMResult]]
@@ -147,16 +156,6 @@ class Ranked(Runnable[str, list[Completion]]):
                     assert isinstance(answer, Generation)
                     found[place].append(_completion(prompts[place], answer, self._asked.stops))
         return [sorted(completions, key=self._rank, reverse=True) for completions in found]
-
-
-def checked(prompt: str | PromptValue) -> str:
-    """The prompt's text. Raises ValueError where there is none."""
-    text = prompt.to_string() if isinstance(prompt, PromptValue) else prompt
-    if not isinstance(text, str):
-        raise ValueError(f"prompt: {text!r} is no text; give the beginning of some code")
-    if not text:
-        raise ValueError(f"prompt: {text!r} is empty; give the beginning of some code")
-    return text
 
 
 def gives_several(model: BaseLLM) -> bool:

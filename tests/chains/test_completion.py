@@ -15,6 +15,7 @@ from langchain_core.prompts import PromptTemplate
 from sagechain.chains import Completion, code_completion, ranked_completions
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import HuggingFaceLLM, LlamaCppLLM, PromptedChatModel, load_chat_model, load_llm
+from sagechain.llms.testing import ScriptedLLM
 
 from tests.conftest import FALCON_URI, LLAMA_URI
 from tests.llms.conftest import gpt2, tiny
@@ -392,6 +393,71 @@ def test_callbacks_hear_the_model_and_tags_reach_it() -> None:
         chain.batch([PROMPT, "x"], {"callbacks": [heard], "tags": ["mine"]})
         assert [prompts for prompts, _ in heard.calls] == [[PROMPT]] * candidates + [["x"]] * candidates
         assert all("mine" in tags for _, tags in heard.calls)
+
+
+# A prompt that is bad among good ones
+
+LONG = "a" * 500  # the tiny model has 128 positions
+
+
+@pytest.mark.parametrize("make", [code_completion, ranked_completions])
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_a_bad_prompt_does_not_cost_its_neighbours_their_answer(
+    tiny: HuggingFaceLLM, make: Any, candidates: int
+) -> None:
+    chain = make(tiny, candidates=candidates, seed=1, max_new_tokens=6)
+    good, mixed = [PROMPT, "a = ", "b"], [PROMPT, "", "a = ", LONG, 5, "b"]
+    for config in ({}, {"max_concurrency": 1}):
+        expected = chain.batch(good, config)
+        for found in (
+            chain.batch(mixed, config, return_exceptions=True),
+            asyncio.run(chain.abatch(mixed, config, return_exceptions=True)),
+        ):
+            assert [found[0], found[2], found[5]] == expected
+            assert [type(found[place]) for place in (1, 3, 4)] == [ValueError] * 3
+            assert [str(found[place]) for place in (1, 3, 4)] == [
+                "prompt: '' is empty; give the beginning of some code",
+                "prompt: it has 500 tokens, 372 more than the context of 128; shorten it",
+                "prompt: 5 is no text; give the beginning of some code",
+            ]
+
+
+def test_a_batch_of_bad_prompts_only_asks_the_model_nothing() -> None:
+    for make in (code_completion, ranked_completions):
+        model = ScriptedLLM(answers=["x"] * 4, context=4)
+        chain = make(model, candidates=2, temperature=1.0)
+        assert list(map(type, chain.batch(["", "a b c d e"], return_exceptions=True))) == [ValueError] * 2
+        assert chain.batch([]) == []
+        assert model.prompts == []
+
+
+@pytest.mark.parametrize("make", [code_completion, ranked_completions])
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_the_first_bad_prompt_is_raised_before_anything_is_asked(make: Any, candidates: int) -> None:
+    model = ScriptedLLM(answers=["x"] * 9, context=6)
+    chain = make(model, candidates=candidates, temperature=1.0)
+    for prompts, words in (
+        (["a", "", "a b c d e f g"], "prompt: '' is empty"),
+        (["a", "a b c d e f g", ""], "prompt: it has 7 tokens, 1 more than the context of 6; shorten it, or give"),
+        (["a", "a b c d e f"], "prompt: it has 6 tokens, 0 more than the context of 6"),
+        (["a", "\ud800"], "prompt: it is not valid text at character 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            chain.batch(prompts)
+        with pytest.raises(ValueError, match=words):
+            asyncio.run(chain.abatch(prompts))
+    with pytest.raises(ValueError, match="2 too many for an answer within max_length=3"):
+        make(model, candidates=candidates, temperature=1.0, max_length=3).batch(["a", "a b c d"])
+    assert model.prompts == []
+
+
+def test_a_prompt_too_long_for_the_embedded_model_does_not_cost_its_neighbours_their_answer(llm: LlamaCppLLM) -> None:
+    chain = code_completion(llm, candidates=2, seed=1, max_new_tokens=3)
+    found: list[Any] = chain.batch([PROMPT, "hello " * 3000], return_exceptions=True)
+    assert found[0] == chain.invoke(PROMPT)
+    assert str(found[1]) == (
+        "prompt: it has 3001 tokens, 953 more than the context of 2048; shorten it, or load the model with ?context=…"
+    )
 
 
 # What is refused
