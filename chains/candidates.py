@@ -46,8 +46,7 @@ class Completion(BaseModel):
 def by_parse_and_likelihood(completion: Completion) -> tuple[int, float]:
     """What `rank` is by default: code that parses, then code that is cut, all else, no code; then likelihood."""
     likelihood = -math.inf if completion.likelihood is None else completion.likelihood
-    lines = completion.text.splitlines()[_ends_in_comment(completion.prompt) :]
-    if all(not line.strip() or line.lstrip().startswith("#") for line in lines):
+    if not _has_code(completion.prompt, completion.text):
         return 0, likelihood
     return 1 + completion.parses + (completion.parses and not completion.unfinished), likelihood
 
@@ -189,6 +188,12 @@ def _completion(prompt: str, answer: Generation, stops: Sequence[str]) -> Comple
     )
 
 
+def _has_code(prompt: str, text: str) -> bool:
+    """Whether the text is more than blanks and comments, the rest of the prompt's own among them."""
+    lines = text.splitlines()[_ends_in_comment(prompt) :]
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
+
+
 def _ends_in_comment(code: str) -> bool:
     """Whether what follows would go on with a comment."""
     tokens = []
@@ -206,7 +211,8 @@ def _ends_in_comment(code: str) -> bool:
 def _is_begun(prompt: str, text: str) -> bool:
     """Whether more could make Python of it, with its last line or without: that one may be cut anywhere."""
     whole_lines = text[: text.rfind("\n") + 1]
-    return any(part.strip() and (_is_python(prompt + part) or _is_open(prompt + part)) for part in (text, whole_lines))
+    parts = [part for part in (text, whole_lines) if _has_code(prompt, part)]
+    return any(_is_python(prompt + part) or _is_open(prompt + part) for part in parts)
 
 
 def _is_python(code: str) -> bool:

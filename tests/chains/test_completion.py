@@ -127,6 +127,13 @@ def test_the_end_of_the_prompts_own_comment_is_no_code(prompt: str) -> None:
     assert code_completion(model, candidates=3, until=["never"]).invoke(prompt) == code
 
 
+def test_prose_behind_a_comment_is_no_code_that_is_cut() -> None:
+    prose, code = " of a table\n\nIn other words,", "\nx = [table.mean("
+    answers = [(prose, {"likelihood": -0.1, "finish_reason": "length"}), (code, {"finish_reason": "length"})]
+    found = ranked_completions(Likely(answers=answers)).invoke("# mean of the rows")
+    assert [(each.text, each.parses, each.unfinished) for each in found] == [(code, True, True), (prose, False, False)]
+
+
 @pytest.mark.parametrize(
     "prompt",
     ["# mean of the rows\n", "x = '# mean", 'x = """\n# mean', "x = '#'", "# mean\n   ", "x = f('#', ", "# it's\nx ="],
