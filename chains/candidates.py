@@ -4,10 +4,14 @@ What is asked of which model is settled before (`completion.py`).
 """
 
 import ast
+import codeop
+import io
 import math
+import tokenize
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models.llms import BaseLLM
@@ -23,10 +27,10 @@ from sagechain.llms.wires import get_wire
 class Completion(BaseModel):
     """One candidate.
 
-    `parses` says whether prompt and completion together are Python. `unfinished`: they are without the completion's last
-    line, in the middle of which the model ended; the line is still in `text`. `likelihood` is the mean log probability of
-    the tokens that were drawn (nats; 0 is certain), None where the model does not tell it. `finish_reason` is `length`
-    for one that was cut at the token limit, None where the model does not tell.
+    `parses` says whether prompt and completion together are Python. `unfinished`: they are as far as they go, but the model
+    ended in the middle of a line (which is still in `text`), a bracket, a string or a block. `likelihood` is the mean log
+    probability of the tokens that were drawn (nats; 0 is certain), None where the model does not tell it. `finish_reason`
+    is `length` for one that was cut at the token limit, None where the model does not tell.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,9 +44,9 @@ class Completion(BaseModel):
 
 
 def by_parse_and_likelihood(completion: Completion) -> tuple[int, float]:
-    """What `rank` is by default: code that parses, then code whose last line is cut, all else, no code; then likelihood."""
+    """What `rank` is by default: code that parses, then code that is cut, all else, no code; then likelihood."""
     likelihood = -math.inf if completion.likelihood is None else completion.likelihood
-    if all(not line.strip() or line.lstrip().startswith("#") for line in completion.text.splitlines()):
+    if not _has_code(completion.prompt, completion.text):
         return 0, likelihood
     return 1 + completion.parses + (completion.parses and not completion.unfinished), likelihood
 
@@ -64,6 +68,17 @@ class Asked:
     options: Mapping[str, Any]
     candidates: int
 
+    def checked(self, prompt: str | PromptValue) -> str:
+        """The prompt's text. Raises ValueError where there is none, or the model does not take it."""
+        text = prompt.to_string() if isinstance(prompt, PromptValue) else prompt
+        if not isinstance(text, str):
+            raise ValueError(f"prompt: {text!r} is no text; give the beginning of some code")
+        if not text:
+            raise ValueError(f"prompt: {text!r} is empty; give the beginning of some code")
+        if isinstance(self.model, TextModel):
+            self.model.check(text)
+        return text
+
     def draws(self, prompts: int, most: int | None) -> Iterator[_Draw]:
         """How so many prompts go out, `most` at a time.
 
@@ -84,7 +99,7 @@ class Asked:
 
 
 class Ranked(Runnable[str, list[Completion]]):
-    """All candidates, ranked; a batch is one `generate` of the model."""
+    """All candidates, ranked; a batch is one `generate` of the model. The prompts are `checked` before."""
 
     def __init__(self, asked: Asked, rank: Callable[[Completion], Any]) -> None:
         self._asked, self._rank = asked, rank
@@ -119,18 +134,16 @@ class Ranked(Runnable[str, list[Completion]]):
     def _drawn(
         self, inputs: list[str], run_manager: Any, config: list[RunnableConfig]
     ) -> list[Exception | list[Completion]]:
-        prompts = [checked(each) for each in inputs]
-        draws = self._asked.draws(len(prompts), config[0].get("max_concurrency"))
-        results = [(draw, self._asked.model.generate(**_call(draw, prompts, config))) for draw in draws]
-        return self._ranked(prompts, results)
+        draws = self._asked.draws(len(inputs), config[0].get("max_concurrency"))
+        results = [(draw, self._asked.model.generate(**_call(draw, inputs, config))) for draw in draws]
+        return self._ranked(inputs, results)
 
     async def _adrawn(
         self, inputs: list[str], run_manager: Any, config: list[RunnableConfig]
     ) -> list[Exception | list[Completion]]:
-        prompts = [checked(each) for each in inputs]
-        draws = self._asked.draws(len(prompts), config[0].get("max_concurrency"))
-        results = [(draw, await self._asked.model.agenerate(**_call(draw, prompts, config))) for draw in draws]
-        return self._ranked(prompts, results)
+        draws = self._asked.draws(len(inputs), config[0].get("max_concurrency"))
+        results = [(draw, await self._asked.model.agenerate(**_call(draw, inputs, config))) for draw in draws]
+        return self._ranked(inputs, results)
 
     def _ranked(
         self, prompts: Sequence[str], results: Sequence[tuple[_Draw, LLMResult]]
@@ -142,16 +155,6 @@ class Ranked(Runnable[str, list[Completion]]):
                     assert isinstance(answer, Generation)
                     found[place].append(_completion(prompts[place], answer, self._asked.stops))
         return [sorted(completions, key=self._rank, reverse=True) for completions in found]
-
-
-def checked(prompt: str | PromptValue) -> str:
-    """The prompt's text. Raises ValueError where there is none."""
-    text = prompt.to_string() if isinstance(prompt, PromptValue) else prompt
-    if not isinstance(text, str):
-        raise ValueError(f"prompt: {text!r} is no text; give the beginning of some code")
-    if not text:
-        raise ValueError(f"prompt: {text!r} is empty; give the beginning of some code")
-    return text
 
 
 def gives_several(model: BaseLLM) -> bool:
@@ -174,7 +177,7 @@ def _completion(prompt: str, answer: Generation, stops: Sequence[str]) -> Comple
     text = cutter.feed(answer.text) + cutter.flush()
     reason = "stop" if cutter.stopped else info.get("finish_reason")
     parses = _is_python(prompt + text)
-    unfinished = not parses and reason != "stop" and _is_python_without_last_line(prompt, text)
+    unfinished = not parses and reason != "stop" and _is_begun(prompt, text)
     return Completion(
         prompt=prompt,
         text=text,
@@ -185,16 +188,47 @@ def _completion(prompt: str, answer: Generation, stops: Sequence[str]) -> Comple
     )
 
 
-def _is_python_without_last_line(prompt: str, text: str) -> bool:
-    kept, newline, _ = text.rpartition("\n")
-    return bool(newline and kept.strip()) and _is_python(prompt + kept + "\n")
+def _has_code(prompt: str, text: str) -> bool:
+    """Whether the text is more than blanks and comments, the rest of the prompt's own among them."""
+    lines = text.splitlines()[_ends_in_comment(prompt) :]
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
+
+
+def _ends_in_comment(code: str) -> bool:
+    """Whether what follows would go on with a comment."""
+    tokens = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(code).readline):
+            if token.string:  # what stands for the end has none
+                tokens.append(token)
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        pass  # it ends inside a bracket or a string, or is no Python: what was read before that counts
+    # Python 3.11 takes the quote of a string that is never closed for an error, and reads on behind it.
+    last_line = [token.type for token in tokens if token.end[0] == tokens[-1].end[0]]
+    return last_line[-1:] == [tokenize.COMMENT] and tokenize.ERRORTOKEN not in last_line
+
+
+def _is_begun(prompt: str, text: str) -> bool:
+    """Whether more could make Python of it, with its last line or without: that one may be cut anywhere."""
+    whole_lines = text[: text.rfind("\n") + 1]
+    parts = [part for part in (text, whole_lines) if _has_code(prompt, part)]
+    return any(_is_python(prompt + part) or _is_open(prompt + part) for part in parts)
 
 
 def _is_python(code: str) -> bool:
+    return _is_taken(ast.parse, code)
+
+
+def _is_open(code: str) -> bool:
+    """Whether all that is wrong with it is that its end is missing."""
+    return _is_taken(partial(codeop.compile_command, symbol="exec"), code)
+
+
+def _is_taken(read: Callable[[str], Any], code: str) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what the model writes, such as "\d"
-            ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last three: null bytes, deep nesting
+        with warnings.catch_warnings(action="ignore"):  # of what the model writes, such as "\d"
+            read(code)
+    # Bad syntax; null bytes and lone surrogates; numbers, nesting and indentation beyond the compiler's limits.
+    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
         return False
     return True

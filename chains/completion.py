@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableSequence
-from sagechain.chains.candidates import Asked, Completion, Ranked, by_parse_and_likelihood, checked, gives_several
+from sagechain.chains.candidates import Asked, Completion, Ranked, by_parse_and_likelihood, gives_several
 from sagechain.llms import GenerationParameters, PromptedChatModel, TextModel
 from sagechain.llms.parameters import PARAMETER_NAMES
 from sagechain.llms.stops import StopCutter
@@ -44,7 +44,8 @@ def code_completion(
 ) -> Runnable[Any, str]:
     """A Runnable from a prompt (a text, or what a prompt template gives) to its completion, without the prompt.
 
-    One candidate streams as the model does; of several the best is given, once all are there. A batch is the model's own.
+    One candidate streams as the model does; of several the best is given, once all are there. A batch is the model's own,
+    of the prompts that it takes: each is checked before the first is sent.
 
     Args:
         model: an LLM; of a `PromptedChatModel` the LLM below it. Over a wire that takes roles the prompt is one user's
@@ -57,12 +58,12 @@ def code_completion(
 
     Raises:
         ValueError: a model that continues no text, an unknown `until`, fewer than one candidate, parameters that do not
-            fit; at the call, an empty prompt.
+            fit; at the call, a prompt that is empty, or longer than a model whose tokens are counted here takes.
     """
     asked = _asked(model, until, candidates, parameters, ranked=candidates != 1)
+    prompt: Runnable[Any, str] = RunnableLambda(asked.checked)
     if candidates > 1:
-        return RunnableSequence(Ranked(asked, rank), RunnableLambda(_best), name="code_completion")
-    prompt: Runnable[str, str] = RunnableLambda(checked)
+        return RunnableSequence(prompt, Ranked(asked, rank), RunnableLambda(_best), name="code_completion")
     if isinstance(asked.model, TextModel):
         return RunnableSequence(prompt, asked.model, name="code_completion")
     cut = RunnableGenerator(partial(_cut, asked.stops), partial(_acut, asked.stops))
@@ -78,7 +79,8 @@ def ranked_completions(
     **parameters: Any,
 ) -> Runnable[Any, list[Completion]]:
     """As `code_completion`, with all candidates of a prompt, the best first."""
-    return Ranked(_asked(model, until, candidates, parameters, ranked=True), rank)
+    asked = _asked(model, until, candidates, parameters, ranked=True)
+    return RunnableSequence(RunnableLambda(asked.checked), Ranked(asked, rank), name="ranked_completions")
 
 
 def _asked(

@@ -112,6 +112,11 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         return self.context or self._engine.context
 
     @property
+    def _remedy(self) -> str:
+        may_be_longer = self.context_size < self._engine.context
+        return "shorten it, or load the model with ?context=…" if may_be_longer else "shorten it"
+
+    @property
     def constrains(self) -> bool:
         """Whether xgrammar is installed, and the model has a token that ends an answer."""
         return find_spec("xgrammar") is not None and bool(self._engine.ends)
@@ -141,8 +146,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             raise ValueError("prompt: the model's tokenizer makes no tokens of it")
         room = self.context_size - len(tokens)
         if room <= 0:
-            longer = ", or load the model with ?context=…" if self.context_size < self._engine.context else ""
-            raise too_long(len(tokens), self.context_size, f"shorten it{longer}")
+            raise too_long(len(tokens), self.context_size, self._remedy)
         limit = min(parameters.max_new_tokens or room, room)
         answers, beams = parameters.num_return_sequences or 1, parameters.num_beams or 1
         if answers > beams > 1:

@@ -102,7 +102,8 @@ class Engine:
         """
         begun = self._begins_by_itself and text.startswith(self.tokenizer.bos_token)
         with self._encoding:
-            return list(self.tokenizer(text, add_special_tokens=not (laid_out or begun)).input_ids)
+            # Not verbose: of a text too long for the model transformers would warn, where we refuse it, or only count.
+            return list(self.tokenizer(text, add_special_tokens=not (laid_out or begun), verbose=False).input_ids)
 
     def laid_out(self, messages: Sequence[Mapping[str, str]]) -> str:
         """The text that the model's own chat template makes of messages. Raises ValueError where it refuses them."""

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.llms.calls import ModelCall, Prompt
 from sagechain.llms.dialog import dialog
 from sagechain.llms.grammars import grammar_of
-from sagechain.llms.llama_cpp_call import LlamaCppCall
+from sagechain.llms.llama_cpp_call import REMEDY, LlamaCppCall
 from sagechain.llms.llama_cpp_engine import Engine, engine
 from sagechain.llms.parameters import OFF, GenerationParameters
 from sagechain.llms.text_model import TextModel
@@ -104,6 +104,10 @@ class LlamaCppLLM(TextModel):
     def context_size(self) -> int:
         """The context of one slot."""
         return self.context
+
+    @property
+    def _remedy(self) -> str:
+        return REMEDY
 
     @property
     def constrains(self) -> bool:

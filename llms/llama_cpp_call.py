@@ -17,6 +17,7 @@ from sagechain.llms.llama_cpp_engine import Engine
 from sagechain.llms.text_model import too_long
 
 MARK = "~"
+REMEDY = "shorten it, or load the model with ?context=…"
 NOT_TAKEN = (
     "shape: llama.cpp can't hold decoding to this JSON schema: nothing fits it, or one of its patterns or references "
     "is beyond llguidance; simplify it, or ask for any JSON object (method='json_mode')"
@@ -125,7 +126,7 @@ class LlamaCppCall(ModelCall):
     def _refusal(self, error: Mapping[str, Any]) -> Exception:
         if error.get("type") == "exceed_context_size_error":
             asked, room = error["n_prompt_tokens"], error["n_ctx"]
-            return too_long(asked, room, "shorten it, or load the model with ?context=…")
+            return too_long(asked, room, REMEDY)
         if 400 <= int(error.get("code", 500)) < 500:
             return ValueError(f"llama.cpp refuses the request: {error.get('message')}")
         return ModelFailed(self._engine.name, f"llama.cpp failed: {error.get('message')}.")

@@ -210,7 +210,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     ) -> GenerationParameters:
         room, asked = self.context_size, self.prompt_tokens(prompt, shape)
         if room is not None and asked is not None and asked > room:
-            raise too_long(asked, room, "shorten it")
+            raise too_long(asked, room, self._remedy)
         return parameters if "max_length" in self._wire.carries else super()._counted(prompt, parameters, shape)
 
     def _new_client(self) -> Any:

@@ -110,6 +110,10 @@ class ScriptedLLM(TextModel):
         """`context`."""
         return self.context
 
+    @property
+    def _remedy(self) -> str:
+        return "shorten it, or give the model more context"
+
     def get_token_ids(self, text: str) -> list[int]:
         """A number for each token of a text, the same for the same token."""
         return [zlib.crc32(token.encode()) for token in TOKEN.findall(text)]
@@ -146,7 +150,7 @@ class ScriptedLLM(TextModel):
             return most
         asked = self.text_tokens(prompt)
         if asked >= self.context:
-            raise too_long(asked, self.context, "shorten it, or give the model more context")
+            raise too_long(asked, self.context, self._remedy)
         return min(most or self.context, self.context - asked)
 
     def _pieces(self, answer: GenerationChunk) -> list[GenerationChunk]:

@@ -108,6 +108,23 @@ class TextModel(GenerationFields, LLM, ABC):
         """
         return None
 
+    @property
+    def _remedy(self) -> str:
+        """What helps where a prompt leaves no room for an answer."""
+        return "shorten it"
+
+    def check(self, prompt: Prompt) -> None:
+        """Refuse a prompt as a call would, before any is made.
+
+        Raises:
+            ValueError: it is empty or no valid text; or its tokens, where they can be counted, leave no room for an answer
+                in the model's context or in `max_length`.
+        """
+        self._asked(_checked(prompt), None, {})
+        room, asked = self.context_size, self.prompt_tokens(prompt)
+        if room is not None and asked is not None and asked >= room:
+            raise too_long(asked, room, self._remedy)
+
     def get_num_tokens(self, text: str) -> int:
         """As `text_tokens`; where the tokenizer is not at hand, an estimate that is rather too high."""
         counted = self.text_tokens(text)

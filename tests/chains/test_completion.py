@@ -15,6 +15,7 @@ from langchain_core.prompts import PromptTemplate
 from sagechain.chains import Completion, code_completion, ranked_completions
 from sagechain.endpoints import LocalRuntime
 from sagechain.llms import HuggingFaceLLM, LlamaCppLLM, PromptedChatModel, load_chat_model, load_llm
+from sagechain.llms.testing import ScriptedLLM
 
 from tests.conftest import FALCON_URI, LLAMA_URI
 from tests.llms.conftest import gpt2, tiny
@@ -107,11 +108,91 @@ def test_comments_alone_are_no_code() -> None:
     ]
 
 
-def test_of_an_answer_that_was_cut_all_but_its_last_line_has_to_parse() -> None:
-    cut, first_line_cut = "    total = a + b\n    return (tot", "    return (a +"
-    found = ranked(first_line_cut, cut, BODY)
-    assert texts(found) == [BODY, cut, first_line_cut]
-    assert [(each.parses, each.unfinished) for each in found] == [(True, False), (True, True), (False, False)]
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "# mean of the rows",
+        "import numpy as np\n\n# mean of the rows",
+        "table = read()  # one mean",
+        "def mean(table):\n    # of the rows",
+        "x = [\n    1,  # the first",
+        "x = 'a' +  # it goes wrong here",
+    ],
+)
+def test_the_end_of_the_prompts_own_comment_is_no_code(prompt: str) -> None:
+    prose, code = " of the table", "\nx = table.mean(1)\n"
+    model = Likely(answers=[(prose, {"likelihood": -0.1}), (f"{prose}\n# all", {"likelihood": -0.2}), (code, {})])
+    found = texts(ranked_completions(model, until="end").invoke(prompt))
+    assert found == [code, prose, f"{prose}\n# all"]
+    assert code_completion(model, candidates=3, until=["never"]).invoke(prompt) == code
+
+
+def test_prose_behind_a_comment_is_no_code_that_is_cut() -> None:
+    prose, code = " of a table\n\nIn other words,", "\nx = [table.mean("
+    answers = [(prose, {"likelihood": -0.1, "finish_reason": "length"}), (code, {"finish_reason": "length"})]
+    found = ranked_completions(Likely(answers=answers)).invoke("# mean of the rows")
+    assert [(each.text, each.parses, each.unfinished) for each in found] == [(code, True, True), (prose, False, False)]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["# mean of the rows\n", "x = '# mean", 'x = """\n# mean', "x = '#'", "# mean\n   ", "x = f('#', ", "# it's\nx ="],
+)
+def test_what_only_looks_like_a_comment_goes_on_with_code(prompt: str) -> None:
+    found = ranked("\n# a comment", "x = 1", prompt=prompt, until="end")
+    assert texts(found) == ["x = 1", "\n# a comment"]
+
+
+def test_code_that_is_cut_is_better_than_code_that_is_wrong() -> None:
+    in_a_line, in_a_bracket = "    total = a + b\n    return tot.", "    return (a +"
+    found = ranked("    return (a]", in_a_bracket, in_a_line, BODY)
+    assert texts(found) == [BODY, in_a_bracket, in_a_line, "    return (a]"]
+    assert [(each.parses, each.unfinished) for each in found] == [
+        (True, False),
+        (True, True),
+        (True, True),
+        (False, False),
+    ]
+
+
+CUT = [
+    "    total = [a, b, 1",
+    "    total = [\n        a,\n        b",
+    "    total = sum(\n        [a, b],\n        start=np.",
+    "    for each in (a, b):\n        ",
+    "    if a:\n        return b\n    else:\n",
+    "    try:\n        return a\n",
+    '    """The sum of\n    both num',
+]
+WRONG = [
+    "    total = [a b, 1",
+    "    total = [\n        a b,\n        b",
+    "    total = sum(\n        [a, b],\n        start=)\n    np.",
+    "    for each of (a, b):\n        ",
+    "    if a:\n        return b\n    otherwise:\n        ",
+    "   try:\n        return a\n    return b\n",
+    "    return (a]\n    b",
+    "return [a, b",
+    "    ",
+]
+
+
+@pytest.mark.parametrize(("text", "unfinished"), [*((text, True) for text in CUT), *((text, False) for text in WRONG)])
+def test_an_answer_cut_at_the_limit_has_to_be_python_as_far_as_it_goes(text: str, unfinished: bool) -> None:
+    def found(reason: str) -> tuple[bool, bool]:
+        model = Likely(answers=[(text, {"finish_reason": reason})])
+        [candidate] = ranked_completions(model, until="end").invoke(PROMPT)
+        return candidate.parses, candidate.unfinished
+
+    assert found("length") == (unfinished, unfinished)
+    assert found("stop") == (False, False)
+
+
+def test_a_likely_answer_cut_in_a_bracket_is_better_than_an_unlikely_one_cut_in_a_line() -> None:
+    in_a_bracket = "df = pd.DataFrame({'height': [162, 175, 181], 'weight': [58, 72, 80"
+    answers = [("df = 1\ndf.", -0.43), (in_a_bracket, -0.13)]
+    model = Likely(answers=[(text, {"likelihood": each, "finish_reason": "length"}) for text, each in answers])
+    assert code_completion(model, candidates=2).invoke("# data frame\n") == in_a_bracket
 
 
 def test_an_answer_that_ended_by_itself_has_to_parse_to_its_end() -> None:
@@ -319,6 +400,71 @@ def test_callbacks_hear_the_model_and_tags_reach_it() -> None:
         chain.batch([PROMPT, "x"], {"callbacks": [heard], "tags": ["mine"]})
         assert [prompts for prompts, _ in heard.calls] == [[PROMPT]] * candidates + [["x"]] * candidates
         assert all("mine" in tags for _, tags in heard.calls)
+
+
+# A prompt that is bad among good ones
+
+LONG = "a" * 500  # the tiny model has 128 positions
+
+
+@pytest.mark.parametrize("make", [code_completion, ranked_completions])
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_a_bad_prompt_does_not_cost_its_neighbours_their_answer(
+    tiny: HuggingFaceLLM, make: Any, candidates: int
+) -> None:
+    chain = make(tiny, candidates=candidates, seed=1, max_new_tokens=6)
+    good, mixed = [PROMPT, "a = ", "b"], [PROMPT, "", "a = ", LONG, 5, "b"]
+    for config in ({}, {"max_concurrency": 1}):
+        expected = chain.batch(good, config)
+        for found in (
+            chain.batch(mixed, config, return_exceptions=True),
+            asyncio.run(chain.abatch(mixed, config, return_exceptions=True)),
+        ):
+            assert [found[0], found[2], found[5]] == expected
+            assert [type(found[place]) for place in (1, 3, 4)] == [ValueError] * 3
+            assert [str(found[place]) for place in (1, 3, 4)] == [
+                "prompt: '' is empty; give the beginning of some code",
+                "prompt: it has 500 tokens, 372 more than the context of 128; shorten it",
+                "prompt: 5 is no text; give the beginning of some code",
+            ]
+
+
+def test_a_batch_of_bad_prompts_only_asks_the_model_nothing() -> None:
+    for make in (code_completion, ranked_completions):
+        model = ScriptedLLM(answers=["x"] * 4, context=4)
+        chain = make(model, candidates=2, temperature=1.0)
+        assert list(map(type, chain.batch(["", "a b c d e"], return_exceptions=True))) == [ValueError] * 2
+        assert chain.batch([]) == []
+        assert model.prompts == []
+
+
+@pytest.mark.parametrize("make", [code_completion, ranked_completions])
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_the_first_bad_prompt_is_raised_before_anything_is_asked(make: Any, candidates: int) -> None:
+    model = ScriptedLLM(answers=["x"] * 9, context=6)
+    chain = make(model, candidates=candidates, temperature=1.0)
+    for prompts, words in (
+        (["a", "", "a b c d e f g"], "prompt: '' is empty"),
+        (["a", "a b c d e f g", ""], "prompt: it has 7 tokens, 1 more than the context of 6; shorten it, or give"),
+        (["a", "a b c d e f"], "prompt: it has 6 tokens, 0 more than the context of 6"),
+        (["a", "\ud800"], "prompt: it is not valid text at character 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            chain.batch(prompts)
+        with pytest.raises(ValueError, match=words):
+            asyncio.run(chain.abatch(prompts))
+    with pytest.raises(ValueError, match="2 too many for an answer within max_length=3"):
+        make(model, candidates=candidates, temperature=1.0, max_length=3).batch(["a", "a b c d"])
+    assert model.prompts == []
+
+
+def test_a_prompt_too_long_for_the_embedded_model_does_not_cost_its_neighbours_their_answer(llm: LlamaCppLLM) -> None:
+    chain = code_completion(llm, candidates=2, seed=1, max_new_tokens=3)
+    found: list[Any] = chain.batch([PROMPT, "hello " * 3000], return_exceptions=True)
+    assert found[0] == chain.invoke(PROMPT)
+    assert str(found[1]) == (
+        "prompt: it has 3001 tokens, 953 more than the context of 2048; shorten it, or load the model with ?context=…"
+    )
 
 
 # What is refused

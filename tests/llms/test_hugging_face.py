@@ -447,6 +447,22 @@ def test_a_prompt_longer_than_the_context_is_refused(tiny: HuggingFaceLLM, promp
             ask()
 
 
+def test_a_prompt_longer_than_the_tokenizers_own_limit_is_refused_without_a_warning(gpt2: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(gpt2, tmp_path / "limited")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 64}))
+    script = f"""
+from sagechain.llms import load_llm
+try:
+    load_llm("local:{folder}").invoke("a" * 200)
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    message = "prompt: it has 200 tokens, 136 more than the context of 64; shorten it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, message, "")
+
+
 def test_more_answers_than_beams_are_refused(tiny: HuggingFaceLLM) -> None:
     with pytest.raises(ValueError, match="num_return_sequences=3: a search with num_beams=2 has no more answers"):
         tiny.complete(PROMPT, num_beams=2, num_return_sequences=3, temperature=1.0)
