@@ -18,7 +18,7 @@ PIECE_BYTES = 16 * 2**20  # plain .jsonl files are cut into pieces of this size,
 PARQUET_BATCH_ROWS = 64
 JSON_GROWTH = 6  # an escaped character is at most 6 bytes for 1 (\u0001)
 JSON_EXTRA_BYTES = 65_536  # room in a row for the other columns
-TEXT_COLUMNS = ("content", "text", "code")
+TEXT_COLUMNS = ("content", "code", "text")  # the first that is there; beside code, a text describes it
 UTF8_NAMES = re.compile(r"utf-?8(-sig)?", re.IGNORECASE)
 
 

@@ -174,6 +174,17 @@ def test_parquet_rows_are_documents(code: Path, tmp_path: Path) -> None:
     assert reasons == {"no text column": 1}
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "data set"])
+def test_where_a_row_has_text_and_code_the_code_is_read(kind: str, code: Path, tmp_path: Path) -> None:
+    row = {"task_id": 1, "text": "Write a function that doubles.", "code": "def double(x):\n    return 2 * x\n"}
+    if kind == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), code / "rows.parquet")
+    else:
+        (code / "rows.jsonl").write_text(json.dumps(row))
+    [document], nothing = read(f"hf:{code}" if kind == "data set" else code, tmp_path)
+    assert (document.text, nothing) == (row["code"], {})
+
+
 @pytest.mark.parametrize("ending", [".json.gz", ".jsonl.zst"])
 def test_a_truncated_archive_gives_what_comes_before_the_cut(ending: str, code: Path, tmp_path: Path) -> None:
     noise = [sha256(bytes([number])).hexdigest() * 200 for number in range(100)]
