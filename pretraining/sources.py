@@ -25,6 +25,8 @@ from .manifest import digest_of_file
 
 # Folders of the standard library that hold tests, what was installed besides, or Python 2.
 NOT_STDLIB = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
+INSTALLED = {"site-packages", "dist-packages", "node_modules"}
+ENVIRONMENT = ("pyvenv.cfg", "conda-meta")  # what venv and virtualenv, and conda, leave in each environment
 
 
 def check_source(source: str) -> None:
@@ -51,8 +53,8 @@ def write_inputs(source: str, path: Path, without: Path | None = None) -> str:
 
     A line has `file` (relative), `size` and `sha256`, and where they apply `start` and `stop` (a piece of a large file)
     or `reason` (it cannot be read). So the list is another where one byte of a file is, and the same for a copy.
-    Folders whose names begin with a dot are left out and counted; links to folders are followed once, and the folder
-    `without`, where the output goes, never.
+    Below the source, folders whose names begin with a dot or that hold installed packages are left out and counted;
+    links to folders are followed once, and the folder `without`, where the output goes, never.
     """
     digest = sha256(b"hf:" if source.startswith("hf:") else b"")
     with path.open("wb") as file:
@@ -136,11 +138,19 @@ def _walk(root: Path, without: set[str], seen: set[tuple[int, int]]) -> Iterator
                 yield Path(entry.path), ""
             elif entry.name in without or entry.name == "__pycache__":
                 continue
-            elif entry.name.startswith("."):
-                yield Path(entry.path), "hidden folder"
+            elif reason := _folder_reason(entry):
+                yield Path(entry.path), reason
             else:
                 (linked if entry.is_symlink() else inside).append(Path(entry.path))
         folders += reversed(inside)
+
+
+def _folder_reason(entry: "os.DirEntry[str]") -> str:
+    if entry.name.startswith("."):
+        return "hidden folder"
+    if entry.name in INSTALLED or any(os.path.exists(os.path.join(entry.path, name)) for name in ENVIRONMENT):
+        return "installed packages"
+    return ""
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -138,6 +138,32 @@ def test_linked_folders_are_read_once_under_their_real_names(code: Path, tmp_pat
     assert reasons == {"folder seen before": 1}
 
 
+INSTALLED = {
+    "env": "env/pyvenv.cfg",
+    "conda": "conda/conda-meta/history",
+    "site-packages": "a/lib/site-packages/READ",
+    "dist-packages": "a/lib/dist-packages/READ",
+    "node_modules": "a/node_modules/READ",
+}
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_installed_packages_in_a_folder_are_left_out_and_read_where_they_are_asked_for(
+    name: str, code: Path, tmp_path: Path
+) -> None:
+    mark = code / INSTALLED[name]
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    packages = next(folder for folder in mark.parents if folder.name == name)
+    (packages / "b.py").write_text("b = 1")
+    (code / "a.py").write_text("a = 1")
+    documents, reasons = read(code, tmp_path)
+    assert [document.id for document in documents] == ["a.py"]
+    assert reasons == {"installed packages": 1}
+    [document], _ = read(packages, tmp_path)
+    assert document.id == "b.py"
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".json.gz", ".jsonl.gz", ".jsonl.zst"])
 def test_rows_are_documents_and_broken_rows_are_counted(ending: str, code: Path, tmp_path: Path) -> None:
     good = {"content": "a = 1", "path": "x/a.py", "repo_name": "me/x", "license": "mit", "size": "5"}
