@@ -21,7 +21,7 @@ from . import hub
 from .counting import CountingStep
 from .errors import PretrainingError
 from .formats import ENDINGS, LeftOut, Row, is_readable, pieces, row_of, rows
-from .manifest import digest_of_file
+from .manifest import digest_of_file, is_output
 
 # Folders of the standard library that hold tests, what was installed besides, or Python 2.
 NOT_STDLIB = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
@@ -53,8 +53,8 @@ def write_inputs(source: str, path: Path, without: Path | None = None) -> str:
 
     A line has `file` (relative), `size` and `sha256`, and where they apply `start` and `stop` (a piece of a large file)
     or `reason` (it cannot be read). So the list is another where one byte of a file is, and the same for a copy.
-    Below the source, folders whose names begin with a dot or that hold installed packages are left out and counted;
-    links to folders are followed once, and the folder `without`, where the output goes, never.
+    Below the source, folders whose names begin with a dot, or that hold installed packages or a stage's output, are
+    left out and counted; links to folders are followed once, and the folder `without`, where the output goes, never.
     """
     digest = sha256(b"hf:" if source.startswith("hf:") else b"")
     with path.open("wb") as file:
@@ -150,7 +150,7 @@ def _folder_reason(entry: "os.DirEntry[str]") -> str:
         return "hidden folder"
     if entry.name in INSTALLED or any(os.path.exists(os.path.join(entry.path, name)) for name in ENVIRONMENT):
         return "installed packages"
-    return ""
+    return "output of sagechain" if is_output(Path(entry.path)) else ""
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -164,6 +164,17 @@ def test_installed_packages_in_a_folder_are_left_out_and_read_where_they_are_ask
     assert document.id == "b.py"
 
 
+def test_a_folder_with_a_manifest_that_no_stage_wrote_is_read(code: Path, tmp_path: Path) -> None:
+    manifests = ["[]", '{"stage": "train"}', '{"stage": "train", "versions": null}', "{broken", "[" * 200_000, "\udcff"]
+    for number, content in enumerate(manifests):
+        (code / f"{number}").mkdir()
+        (code / f"{number}" / "manifest.json").write_text(content, "utf-8", "surrogateescape")
+        (code / f"{number}" / "a.py").write_text(f"a = {number}")
+    documents, reasons = read(code, tmp_path)
+    assert [document.text for document in documents] == [f"a = {number}" for number in range(len(manifests))]
+    assert reasons == {"other kind of file": len(manifests)}
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".json.gz", ".jsonl.gz", ".jsonl.zst"])
 def test_rows_are_documents_and_broken_rows_are_counted(ending: str, code: Path, tmp_path: Path) -> None:
     good = {"content": "a = 1", "path": "x/a.py", "repo_name": "me/x", "license": "mit", "size": "5"}
