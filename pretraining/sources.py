@@ -160,6 +160,11 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
+def _in_utf8(name: str) -> str:
+    """A file's name may be of any bytes, of which Python makes half surrogate pairs; they cannot be written down."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
 def _root(source: str) -> Path:
     return Path(sysconfig.get_paths()["stdlib"] if source == "stdlib" else source)
 
@@ -205,7 +210,8 @@ class SourceReader(CountingStep):
             self.leave_out(reason or "empty", len(content))
             return None
         self.count("read", len(content))
-        return Document(text=row.text, id=row.id, metadata=row.metadata | {"sha256": sha256(content).hexdigest()})
+        metadata = {name: _in_utf8(value) for name, value in row.metadata.items()}
+        return Document(row.text, _in_utf8(row.id), metadata=metadata | {"sha256": sha256(content).hexdigest()})
 
     def _rows(self, rank: int, world_size: int) -> Iterator[Row | LeftOut]:
         root = _root(self.source)

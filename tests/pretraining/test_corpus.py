@@ -108,6 +108,16 @@ def test_a_copy_in_another_file_or_format_stays_once(code: Path, tmp_path: Path)
     assert taken(report) == {"exact duplicate": 20}
 
 
+def test_a_file_whose_name_is_no_utf8_is_kept_under_a_name_that_can_be_written(code: Path, tmp_path: Path) -> None:
+    (code / "07.py").rename(os.fsdecode(os.fsencode(code) + b"/latin-\xe9.py"))
+    report = write_corpus(str(code), tmp_path / "corpus", ALL, ONE)
+    assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(20))
+    paths = [
+        row["metadata"]["path"] for split in ("train", "validation") for row in documents(tmp_path / "corpus", split)
+    ]
+    assert ("latin-?.py" in paths, taken(report)) == (True, {})
+
+
 def test_filters_follow_the_settings(code: Path, tmp_path: Path) -> None:
     (code / "copy.py").write_text(function(0))
     (code / "python2.py").write_text('print "hello"')
