@@ -6,20 +6,22 @@ the file cannot be read. Memory stays below a few times `max_bytes`, whatever th
 
 import gzip
 import io
-import re
+import json
 import tokenize
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+import orjson
 
 PIECE_BYTES = 16 * 2**20  # plain .jsonl files are cut into pieces of this size, so that one file feeds several tasks
 PARQUET_BATCH_ROWS = 64
 JSON_GROWTH = 6  # an escaped character is at most 6 bytes for 1 (\u0001)
 JSON_EXTRA_BYTES = 65_536  # room in a row for the other columns
 TEXT_COLUMNS = ("content", "code", "text")  # the first that is there; beside code, a text describes it
-UTF8_NAMES = re.compile(r"utf-?8(-sig)?", re.IGNORECASE)
 
 
 class LeftOut(Exception):
@@ -72,7 +74,7 @@ def row_of(columns: Any, row_id: str) -> Row | LeftOut:
         return LeftOut("no text column", 0)
     named = {name: columns.get(name) for name in ("path", "repo_name", "license")}
     metadata = {name: value for name, value in named.items() if isinstance(value, str) and value}
-    return Row(text, row_id, {"path": row_id} | metadata)
+    return Row(text.removeprefix("\ufeff"), row_id, {"path": row_id} | metadata)  # no Python begins with the mark
 
 
 def _python(path: Path, entry: dict[str, Any], max_bytes: int) -> Iterator[Row | LeftOut]:
@@ -127,20 +129,28 @@ def _rows_of_lines(
     file: Any, name: str, max_bytes: int, start: int = 0, stop: int | None = None
 ) -> Iterator[Row | LeftOut]:
     """Documents of the lines that begin in [start, stop); `file` stands at `start`."""
-    import orjson
-
     longest = max_bytes * JSON_GROWTH + JSON_EXTRA_BYTES
     while (stop is None or start < stop) and (line := file.readline(longest)):
         size = len(line)
         if size == longest and not line.endswith(b"\n"):
             size += _skip_line(file)
             yield LeftOut("too large", size)
-        elif line.strip():
+        elif line := line.removeprefix(BOM_UTF8).strip():
             try:
-                yield row_of(orjson.loads(line), f"{name}#{start}")
-            except orjson.JSONDecodeError:
+                columns = _columns(line)
+            except (ValueError, RecursionError):  # text that is no UTF-8, numbers and nesting without end as well
                 yield LeftOut("broken JSON", size)
+            else:
+                yield row_of(columns, f"{name}#{start}")
         start += size
+
+
+def _columns(line: bytes) -> Any:
+    """A row's columns: what orjson refuses may still be Python's JSON, with NaN, Infinity or half a surrogate pair."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line.decode("utf-8", "surrogatepass"))
 
 
 def _skip_line(file: IO[bytes]) -> int:

@@ -196,7 +196,59 @@ def test_rows_are_documents_and_broken_rows_are_counted(ending: str, code: Path,
     assert (first.text, second.text) == ("a = 1", "b = 1")
     expected = {"path": "x/a.py", "repo_name": "me/x", "license": "mit", "sha256": sha256(b"a = 1").hexdigest()}
     assert first.metadata == expected
-    assert reasons == {"broken JSON": 3, "no text column": 1, "empty": 1, "too large": 1}
+    assert reasons == {"broken JSON": 2, "not UTF-8": 1, "no text column": 1, "empty": 1, "too large": 1}
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json.gz", ".jsonl.zst"])
+def test_rows_of_other_programs_json_are_documents(ending: str, code: Path, tmp_path: Path) -> None:
+    mark = "\ufeff".encode()
+    lines = [
+        mark + b'{"content": "a = 1"}',
+        b'{"content": "\\ufeffb = 1"}',
+        mark + '{"content": "\ufeff\ufeffc = 1"}'.encode(),  # of two marks one is the text's own
+        b'{"content": "d = 1", "stars": NaN, "forks": -Infinity}',
+        b'{"content": NaN, "text": "e = 1"}',
+        b'{"content": "f = 1", "path": "half \\ud800.py", "stars": NaN}',
+    ]
+    packers: dict[str, Callable[[bytes], bytes]]
+    packers = {".jsonl": bytes, ".json.gz": gzip.compress, ".jsonl.zst": zstandard.compress}
+    (code / f"rows{ending}").write_bytes(packers[ending](b"\r\n".join(lines)))
+    documents, nothing = read(code, tmp_path)
+    assert [document.text for document in documents] == [
+        "a = 1", "b = 1", "\ufeffc = 1", "d = 1", "e = 1", "f = 1",
+    ]  # fmt: skip
+    assert [document.id for document in documents[:2]] == [f"rows{ending}#0", f"rows{ending}#{len(lines[0]) + 2}"]
+    assert (documents[5].metadata["path"], nothing) == ("half ?.py", {})
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"[" * 100_000, "broken JSON"),
+        (b'{"content": "a = 1", "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "broken JSON"),
+        (b'{"content": "a = 1", "n": NaN, "huge": ' + b"9" * 5_000 + b"}", "broken JSON"),
+        (b'{"content": "\xe9 = 1"}', "broken JSON"),
+        (b'{"content": "\xed\xa0\x80 = 1"}', "not UTF-8"),
+        (b'{"content": "\\udcff = 1"}', "not UTF-8"),
+        ('{"content": "a = 1"}'.encode("utf-16"), "broken JSON"),
+    ],
+)
+def test_a_row_that_no_program_reads_is_counted(line: bytes, reason: str, code: Path, tmp_path: Path) -> None:
+    (code / "rows.jsonl").write_bytes(line + b"\n" + rows("b = 1"))
+    [document], reasons = read(code, tmp_path)
+    assert (document.text, reasons) == ("b = 1", {reason: 1})
+
+
+@given(lines=st.lists(st.binary(max_size=80).map(lambda line: line.replace(b"\n", b"")), max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_any_bytes_between_good_rows_lose_none_of_them(
+    lines: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "rows.jsonl"
+    path.write_bytes(b"".join(b'{"content": "good"}\n' + line + b"\n" for line in lines))
+    found = list(rows_of(path, {"file": "rows.jsonl"}, MAX_BYTES))
+    assert sum(isinstance(row, Row) and row.text == "good" for row in found) == len(lines)
+    assert len(found) == len(lines) + sum(bool(line.removeprefix("\ufeff".encode()).strip()) for line in lines)
 
 
 def test_parquet_rows_are_documents(code: Path, tmp_path: Path) -> None:
