@@ -25,11 +25,11 @@ TEXT_COLUMNS = ("content", "code", "text")  # the first that is there; beside co
 
 
 class LeftOut(Exception):
-    """A document, or the rest of a file, that cannot be read. `size` is in bytes, as far as known."""
+    """Documents, or the rest of a file, that cannot be read: `size` bytes as far as known, 1 document where that is not."""
 
-    def __init__(self, reason: str, size: int) -> None:
-        super().__init__(reason, size)
-        self.reason, self.size = reason, size
+    def __init__(self, reason: str, size: int, documents: int = 1) -> None:
+        super().__init__(reason, size, documents)
+        self.reason, self.size, self.documents = reason, size, documents
 
 
 @dataclass
@@ -177,19 +177,25 @@ def _parquet(path: Path) -> Any:
 def _parquet_rows(path: Path, entry: dict[str, Any], max_bytes: int) -> Iterator[Row | LeftOut]:
     import pyarrow
 
-    group = entry["start"]
-    try:
-        with _parquet(path) as file:
+    group, number = entry["start"], 0
+    with _parquet(path) as file:
+        try:
             columns = [
                 name for name in file.schema_arrow.names if name in (*TEXT_COLUMNS, "path", "repo_name", "license")
             ]
-            number = 0
             for batch in file.iter_batches(PARQUET_BATCH_ROWS, row_groups=[group], columns=columns):
                 for row in batch.to_pylist():
                     yield row_of(row, f"{entry['file']}#{group}.{number}")
                     number += 1
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise LeftOut("broken archive", entry["size"]) from error
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise _lost(file.metadata.row_group(group), number) from error
+
+
+def _lost(group: Any, read: int) -> LeftOut:
+    """What is left of a row group after its first `read` rows, with its share of the bytes in the file."""
+    size = sum(group.column(number).total_compressed_size for number in range(group.num_columns))
+    lost = group.num_rows - read
+    return LeftOut("broken archive", size * lost // max(group.num_rows, 1), lost)
 
 
 _READERS: dict[str, Callable[[Path, dict[str, Any], int], Iterator[Row | LeftOut]]] = {

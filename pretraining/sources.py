@@ -195,7 +195,7 @@ class SourceReader(CountingStep):
         found = self._dataset_rows(rank, world_size) if self.source.startswith("hf:") else self._rows(rank, world_size)
         for row in found:
             if isinstance(row, LeftOut):
-                self.leave_out(row.reason, row.size)
+                self.leave_out(row.reason, row.size, row.documents)
             elif (document := self._document(row)) is not None:
                 yield document
 

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sagechain.pretraining import PretrainingError
 from sagechain.pretraining.counting import counted, left_out
-from sagechain.pretraining.formats import PIECE_BYTES, Row
+from sagechain.pretraining.formats import PIECE_BYTES, LeftOut, Row
 from sagechain.pretraining.formats import rows as rows_of
 from sagechain.pretraining.sources import SourceReader, check_source, write_inputs
 from sagechain.pretraining.workers import quiet_datatrove
@@ -272,6 +272,29 @@ def test_where_a_row_has_text_and_code_the_code_is_read(kind: str, code: Path, t
         (code / "rows.jsonl").write_text(json.dumps(row))
     [document], nothing = read(f"hf:{code}" if kind == "data set" else code, tmp_path)
     assert (document.text, nothing) == (row["code"], {})
+
+
+@settings(max_examples=50, deadline=None)
+@given(place=st.floats(0, 1), damage=st.binary(min_size=1, max_size=60))
+def test_wherever_a_parquet_is_damaged_its_rows_are_read_or_counted(
+    place: float, damage: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "rows.parquet"
+    table = pyarrow.table({"content": [sha256(bytes([number])).hexdigest() for number in range(200)]})
+    pyarrow.parquet.write_table(table, path, 100, compression="zstd", data_page_size=500, write_batch_size=20)
+    footer = int.from_bytes(path.read_bytes()[-8:-4], "little") + 8
+    with path.open("r+b") as file:
+        file.seek(int(place * (path.stat().st_size - footer - len(damage))))
+        file.write(damage)
+    documents = size = 0
+    for group in range(2):
+        try:
+            for row in rows_of(path, {"file": "rows.parquet", "start": group, "stop": group + 1}, MAX_BYTES):
+                documents += 1 if isinstance(row, Row) else row.documents
+        except LeftOut as lost:
+            documents, size = documents + lost.documents, size + lost.size
+    assert documents == 200
+    assert size < path.stat().st_size
 
 
 @pytest.mark.parametrize("ending", [".json.gz", ".jsonl.zst"])
