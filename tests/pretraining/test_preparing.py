@@ -226,7 +226,7 @@ def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
     from huggingface_hub import constants
     from sagechain.pretraining import hub
 
-    def load(name: str, **_: Any) -> Any:
+    def load(path: str, **_: Any) -> Any:
         return IterableDataset.from_generator(lambda: ({"content": function(number)} for number in range(40)))
 
     commits = ["first"]

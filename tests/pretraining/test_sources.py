@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -419,6 +420,74 @@ def test_a_broken_local_copy_of_a_data_set_says_how_it_can_be_read(code: Path, t
     assert (document.text, reasons) == ("a = 1\n", {"broken JSON": 1})
 
 
+def data_set_folder(folder: Path, default: str = "") -> Path:
+    """A local copy of a data set with two configurations."""
+    front: dict[str, Any] = {"configs": []}
+    for name in ("python", "java"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "rows.jsonl").write_bytes(rows(f"{name} = 1"))
+        front["configs"].append({"config_name": name, "data_files": f"{name}/*.jsonl", "default": name == default})
+    (folder / "README.md").write_text(f"---\n{json.dumps(front)}\n---\n")
+    return folder
+
+
+def test_a_configuration_of_a_data_set_is_read_and_is_a_source_of_its_own(tmp_path: Path) -> None:
+    folder = data_set_folder(tmp_path / "code#1")
+    digests = []
+    for name in ("python", "java"):
+        check_source(f"hf:{folder}#{name}")
+        [document], nothing = read(f"hf:{folder}#{name}", tmp_path)
+        assert (document.text, document.id, nothing) == (f"{name} = 1", "code#1#0.0", {})
+        digests.append(write_inputs(f"hf:{folder}#{name}", tmp_path / "inputs.jsonl"))
+    assert digests[0] != digests[1]
+
+
+def test_a_configuration_that_is_not_chosen_is_a_value_error_that_names_them(tmp_path: Path) -> None:
+    folder = data_set_folder(tmp_path / "code")
+    several = f"has several configurations. Name one of them, such as hf:{folder}#python. Known: python, java"
+    with pytest.raises(ValueError, match=re.escape(several)):
+        check_source(f"hf:{folder}")
+    with pytest.raises(ValueError, match=r"there is no 'pyton'\. Did you mean 'python'\? Known: java, python"):
+        check_source(f"hf:{folder}#pyton")
+    chosen = data_set_folder(tmp_path / "chosen", default="java")
+    check_source(f"hf:{chosen}")
+    [document], _ = read(f"hf:{chosen}", tmp_path)
+    assert document.text == "java = 1"
+
+
+def test_a_data_set_without_a_train_split_is_a_value_error_that_names_those_it_has(code: Path) -> None:
+    (code / "test.jsonl").write_bytes(rows("a = 1"))
+    (code / "validation.jsonl").write_bytes(rows("b = 1"))
+    with pytest.raises(ValueError, match=r"no split 'train'; it has .*test.* Give the folder itself, .*/code\.$"):
+        check_source(f"hf:{code}")
+    check_source(str(code))
+
+
+def test_a_data_set_folder_without_data_is_found_before_any_work(code: Path) -> None:
+    with pytest.raises(PretrainingError, match=r"cannot be read \(EmptyDatasetError.*Give the folder itself"):
+        check_source(f"hf:{code}")
+
+
+def test_a_configuration_of_the_hub_is_looked_up_at_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    def asked(path: str, config: str = "", *, revision: str | None) -> Any:
+        assert (path, revision) == ("owner/code", "v2")
+        return SimpleNamespace(config=SimpleNamespace(data_files={"test": []} if config == "tests" else None))
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *_, **__: None))
+    monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: SimpleNamespace(sha="first"))
+    monkeypatch.setattr("datasets.get_dataset_config_names", lambda *a, **k: asked(*a, **k) and ["python", "tests"])
+    monkeypatch.setattr("datasets.get_dataset_default_config_name", lambda *a, **k: asked(*a, **k) and None)
+    monkeypatch.setattr("datasets.load_dataset_builder", asked)
+    check_source("hf:owner/code@v2#python")
+    with pytest.raises(ValueError, match=r"such as hf:owner/code@v2#python\. Known: python, tests"):
+        check_source("hf:owner/code@v2")
+    with pytest.raises(ValueError, match=r"no split 'train'; it has test\. Give a folder of the files to train on"):
+        check_source("hf:owner/code@v2#tests")
+
+
 @pytest.mark.parametrize("source", ["", "no/such/folder", "hf:", "hf:/no/such/folder"])
 def test_a_source_that_does_not_exist_is_a_value_error(source: str) -> None:
     with pytest.raises(ValueError, match="there is no such"):
@@ -451,17 +520,17 @@ def test_a_data_set_of_the_hub_is_read_as_it_was_when_it_was_listed(
     def info(name: str, *, revision: str | None, timeout: float) -> Any:
         return SimpleNamespace(sha=f"{name}, {revision}")
 
-    def load(name: str, *, revision: str, **_: Any) -> Any:
-        asked.append((name, revision))
+    def load(path: str, *, name: str | None, revision: str, **_: Any) -> Any:
+        asked.append((path, name, revision))
         return IterableDataset.from_generator(lambda: iter([{"content": "a = 1"}]))
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.dataset_info", info)
     monkeypatch.setattr("datasets.load_dataset", load)
     [document], _ = read("hf:owner/code", tmp_path)
-    read("hf:owner/code@v2", tmp_path)
+    read("hf:owner/code@v2#python", tmp_path)
     assert document.text == "a = 1"
-    assert asked == [("owner/code", "owner/code, None"), ("owner/code", "owner/code, v2")]
+    assert asked == [("owner/code", None, "owner/code, None"), ("owner/code", "python", "owner/code, v2")]
     before = write_inputs("hf:owner/code", tmp_path / "inputs.jsonl")
     monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: SimpleNamespace(sha="newer"))
     assert write_inputs("hf:owner/code", tmp_path / "inputs.jsonl") != before
