@@ -13,14 +13,14 @@ BYTES = " (bytes)"
 class CountingStep(PipelineStep):  # type: ignore[misc]
     """A step that keeps two figures for each label: documents, and their bytes."""
 
-    def count(self, label: str, size: int) -> None:
-        """Add one document of `size` bytes to `label`."""
-        self.stat_update(label)
+    def count(self, label: str, size: int, documents: int = 1) -> None:
+        """Add documents of `size` bytes together to `label`."""
+        self.stat_update(label, value=documents)
         self.stat_update(label + BYTES, value=size, unit="bytes")
 
-    def leave_out(self, reason: str, size: int) -> None:
-        """Count one document that goes no further, and why."""
-        self.count(LEFT_OUT + reason, size)
+    def leave_out(self, reason: str, size: int, documents: int = 1) -> None:
+        """Count documents that go no further, and why."""
+        self.count(LEFT_OUT + reason, size, documents)
 
 
 class Tally(CountingStep):

@@ -6,28 +6,30 @@ the file cannot be read. Memory stays below a few times `max_bytes`, whatever th
 
 import gzip
 import io
-import re
+import json
 import tokenize
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 PIECE_BYTES = 16 * 2**20  # plain .jsonl files are cut into pieces of this size, so that one file feeds several tasks
 PARQUET_BATCH_ROWS = 64
 JSON_GROWTH = 6  # an escaped character is at most 6 bytes for 1 (\u0001)
 JSON_EXTRA_BYTES = 65_536  # room in a row for the other columns
-TEXT_COLUMNS = ("content", "text", "code")
-UTF8_NAMES = re.compile(r"utf-?8(-sig)?", re.IGNORECASE)
+TEXT_COLUMNS = ("content", "code", "text")  # the first that is there; beside code, a text describes it
 
 
 class LeftOut(Exception):
-    """A document, or the rest of a file, that cannot be read. `size` is in bytes, as far as known."""
+    """Documents, or the rest of a file, that cannot be read: `size` bytes as far as known, 1 document where that is not."""
 
-    def __init__(self, reason: str, size: int) -> None:
-        super().__init__(reason, size)
-        self.reason, self.size = reason, size
+    def __init__(self, reason: str, size: int, documents: int = 1) -> None:
+        super().__init__(reason, size, documents)
+        self.reason, self.size, self.documents = reason, size, documents
 
 
 @dataclass
@@ -72,7 +74,7 @@ def row_of(columns: Any, row_id: str) -> Row | LeftOut:
         return LeftOut("no text column", 0)
     named = {name: columns.get(name) for name in ("path", "repo_name", "license")}
     metadata = {name: value for name, value in named.items() if isinstance(value, str) and value}
-    return Row(text, row_id, {"path": row_id} | metadata)
+    return Row(text.removeprefix("\ufeff"), row_id, {"path": row_id} | metadata)  # no Python begins with the mark
 
 
 def _python(path: Path, entry: dict[str, Any], max_bytes: int) -> Iterator[Row | LeftOut]:
@@ -127,20 +129,28 @@ def _rows_of_lines(
     file: Any, name: str, max_bytes: int, start: int = 0, stop: int | None = None
 ) -> Iterator[Row | LeftOut]:
     """Documents of the lines that begin in [start, stop); `file` stands at `start`."""
-    import orjson
-
     longest = max_bytes * JSON_GROWTH + JSON_EXTRA_BYTES
     while (stop is None or start < stop) and (line := file.readline(longest)):
         size = len(line)
         if size == longest and not line.endswith(b"\n"):
             size += _skip_line(file)
             yield LeftOut("too large", size)
-        elif line.strip():
+        elif line := line.removeprefix(BOM_UTF8).strip():
             try:
-                yield row_of(orjson.loads(line), f"{name}#{start}")
-            except orjson.JSONDecodeError:
+                columns = _columns(line)
+            except (ValueError, RecursionError):  # text that is no UTF-8, numbers and nesting without end as well
                 yield LeftOut("broken JSON", size)
+            else:
+                yield row_of(columns, f"{name}#{start}")
         start += size
+
+
+def _columns(line: bytes) -> Any:
+    """A row's columns: what orjson refuses may still be Python's JSON, with NaN, Infinity or half a surrogate pair."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line.decode("utf-8", "surrogatepass"))
 
 
 def _skip_line(file: IO[bytes]) -> int:
@@ -167,19 +177,25 @@ def _parquet(path: Path) -> Any:
 def _parquet_rows(path: Path, entry: dict[str, Any], max_bytes: int) -> Iterator[Row | LeftOut]:
     import pyarrow
 
-    group = entry["start"]
-    try:
-        with _parquet(path) as file:
+    group, number = entry["start"], 0
+    with _parquet(path) as file:
+        try:
             columns = [
                 name for name in file.schema_arrow.names if name in (*TEXT_COLUMNS, "path", "repo_name", "license")
             ]
-            number = 0
             for batch in file.iter_batches(PARQUET_BATCH_ROWS, row_groups=[group], columns=columns):
                 for row in batch.to_pylist():
                     yield row_of(row, f"{entry['file']}#{group}.{number}")
                     number += 1
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise LeftOut("broken archive", entry["size"]) from error
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise _lost(file.metadata.row_group(group), number) from error
+
+
+def _lost(group: Any, read: int) -> LeftOut:
+    """What is left of a row group after its first `read` rows, with its share of the bytes in the file."""
+    size = sum(group.column(number).total_compressed_size for number in range(group.num_columns))
+    lost = group.num_rows - read
+    return LeftOut("broken archive", size * lost // max(group.num_rows, 1), lost)
 
 
 _READERS: dict[str, Callable[[Path, dict[str, Any], int], Iterator[Row | LeftOut]]] = {

@@ -31,6 +31,18 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return found
 
 
+def is_output(folder: Path) -> bool:
+    """Whether a stage wrote the folder. A `manifest.json` that is broken, or another program's, is none of ours."""
+    try:
+        found = read_manifest(folder) if (folder / NAME).is_file() else None
+    except (OSError, PretrainingError, RecursionError):
+        return False
+    match found:
+        case {"stage": "prepare" | "train" | "export", "versions": {"sagechain": _}}:
+            return True
+    return False
+
+
 def is_taken(folder: Path) -> bool:
     """Whether a folder without a manifest holds files. One whose manifest was about to be written holds nothing yet."""
     return folder.is_dir() and any(path.suffix != PARTIAL and path.name != LOCK for path in folder.iterdir())

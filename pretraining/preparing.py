@@ -40,7 +40,8 @@ def prepare(
     """Make training data of a source.
 
     Args:
-        source: `stdlib`, a folder or a file of code, JSON lines or parquet, or `hf:NAME` for a Hugging Face data set.
+        source: `stdlib`, a folder or a file of code, JSON lines or parquet, or `hf:NAME[@REVISION][#CONFIG]` for a
+            Hugging Face data set.
         out: folder for the data.
         keywords: a document is kept where it holds any of them; all are where none is given.
         vocab_size: tokens of the tokenizer.
@@ -200,8 +201,7 @@ def _listing_digest(source: str, out: Path) -> str:
     from sagechain.pretraining import hub
     from sagechain.pretraining.sources import write_inputs
 
-    name = source.removeprefix("hf:")
-    if name != source and not Path(name).is_dir() and hub.is_offline():
+    if source.startswith("hf:") and not hub.data_set(source).is_folder and hub.is_offline():
         return ""
     with tempfile.TemporaryDirectory() as folder:
         return write_inputs(source, Path(folder) / "inputs.jsonl", without=out.absolute() if out.is_dir() else None)

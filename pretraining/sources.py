@@ -1,9 +1,9 @@
 """Read code from the standard library, folders and files, or Hugging Face data sets, and count what cannot be read.
 
-A source is named by a text: `stdlib`, `PATH`, `hf:NAME` or `hf:NAME@REVISION`. `write_inputs` lists what it holds, in a
-fixed order, in a file that every task reads; `SourceReader` then takes each `world_size`-th line of it. So a run that
-is resumed reads the same shards, and nothing is held in memory but one document. What is inside a file is
-`formats.py`'s part.
+A source is named by a text: `stdlib`, `PATH`, `hf:NAME[@REVISION][#CONFIG]` or `hf:FOLDER[#CONFIG]`. `write_inputs`
+lists what it holds, in a fixed order, in a file that every task reads; `SourceReader` then takes each `world_size`-th
+line of it. So a run that is resumed reads the same shards, and nothing is held in memory but one document. What is
+inside a file is `formats.py`'s part, and data sets are `hub.py`'s.
 """
 
 import json
@@ -19,31 +19,26 @@ from datatrove.data import Document
 
 from . import hub
 from .counting import CountingStep
-from .errors import PretrainingError
 from .formats import ENDINGS, LeftOut, Row, is_readable, pieces, row_of, rows
-from .manifest import digest_of_file
+from .manifest import digest_of_file, is_output
 
 # Folders of the standard library that hold tests, what was installed besides, or Python 2.
 NOT_STDLIB = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
+INSTALLED = {"site-packages", "dist-packages", "node_modules"}
+ENVIRONMENT = ("pyvenv.cfg", "conda-meta")  # what venv and virtualenv, and conda, leave in each environment
 
 
 def check_source(source: str) -> None:
-    """Raise where the source does not exist: ValueError for a path, PretrainingError for a data set out of reach."""
+    """Raise ValueError where the source does not exist, PretrainingError where a data set is out of reach; see `hub`."""
     if source == "stdlib":
         return
-    if not source.startswith("hf:"):
-        if not source or not Path(source).exists():
-            raise ValueError(f"source={source!r}: there is no such file or folder. Give a path, hf:NAME or stdlib.")
-        if Path(source).is_file() and not is_readable(Path(source)):
-            raise ValueError(
-                f"source={source!r}: files of this kind are not read. It must end in {', '.join(ENDINGS)}."
-            )
+    if source.startswith("hf:"):
+        hub.check(source)
         return
-    name = source.removeprefix("hf:")
-    if not name or (name.startswith(("/", ".")) and not Path(name).is_dir()):
-        raise ValueError(f"source={source!r}: there is no such data set folder. Give hf:OWNER/NAME or hf:FOLDER.")
-    if not Path(name).is_dir():
-        hub.check(source, name)
+    if not source or not Path(source).exists():
+        raise ValueError(f"source={source!r}: there is no such file or folder. Give a path, hf:NAME or stdlib.")
+    if Path(source).is_file() and not is_readable(Path(source)):
+        raise ValueError(f"source={source!r}: files of this kind are not read. It must end in {', '.join(ENDINGS)}.")
 
 
 def write_inputs(source: str, path: Path, without: Path | None = None) -> str:
@@ -51,10 +46,10 @@ def write_inputs(source: str, path: Path, without: Path | None = None) -> str:
 
     A line has `file` (relative), `size` and `sha256`, and where they apply `start` and `stop` (a piece of a large file)
     or `reason` (it cannot be read). So the list is another where one byte of a file is, and the same for a copy.
-    Folders whose names begin with a dot are left out and counted; links to folders are followed once, and the folder
-    `without`, where the output goes, never.
+    Below the source, folders whose names begin with a dot, or that hold installed packages or a stage's output, are
+    left out and counted; links to folders are followed once, and the folder `without`, where the output goes, never.
     """
-    digest = sha256(b"hf:" if source.startswith("hf:") else b"")
+    digest = sha256(f"hf:{hub.data_set(source).config or ''}".encode() if source.startswith("hf:") else b"")
     with path.open("wb") as file:
         for entry in _inputs(source, without):
             line = json.dumps(entry, ensure_ascii=True).encode() + b"\n"
@@ -65,17 +60,10 @@ def write_inputs(source: str, path: Path, without: Path | None = None) -> str:
 
 
 def _inputs(source: str, without: Path | None) -> Iterator[dict[str, Any]]:
-    root = _root(source.removeprefix("hf:"))
-    if source.startswith("hf:") and not root.is_dir():
-        yield {"data set": str(root), "commit": hub.commit(str(root))}
-        return
     if source.startswith("hf:"):
-        # `datasets` reads these files itself; they are listed so that a changed copy makes another list.
-        for path in sorted(root.rglob("*")):
-            if path.is_file():
-                name, size = path.relative_to(root).as_posix(), path.stat().st_size
-                yield {"file": name, "size": size, "sha256": digest_of_file(path)}
+        yield from _dataset_entries(source)
         return
+    root = _root(source)
     if root.is_file():
         yield from _file_entries(root, root.name)
         return
@@ -86,6 +74,19 @@ def _inputs(source: str, without: Path | None) -> Iterator[dict[str, Any]]:
             yield {"file": name, "size": 0, "reason": reason}
         elif source != "stdlib" or path.suffix == ".py":
             yield from _file_entries(path, name)
+
+
+def _dataset_entries(source: str) -> Iterator[dict[str, Any]]:
+    data_set = hub.data_set(source)
+    if not data_set.is_folder:
+        yield {"data set": source.removeprefix("hf:"), "commit": hub.commit(data_set)}
+        return
+    root = Path(data_set.place)
+    # `datasets` reads these files itself; they are listed so that a changed copy makes another list.
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            name, size = path.relative_to(root).as_posix(), path.stat().st_size
+            yield {"file": name, "size": size, "sha256": digest_of_file(path)}
 
 
 def _file_entries(path: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -136,11 +137,19 @@ def _walk(root: Path, without: set[str], seen: set[tuple[int, int]]) -> Iterator
                 yield Path(entry.path), ""
             elif entry.name in without or entry.name == "__pycache__":
                 continue
-            elif entry.name.startswith("."):
-                yield Path(entry.path), "hidden folder"
+            elif reason := _folder_reason(entry):
+                yield Path(entry.path), reason
             else:
                 (linked if entry.is_symlink() else inside).append(Path(entry.path))
         folders += reversed(inside)
+
+
+def _folder_reason(entry: "os.DirEntry[str]") -> str:
+    if entry.name.startswith("."):
+        return "hidden folder"
+    if entry.name in INSTALLED or any(os.path.exists(os.path.join(entry.path, name)) for name in ENVIRONMENT):
+        return "installed packages"
+    return "output of sagechain" if is_output(Path(entry.path)) else ""
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -148,6 +157,11 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself; reading it as a file tells
         return False
+
+
+def _in_utf8(name: str) -> str:
+    """A file's name may be of any bytes, of which Python makes half surrogate pairs; they cannot be written down."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _root(source: str) -> Path:
@@ -180,7 +194,7 @@ class SourceReader(CountingStep):
         found = self._dataset_rows(rank, world_size) if self.source.startswith("hf:") else self._rows(rank, world_size)
         for row in found:
             if isinstance(row, LeftOut):
-                self.leave_out(row.reason, row.size)
+                self.leave_out(row.reason, row.size, row.documents)
             elif (document := self._document(row)) is not None:
                 yield document
 
@@ -195,7 +209,8 @@ class SourceReader(CountingStep):
             self.leave_out(reason or "empty", len(content))
             return None
         self.count("read", len(content))
-        return Document(text=row.text, id=row.id, metadata=row.metadata | {"sha256": sha256(content).hexdigest()})
+        metadata = {name: _in_utf8(value) for name, value in row.metadata.items()}
+        return Document(row.text, _in_utf8(row.id), metadata=metadata | {"sha256": sha256(content).hexdigest()})
 
     def _rows(self, rank: int, world_size: int) -> Iterator[Row | LeftOut]:
         root = _root(self.source)
@@ -216,18 +231,12 @@ class SourceReader(CountingStep):
                     yield LeftOut(_os_reason(error), entry["size"])
 
     def _dataset_rows(self, rank: int, world_size: int) -> Iterator[Row | LeftOut]:
-        name = self.source.removeprefix("hf:")
+        data_set = hub.data_set(self.source)
         with open(self.inputs, encoding="utf-8") as lines:
-            commit = None if Path(name).is_dir() else json.loads(next(lines))["commit"]
+            commit = None if data_set.is_folder else json.loads(next(lines))["commit"]
+        name = Path(data_set.place).name if data_set.is_folder else self.source.removeprefix("hf:")
         try:
-            for number, columns in enumerate(hub.shard(name, commit, rank, world_size)):
-                yield row_of(columns, f"{name if not Path(name).is_dir() else Path(name).name}#{rank}.{number}")
-        except Exception as error:  # `datasets` raises from every library below it
-            advice = (
-                f"Give the folder itself, {name}: there what is broken is counted and left out."
-                if Path(name).is_dir()
-                else "Check its name and the network, or give a local copy as hf:FOLDER."
-            )
-            raise PretrainingError(
-                f"{self.source}: the data set cannot be read ({type(error).__name__}: {error}). {advice}"
-            ) from error
+            for number, columns in enumerate(hub.shard(data_set, commit, rank, world_size)):
+                yield row_of(columns, f"{name}#{rank}.{number}")
+        except Exception as error:
+            raise hub.unreadable(self.source, error) from error

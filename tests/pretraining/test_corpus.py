@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import zstandard
 from hypothesis import given
@@ -101,11 +103,37 @@ def test_what_is_left_out_is_counted_in_the_order_of_the_stages(code: Path, tmp_
     assert report.read_bytes == report.train_bytes + report.validation_bytes + sum(rows.values())
 
 
+def test_the_rows_lost_of_a_damaged_parquet_are_counted_with_their_share_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    table = pyarrow.table({"content": [function(number) for number in range(40)]})
+    pyarrow.parquet.write_table(table, path, row_group_size=4, compression="zstd")
+    groups = [pyarrow.parquet.read_metadata(path).row_group(number).column(0) for number in range(10)]
+    with path.open("r+b") as file:
+        for column in groups[:5]:
+            file.seek(column.dictionary_page_offset)
+            file.write(b"\xff" * 40)
+    report = write_corpus(str(path), tmp_path / "corpus", EVEN, ONE)
+    assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(20, 40))
+    [lost] = report.left_out
+    assert (lost.reason, lost.documents, report.read_documents) == ("broken archive", 20, 40)
+    assert lost.bytes == sum(column.total_compressed_size for column in groups[:5]) < path.stat().st_size
+
+
 def test_a_copy_in_another_file_or_format_stays_once(code: Path, tmp_path: Path) -> None:
     (code / "rows.jsonl").write_text("".join(json.dumps({"content": function(number)}) + "\n" for number in range(25)))
     report = write_corpus(str(code), tmp_path / "corpus", EVEN, ONE)
     assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(25))
     assert taken(report) == {"exact duplicate": 20}
+
+
+def test_a_file_whose_name_is_no_utf8_is_kept_under_a_name_that_can_be_written(code: Path, tmp_path: Path) -> None:
+    (code / "07.py").rename(os.fsdecode(os.fsencode(code) + b"/latin-\xe9.py"))
+    report = write_corpus(str(code), tmp_path / "corpus", ALL, ONE)
+    assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(20))
+    paths = [
+        row["metadata"]["path"] for split in ("train", "validation") for row in documents(tmp_path / "corpus", split)
+    ]
+    assert ("latin-?.py" in paths, taken(report)) == (True, {})
 
 
 def test_filters_follow_the_settings(code: Path, tmp_path: Path) -> None:

@@ -79,6 +79,23 @@ def test_data_that_is_done_is_not_made_again(code: Path, prepared: Path) -> None
     assert (prepared / "manifest.json").stat().st_mtime_ns == before
 
 
+def test_data_in_the_folder_they_were_made_of_are_no_source(
+    code: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Path(shutil.copytree(code, tmp_path / "project"))
+    monkeypatch.chdir(project)
+    for out in ("one", "two", "one", "two"):
+        prepare(".", out, workers=1, **SETTINGS)
+        assert manifest(Path(out))["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
+    taken = manifest(Path("two"))["corpus"]["left_out"]
+    assert [(row["reason"], row["documents"]) for row in taken] == [("output of sagechain", 2)]
+
+
+def test_the_corpus_of_data_is_a_source_where_it_is_asked_for(prepared: Path, tmp_path: Path) -> None:
+    again = prepare(prepared, tmp_path / "data", workers=1, **(SETTINGS | {"syntax": False}))
+    assert sum(split["documents"] for split in manifest(again)["splits"].values()) == 40
+
+
 def test_a_stopped_call_goes_on_where_it_was(
     code: Path,
     prepared: Path,
@@ -209,7 +226,7 @@ def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
     from huggingface_hub import constants
     from sagechain.pretraining import hub
 
-    def load(name: str, **_: Any) -> Any:
+    def load(path: str, **_: Any) -> Any:
         return IterableDataset.from_generator(lambda: ({"content": function(number)} for number in range(40)))
 
     commits = ["first"]

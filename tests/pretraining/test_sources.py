@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sagechain.pretraining import PretrainingError
 from sagechain.pretraining.counting import counted, left_out
-from sagechain.pretraining.formats import PIECE_BYTES, Row
+from sagechain.pretraining.formats import PIECE_BYTES, LeftOut, Row
 from sagechain.pretraining.formats import rows as rows_of
 from sagechain.pretraining.sources import SourceReader, check_source, write_inputs
 from sagechain.pretraining.workers import quiet_datatrove
@@ -142,6 +143,43 @@ def test_linked_folders_are_read_once_under_their_real_names(code: Path, tmp_pat
     assert reasons == {"folder seen before": 1}
 
 
+INSTALLED = {
+    "env": "env/pyvenv.cfg",
+    "conda": "conda/conda-meta/history",
+    "site-packages": "a/lib/site-packages/READ",
+    "dist-packages": "a/lib/dist-packages/READ",
+    "node_modules": "a/node_modules/READ",
+}
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_installed_packages_in_a_folder_are_left_out_and_read_where_they_are_asked_for(
+    name: str, code: Path, tmp_path: Path
+) -> None:
+    mark = code / INSTALLED[name]
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    packages = next(folder for folder in mark.parents if folder.name == name)
+    (packages / "b.py").write_text("b = 1")
+    (code / "a.py").write_text("a = 1")
+    documents, reasons = read(code, tmp_path)
+    assert [document.id for document in documents] == ["a.py"]
+    assert reasons == {"installed packages": 1}
+    [document], _ = read(packages, tmp_path)
+    assert document.id == "b.py"
+
+
+def test_a_folder_with_a_manifest_that_no_stage_wrote_is_read(code: Path, tmp_path: Path) -> None:
+    manifests = ["[]", '{"stage": "train"}', '{"stage": "train", "versions": null}', "{broken", "[" * 200_000, "\udcff"]
+    for number, content in enumerate(manifests):
+        (code / f"{number}").mkdir()
+        (code / f"{number}" / "manifest.json").write_text(content, "utf-8", "surrogateescape")
+        (code / f"{number}" / "a.py").write_text(f"a = {number}")
+    documents, reasons = read(code, tmp_path)
+    assert [document.text for document in documents] == [f"a = {number}" for number in range(len(manifests))]
+    assert reasons == {"other kind of file": len(manifests)}
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".json.gz", ".jsonl.gz", ".jsonl.zst"])
 def test_rows_are_documents_and_broken_rows_are_counted(ending: str, code: Path, tmp_path: Path) -> None:
     good = {"content": "a = 1", "path": "x/a.py", "repo_name": "me/x", "license": "mit", "size": "5"}
@@ -163,7 +201,59 @@ def test_rows_are_documents_and_broken_rows_are_counted(ending: str, code: Path,
     assert (first.text, second.text) == ("a = 1", "b = 1")
     expected = {"path": "x/a.py", "repo_name": "me/x", "license": "mit", "sha256": sha256(b"a = 1").hexdigest()}
     assert first.metadata == expected
-    assert reasons == {"broken JSON": 3, "no text column": 1, "empty": 1, "too large": 1}
+    assert reasons == {"broken JSON": 2, "not UTF-8": 1, "no text column": 1, "empty": 1, "too large": 1}
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json.gz", ".jsonl.zst"])
+def test_rows_of_other_programs_json_are_documents(ending: str, code: Path, tmp_path: Path) -> None:
+    mark = "\ufeff".encode()
+    lines = [
+        mark + b'{"content": "a = 1"}',
+        b'{"content": "\\ufeffb = 1"}',
+        mark + '{"content": "\ufeff\ufeffc = 1"}'.encode(),  # of two marks one is the text's own
+        b'{"content": "d = 1", "stars": NaN, "forks": -Infinity}',
+        b'{"content": NaN, "text": "e = 1"}',
+        b'{"content": "f = 1", "path": "half \\ud800.py", "stars": NaN}',
+    ]
+    packers: dict[str, Callable[[bytes], bytes]]
+    packers = {".jsonl": bytes, ".json.gz": gzip.compress, ".jsonl.zst": zstandard.compress}
+    (code / f"rows{ending}").write_bytes(packers[ending](b"\r\n".join(lines)))
+    documents, nothing = read(code, tmp_path)
+    assert [document.text for document in documents] == [
+        "a = 1", "b = 1", "\ufeffc = 1", "d = 1", "e = 1", "f = 1",
+    ]  # fmt: skip
+    assert [document.id for document in documents[:2]] == [f"rows{ending}#0", f"rows{ending}#{len(lines[0]) + 2}"]
+    assert (documents[5].metadata["path"], nothing) == ("half ?.py", {})
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"[" * 100_000, "broken JSON"),
+        (b'{"content": "a = 1", "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "broken JSON"),
+        (b'{"content": "a = 1", "n": NaN, "huge": ' + b"9" * 5_000 + b"}", "broken JSON"),
+        (b'{"content": "\xe9 = 1"}', "broken JSON"),
+        (b'{"content": "\xed\xa0\x80 = 1"}', "not UTF-8"),
+        (b'{"content": "\\udcff = 1"}', "not UTF-8"),
+        ('{"content": "a = 1"}'.encode("utf-16"), "broken JSON"),
+    ],
+)
+def test_a_row_that_no_program_reads_is_counted(line: bytes, reason: str, code: Path, tmp_path: Path) -> None:
+    (code / "rows.jsonl").write_bytes(line + b"\n" + rows("b = 1"))
+    [document], reasons = read(code, tmp_path)
+    assert (document.text, reasons) == ("b = 1", {reason: 1})
+
+
+@given(lines=st.lists(st.binary(max_size=80).map(lambda line: line.replace(b"\n", b"")), max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_any_bytes_between_good_rows_lose_none_of_them(
+    lines: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "rows.jsonl"
+    path.write_bytes(b"".join(b'{"content": "good"}\n' + line + b"\n" for line in lines))
+    found = list(rows_of(path, {"file": "rows.jsonl"}, MAX_BYTES))
+    assert sum(isinstance(row, Row) and row.text == "good" for row in found) == len(lines)
+    assert len(found) == len(lines) + sum(bool(line.removeprefix("\ufeff".encode()).strip()) for line in lines)
 
 
 def test_parquet_rows_are_documents(code: Path, tmp_path: Path) -> None:
@@ -176,6 +266,40 @@ def test_parquet_rows_are_documents(code: Path, tmp_path: Path) -> None:
     ]
     assert [document.metadata.get("license") for document in documents] == ["mit", None]
     assert reasons == {"no text column": 1}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "data set"])
+def test_where_a_row_has_text_and_code_the_code_is_read(kind: str, code: Path, tmp_path: Path) -> None:
+    row = {"task_id": 1, "text": "Write a function that doubles.", "code": "def double(x):\n    return 2 * x\n"}
+    if kind == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), code / "rows.parquet")
+    else:
+        (code / "rows.jsonl").write_text(json.dumps(row))
+    [document], nothing = read(f"hf:{code}" if kind == "data set" else code, tmp_path)
+    assert (document.text, nothing) == (row["code"], {})
+
+
+@settings(max_examples=50, deadline=None)
+@given(place=st.floats(0, 1), damage=st.binary(min_size=1, max_size=60))
+def test_wherever_a_parquet_is_damaged_its_rows_are_read_or_counted(
+    place: float, damage: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "rows.parquet"
+    table = pyarrow.table({"content": [sha256(bytes([number])).hexdigest() for number in range(200)]})
+    pyarrow.parquet.write_table(table, path, 100, compression="zstd", data_page_size=500, write_batch_size=20)
+    footer = int.from_bytes(path.read_bytes()[-8:-4], "little") + 8
+    with path.open("r+b") as file:
+        file.seek(int(place * (path.stat().st_size - footer - len(damage))))
+        file.write(damage)
+    documents = size = 0
+    for group in range(2):
+        try:
+            for row in rows_of(path, {"file": "rows.parquet", "start": group, "stop": group + 1}, MAX_BYTES):
+                documents += 1 if isinstance(row, Row) else row.documents
+        except LeftOut as lost:
+            documents, size = documents + lost.documents, size + lost.size
+    assert documents == 200
+    assert size < path.stat().st_size
 
 
 @pytest.mark.parametrize("ending", [".json.gz", ".jsonl.zst"])
@@ -301,6 +425,74 @@ def test_a_broken_local_copy_of_a_data_set_says_how_it_can_be_read(code: Path, t
     assert (document.text, reasons) == ("a = 1\n", {"broken JSON": 1})
 
 
+def data_set_folder(folder: Path, default: str = "") -> Path:
+    """A local copy of a data set with two configurations."""
+    front: dict[str, Any] = {"configs": []}
+    for name in ("python", "java"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "rows.jsonl").write_bytes(rows(f"{name} = 1"))
+        front["configs"].append({"config_name": name, "data_files": f"{name}/*.jsonl", "default": name == default})
+    (folder / "README.md").write_text(f"---\n{json.dumps(front)}\n---\n")
+    return folder
+
+
+def test_a_configuration_of_a_data_set_is_read_and_is_a_source_of_its_own(tmp_path: Path) -> None:
+    folder = data_set_folder(tmp_path / "code#1")
+    digests = []
+    for name in ("python", "java"):
+        check_source(f"hf:{folder}#{name}")
+        [document], nothing = read(f"hf:{folder}#{name}", tmp_path)
+        assert (document.text, document.id, nothing) == (f"{name} = 1", "code#1#0.0", {})
+        digests.append(write_inputs(f"hf:{folder}#{name}", tmp_path / "inputs.jsonl"))
+    assert digests[0] != digests[1]
+
+
+def test_a_configuration_that_is_not_chosen_is_a_value_error_that_names_them(tmp_path: Path) -> None:
+    folder = data_set_folder(tmp_path / "code")
+    several = f"has several configurations. Name one of them, such as hf:{folder}#python. Known: python, java"
+    with pytest.raises(ValueError, match=re.escape(several)):
+        check_source(f"hf:{folder}")
+    with pytest.raises(ValueError, match=r"there is no 'pyton'\. Did you mean 'python'\? Known: java, python"):
+        check_source(f"hf:{folder}#pyton")
+    chosen = data_set_folder(tmp_path / "chosen", default="java")
+    check_source(f"hf:{chosen}")
+    [document], _ = read(f"hf:{chosen}", tmp_path)
+    assert document.text == "java = 1"
+
+
+def test_a_data_set_without_a_train_split_is_a_value_error_that_names_those_it_has(code: Path) -> None:
+    (code / "test.jsonl").write_bytes(rows("a = 1"))
+    (code / "validation.jsonl").write_bytes(rows("b = 1"))
+    with pytest.raises(ValueError, match=r"no split 'train'; it has .*test.* Give the folder itself, .*/code\.$"):
+        check_source(f"hf:{code}")
+    check_source(str(code))
+
+
+def test_a_data_set_folder_without_data_is_found_before_any_work(code: Path) -> None:
+    with pytest.raises(PretrainingError, match=r"cannot be read \(EmptyDatasetError.*Give the folder itself"):
+        check_source(f"hf:{code}")
+
+
+def test_a_configuration_of_the_hub_is_looked_up_at_the_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    def asked(path: str, config: str = "", *, revision: str | None) -> Any:
+        assert (path, revision) == ("owner/code", "v2")
+        return SimpleNamespace(config=SimpleNamespace(data_files={"test": []} if config == "tests" else None))
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *_, **__: None))
+    monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: SimpleNamespace(sha="first"))
+    monkeypatch.setattr("datasets.get_dataset_config_names", lambda *a, **k: asked(*a, **k) and ["python", "tests"])
+    monkeypatch.setattr("datasets.get_dataset_default_config_name", lambda *a, **k: asked(*a, **k) and None)
+    monkeypatch.setattr("datasets.load_dataset_builder", asked)
+    check_source("hf:owner/code@v2#python")
+    with pytest.raises(ValueError, match=r"such as hf:owner/code@v2#python\. Known: python, tests"):
+        check_source("hf:owner/code@v2")
+    with pytest.raises(ValueError, match=r"no split 'train'; it has test\. Give a folder of the files to train on"):
+        check_source("hf:owner/code@v2#tests")
+
+
 @pytest.mark.parametrize("source", ["", "no/such/folder", "hf:", "hf:/no/such/folder"])
 def test_a_source_that_does_not_exist_is_a_value_error(source: str) -> None:
     with pytest.raises(ValueError, match="there is no such"):
@@ -333,17 +525,17 @@ def test_a_data_set_of_the_hub_is_read_as_it_was_when_it_was_listed(
     def info(name: str, *, revision: str | None, timeout: float) -> Any:
         return SimpleNamespace(sha=f"{name}, {revision}")
 
-    def load(name: str, *, revision: str, **_: Any) -> Any:
-        asked.append((name, revision))
+    def load(path: str, *, name: str | None, revision: str, **_: Any) -> Any:
+        asked.append((path, name, revision))
         return IterableDataset.from_generator(lambda: iter([{"content": "a = 1"}]))
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.dataset_info", info)
     monkeypatch.setattr("datasets.load_dataset", load)
     [document], _ = read("hf:owner/code", tmp_path)
-    read("hf:owner/code@v2", tmp_path)
+    read("hf:owner/code@v2#python", tmp_path)
     assert document.text == "a = 1"
-    assert asked == [("owner/code", "owner/code, None"), ("owner/code", "owner/code, v2")]
+    assert asked == [("owner/code", None, "owner/code, None"), ("owner/code", "python", "owner/code, v2")]
     before = write_inputs("hf:owner/code", tmp_path / "inputs.jsonl")
     monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: SimpleNamespace(sha="newer"))
     assert write_inputs("hf:owner/code", tmp_path / "inputs.jsonl") != before
