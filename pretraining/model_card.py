@@ -49,8 +49,9 @@ def model_card(manifest: Mapping[str, Any], *, name: str, context: int, license:
 
 def published_source(source: str) -> str:
     """A source as others may read it: of a path on this machine the last part only."""
-    is_path = "/" in source or "\\" in source
-    return source if source.startswith("hf:") or not is_path else PurePath(source.replace("\\", "/")).name
+    hub, place = source.startswith("hf:"), source.removeprefix("hf:").replace("\\", "/")
+    is_path = place.startswith(("/", ".", "~")) or ":/" in place if hub else "/" in place
+    return f"{'hf:' if hub else ''}{PurePath(place).name}" if is_path else source
 
 
 def cell(value: object) -> str:

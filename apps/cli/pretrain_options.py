@@ -8,7 +8,8 @@ from sagechain.agents.command_line import named_value
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        help="stdlib, a folder or file of code, JSON lines or parquet, or hf:NAME (a Hugging Face data set)."
+        help="stdlib, a folder or file of code, JSON lines or parquet, or hf:NAME[@REVISION][#CONFIG] "
+        "(a Hugging Face data set)."
     ),
 ]
 KeywordsOption = Annotated[

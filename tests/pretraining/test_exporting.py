@@ -83,6 +83,23 @@ def test_the_model_gives_no_path_of_this_machine_away_and_the_card_keeps_its_tab
     assert "| removed: a\\|b # c | 12 | 34,567 |" in card
 
 
+@pytest.mark.parametrize(
+    ("source", "published"),
+    [
+        ("stdlib", "stdlib"),
+        ("code/mine", "mine"),
+        ("C:\\Users\\someone\\code", "code"),
+        ("hf:codeparrot/codeparrot-clean@main#default", "hf:codeparrot/codeparrot-clean@main#default"),
+        ("hf:/home/someone/copy", "hf:copy"),
+        ("hf:./copy", "hf:copy"),
+    ],
+)
+def test_a_card_names_a_source_and_not_where_it_lies(run: Path, tmp_path: Path, source: str, published: str) -> None:
+    change(run, "manifest.json", data={"source": source})
+    card = (export(run, tmp_path / "model") / "README.md").read_text()
+    assert f"Source: {published}." in card.replace("\\", "")
+
+
 def test_the_pythons_of_the_card_run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = (export(made, tmp_path / "model") / "README.md").read_text()
     block = card.split("```python\n")[2].split("```")[0].replace("max_new_tokens=64", "max_new_tokens=4")
