@@ -169,7 +169,7 @@ class Run:
 
 def _described(shape: ModelShape, parameters: int, preset: str) -> str:
     """The model in a line, and where data or settings made it another than the preset's."""
-    line = f"model: {parameters:,} weights, context {shape.context:,}, vocabulary {shape.vocabulary:,}"
+    line = f"train: {parameters:,} weights, context {shape.context:,}, vocabulary {shape.vocabulary:,}"
     other = [f"{name}={value}" for name, value in load_preset(preset).model.items() if getattr(shape, name) != value]
     return f"{line} (preset {preset}: {', '.join(other)})" if other else line
 

@@ -113,7 +113,7 @@ def test_a_model_that_is_not_the_presets_is_told(
 ) -> None:
     train(data, tmp_path / "run", preset="codeparrot-small", tokens=128, **TINY)
     assert (
-        "model: 26,592 weights, context 32, vocabulary 400 (preset codeparrot-small: vocabulary=32768, context=1024, "
+        "train: 26,592 weights, context 32, vocabulary 400 (preset codeparrot-small: vocabulary=32768, context=1024, "
         "layers=12, width=768, heads=12)\n"
     ) in capsys.readouterr().err
 
