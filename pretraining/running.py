@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,9 @@ class Run:
             if checkpoint and trainer.share(state["step"]) >= 1:  # stopped between its last checkpoint and its end
                 trainer.restore(checkpoint, state["step"])
             else:
-                with interruptible():
+                with interruptible(), warnings.catch_warnings():
+                    # torch has a new name for it, and transformers no setting of that name yet.
+                    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
                     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         self._end(trainer, tokenizer, begun, meter)
 

@@ -74,6 +74,8 @@ class BlockTrainer(Trainer):
         self.first_step, self.history, self.meter, self.sample = first_step, history, meter, sample
         self.processes = processes
         self.order = Order(len(train), batch=settings.batch_tokens // train.context, seed=settings.seed)
+        # The head is the embedding and lies in no checkpoint; a run that goes on would warn that it is missing.
+        model._keys_to_ignore_on_save = {"lm_head.weight"}
         arguments.max_steps = budget.steps
         with _logs_in(run / "logs"):
             super().__init__(model, arguments)
