@@ -50,6 +50,6 @@ def training_arguments(
     )
     # Without a launcher the Trainer would spread a step over all GPUs by DataParallel, which is slower than one alone.
     arguments._n_gpu = min(arguments.n_gpu, 1)
-    at_once, accumulated = device_shares(settings, context, arguments.world_size)
-    arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = at_once, accumulated
+    shares = device_shares(settings.batch_tokens, context, arguments.world_size, settings.device_batch)
+    arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = shares
     return arguments

@@ -116,10 +116,12 @@ class Executor(BaseModel):
         count = self.tasks if tasks is None else tasks
         engine = self._datatrove_executor(name, steps, folder, count)
         undone = partial(_undone, name, engine, on_progress or (lambda *_: None))
-        if undone() and (jobs := noted_jobs(folder)):
+        left = undone()
+        if left and (jobs := noted_jobs(folder)):
             console().print(f"Slurm job {', '.join(jobs)} was submitted for {folder} before. Waiting for its end.")
             wait_for_jobs(folder, undone)
-        if engine.get_incomplete_ranks():
+            left = undone()
+        if left:
             {"local": self._run_local, "slurm": _run_slurm, "ray": _run_ray}[self.kind](name, engine, folder, undone)
         return _merged_stats(folder, count)
 

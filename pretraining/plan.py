@@ -16,7 +16,7 @@ from sagechain.pretraining.footprint import Memory, memory_of, parameters_of, re
 from sagechain.pretraining.hardware import Hardware
 from sagechain.pretraining.hardware import hardware as hardware_of
 from sagechain.pretraining.model import ModelShape
-from sagechain.pretraining.settings import load_preset
+from sagechain.pretraining.settings import device_shares, load_preset
 from sagechain.pretraining.speed import flops_per_token
 
 SOURCES = (
@@ -133,7 +133,7 @@ def plan(
     ):
         if value is not None and value <= 0:
             raise ValueError(f"{name}: {value} is not above 0")
-    at_once, accumulation = _device_shares(shape, batch_tokens, found.devices, device_batch)
+    at_once, accumulation = device_shares(batch_tokens, shape.context, found.devices, device_batch)
     a_token = flops_per_token(shape)
     a_second = found.peak_flops * found.devices * found.mfu / a_token
     steps = -(-(tokens or max(int((seconds or 0) * a_second), 1)) // batch_tokens)
@@ -187,22 +187,6 @@ def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, own_part
         sources = tuple(source for source in found.sources if not source.startswith("price"))
         found = found.model_copy(update={"usd_per_hour": usd_per_hour, "sources": (*sources, "price: given")})
     return found
-
-
-def _device_shares(shape: ModelShape, batch_tokens: int, devices: int, device_batch: int | None) -> tuple[int, int]:
-    """Sequences that a device takes at once, and how often in a step."""
-    sequences = batch_tokens // shape.context
-    if sequences < 1 or sequences % devices:
-        above = max(-(-sequences // devices), 1) * devices * shape.context
-        raise ValueError(
-            f"batch_tokens: {batch_tokens} are {sequences} sequences of {shape.context} tokens, which {devices} devices "
-            f"cannot share evenly; give a multiple of {devices * shape.context}, such as {above}"
-        )
-    share = sequences // devices
-    at_once = min(device_batch or share, share)
-    if share % at_once:
-        raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
-    return at_once, share // at_once
 
 
 def described(planned: Plan) -> str:

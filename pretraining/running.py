@@ -75,7 +75,11 @@ class Run:
             self._begin_embeddings(model)
         # The time that the embeddings took is time of training.
         budget = Budget(self.settings, seconds=state["seconds"] + time.monotonic() - began)
-        begun = self._begun(state["step"], model.num_parameters())
+        found = read_manifest(self.out) or {}
+        if found.get("done"):
+            weights = self.out / "model" / "model.safetensors"
+            _say(processes, f"train: {weights} is not as training left it, and is made again")
+        begun = self._begun(found, state["step"], model.num_parameters())
         if processes.is_first:
             write_manifest(self.out, begun)
         _say(processes, _described(self.shape, model.num_parameters(), self.inputs["preset"]))
@@ -150,9 +154,8 @@ class Run:
             )
             raise
 
-    def _begun(self, step: int, parameters: int) -> dict[str, Any]:
-        """The manifest of a run that begins, or goes on at a step."""
-        found = read_manifest(self.out) or {}
+    def _begun(self, found: dict[str, Any], step: int, parameters: int) -> dict[str, Any]:
+        """The manifest of a run that begins, or goes on at a step from what its manifest was."""
         resumed = found.get("resumed_at_tokens", [])
         precision = self.settings.precision
         if precision == "auto":  # a run that goes on elsewhere keeps to what it began with

@@ -131,16 +131,22 @@ def chosen_settings(
     return shape, settings
 
 
-def device_shares(settings: TrainingSettings, context: int, devices: int) -> tuple[int, int]:
-    """Sequences that a device takes at once, and how often in a step. Raises ValueError where that is no whole number."""
-    sequences = settings.batch_tokens // context
-    if sequences % devices:
+def device_shares(batch_tokens: int, context: int, devices: int, device_batch: int | None) -> tuple[int, int]:
+    """Sequences that a device takes at once, and how often in a step. Raises ValueError where that is no whole number.
+
+    Args:
+        batch_tokens: of a step, over all devices.
+        device_batch: sequences at once; all of a device's share of a step where it is None or more than that.
+    """
+    sequences = batch_tokens // context
+    if sequences < 1 or sequences % devices:
+        above = max(-(-sequences // devices), 1) * devices * context
         raise ValueError(
-            f"batch_tokens: {settings.batch_tokens} are {sequences} sequences of {context} tokens, which {devices} "
-            "processes cannot share evenly"
+            f"batch_tokens: {batch_tokens} are {sequences} sequences of {context} tokens, which {devices} devices "
+            f"cannot share evenly; give a multiple of {devices * context}, such as {above}"
         )
     share = sequences // devices
-    at_once = min(settings.device_batch or share, share)
+    at_once = min(device_batch or share, share)
     if share % at_once:
         raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
     return at_once, share // at_once

@@ -21,7 +21,6 @@ from sagechain.pretraining.launcher import end_with_torchrun, ranks
 from sagechain.pretraining.manifest import digest_of_file, manifest_for
 from sagechain.pretraining.model import ModelShape
 from sagechain.pretraining.prepared import prepared_data, token_rows
-from sagechain.pretraining.progress import console
 from sagechain.pretraining.settings import CHANGEABLE, TrainingSettings, chosen_settings, device_shares
 from sagechain.pretraining.trackers import check_trackers
 
@@ -116,7 +115,7 @@ def checked_settings(
     check_trackers(report_to)
     given = {name: value for name, value in changes.items() if value is not None or name not in ("tokens", "seconds")}
     shape, chosen = chosen_settings(preset, vocabulary=vocabulary, context=context, changes=given)
-    device_shares(chosen, shape.context, ranks())
+    device_shares(chosen.batch_tokens, shape.context, ranks(), chosen.device_batch)
     return shape, chosen
 
 
@@ -146,7 +145,4 @@ def _lasting(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def _holds_its_model(out: Path, digest: str) -> bool:
     weights = out / "model" / "model.safetensors"
-    is_there = weights.is_file() and digest_of_file(weights) == digest
-    if not is_there:
-        console().print(f"train: {weights} is not as training left it, and is made again")
-    return is_there
+    return weights.is_file() and digest_of_file(weights) == digest
