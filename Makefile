@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MARK := .venv/installed
 SDK := .venv-deploy
-PACKAGES := prompts llms chains agents pretraining endpoints apps
+ROOMS := prompts llms chains agents pretraining endpoints local_aws command apps
 .DEFAULT_GOAL := help
 .PHONY: help install demo test prove test-deploy lint types bench cassettes docs clean
 
@@ -35,15 +35,15 @@ $(SDK)/installed: pyproject.toml
 	$(SDK)/bin/python -m pip install --quiet --editable '.[deploy,local]' pytest
 	@touch $@
 
-lint: install ## Check style and the layer rule
+lint: install ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports --no-cache
 
 types: install ## Check types (strict)
 	@mkdir -p .types/sagechain
-	@for name in $(PACKAGES); do ln -sfn ../../$$name .types/sagechain/$$name; done
-	MYPYPATH=.types $(BIN)/mypy $(PACKAGES:%=-p sagechain.%)
+	@for name in $(ROOMS) $(notdir $(wildcard package/*.py*)); do \
+		ln -sfn ../../$$(test -d $$name || echo package/)$$name .types/sagechain/$$name; done
+	MYPYPATH=.types $(BIN)/mypy -p sagechain
 	MYPYPATH=.types $(BIN)/mypy tests benchmarks
 
 bench: install ## Measure side by side, medians on standard output
@@ -56,4 +56,4 @@ docs: install ## Build the guide into site/
 	$(BIN)/zensical build --clean
 
 clean: ## Remove what the tasks made
-	rm -rf .venv $(SDK) .types site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	rm -rf .venv $(SDK) .types site build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

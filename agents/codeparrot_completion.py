@@ -12,16 +12,7 @@ A completion ends with its block, or at the token limit. The beginnings are in `
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.agents.command_line import (
-    DEFAULT_MODEL,
-    EulaOption,
-    ModelOption,
-    ParameterOption,
-    chosen,
-    data,
-    note,
-    run,
-)
+from sagechain.command import DEFAULT_MODEL, EulaOption, ModelOption, ParameterOption, chosen, data, note, run
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
@@ -65,7 +56,7 @@ def script(
 
     Example: python -m sagechain.agents.codeparrot_completion "def mean(numbers):" -m local:codeparrot
     """
-    from sagechain.agents.completing import show
+    from sagechain.command import show_completion
     from sagechain.llms import load_llm
 
     llm = load_llm(model, **chosen(given, accept_eula))
@@ -76,11 +67,11 @@ def script(
         if about:
             note(f"— {about}")
         note(text.removesuffix("\n"))
-        show(llm, text, until=until, candidates=candidates)
+        show_completion(llm, text, until=until, candidates=candidates)
 
 
 def _beginnings() -> list[dict[str, str]]:
-    return list(data("codeparrot_completion.yaml")["prompts"])
+    return list(data(__package__, "codeparrot_completion.yaml")["prompts"])
 
 
 if __name__ == "__main__":

@@ -15,14 +15,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.agents.command_line import DEFAULT_MODEL, EulaOption, ModelOption, ParameterOption, chosen, data, run
+from sagechain.command import DEFAULT_MODEL, EulaOption, ModelOption, ParameterOption, chosen, data, run
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langchain_core.runnables import Runnable
-    from sagechain.agents.side_by_side import View
     from sagechain.chains import Reasoning
     from sagechain.prompts import Task
+
+    from .side_by_side import View
 
 DIRECT, STEPS = "direct", "few-shot-cot"
 
@@ -39,10 +40,11 @@ def chain(
         ValueError: an unknown task; at the call, no question.
     """
     from langchain_core.runnables import RunnableParallel
-    from sagechain.agents.telling import TellingLLM
     from sagechain.chains import chain_of_thought
-    from sagechain.chains.reasoning.strategies import LONG
+    from sagechain.chains.reasoning import LONG
     from sagechain.llms import TextModel
+
+    from .streaming_llm import TellingLLM
 
     telling = model
     if isinstance(model, TextModel):
@@ -71,11 +73,12 @@ def script(
 
     Example: python -m sagechain.agents.falcon_chain_of_thought arithmetic -m "sagemaker:my-falcon?family=falcon"
     """
-    from sagechain.agents.side_by_side import LiveView, PlainView, show_table
     from sagechain.llms import load_llm
     from sagechain.prompts import load_task
 
-    chosen_tasks = [load_task(name) for name in tasks or data("problems.yaml")]
+    from .side_by_side import LiveView, PlainView, show_table
+
+    chosen_tasks = [load_task(name) for name in tasks or data(__package__, "problems.yaml")]
     llm = load_llm(model, **chosen(given, accept_eula))
     view = LiveView() if sys.stdout.isatty() else PlainView()
     right = {task.name: _right(llm, task, problems, view) for task in chosen_tasks}
@@ -88,7 +91,7 @@ def _right(llm: "BaseLanguageModel[Any]", task: "Task", problems: int, view: "Vi
 
     both, right = chain(llm, task.name), Counter[str]()
     view.begin(task.name)
-    for problem in data("problems.yaml")[task.name][:problems]:
+    for problem in data(__package__, "problems.yaml")[task.name][:problems]:
         with view.problem(problem["question"], problem["answer"]) as shown:
             found = both.invoke({"question": problem["question"]}, {"callbacks": [shown.tokens_of(STEPS)]})
             for way in (STEPS, DIRECT):

@@ -12,7 +12,7 @@ Prompts, example values and the parameters that suit each stand in the prompt li
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.agents.command_line import (
+from sagechain.command import (
     DEFAULT_MODEL,
     EulaOption,
     InteractiveOption,
@@ -22,17 +22,18 @@ from sagechain.agents.command_line import (
     chosen,
     note,
     run,
+    talk,
+    typed,
     variables,
     warn_if_cut,
 )
-from sagechain.agents.talking import talk, typed
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langchain_core.messages import AIMessage
     from langchain_core.runnables import Runnable
     from langgraph.checkpoint.base import BaseCheckpointSaver
-    from sagechain.chains.threads import Conversation
+    from sagechain.chains.conversations import Conversation
 
 USES = ("code-generation", "translation", "sentiment", "question-answering", "recipe", "summary")
 
@@ -47,8 +48,9 @@ def chain(model: "BaseLanguageModel[Any]", use: str) -> "Runnable[dict[str, str]
     Raises:
         ValueError: an unknown use; at the call, a variable that is missing.
     """
-    from sagechain.agents.suiting import suited
     from sagechain.prompts import load_prompt
+
+    from .default_parameters import suited
 
     prompt = load_prompt(use)
     return prompt | suited(model, prompt.metadata["parameters"])
@@ -58,9 +60,10 @@ def remembered(
     model: "BaseLanguageModel[Any]", *, checkpointer: "BaseCheckpointSaver[Any] | None" = None
 ) -> "Conversation":
     """The chat as a compiled graph over `{"messages": […]}`; threads go by `{"configurable": {"thread_id": …}}`."""
-    from sagechain.agents.suiting import suited
     from sagechain.chains import conversation
     from sagechain.prompts import load_prompt
+
+    from .default_parameters import suited
 
     prompt = load_prompt("chatbot")
     chat = suited(model, prompt.metadata["parameters"])
@@ -96,8 +99,7 @@ def script(
 
 def _filled(use: str, values: dict[str, str]) -> dict[str, str]:
     """A use's variables: your own values, and the library's examples. Raises ValueError on a name it does not have."""
-    from sagechain.prompts import load_prompt
-    from sagechain.prompts.names import check_known
+    from sagechain.prompts import check_known, load_prompt
 
     known = load_prompt(use).metadata["variables"]
     check_known(f"variable of {use}", values, known or ["none"])

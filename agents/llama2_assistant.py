@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from sagechain.agents.command_line import (
+from sagechain.command import (
     DEFAULT_MODEL,
     EulaOption,
     InteractiveOption,
@@ -28,14 +28,17 @@ from sagechain.agents.command_line import (
     data,
     note,
     run,
+    shown,
+    talk,
+    typed,
 )
-from sagechain.agents.talking import shown, talk, typed
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
-    from sagechain.agents.shop.database import ShopDatabase
-    from sagechain.agents.shop.visits import ShopVisit
+
+    from .shop.database import ShopDatabase
+    from .shop.graph import ShopVisit
 
 
 MODEL_CALLS = 8
@@ -66,14 +69,15 @@ def chain(
     from langchain.agents import create_agent
     from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ToolCallLimitMiddleware
     from langchain_core.language_models.chat_models import BaseChatModel
-    from sagechain.agents.bounds import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
-    from sagechain.agents.shop.advising import Advising
-    from sagechain.agents.shop.approving import approval
-    from sagechain.agents.shop.tools import PLACE_ORDER, shop_tools
-    from sagechain.agents.shop.visits import ShopVisit
-    from sagechain.agents.suiting import suited
-    from sagechain.chains.latest_in_memory import LatestInMemory
+    from sagechain.chains.stores import LatestInMemory
     from sagechain.prompts import load_prompt
+
+    from .default_parameters import suited
+    from .middleware import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
+    from .shop.approvals import approval
+    from .shop.graph import ShopVisit
+    from .shop.product_sheets import Advising
+    from .shop.tools import PLACE_ORDER, shop_tools
 
     prompt, shop = load_prompt("shop-assistant"), database or open_shop()
     chat = suited(model, prompt.metadata["parameters"])
@@ -98,7 +102,8 @@ def chain(
 def open_shop(file: Path | None = None) -> "ShopDatabase":
     """The shop in a file; if none is given, in the one that `SAGECHAIN_SHOP` names, else in the user's data folder."""
     from platformdirs import user_data_path
-    from sagechain.agents.shop.database import ShopDatabase
+
+    from .shop.database import ShopDatabase
 
     named = file or os.environ.get("SAGECHAIN_SHOP")
     return ShopDatabase(Path(named) if named else user_data_path("sagechain") / "shop.sqlite")
@@ -139,12 +144,13 @@ def script(
     if decision is not None and thread is None:
         raise typer.BadParameter("--approve and --reject need --thread NAME, which has the order that waits")
     options = chosen(given, accept_eula)
-    asked = turns or ([] if decision is not None else data("llama2_assistant.yaml")["turns"])
+    asked = turns or ([] if decision is not None else data(__package__, "llama2_assistant.yaml")["turns"])
     if beams is not None:
         _compare(model, options, beams, turns or asked[:1])
         return
-    from sagechain.agents.shop.serving import new_thread, serve
     from sagechain.llms import load_chat_model
+
+    from .shop.terminal import new_thread, serve
 
     chat, shop = load_chat_model(model, **options), open_shop(file)
     serve(
@@ -158,12 +164,13 @@ def script(
 
 def _compare(model: str, options: dict[str, Any], beams: int, turns: Sequence[str]) -> None:
     """The same turns by both searches; a model that cannot search by beams says so before anything is asked."""
-    from sagechain.agents.suiting import carriers
     from sagechain.llms import load_chat_model
+
+    from .default_parameters import carriers
 
     carry, refuse = carriers("num_beams")
     note(f"(Beam search reaches the model by {', '.join(carry)}; it is refused by {', '.join(refuse)}.)")
-    searches = data("llama2_assistant.yaml")["searches"]
+    searches = data(__package__, "llama2_assistant.yaml")["searches"]
     searched = {**searches["beams"], "num_beams": beams, **options}
     greedy = {**searches["greedy"], **options}
     graphs = [chain(load_chat_model(model, **each), takes_orders=False) for each in (greedy, searched)]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.agents.command_line import (
+from sagechain.command import (
     DEFAULT_MODEL,
     EulaOption,
     InteractiveOption,
@@ -22,13 +22,15 @@ from sagechain.agents.command_line import (
     chosen,
     data,
     run,
+    shown,
+    talk,
+    typed,
 )
-from sagechain.agents.talking import shown, talk, typed
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
-    from sagechain.chains.threads import Conversation
+    from sagechain.chains.conversations import Conversation
 
 
 def chain(
@@ -46,11 +48,12 @@ def chain(
         examples: questions with the answers one would like; those in `llama2_chatbot.yaml` if not given, `()` for none.
         checkpointer: keeps the threads; in memory if not given.
     """
-    from sagechain.agents.suiting import suited
     from sagechain.chains import conversation
     from sagechain.prompts import load_prompt
 
-    given = data("llama2_chatbot.yaml")
+    from .default_parameters import suited
+
+    given = data(__package__, "llama2_chatbot.yaml")
     if examples is None:
         examples = [(each["question"], each["answer"]) for each in given["examples"]]
     told = load_prompt("chatbot").format() if system is None else system
@@ -75,7 +78,7 @@ def script(
     from sagechain.llms import load_chat_model
 
     graph = chain(load_chat_model(model, **chosen(given, accept_eula)), system=system)
-    talk(graph, typed() if interactive else shown(turns or data("llama2_chatbot.yaml")["turns"]))
+    talk(graph, typed() if interactive else shown(turns or data(__package__, "llama2_chatbot.yaml")["turns"]))
 
 
 if __name__ == "__main__":

@@ -78,9 +78,9 @@ def course_tokens(tokenizer: Any, texts: list[str]) -> Any:
 
 def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str, float]:
     """The course's own training for so many seconds: bits per byte, tokens, tokens a second."""
-    from sagechain.pretraining.corpus import read_documents
-    from sagechain.pretraining.evaluating import evaluate
-    from sagechain.pretraining.tokens import Blocks, TokenRow
+    from sagechain.pretraining.data.corpus import read_documents
+    from sagechain.pretraining.data.tokens import Blocks, TokenRow
+    from sagechain.pretraining.training.evaluate import evaluate
     from transformers import (
         AutoTokenizer,
         DataCollatorForLanguageModeling,
@@ -171,8 +171,8 @@ def installed_code(megabytes: int) -> list[str]:
 def data_speed(data: Path, repeat: int, megabytes: int) -> dict[str, list[float]]:
     """MB a second of installed code: the course's map in one process, and packing with two, their start included."""
     import zstandard
-    from sagechain.pretraining.executors import Executor
-    from sagechain.pretraining.packing import pack
+    from sagechain.pretraining.data.executors import Executor
+    from sagechain.pretraining.data.packing import pack
     from transformers import AutoTokenizer
 
     texts, tokenizer = installed_code(megabytes), AutoTokenizer.from_pretrained(data / "tokenizer")

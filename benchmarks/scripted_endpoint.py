@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 
-from sagechain.endpoints.runtime.event_stream import CONTENT_TYPE, payload_part
+from sagechain.local_aws.inference.event_stream import CONTENT_TYPE, payload_part
 
 ANSWER = json.dumps([{"generated_text": "Paris", "details": {"finish_reason": "eos_token", "generated_tokens": 1}}])
 

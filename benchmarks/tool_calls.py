@@ -28,8 +28,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms import TextModel, load_llm
 from sagechain.prompts import get_family
-from sagechain.prompts.shapes import ToolUse
-from sagechain.prompts.tool_calls import ToolCallReader
+from sagechain.prompts.output_format import ToolUse
+from sagechain.prompts.tool_calls.reader import ToolCallReader
 
 MODEL = "local:smollm2"
 MOST_TOKENS = 100  # the longest right call has 33

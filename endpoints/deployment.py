@@ -19,13 +19,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from sagechain.endpoints import archive
-from sagechain.endpoints.account import Account
-from sagechain.endpoints.listing import EndpointInfo, cost, endpoint_info, told_usd
-from sagechain.endpoints.progress import Show, pauses, showing, told_span
-from sagechain.endpoints.records import Held, Record, holding
-from sagechain.endpoints.requests import Plan, Request, plan
-from sagechain.endpoints.teardown import IN_PROGRESS, WORDS, Teardown, Thing
 from sagechain.llms.errors import (
     AccessDenied,
     DeploymentFailed,
@@ -36,7 +29,15 @@ from sagechain.llms.errors import (
     RequestRejected,
     RoleRefused,
 )
-from sagechain.prompts.names import check_known
+from sagechain.prompts import check_known
+
+from . import upload as archive
+from .aws import Account
+from .journal import Held, Record, holding
+from .listing import EndpointInfo, cost, endpoint_info, told_usd
+from .plan import Plan, Request, plan_deployment
+from .progress import Show, pauses, showing, told_span
+from .teardown import IN_PROGRESS, WORDS, Teardown, Thing
 
 # After these AWS has not done what it was asked for; after any other error it may have, or may yet.
 REFUSALS = (AccessDenied, NameTaken, QuotaExceeded, RequestRejected, RoleRefused, ValueError)
@@ -89,7 +90,7 @@ def deploy(
         KeyboardInterrupt: Ctrl-C; what had been made is deleted first. A second Ctrl-C leaves that to the next command.
     """
     waits, account = Waits(poll_seconds, timeout), Account(region)
-    planned = plan(
+    planned = plan_deployment(
         name,
         region=account.region,
         model_id=model_id,
@@ -136,8 +137,8 @@ def deployed(
     The endpoint is gone when the block is left, or the error says what is not.
     """
     waits, account = Waits(poll_seconds, timeout), Account(region)
-    check_known("parameter", given, signature(plan).parameters)
-    planned = plan(name, region=account.region, **given)
+    check_known("parameter", given, signature(plan_deployment).parameters)
+    planned = plan_deployment(name, region=account.region, **given)
     with _terminable(), holding(_record(planned, account)) as held:
         info = _create(planned, account, held, waits)
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sagechain.endpoints.account import Account
-from sagechain.endpoints.prices import Price, price_of
-from sagechain.endpoints.requests import EXPIRES
-from sagechain.llms.endpoint_tags import FAMILY, TOOL, WIRE
 from sagechain.llms.errors import EndpointNotFound
+from sagechain.llms.sagemaker import FAMILY, TOOL, WIRE
+
+from .aws import Account
+from .plan import EXPIRES
+from .pricing import Price, price_of
 
 UNBILLED = ("Failed", "OutOfService")
 

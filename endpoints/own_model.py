@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sagechain.endpoints.images import container_image, has_gpu, wire_of_image
 from sagechain.llms.wires import DEFAULT_WIRES
+
+from .jumpstart.images import container_image, has_gpu, wire_of_image
 
 SMALL_INSTANCE = "ml.m5.xlarge"  # 16 GB, no GPU: for checkpoints of up to some hundred million weights
 SMALL_BYTES = 2_000_000_000

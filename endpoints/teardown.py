@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sagechain.endpoints import archive
-from sagechain.endpoints.account import Account
-from sagechain.endpoints.progress import Show, pauses, told_span
-from sagechain.endpoints.requests import DEPLOYMENT
-from sagechain.llms.endpoint_tags import TOOL
 from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError
+from sagechain.llms.sagemaker import TOOL
+
+from . import upload as archive
+from .aws import Account
+from .plan import DEPLOYMENT
+from .progress import Show, pauses, told_span
 
 # An endpoint cannot be deleted in these states; SageMaker ends each of them by itself, within its own limits.
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")

@@ -15,8 +15,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.tool import tool_call
-from sagechain.llms.filling import QUOTED, Words, filled, kind_of
-from sagechain.llms.prompt_reading import ReadPrompt
+
+from .filling import QUOTED, Words, filled, kind_of
+from .prompt_reading import ReadPrompt
 
 THEN = re.compile(r"[,;.]?\s*\b(?:and\s+)?(?:then|after that|afterwards)\b,?\s*", re.I)
 AND = re.compile(r"\s*(?:,\s*and|\band|;)\s+", re.I)

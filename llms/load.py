@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 from langchain_core.language_models.chat_models import BaseChatModel
-from sagechain.llms.errors import MissingExtra
-from sagechain.llms.parameters import PARAMETER_NAMES
-from sagechain.llms.sdk_endpoint import SDKEndpoint, uri_of
-from sagechain.prompts.names import check_known, unknown
+from sagechain.prompts import check_known, unknown
+
+from .errors import MissingExtra
+from .parameters import PARAMETER_NAMES
+from .sagemaker.sdk_endpoint import SDKEndpoint, uri_of
 
 if TYPE_CHECKING:
-    from sagechain.llms.text_model import TextModel
+    from .text_model import TextModel
 
 EVERYWHERE = ("timeout", "max_retries")
 """Settings besides the inference parameters, that every model has."""
@@ -71,7 +72,7 @@ def load_chat_model(model: str | SDKEndpoint, /, **parameters: Any) -> BaseChatM
 
     Arguments and errors as for `load_llm`.
     """
-    from sagechain.llms.chat import PromptedChatModel
+    from .chat.model import PromptedChatModel
 
     return PromptedChatModel(llm=load_llm(model, **parameters))
 
@@ -87,7 +88,7 @@ def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
 
 
 def _endpoint(name: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
-    from sagechain.llms.sagemaker import SageMakerLLM
+    from .sagemaker.llm import SageMakerLLM
 
     check_known("setting", settings, ENDPOINT_FIELDS)
     given = {ENDPOINT_FIELDS[setting]: value for setting, value in settings.items()}
@@ -95,7 +96,7 @@ def _endpoint(name: str, settings: dict[str, str], parameters: dict[str, Any]) -
 
 
 def _local(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
-    from sagechain.llms.pull import embedded_models, pull
+    from .local.downloads import embedded_models, pull
 
     for setting in settings:
         if setting not in ("engine", *ENGINES["llama.cpp"]):
@@ -118,11 +119,11 @@ def _local(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> 
         **{name: value for name, value in parameters.items() if value is not None},
     }
     if engine == "llama.cpp":
-        from sagechain.llms.llama_cpp import LlamaCppLLM
+        from .local.llama_cpp.llm import LlamaCppLLM
 
         return LlamaCppLLM(**fields)
     try:
-        from sagechain.llms.hugging_face import HuggingFaceLLM
+        from .local.transformers.llm import HuggingFaceLLM
     except ModuleNotFoundError as error:
         raise MissingExtra(f"local:{place}", "transformers") from error
     return HuggingFaceLLM(**fields)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sagechain.prompts.names import unknown
+from sagechain.prompts import unknown
 
 
 class GenerationFields(BaseModel):

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, Literal
 
-from sagechain.prompts.names import unknown
+from sagechain.prompts import unknown
 
 Kind = Literal["user", "assistant", "call", "result"]
 

@@ -22,16 +22,15 @@ from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.tool import tool_call
 from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
-from sagechain.llms.calls import ModelCall, Prompt
-from sagechain.llms.ideal_answers import ideal_answer
-from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.prompt_reading import layout_of, read_prompt
-from sagechain.llms.stops import StopCutter
-from sagechain.llms.text_model import TextModel, too_long
-from sagechain.prompts import get_family
-from sagechain.prompts.family import turns_of
-from sagechain.prompts.names import check_known
-from sagechain.prompts.shapes import Shape
+from sagechain.prompts import Shape, check_known, get_family
+from sagechain.prompts.families import turns_of
+
+from .generation import ModelCall, Prompt
+from .ideal_answers import ideal_answer
+from .parameters import GenerationParameters
+from .prompt_reading import layout_of, read_prompt
+from .stop_strings import StopCutter
+from .text_model import TextModel, too_long
 
 TOKEN = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
 

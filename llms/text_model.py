@@ -21,13 +21,13 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, PrivateAttr
-from sagechain.llms.calls import ModelCall, Prompt, cut, whole
-from sagechain.llms.dialog import TEMPLATE_TAGS
-from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
-from sagechain.llms.turns import POLL_SECONDS, Turns
-from sagechain.prompts.family import COMMON_TAGS
-from sagechain.prompts.neutralise import Tags
-from sagechain.prompts.shapes import Shape
+from sagechain.prompts import Shape, Tags
+from sagechain.prompts.families import COMMON_TAGS
+
+from .concurrency import POLL_SECONDS, Turns
+from .generation import ModelCall, Prompt, cut, whole
+from .parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
+from .role_messages import TEMPLATE_TAGS
 
 LONGEST_TIMEOUT = 86_400  # seconds: a day; what sockets take ends not far above
 
@@ -150,7 +150,7 @@ class TextModel(GenerationFields, LLM, ABC):
         Args:
             prompt: text, or messages where `takes_roles`.
             stop: replaces the model's own stop strings; `[]` means none.
-            shape: what the answer has to be (`sagechain.prompts.shapes`).
+            shape: what the answer has to be (`sagechain.prompts.output_format`).
             changes: inference parameters for this call.
 
         Raises:

@@ -1,6 +1,10 @@
+from .data.prepare import prepare as prepare
+from .display import console as console
+from .display import corpus_table as corpus_table
+from .display import tokenizer_line as tokenizer_line
 from .errors import Diverged as Diverged
 from .errors import NothingLeft as NothingLeft
 from .errors import PretrainingError as PretrainingError
-from .exporting import export as export
-from .preparing import prepare as prepare
-from .training import train as train
+from .manifest import read_manifest as read_manifest
+from .publishing.export import export as export
+from .training.train import train as train

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sagechain.pretraining.errors import PretrainingError
+from .errors import PretrainingError
 
 NAME = "manifest.json"
 PARTIAL = ".partial"  # of a file that is being written

@@ -13,9 +13,9 @@ import boto3
 import hypothesis
 import psycopg
 import pytest
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM
 from sagechain.llms.load import load_llm
+from sagechain.local_aws import LocalRuntime
 
 from tests.postgres_server import running_postgres
 from tests.recording import MATCHED, kept_request, kept_response, lock_new_connections
@@ -88,7 +88,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The embedded model's file; a process of its own fetches it, since tests reach nothing but loopback."""
-    command = [sys.executable, "-c", "from sagechain.llms.pull import pull; print(pull('smollm2'))"]
+    command = [sys.executable, "-c", "from sagechain.llms.local.downloads import pull; print(pull('smollm2'))"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return Path(done.stdout.strip())
 

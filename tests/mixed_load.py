@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import SageMakerLLM, errors
+from sagechain.local_aws import LocalRuntime
 
 PROMPT = "User: What is the capital of France?\nAssistant:"
 ANSWER = " The capital of France is Paris"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from sagechain.endpoints.runtime import event_stream
+from sagechain.local_aws.inference import event_stream
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 CASSETTES = Path(__file__).parent / "cassettes"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from sagechain.endpoints.runtime import event_stream
+from sagechain.local_aws.inference import event_stream
 
 
 class ScriptedServer:

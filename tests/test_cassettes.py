@@ -17,8 +17,8 @@ import yaml
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from sagechain.chains import chain_of_thought, conversation, reset
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import errors, load_chat_model, load_llm
+from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import load_prompt
 
 from tests.agents import test_agent_cassettes

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("module", ["prompts.neutralise", "llms.stops"])
+@pytest.mark.parametrize("module", ["prompts.escaping", "llms.stop_strings"])
 def test_the_examples_in_docstrings_are_true(module: str) -> None:
     results = doctest.testmod(importlib.import_module(f"sagechain.{module}"))
     assert results.attempted > 0

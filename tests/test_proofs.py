@@ -20,7 +20,7 @@ def test_two_processes_fetch_the_model_from_its_real_source_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    command = [sys.executable, "-c", "from sagechain.llms.pull import pull; print(pull('smollm2'))"]
+    command = [sys.executable, "-c", "from sagechain.llms.local.downloads import pull; print(pull('smollm2'))"]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate() for process in processes]
     path = tmp_path / "sagechain" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -31,7 +31,7 @@ def test_two_processes_fetch_the_model_from_its_real_source_once(
 
 
 def test_few_shot_chain_of_thought_is_the_best_of_the_strategies(llm: LlamaCppLLM) -> None:
-    problems = yaml.safe_load((files("sagechain.apps") / "word_problems.yaml").read_text(encoding="utf-8"))
+    problems = yaml.safe_load((files("sagechain.apps.demo") / "word_problems.yaml").read_text(encoding="utf-8"))
     questions = [{"question": problem["question"]} for problem in problems]
     right = {}
     for strategy in list_strategies():

@@ -5,7 +5,7 @@ from there: what is internal is no part of it.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
-from sagechain.agents.command_line import data
+from sagechain.command import data
 
 
 class Product(BaseModel):
@@ -50,4 +50,4 @@ class Listing(Product):
 
 def products_of_fernhill() -> list[Listing]:
     """The products in `products.yaml`."""
-    return [Listing.model_validate(each) for each in data("products.yaml")]
+    return [Listing.model_validate(each) for each in data("sagechain.agents", "products.yaml")]

@@ -24,8 +24,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import ConfigDict
-from sagechain.agents.shop.facts import Facts
-from sagechain.chains.threads import GivenUp
+from sagechain.chains.conversations import GivenUp
+
+from .facts import Facts
 
 UNFOUNDED = "unfounded"
 _SENTENCE_END = re.compile(r"[.!?]\s|\n")

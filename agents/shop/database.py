@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from sagechain.agents.shop.catalogue import Listing, Product, products_of_fernhill
+from .catalogue import Listing, Product, products_of_fernhill
 
 MOST_PRODUCTS = 4  # found at once: some 80 tokens each, of a context of 2,048
 BUSY_SECONDS = 5.0  # so long a writer waits for another one

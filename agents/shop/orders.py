@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sagechain.agents.shop.catalogue import Product
-from sagechain.agents.shop.database import ShopDatabase
+from .catalogue import Product
+from .database import ShopDatabase
 
 _COLUMNS = "number, product, quantity, total, placed_at"
 

@@ -9,10 +9,11 @@ from typing import Annotated
 from langchain.tools import ToolRuntime
 from langchain_core.tools import BaseTool, ToolException, tool
 from pydantic import Field
-from sagechain.agents.bounds.turns import last_reply
-from sagechain.agents.shop.catalogue import Product
-from sagechain.agents.shop.database import ShopDatabase
-from sagechain.agents.shop.orders import Order, OtherOrder, OtherPrice, OutOfStock, place, placed
+
+from ..middleware.turns import last_reply
+from .catalogue import Product
+from .database import ShopDatabase
+from .orders import Order, OtherOrder, OtherPrice, OutOfStock, place, placed
 
 PLACE_ORDER = "place_order"
 QUOTED = "quoted"  # in the graph's state: what the products of an order cost when its approval was asked for

@@ -1,5 +1,5 @@
 """The `sagechain` command: one module a command; heavy imports stand inside the functions, so that `--help` is quick."""
 
-from sagechain.apps.cli.main import main
+from .main import main
 
 __all__ = ["main"]

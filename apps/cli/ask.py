@@ -4,7 +4,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sagechain.apps.cli.options import (
+
+from .options import (
     DEFAULT_MODEL,
     ModelOption,
     ParameterOption,
@@ -16,7 +17,7 @@ from sagechain.apps.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sagechain.prompts.loading import LibraryPrompt
+    from sagechain.prompts.library import LibraryPrompt
 
 
 def ask(
@@ -47,7 +48,7 @@ def ask(
     prompt = _prompt(template, values)
     asked = question_of(question) if prompt is None else _filled(prompt, variables(values), question)
     from langchain_core.messages import HumanMessage, SystemMessage
-    from sagechain.agents.suiting import suited
+    from sagechain.agents import suited
     from sagechain.llms import load_chat_model
 
     chat = suited(load_chat_model(model, **chosen), {} if prompt is None else prompt.metadata["parameters"])
@@ -75,7 +76,7 @@ def _filled(prompt: "LibraryPrompt", values: dict[str, str], question: str | Non
     Raises:
         ValueError: a variable that the prompt does not have, or those that are missing.
     """
-    from sagechain.prompts.names import check_known
+    from sagechain.prompts import check_known
 
     check_known(f"variable of prompt {prompt.name!r}", values, prompt.input_variables or ["none"])
     missing = [name for name in prompt.input_variables if name not in values]

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.agents.command_line import note
+from sagechain.command import note
 
 if TYPE_CHECKING:
     from sagechain.endpoints import CatalogueEntry
@@ -49,7 +49,7 @@ def show_catalogue(
 
 
 def _of_catalogue(model_id: str | None, region: str) -> list[dict[str, Any]]:
-    from sagechain.endpoints.models import catalogue, catalogue_entry
+    from sagechain.endpoints.jumpstart import catalogue, catalogue_entry
 
     return [_with_price(each, region) for each in ([catalogue_entry(model_id)] if model_id else catalogue())]
 
@@ -61,7 +61,7 @@ def _of_jumpstart(model_id: str, region: str) -> dict[str, Any]:
 
 
 def _with_price(about: "CatalogueEntry | JumpStartSpec", region: str) -> dict[str, Any]:
-    from sagechain.endpoints.prices import price_of
+    from sagechain.endpoints import price_of
 
     price = price_of(about.instance_type, region)
     return about.model_dump(mode="json") | {

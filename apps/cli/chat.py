@@ -7,10 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sagechain.agents.command_line import note
-from sagechain.agents.talking import answer, typed
-from sagechain.apps.cli.kept_in import KeptInOption, store
-from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters
+from sagechain.command import answer, note, typed
+
+from .options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters
+from .store_option import KeptInOption, store
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig

@@ -3,8 +3,9 @@
 from typing import Annotated
 
 import typer
-from sagechain.agents.codeparrot_completion import CandidatesOption, UntilOption
-from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, piped
+from sagechain.agents import CandidatesOption, UntilOption
+
+from .options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, piped
 
 
 def complete(
@@ -24,10 +25,10 @@ def complete(
     """
     beginning = _beginning(prompt)
     chosen = parameters(given)
-    from sagechain.agents.completing import show
+    from sagechain.command import show_completion
     from sagechain.llms import load_llm
 
-    show(load_llm(model, **chosen), beginning, until=until, candidates=candidates)
+    show_completion(load_llm(model, **chosen), beginning, until=until, candidates=candidates)
 
 
 def _beginning(prompt: str | None) -> str:

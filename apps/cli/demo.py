@@ -12,6 +12,6 @@ def demo(
 
     Example: sagechain demo
     """
-    from sagechain.apps.demo import run
+    from ..demo.chains import run
 
     run(seconds=seconds)

@@ -1,6 +1,6 @@
 """`sagechain endpoints`: models behind SageMaker endpoints, from choosing one to tearing it down.
 
-Every command first finishes what one that died left behind (`sagechain.endpoints.reaping`).
+Every command first finishes what one that died left behind (`sagechain.endpoints.removal`).
 """
 
 import json
@@ -10,14 +10,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.agents.command_line import note
-from sagechain.apps.cli.catalogue import show_catalogue
-from sagechain.apps.cli.confirming import confirm
+from sagechain.command import note
+
+from .catalogue import show_catalogue
+from .confirmation import confirm
 
 if TYPE_CHECKING:
-    from sagechain.endpoints import EndpointInfo
-    from sagechain.endpoints.account import Account
-    from sagechain.endpoints.requests import Plan
+    from sagechain.endpoints import Account, EndpointInfo, Plan
 
 app = typer.Typer(
     help="SageMaker endpoints: choose, deploy, list with their cost, delete, reap.",
@@ -73,12 +72,10 @@ def deploy(
 
     Example: sagechain endpoints deploy parrot parrot/model --ttl 1h
     """
-    from sagechain.endpoints.account import Account
-    from sagechain.endpoints.deployment import Waits, carry_out
-    from sagechain.endpoints.requests import plan
+    from sagechain.endpoints import Account, Waits, carry_out, plan_deployment
 
     account = Account(region)
-    planned = plan(
+    planned = plan_deployment(
         name,
         region=account.region,
         **_model(model),
@@ -107,8 +104,7 @@ def list_all(as_json: JsonOption = False, region: RegionOption = None) -> None:
 
     Example: sagechain endpoints list --json
     """
-    from sagechain.endpoints import list_endpoints
-    from sagechain.endpoints.account import Account
+    from sagechain.endpoints import Account, list_endpoints
 
     _finish_others(Account(region))
     found = list_endpoints(region)
@@ -132,8 +128,8 @@ def delete(
 
     Example: sagechain endpoints delete parrot --yes
     """
+    from sagechain.endpoints import Account
     from sagechain.endpoints import delete as delete_endpoint
-    from sagechain.endpoints.account import Account
 
     _finish_others(Account(region))
     if force:
@@ -205,7 +201,7 @@ def _agree(planned: "Plan", limit: float, yes: bool) -> None:
 
 def _finish_others(account: "Account") -> None:
     """What a command that died left behind; what cannot be deleted yet is told, and left for the next one."""
-    from sagechain.endpoints.reaping import finish_unfinished
+    from sagechain.endpoints import finish_unfinished
 
     deleted, left = finish_unfinished(account, patient=False)
     if deleted:
@@ -225,7 +221,7 @@ def _facts(info: "EndpointInfo") -> dict[str, Any]:
 
 
 def _usd_per_hour(info: "EndpointInfo") -> float | None:
-    from sagechain.endpoints.listing import cost
+    from sagechain.endpoints import cost
 
     return cost(info.price, 3_600, info.instance_count)
 
@@ -243,7 +239,7 @@ def _when(info: "EndpointInfo") -> str:
 
 
 def _left(info: "EndpointInfo") -> str:
-    from sagechain.endpoints.progress import told_span
+    from sagechain.endpoints import told_span
 
     seconds = info.seconds_left()
     if seconds is None:
@@ -254,8 +250,7 @@ def _left(info: "EndpointInfo") -> str:
 def _show(found: "Sequence[EndpointInfo]") -> None:
     from rich.console import Console
     from rich.table import Table
-    from sagechain.endpoints.listing import told_usd
-    from sagechain.endpoints.progress import told_span
+    from sagechain.endpoints import told_span, told_usd
 
     if not found:
         note("There is no endpoint in this account and region.")

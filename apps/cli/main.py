@@ -1,10 +1,12 @@
-"""Put the commands together. How failures end, and the exit codes, are `agents/command_line.py`'s."""
+"""Put the commands together. How failures end, and the exit codes, are `command/runner.py`'s."""
 
 from typing import Annotated
 
 import typer
-from sagechain.agents.command_line import run_app
-from sagechain.apps.cli import ask, chat, complete, demo, endpoints, models, pretrain, prompts, serve, solve, threads
+from sagechain.command import run_app
+
+from . import ask, chat, complete, demo, endpoints, models, pretrain, prompts, solve, threads
+from . import local_aws as serve
 
 app = typer.Typer(
     help="Conversation, chain of thought and completion of code over language models that live in different places.",

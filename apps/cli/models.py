@@ -13,7 +13,7 @@ def show() -> None:
 
     Example: sagechain models list
     """
-    from sagechain.llms.pull import embedded_models
+    from sagechain.llms.local import embedded_models
 
     for name, model in embedded_models().items():
         state = str(model.path) if model.pulled else "not pulled yet"
@@ -28,6 +28,6 @@ def pull(
 
     Example: sagechain models pull smollm2
     """
-    from sagechain.llms.pull import pull as pulled
+    from sagechain.llms.local import pull as pulled
 
     print(pulled(name.removeprefix("local:")))

@@ -4,7 +4,7 @@ import os
 import sys
 
 import typer
-from sagechain.agents.command_line import (
+from sagechain.command import (
     DEFAULT_MODEL,
     ModelOption,
     ParameterOption,

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sagechain.agents.command_line import FAILED, named_value, note, parameters
-from sagechain.apps.cli.pretrain_options import (
+from sagechain.command import FAILED, named_value, note, parameters
+from sagechain.pretraining.training import is_first
+
+from .pretrain_options import (
     ContextOption,
     KeywordsOption,
     LicensesOption,
@@ -22,7 +24,6 @@ from sagechain.apps.cli.pretrain_options import (
     VocabularyOption,
     WorkersOption,
 )
-from sagechain.pretraining.launcher import is_first
 
 app = typer.Typer(
     help="Pretrain a code model from nothing: corpus, tokenizer, training, report, export.",
@@ -57,7 +58,7 @@ def prepare(
     """
     with _complaints():
         from sagechain.pretraining import prepare as prepare_data
-        from sagechain.pretraining.executors import Executor
+        from sagechain.pretraining.data import Executor
 
         chosen = {"kind": executor, "tasks": tasks, "options": parameters(options)}
         chosen |= {"workers": workers} if workers else {}
@@ -116,7 +117,7 @@ def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> No
     Example: sagechain pretrain report run
     """
     with _complaints():
-        from sagechain.pretraining.report import write_report
+        from sagechain.pretraining.publishing import write_report
 
         print(write_report(run))
 
@@ -165,10 +166,9 @@ def run_all(
         from sagechain.pretraining import export as export_model
         from sagechain.pretraining import prepare as prepare_data
         from sagechain.pretraining import train as train_model
-        from sagechain.pretraining.corpus import CorpusSettings
-        from sagechain.pretraining.report import write_report
-        from sagechain.pretraining.settings import load_preset
-        from sagechain.pretraining.training import checked_settings
+        from sagechain.pretraining.data import CorpusSettings
+        from sagechain.pretraining.publishing import write_report
+        from sagechain.pretraining.training import checked_settings, load_preset
 
         of_preset = load_preset(preset).model
         vocab_size = of_preset["vocabulary"] if vocab_size is None else vocab_size
@@ -215,7 +215,7 @@ def plan(
     Example: sagechain pretrain plan --preset codeparrot --hardware ml.p4d.24xlarge -p mfu=0.35
     """
     with _complaints():
-        from sagechain.pretraining.plan import described, plan_preset
+        from sagechain.pretraining.planning import described, plan_preset
 
         print(described(plan_preset(preset, hardware=hardware, tokens=tokens, changes=_settings(called, settings))))
 
@@ -237,8 +237,7 @@ def _show_corpus(folder: Path) -> None:
     """What each filter took, what is left, and the tokenizer, on standard error; once for all processes."""
     if not is_first():
         return
-    from sagechain.pretraining.manifest import read_manifest
-    from sagechain.pretraining.progress import console, corpus_table, tokenizer_line
+    from sagechain.pretraining import console, corpus_table, read_manifest, tokenizer_line
 
     found = read_manifest(folder) or {}
     console().print(corpus_table(found["corpus"]))
@@ -247,9 +246,8 @@ def _show_corpus(folder: Path) -> None:
 
 def _show_run(run: Path) -> None:
     """The curve and the figures, on standard error."""
-    from sagechain.pretraining.charts import terminal_curve
-    from sagechain.pretraining.manifest import read_manifest
-    from sagechain.pretraining.report import read_history
+    from sagechain.pretraining import read_manifest
+    from sagechain.pretraining.publishing import read_history, terminal_curve
 
     note(terminal_curve(read_history(run)))
     found = read_manifest(run) or {}

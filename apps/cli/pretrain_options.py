@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import typer
-from sagechain.agents.command_line import named_value
+from sagechain.command import named_value
 
 SourceArgument = Annotated[
     str,

@@ -4,7 +4,8 @@ import sys
 from typing import Annotated
 
 import typer
-from sagechain.apps.cli.options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, question_of, warn_if_cut
+
+from .options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, question_of, warn_if_cut
 
 
 def solve(

@@ -9,9 +9,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.agents.command_line import note
-from sagechain.apps.cli.confirming import confirm
-from sagechain.apps.cli.kept_in import KeptInOption, is_missing, store
+from sagechain.command import note
+
+from .confirmation import confirm
+from .store_option import KeptInOption, is_missing, store
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -110,7 +111,7 @@ def _entries(kept: "Store", name: str) -> "Iterator[Entry]":
 
 
 def _known(kept: "Store", name: str) -> "ThreadInfo":
-    from sagechain.prompts.names import unknown
+    from sagechain.prompts import unknown
 
     found = {info.name: info for info in kept.threads()}
     if not found:

@@ -8,11 +8,11 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from sagechain.chains.reasoning.asking import Answer, Ask, aask, ask
-from sagechain.chains.reasoning.outcome import Reasoning
-from sagechain.chains.reasoning.strategies import STRATEGIES, Outcome
-from sagechain.prompts import load_task
-from sagechain.prompts.names import unknown
+from sagechain.prompts import load_task, unknown
+
+from .prompting import Answer, Ask, aask, ask
+from .result import Reasoning
+from .strategies import STRATEGIES, Outcome
 
 Question = dict[str, str]
 

@@ -10,9 +10,10 @@ chain of thought in arXiv 2205.11916.
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from sagechain.chains.answers import before_next_question, extract_answer
-from sagechain.chains.reasoning.asking import Answer, Ask
 from sagechain.prompts import Exemplar, Task
+
+from .answers import before_next_question, extract_answer
+from .prompting import Answer, Ask
 
 THE_ANSWER_IS = "The answer is"
 STEP_BY_STEP = "Let's think step by step."

@@ -1,14 +1,15 @@
 """How containers on SageMaker are asked and how they answer: one small class a wire format, found by name."""
 
-from sagechain.llms.wires.base import Wire
-from sagechain.llms.wires.hf import HuggingFace
-from sagechain.llms.wires.llama2 import Llama2Dialog, Llama2Text
-from sagechain.llms.wires.lmi import LargeModelInference
-from sagechain.llms.wires.messages import ChatCompletions
-from sagechain.llms.wires.tgi import TextGenerationInference
-from sagechain.prompts.names import unknown
+from sagechain.prompts import unknown
 
-__all__ = ["DEFAULT_WIRES", "Wire", "get_wire", "list_wires"]
+from .base import Wire
+from .chat_completions.wire import ChatCompletions
+from .hf import HuggingFace
+from .llama2 import Llama2Dialog, Llama2Text
+from .lmi import LargeModelInference
+from .tgi import TextGenerationInference
+
+__all__ = ["DEFAULT_WIRES", "HuggingFace", "Wire", "get_wire", "list_wires"]
 
 _ALL = (
     TextGenerationInference(),

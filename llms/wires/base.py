@@ -1,7 +1,7 @@
 """What a wire says about itself, and what it does with a request and a reply.
 
 A wire turns a prompt and parameters into bytes, and bytes into LangChain's `GenerationChunk`s. It knows no network: what
-carries the bytes is `llms/sagemaker.py`.
+carries the bytes is `llms/sagemaker/llm.py`.
 """
 
 import json
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms.calls import Prompt
-from sagechain.llms.parameters import OFF, GenerationParameters
-from sagechain.prompts.neutralise import NO_TAGS, Tags
-from sagechain.prompts.shapes import Shape
+from sagechain.prompts import NO_TAGS, Shape, Tags
+
+from ..generation import Prompt
+from ..parameters import OFF, GenerationParameters
 
 OnUnsupported = Literal["error", "warn"]
 FAILURES = ("error", "abort")

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms.calls import Prompt
-from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.wires.base import OnUnsupported, Wire, container_error, wrong_shape
-from sagechain.prompts.shapes import Shape
+from sagechain.prompts import Shape
+
+from ..generation import Prompt
+from ..parameters import GenerationParameters
+from .base import OnUnsupported, Wire, container_error, wrong_shape
 
 
 class HuggingFace(Wire):

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms.wires.base import NotStreamed, StreamDecoder, WireError, container_error, wrong_shape
+
+from .base import NotStreamed, StreamDecoder, WireError, container_error, wrong_shape
 
 
 class LineReader:

@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms.calls import Prompt
-from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.wires.base import OnUnsupported, Wire, container_error, wrong_shape
-from sagechain.prompts.family import COMMON_TAGS, alternating, turns_of
-from sagechain.prompts.llama2 import Llama2
-from sagechain.prompts.neutralise import Tags
-from sagechain.prompts.shapes import Shape
+from sagechain.prompts import Shape, Tags
+from sagechain.prompts.families import COMMON_TAGS, Llama2, alternating, turns_of
+
+from ..generation import Prompt
+from ..parameters import GenerationParameters
+from .base import OnUnsupported, Wire, container_error, wrong_shape
 
 
 class Llama2Text(Wire):

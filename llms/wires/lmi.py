@@ -7,8 +7,8 @@ a stream is a line whose finish reason is `error`.
 from collections.abc import Mapping
 from typing import ClassVar
 
-from sagechain.llms.wires.lines import JsonLines
-from sagechain.llms.wires.tgi import TextGenerationInference, TokenDecoder
+from .lines import JsonLines
+from .tgi import TextGenerationInference, TokenDecoder
 
 
 class LargeModelInference(TextGenerationInference):

@@ -8,19 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.llms.calls import Prompt
-from sagechain.llms.parameters import GenerationParameters
-from sagechain.llms.wires.base import (
-    FAILURES,
-    NotStreamed,
-    OnUnsupported,
-    Wire,
-    container_error,
-    failed_answer,
-    wrong_shape,
-)
-from sagechain.llms.wires.lines import Framing, LineDecoder, ServerSentEvents
-from sagechain.prompts.shapes import Shape
+from sagechain.prompts import Shape
+
+from ..generation import Prompt
+from ..parameters import GenerationParameters
+from .base import FAILURES, NotStreamed, OnUnsupported, Wire, container_error, failed_answer, wrong_shape
+from .lines import Framing, LineDecoder, ServerSentEvents
 
 FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 

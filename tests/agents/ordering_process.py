@@ -21,7 +21,7 @@ from langgraph.types import Command
 from sagechain.agents.llama2_assistant import chain
 from sagechain.agents.shop.catalogue import products_of_fernhill
 from sagechain.agents.shop.database import ShopDatabase
-from sagechain.agents.shop.visits import ShopVisit, waiting
+from sagechain.agents.shop.graph import ShopVisit, waiting
 
 from tests.agents.scripted_chat import ScriptedChat, calls
 

@@ -14,10 +14,10 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, Human
 from langgraph.types import Command
 from sagechain.agents.llama2_assistant import chain
 from sagechain.agents.shop.database import ShopDatabase
-from sagechain.agents.shop.visits import ShopVisit
-from sagechain.endpoints import LocalRuntime
+from sagechain.agents.shop.graph import ShopVisit
 from sagechain.llms import load_chat_model
 from sagechain.llms.testing import ScriptedLLM
+from sagechain.local_aws import LocalRuntime
 
 FAMILIES = {"llama2-dialog": "llama2", "tgi": "falcon"}
 THREAD: Any = {"configurable": {"thread_id": "ada"}}

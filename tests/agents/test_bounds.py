@@ -13,7 +13,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.tools import ToolException, tool
-from sagechain.agents.bounds import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
+from sagechain.agents.middleware import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
 
 from tests.agents.scripted_chat import ScriptedChat, calls, says
 

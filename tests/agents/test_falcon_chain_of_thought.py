@@ -9,19 +9,21 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.fake import FakeListLLM
 from rich.console import Console
-from sagechain.agents.command_line import data
 from sagechain.agents.falcon_chain_of_thought import chain
 from sagechain.agents.side_by_side import LiveView
-from sagechain.agents.telling import TellingLLM
+from sagechain.agents.streaming_llm import TellingLLM
 from sagechain.chains import Reasoning, extract_answer, same_answer
-from sagechain.endpoints import LocalRuntime
+from sagechain.command.runner import data
 from sagechain.llms import LlamaCppLLM, load_llm
+from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import list_tasks, load_task
 
 from tests.agents.scripts import run
 from tests.conftest import FALCON_URI, LLAMA_URI
 
 QUESTION = {"question": "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?"}
+
+PROBLEMS = data("sagechain.agents", "problems.yaml")
 
 
 class Heard(BaseCallbackHandler):
@@ -34,7 +36,7 @@ class Heard(BaseCallbackHandler):
 
 @pytest.mark.parametrize("task", list_tasks())
 def test_there_are_five_problems_a_task_and_none_is_an_exemplar(task: str) -> None:
-    about, problems = load_task(task), data("problems.yaml")[task]
+    about, problems = load_task(task), PROBLEMS[task]
     assert len({problem["question"] for problem in problems}) == 5
     assert not {problem["question"] for problem in problems} & {each.question for each in about.exemplars}
     for problem in problems:
@@ -42,19 +44,19 @@ def test_there_are_five_problems_a_task_and_none_is_an_exemplar(task: str) -> No
         assert same_answer(stated, problem["answer"], about.answer_kind)
 
 
-@pytest.mark.parametrize("problem", data("problems.yaml")["last-letters"], ids=lambda problem: problem["answer"])
+@pytest.mark.parametrize("problem", PROBLEMS["last-letters"], ids=lambda problem: problem["answer"])
 def test_the_truth_of_last_letters_is_computed(problem: dict[str, str]) -> None:
     [name] = re.findall(r'"(.+)"', problem["question"])
     assert problem["answer"] == "".join(word[-1] for word in name.split())
 
 
-@pytest.mark.parametrize("problem", data("problems.yaml")["reverse-list"], ids=lambda problem: problem["answer"])
+@pytest.mark.parametrize("problem", PROBLEMS["reverse-list"], ids=lambda problem: problem["answer"])
 def test_the_truth_of_reverse_list_is_computed(problem: dict[str, str]) -> None:
     items = problem["question"].partition(": ")[2].rstrip(".").split(", ")
     assert problem["answer"] == ", ".join(reversed(items))
 
 
-@pytest.mark.parametrize("problem", data("problems.yaml")["coin-flip"], ids=lambda problem: problem["question"][21:40])
+@pytest.mark.parametrize("problem", PROBLEMS["coin-flip"], ids=lambda problem: problem["question"][21:40])
 def test_the_truth_of_coin_flip_is_computed(problem: dict[str, str]) -> None:
     flips = len(re.findall(r"\w+ flips the coin", problem["question"]))
     assert problem["answer"] == ("no" if flips % 2 else "yes")
@@ -114,7 +116,7 @@ def test_the_script_runs_over_the_embedded_model_and_sums_up(llm: LlamaCppLLM) -
     uri = f"local:{llm.path}"
     done = run("falcon_chain_of_thought", "-n", "1", "-m", uri, "-p", "max_new_tokens=2")
     assert done.returncode == 0
-    assert re.findall(r"^│ (\S+)", done.stdout, re.MULTILINE) == [*data("problems.yaml"), "all"]
+    assert re.findall(r"^│ (\S+)", done.stdout, re.MULTILINE) == [*PROBLEMS, "all"]
 
 
 def test_on_a_terminal_both_stand_side_by_side() -> None:

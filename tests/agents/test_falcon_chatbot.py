@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 from sagechain.agents.falcon_chatbot import USES, chain, remembered
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, load_chat_model
+from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import list_prompts, load_prompt
 
 from tests.agents.scripts import run

@@ -20,14 +20,14 @@ from langgraph.types import Command
 from sagechain.agents.llama2_assistant import MODEL_CALLS, chain
 from sagechain.agents.shop.catalogue import products_of_fernhill
 from sagechain.agents.shop.database import MOST_PRODUCTS, ShopDatabase
+from sagechain.agents.shop.graph import ShopVisit, waiting
 from sagechain.agents.shop.orders import placed
-from sagechain.agents.shop.serving import serve
-from sagechain.agents.shop.visits import ShopVisit, waiting
+from sagechain.agents.shop.terminal import serve
 from sagechain.chains import open_store, reset
-from sagechain.chains.history import MOST_TURNS
-from sagechain.endpoints import LocalRuntime
+from sagechain.chains.conversations.history import MOST_TURNS
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_chat_model
 from sagechain.llms.testing import ScriptedLLM
+from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import load_prompt
 
 from tests.agents.scripted_chat import ScriptedChat, calls, says

@@ -7,8 +7,8 @@ import pytest
 from langchain_core.messages import HumanMessage
 from sagechain.agents.llama2_chatbot import chain
 from sagechain.chains import reset
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, load_chat_model
+from sagechain.local_aws import LocalRuntime
 
 from tests.agents.scripts import run
 from tests.conftest import FALCON_URI, LLAMA_URI

@@ -17,8 +17,8 @@ from langchain_core.tools import BaseTool
 from sagechain.agents.shop.catalogue import products_of_fernhill
 from sagechain.agents.shop.database import ShopDatabase
 from sagechain.agents.shop.facts import Facts
+from sagechain.agents.shop.matching_products import products_in_sight
 from sagechain.agents.shop.orders import OtherOrder, OtherPrice, OutOfStock, place, placed
-from sagechain.agents.shop.sight import products_in_sight
 from sagechain.agents.shop.tools import shop_tools
 
 TENTS = ["Heron 2 tent", "Heron 4 tent", "Wren solo tent", "Marsh tarp"]

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from sagechain.chains import extract_answer
-from sagechain.endpoints import LocalRuntime
+from sagechain.local_aws import LocalRuntime
 
 from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
 from tests.waiting import wait_until

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from sagechain.chains import open_store
-from sagechain.endpoints import LocalRuntime
+from sagechain.local_aws import LocalRuntime
 
 from tests.apps.test_cli import COMMAND, run, start
 from tests.conftest import FALCON_URI

@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import HuggingFaceLLM, load_llm
+from sagechain.local_aws import LocalRuntime
 
 from tests.apps.test_cli import run, start
 from tests.conftest import FALCON_URI

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import boto3
 import pytest
-from sagechain.endpoints import LocalRuntime, deploy
+from sagechain.endpoints import deploy
+from sagechain.local_aws import LocalRuntime
 
 from tests.endpoints.account import IMAGE, QUICK, aws, changes, clock, there
 from tests.pretraining.runs import write_run

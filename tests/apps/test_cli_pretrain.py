@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sagechain.chains import code_completion
 from sagechain.llms import load_llm
-from sagechain.pretraining.charts import terminal_curve
+from sagechain.pretraining.publishing.charts import terminal_curve
 
 COMMAND = str(Path(sys.executable).with_name("sagechain"))
 TINY = ("-p", "layers=1", "-p", "width=32", "-p", "heads=2", "-p", "batch_tokens=128", "-p", "evaluations=1")

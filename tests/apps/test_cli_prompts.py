@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sagechain.agents.suiting import SAME_MATTER
-from sagechain.endpoints import LocalRuntime
+from sagechain.agents.default_parameters import SAME_MATTER
 from sagechain.llms import GenerationParameters
 from sagechain.llms.wires import list_wires
+from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import list_prompts, load_prompt
 
 from tests.apps.test_cli import run

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.chains import extract_answer, same_answer
-from sagechain.chains.answers import before_next_question
+from sagechain.chains.reasoning.answers import before_next_question
 
 
 @pytest.mark.parametrize(

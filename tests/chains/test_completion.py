@@ -13,9 +13,9 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, LLMResult
 from langchain_core.prompts import PromptTemplate
 from sagechain.chains import Completion, code_completion, ranked_completions
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import HuggingFaceLLM, LlamaCppLLM, PromptedChatModel, load_chat_model, load_llm
 from sagechain.llms.testing import ScriptedLLM
+from sagechain.local_aws import LocalRuntime
 
 from tests.conftest import FALCON_URI, LLAMA_URI
 from tests.llms.conftest import gpt2, tiny

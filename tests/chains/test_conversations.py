@@ -10,8 +10,8 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from sagechain.chains import conversation, reset
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import load_chat_model, load_llm
+from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import load_prompt
 
 from tests.conftest import FALCON_URI, LLAMA_URI

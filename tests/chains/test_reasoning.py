@@ -8,8 +8,8 @@ import pytest
 from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from sagechain.chains import Reasoning, chain_of_thought, conversation, list_strategies, same_answer
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_llm
+from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import list_tasks, load_task
 
 from tests.conftest import FALCON_URI

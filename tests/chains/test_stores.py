@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from sagechain.chains import StoreFailed, conversation, open_store, reset
-from sagechain.chains.history import MOST_TURNS
+from sagechain.chains.conversations.history import MOST_TURNS
 from sagechain.llms import errors
 
 TALKER = [sys.executable, str(Path(__file__).with_name("talker.py"))]
@@ -234,6 +234,6 @@ def test_a_server_that_refuses_is_one_line_without_the_password(
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    monkeypatch.delitem(sys.modules, "sagechain.chains.postgres_store", raising=False)
+    monkeypatch.delitem(sys.modules, "sagechain.chains.stores.postgres", raising=False)
     with pytest.raises(errors.MissingExtra, match=r'pip install "sagechain\[postgres\]"'):
         open_store("postgresql://me:s3cret@127.0.0.1:1/db")

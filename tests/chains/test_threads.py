@@ -16,8 +16,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from sagechain.chains import conversation
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, errors, load_chat_model
+from sagechain.local_aws import LocalRuntime
 
 from tests.conftest import FALCON_URI
 from tests.waiting import wait_until

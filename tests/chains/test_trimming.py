@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.runnables import RunnableConfig
 from pydantic import Field
 from sagechain.chains import conversation
-from sagechain.chains.history import MOST_TURNS, History
+from sagechain.chains.conversations.history import MOST_TURNS, History
 from sagechain.llms import errors
 from sagechain.prompts import load_prompt
 

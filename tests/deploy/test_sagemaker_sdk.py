@@ -14,8 +14,9 @@ from typing import Any
 
 import boto3
 import pytest
-from sagechain.endpoints import LocalRuntime, list_endpoints
+from sagechain.endpoints import list_endpoints
 from sagechain.llms import SageMakerLLM, errors, load_chat_model, load_llm
+from sagechain.local_aws import LocalRuntime
 from sagemaker.core.resources import Endpoint, EndpointConfig, InferenceComponent, Model
 from sagemaker.core.shapes import ContainerDefinition, ProductionVariant, Tag
 from sagemaker.core.utils.utils import SageMakerClient

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from sagechain.endpoints import LocalRuntime
+from sagechain.local_aws import LocalRuntime
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-inference:2.4.0-tgi2.3.1-gpu"
 ROLE = "arn:aws:iam::000000000000:role/endpoints"

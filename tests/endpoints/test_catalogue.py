@@ -2,9 +2,9 @@
 
 import pytest
 from sagechain.endpoints import CatalogueEntry, catalogue
-from sagechain.endpoints.images import has_gpu
-from sagechain.endpoints.models import catalogue_entry
-from sagechain.endpoints.prices import price_of
+from sagechain.endpoints.jumpstart.images import has_gpu
+from sagechain.endpoints.jumpstart.models import catalogue_entry
+from sagechain.endpoints.pricing import price_of
 from sagechain.llms.wires import get_wire
 from sagechain.prompts import get_family
 

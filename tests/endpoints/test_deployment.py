@@ -15,10 +15,11 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
-from sagechain.endpoints import LocalRuntime, delete, deploy, deployed, list_endpoints, reap
-from sagechain.endpoints.archive import pack
-from sagechain.endpoints.requests import plan, span
+from sagechain.endpoints import delete, deploy, deployed, list_endpoints, reap
+from sagechain.endpoints.plan import plan_deployment, span
+from sagechain.endpoints.upload import pack
 from sagechain.llms import errors, load_chat_model, load_llm
+from sagechain.local_aws import LocalRuntime
 
 from tests.endpoints.account import FALCON, FOREIGN, IMAGE, QUICK, ROLE, changes, there
 from tests.pretraining.runs import write_run
@@ -67,7 +68,7 @@ def test_endpoint_configuration_and_model_carry_one_name_and_the_same_tags(aws: 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_request_fits_the_services_own_description(name: str) -> None:
     model = ServiceModel(Loader().load_service_model("sagemaker", "service-2"))
-    for request in plan("mine", **AWS, **MODELS[name]).requests(
+    for request in plan_deployment("mine", **AWS, **MODELS[name]).requests(
         "arn:aws:sts::000000000000:assumed-role/a b/c", "0" * 12
     ):
         operation = "".join(part.capitalize() for part in request.operation.split("_"))
@@ -290,7 +291,7 @@ def test_links_in_a_checkpoints_folder_are_packed_as_the_files_they_lead_to(chec
      ("ml.m5.xlarge", True), ("ml.m5d.xlarge", False), ("ml.g6e.xlarge", False), ("ml.trn1.2xlarge", False)],
 )  # fmt: skip
 def test_a_volume_has_a_size_where_the_instance_has_no_disk_of_its_own(instance_type: str, is_sized: bool) -> None:
-    planned = replace(plan("mine", **AWS, **FALCON | {"instance_type": instance_type}), volume_gib=256)
+    planned = replace(plan_deployment("mine", **AWS, **FALCON | {"instance_type": instance_type}), volume_gib=256)
     variant = planned.requests()[1].parameters["ProductionVariants"][0]
     assert ("VolumeSizeInGB" in variant) == is_sized
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.endpoints.images import container_image, framework_image, wire_of_image
+from sagechain.endpoints.jumpstart.images import container_image, framework_image, wire_of_image
 
 DLC = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
 

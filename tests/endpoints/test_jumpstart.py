@@ -7,9 +7,9 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 from sagechain.endpoints import CatalogueEntry, catalogue
-from sagechain.endpoints.jumpstart import jumpstart_spec, model_spec, resolved
-from sagechain.endpoints.models import data_of
-from sagechain.endpoints.spec_files import instance_types, trimmed
+from sagechain.endpoints.jumpstart.models import data_of
+from sagechain.endpoints.jumpstart.spec_files import instance_types, trimmed
+from sagechain.endpoints.jumpstart.specs import jumpstart_spec, model_spec, resolved
 from sagechain.llms import errors
 
 from tests.endpoints.jumpstart_bucket import (

@@ -11,8 +11,9 @@ from typing import Any
 
 import boto3
 import pytest
-from sagechain.endpoints import LocalRuntime, deploy, deployed, reap
+from sagechain.endpoints import deploy, deployed, reap
 from sagechain.llms import errors
+from sagechain.local_aws import LocalRuntime
 
 from tests.endpoints.account import FOREIGN, QUICK, Clock, there
 from tests.waiting import wait_until

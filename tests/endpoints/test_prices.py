@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 import yaml
-from sagechain.endpoints.prices import price_of
+from sagechain.endpoints.pricing import price_of
 
 FRESH = date(2026, 11, 1)
 
@@ -47,7 +47,7 @@ def test_every_figure_has_a_source_and_none_is_zero() -> None:
 
 
 def test_the_prices_agree_with_those_that_training_is_planned_with() -> None:
-    hardware = yaml.safe_load((files("sagechain.pretraining") / "hardware.yaml").read_text(encoding="utf-8"))
+    hardware = yaml.safe_load((files("sagechain.pretraining.planning") / "hardware.yaml").read_text(encoding="utf-8"))
     planned = {name: known["usd_per_hour"] for name, known in hardware["instances"].items() if known["usd_per_hour"]}
     ours = {name: price_of(name, "us-east-1").usd_per_hour for name in planned}
     assert ours == pytest.approx(planned, rel=0.001)

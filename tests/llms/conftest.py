@@ -60,7 +60,7 @@ def tiny(gpt2: Path) -> HuggingFaceLLM:
     import torch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sagechain.llms.hugging_face_engine.working_dtype", lambda: torch.float32)
+        patch.setattr("sagechain.llms.local.transformers.engine.working_dtype", lambda: torch.float32)
         model = load_llm(f"local:{gpt2}")
     assert isinstance(model, HuggingFaceLLM)
     return model

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import load_chat_model
+from sagechain.local_aws import LocalRuntime
 
 from tests.conftest import FALCON, LLAMA_URI
 

@@ -12,8 +12,8 @@ import pytest
 from botocore.config import Config
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, SageMakerLLM, errors, load_llm
+from sagechain.local_aws import LocalRuntime
 
 from tests.conftest import FALCON, LLAMA
 from tests.llms.test_sagemaker import PROMPT, bodies, falcon

@@ -14,8 +14,8 @@ from langchain_core.language_models.fake import FakeListLLM, FakeStreamingListLL
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import GenerationChunk
 from langchain_core.rate_limiters import BaseRateLimiter
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
+from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import get_family
 
 from tests.conftest import FALCON, FALCON_URI, LLAMA_URI

@@ -9,7 +9,7 @@ import urllib3.exceptions
 from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import ClientError, EventStreamError
 from sagechain.llms import errors
-from sagechain.llms.failures import failure
+from sagechain.llms.sagemaker.aws_errors import failure
 
 
 def answered(code: str, status: int, message: str = "said so", **more: Any) -> ClientError:

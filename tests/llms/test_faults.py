@@ -15,8 +15,8 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sagechain.endpoints import LocalRuntime, list_faults
 from sagechain.llms import LlamaCppLLM, SageMakerLLM, errors
+from sagechain.local_aws import LocalRuntime, list_faults
 
 pytestmark = pytest.mark.timeout(1200)  # the first test makes the calls for all
 

@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from langchain_core.messages import HumanMessage
 from sagechain.llms import LlamaCppLLM
-from sagechain.llms.held_schemas import NOT_HELD
-from sagechain.prompts.shapes import AnyTool, JsonAnswer, ToolUse
+from sagechain.llms.constrained.schemas import NOT_HELD
+from sagechain.prompts.output_format import AnyTool, JsonAnswer, ToolUse
 
 from tests.llms.held import ENDLESS, SCHEMAS, fits
 
@@ -173,7 +173,7 @@ def test_what_llama_cpp_does_not_take_is_refused_and_never_answered_freely(
 def test_llama_cpp_does_not_take_what_is_refused_here(
     llm: LlamaCppLLM, keyword: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sagechain.llms.held_schemas.NOT_HELD", frozenset())
+    monkeypatch.setattr("sagechain.llms.constrained.schemas.NOT_HELD", frozenset())
     values: dict[str, Any] = {
         "uniqueItems": True,
         "minContains": 1,

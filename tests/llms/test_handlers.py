@@ -7,10 +7,10 @@ from typing import Any
 import boto3
 import pytest
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import FalconContentHandler, Llama2ContentHandler, LlamaCppLLM
-from sagechain.llms.handlers import WireContentHandler
+from sagechain.llms.sagemaker.content_handlers import WireContentHandler
 from sagechain.llms.wires import get_wire, list_wires
+from sagechain.local_aws import LocalRuntime
 
 from tests.conftest import FALCON, LLAMA
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from sagechain.llms.held_schemas import NOT_HELD, held_schema
+from sagechain.llms.constrained.schemas import NOT_HELD, held_schema
 
 STRING: dict[str, Any] = {"type": "string"}
 

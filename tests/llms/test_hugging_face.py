@@ -15,7 +15,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_huggingface import HuggingFacePipeline
 from sagechain.llms import HuggingFaceLLM, errors, load_chat_model, load_llm
-from sagechain.llms.hugging_face_engine import Engine
+from sagechain.llms.local.transformers.engine import Engine
 
 PROMPT = "the quick brown"
 PROMPTS: list[Any] = ["the quick brown fox jumps over", "def", "café 日本語", "a b a b a b"]
@@ -140,7 +140,7 @@ def loaded_exactly(folder: Path) -> HuggingFaceLLM:
     import torch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sagechain.llms.hugging_face_engine.working_dtype", lambda: torch.float32)
+        patch.setattr("sagechain.llms.local.transformers.engine.working_dtype", lambda: torch.float32)
         llm = load_llm(f"local:{folder}")
     assert isinstance(llm, HuggingFaceLLM)
     return llm

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from sagechain.llms import HuggingFaceLLM, errors
-from sagechain.prompts.shapes import AnyTool, JsonAnswer, Shape, ToolUse
+from sagechain.prompts.output_format import AnyTool, JsonAnswer, Shape, ToolUse
 
 from tests.llms.held import ENDLESS, SCHEMAS, fits
 
@@ -85,8 +85,8 @@ def test_after_a_held_stream_that_was_left_the_next_is_held(tiny: HuggingFaceLLM
 
 
 def test_rows_that_share_a_batch_are_each_held(tiny: HuggingFaceLLM) -> None:
-    from sagechain.llms.calls import whole
-    from sagechain.llms.hugging_face_call import HuggingFaceCall, start
+    from sagechain.llms.generation import whole
+    from sagechain.llms.local.transformers.request import HuggingFaceCall, start
 
     shapes = [JsonAnswer({"const": "a"}), None, JsonAnswer({"const": "b or c"})]
     parameters = tiny._parameters(None, {"max_new_tokens": 30})
@@ -119,7 +119,7 @@ def test_where_a_call_must_come_one_comes_and_nothing_else(tiny: HuggingFaceLLM,
 
 def taken(llm: HuggingFaceLLM, shape: Shape, text: str) -> bool:
     """Whether a whole answer in that shape may be this text."""
-    from sagechain.llms.hugging_face_grammars import held_to
+    from sagechain.llms.constrained.transformers_grammars import held_to
     from xgrammar import GrammarMatcher
 
     compiled = held_to(llm._engine, shape)
@@ -180,7 +180,7 @@ def test_an_event_loop_does_not_wait_while_a_grammar_is_compiled(
 
 
 def test_special_tokens_are_no_text(converted: HuggingFaceLLM) -> None:
-    from sagechain.llms.hugging_face_grammars import held_to
+    from sagechain.llms.constrained.transformers_grammars import held_to
     from xgrammar import GrammarMatcher
 
     compiled = held_to(converted._engine, JsonAnswer({"type": "string"}))
@@ -192,7 +192,7 @@ def test_special_tokens_are_no_text(converted: HuggingFaceLLM) -> None:
 
 
 def test_without_xgrammar_answers_are_free(tiny: HuggingFaceLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagechain.llms.hugging_face.find_spec", lambda name: None)
+    monkeypatch.setattr("sagechain.llms.local.transformers.llm.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "xgrammar", None)
     assert not tiny.constrains
     free = tiny.complete(PROMPT, max_new_tokens=10)[0].text

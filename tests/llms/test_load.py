@@ -7,8 +7,8 @@ from typing import Any
 
 import boto3
 import pytest
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
+from sagechain.local_aws import LocalRuntime
 
 from tests.conftest import FALCON
 

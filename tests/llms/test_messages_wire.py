@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms import GenerationParameters, PromptedChatModel, SageMakerLLM, errors
-from sagechain.llms.calls import whole_calls
-from sagechain.llms.replies import ERRORS
+from sagechain.llms.chat.messages import ERRORS
+from sagechain.llms.generation import whole_calls
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.base import WireError
-from sagechain.prompts.shapes import JsonAnswer, Shape, ToolUse
+from sagechain.prompts.output_format import JsonAnswer, Shape, ToolUse
 
 from tests.scripted_server import ScriptedServer, split
 

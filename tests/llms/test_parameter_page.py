@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sagechain.llms.llama_cpp import CARRIES
+from sagechain.llms.local.llama_cpp.llm import CARRIES
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields
 from sagechain.llms.wires import get_wire, list_wires
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from sagechain.llms import load_llm
-from sagechain.llms import pull as pulling
-from sagechain.llms.pull import EmbeddedModel, PullFailed, embedded_model, pull
+from sagechain.llms.local import downloads as pulling
+from sagechain.llms.local.downloads import EmbeddedModel, PullFailed, embedded_model, pull
 
 
 @pytest.fixture

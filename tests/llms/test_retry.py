@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 from sagechain.llms import errors
-from sagechain.llms.connections import Deadline
-from sagechain.llms.retry import FIRST_WAIT, LONGEST_WAIT, retrying
+from sagechain.llms.sagemaker.retry import FIRST_WAIT, LONGEST_WAIT, retrying
+from sagechain.llms.sagemaker.transport import Deadline
 
 
 class Clock:

@@ -12,8 +12,8 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
 from langchain_core.runnables import ConfigurableField
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import FalconContentHandler, LlamaCppLLM, SageMakerLLM, errors, load_llm
+from sagechain.local_aws import LocalRuntime
 
 from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
 from tests.waiting import wait_until

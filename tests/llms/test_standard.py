@@ -11,9 +11,9 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import PromptedChatModel, SageMakerLLM
 from sagechain.llms.testing import ScriptedLLM
+from sagechain.local_aws import LocalRuntime
 
 from tests.llms.conftest import OUTCOMES
 from tests.standard_counts import line_in_readme

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.llms.stops import StopCutter
+from sagechain.llms.stop_strings import StopCutter
 
 CASES = [
     (["</s>", "\nUser:"], "Paris.\nUser: and Rome?", "Paris."),

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.language_models.fake import FakeListLLM
 from pydantic import BaseModel, Field
 from sagechain.llms import PromptedChatModel, errors
-from sagechain.llms.structured import Method
+from sagechain.llms.chat.structured_output import Method
 from sagechain.llms.testing import ScriptedLLM
 from typing_extensions import TypedDict
 

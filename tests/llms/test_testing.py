@@ -13,8 +13,8 @@ from sagechain.llms.filling import Words, filled
 from sagechain.llms.prompt_reading import Said, read_prompt
 from sagechain.llms.testing import ScriptedLLM
 from sagechain.prompts import get_family
-from sagechain.prompts.family import Turn, alternating, turns_of
-from sagechain.prompts.shapes import JsonAnswer, ToolUse
+from sagechain.prompts.families.base import Turn, alternating, turns_of
+from sagechain.prompts.output_format import JsonAnswer, ToolUse
 
 FAMILIES = ["chatml", "falcon", "falcon180b", "llama2", "plain"]
 SAID = st.text() | st.sampled_from(

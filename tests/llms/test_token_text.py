@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sagechain.llms import HuggingFaceLLM
-from sagechain.llms.token_text import UNFINISHED, TokenText
+from sagechain.llms.local.transformers.token_text import UNFINISHED, TokenText
 
 shared_fixture = settings(
     max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -19,10 +19,10 @@ from langchain_core.messages import (
 from langchain_core.outputs import GenerationChunk
 from langchain_core.tools import tool
 from pydantic import BaseModel
-from sagechain.endpoints import LocalRuntime
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_chat_model
-from sagechain.llms.replies import ERRORS
+from sagechain.llms.chat.messages import ERRORS
 from sagechain.llms.testing import ScriptedLLM
+from sagechain.local_aws import LocalRuntime
 from typing_extensions import TypedDict
 
 from tests.conftest import FALCON_URI, LLAMA_URI

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from sagechain.llms.held_schemas import held_schema
-from sagechain.llms.xgrammar_schemas import grammar_of_schema, refused
+from sagechain.llms.constrained.schemas import held_schema
+from sagechain.llms.constrained.xgrammar_schemas import grammar_of_schema, refused
 
 STRING: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "number"}

@@ -44,7 +44,7 @@ def function(number: int) -> str:
 
 def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, context: int = 32) -> Path:
     """Prepared data as `prepare` leaves it, without its corpus."""
-    from sagechain.pretraining.tokenizer import encoded, train_tokenizer
+    from sagechain.pretraining.data.tokenizer import encoded, train_tokenizer
 
     texts = [function(number) for number in range(documents)]
     tokenizer = train_tokenizer(texts, vocab_size=vocab_size, context=context)

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from sagechain.pretraining.data.tokenizer import train_tokenizer
 from sagechain.pretraining.manifest import digest_of_file, write_json, write_manifest
-from sagechain.pretraining.model import ModelShape, new_model
-from sagechain.pretraining.tokenizer import train_tokenizer
+from sagechain.pretraining.training.model import ModelShape, new_model
 
 TEXTS = [f"def add_{number}(left, right):\n    return left + right + {number}\n" for number in range(40)]
 SHAPE = {"context": 64, "layers": 1, "width": 16, "heads": 2}

@@ -15,8 +15,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.pretraining import PretrainingError
-from sagechain.pretraining.corpus import CorpusReport, CorpusSettings, split_of, write_corpus
-from sagechain.pretraining.executors import Executor
+from sagechain.pretraining.data.corpus import CorpusReport, CorpusSettings, split_of, write_corpus
+from sagechain.pretraining.data.executors import Executor
 
 ONE = Executor(workers=1, tasks=3)
 ALL = CorpusSettings(validation_share=0.5)
@@ -279,7 +279,7 @@ def test_a_stopped_run_goes_on_where_it_was(name: str, code: Path, tmp_path: Pat
 def test_a_run_stopped_while_it_lists_its_inputs_begins_again(
     code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import corpus
+    from sagechain.pretraining.data import corpus
 
     def stop(*_: Any, **__: Any) -> str:
         raise KeyboardInterrupt
@@ -297,8 +297,8 @@ def killed(code: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A run in a process of its own, at its first progress after the first finished task."""
     script = (
         "import sys; from pathlib import Path\n"
-        "from sagechain.pretraining.corpus import CorpusSettings, write_corpus\n"
-        "from sagechain.pretraining.executors import Executor\n"
+        "from sagechain.pretraining.data.corpus import CorpusSettings, write_corpus\n"
+        "from sagechain.pretraining.data.executors import Executor\n"
         "def wait(name, done, tasks):\n"
         "    if done: print(name, flush=True); sys.stdin.read()\n"
         "settings = CorpusSettings(validation_share=0.5)\n"
@@ -349,8 +349,8 @@ def _wait_for_end(pid: int) -> None:
 def test_nothing_is_said_on_standard_error(code: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from sagechain.pretraining.corpus import CorpusSettings, write_corpus\n"
-        "from sagechain.pretraining.executors import Executor\n"
+        "from sagechain.pretraining.data.corpus import CorpusSettings, write_corpus\n"
+        "from sagechain.pretraining.data.executors import Executor\n"
         "for workers in (1, 2):\n"
         "    settings = CorpusSettings(validation_share=0.5)\n"
         "    write_corpus(sys.argv[1], Path(sys.argv[2]) / str(workers), settings, Executor(workers=workers, tasks=2))\n"

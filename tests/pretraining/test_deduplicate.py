@@ -5,7 +5,7 @@ import pytest
 from datatrove.pipeline.dedup.minhash import MinhashDedupSignature
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sagechain.pretraining.deduplicate import SHINGLES_AT_ONCE, CodeSignature, near_config
+from sagechain.pretraining.data.deduplicate import SHINGLES_AT_ONCE, CodeSignature, near_config
 
 WORDS = [f"word{number}" for number in range(400)]
 
@@ -69,6 +69,6 @@ def test_the_cache_of_words_does_not_change_what_is_found(
 ) -> None:
     text = " ".join(WORDS)
     before = signature.get_shingles(text)
-    monkeypatch.setattr("sagechain.pretraining.deduplicate.CACHED_WORDS", 3)
+    monkeypatch.setattr("sagechain.pretraining.data.deduplicate.CACHED_WORDS", 3)
     signature._hashes.clear()
     assert (signature.get_shingles(text) == before).all()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from sagechain.pretraining import train
-from sagechain.pretraining.embeddings import DEVIATION, neighbour_embeddings
-from sagechain.pretraining.tokens import TokenRow
+from sagechain.pretraining.data.tokens import TokenRow
+from sagechain.pretraining.training.embeddings import DEVIATION, neighbour_embeddings
 
 from tests.pretraining.conftest import TINY
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from datatrove.pipeline.base import PipelineStep
-from sagechain.pretraining import PretrainingError, slurm
-from sagechain.pretraining.executors import Executor
+from sagechain.pretraining import PretrainingError
+from sagechain.pretraining.data import slurm
+from sagechain.pretraining.data.executors import Executor
 
 
 class Write(PipelineStep):  # type: ignore[misc]
@@ -98,7 +99,7 @@ def test_scripts_need_no_main_guard_and_ctrl_c_ends_the_workers(tmp_path: Path) 
     script = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path\n"
-        "from sagechain.pretraining.executors import Executor\n"
+        "from sagechain.pretraining.data.executors import Executor\n"
         "class Wait:\n"
         "    folder = sys.argv[1]\n"
         "    def __call__(self, data, rank, world_size):\n"
@@ -257,7 +258,7 @@ def test_the_job_of_a_driver_that_was_killed_is_waited_for_and_not_submitted_aga
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from sagechain.pretraining.executors import Executor\n"
+        "from sagechain.pretraining.data.executors import Executor\n"
         "from tests.pretraining.test_executors import SLURM, Write\n"
         "folder = Path(sys.argv[1])\n"
         "Executor(kind='slurm', tasks=2, options=SLURM).run('numbers', [Write(folder)], folder / 'pass')\n"

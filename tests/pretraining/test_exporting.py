@@ -198,7 +198,7 @@ def test_weights_of_another_shape_than_the_config_says_are_refused(run: Path, tm
 
 
 def test_a_run_of_train_is_exported_and_reported(data: Path, tmp_path: Path) -> None:
-    from sagechain.pretraining.report import write_report
+    from sagechain.pretraining.publishing.report import write_report
 
     run = train(data, tmp_path / "run", tokens=1_280, **TINY | {"samples": True, "context": 64})
     folder = export(run, tmp_path / "model")

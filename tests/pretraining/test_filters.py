@@ -6,8 +6,8 @@ import pytest
 from datatrove.data import Document
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.pretraining.counting import left_out
-from sagechain.pretraining.filters import (
+from sagechain.pretraining.data.counts import left_out
+from sagechain.pretraining.data.filters import (
     Alphanumeric,
     CodeFilter,
     Generated,

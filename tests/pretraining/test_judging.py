@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sagechain.pretraining.copies import longest_verbatim_copies, longest_verbatim_copy
-from sagechain.pretraining.judging import Completion, completed, share_that_parses, verdict
-from sagechain.pretraining.tokens import TokenRow
+from sagechain.pretraining.data.tokens import TokenRow
+from sagechain.pretraining.quality.completions import Completion, completed, share_that_parses, verdict
+from sagechain.pretraining.quality.memorisation import longest_verbatim_copies, longest_verbatim_copy
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from tests.pretraining.runs import write_run
@@ -198,8 +198,8 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 def test_the_files_that_are_begun_are_the_same_however_much_is_read_at_once(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import judgement
-    from sagechain.pretraining.model import ModelShape, new_model
+    from sagechain.pretraining.quality import final_evaluation as judgement
+    from sagechain.pretraining.training.model import ModelShape, new_model
 
     tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
     shape = ModelShape(vocabulary=400, context=16, layers=1, width=8, heads=1)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from sagechain.pretraining.muon import GramMuon, orthogonal
+from sagechain.pretraining.training.muon import GramMuon, orthogonal
 
 SHAPES = [(24, 72), (24, 24), (96, 24), (24, 72)]
 

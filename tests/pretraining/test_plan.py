@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.pretraining.footprint import parameters_of
-from sagechain.pretraining.hardware import hardware
-from sagechain.pretraining.model import ModelShape, new_model
-from sagechain.pretraining.plan import described, plan, plan_preset
-from sagechain.pretraining.settings import list_presets
+from sagechain.pretraining.planning.hardware import hardware
+from sagechain.pretraining.planning.memory import parameters_of
+from sagechain.pretraining.planning.plan import described, plan, plan_preset
+from sagechain.pretraining.training.model import ModelShape, new_model
+from sagechain.pretraining.training.settings import list_presets
 from transformers import GPT2Config, GPT2LMHeadModel
 
 GPT2_SMALL = {"vocabulary": 50_257, "context": 1_024, "layers": 12, "width": 768, "heads": 12}

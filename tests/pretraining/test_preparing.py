@@ -103,7 +103,7 @@ def test_a_stopped_call_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from sagechain.pretraining import packing
+    from sagechain.pretraining.data import packing
 
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -123,7 +123,7 @@ def test_a_stopped_call_goes_on_where_it_was(
 def test_a_stopped_call_begins_anew_where_its_source_changed_and_not_where_its_settings_did(
     code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import packing
+    from sagechain.pretraining.data import packing
 
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -224,7 +224,7 @@ def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
 ) -> None:
     from datasets import IterableDataset
     from huggingface_hub import constants
-    from sagechain.pretraining import hub
+    from sagechain.pretraining.data import hub
 
     def load(path: str, **_: Any) -> Any:
         return IterableDataset.from_generator(lambda: ({"content": function(number)} for number in range(40)))

@@ -110,7 +110,7 @@ def test_prepare_takes_flat_memory_and_linear_time(stdlib: Path, tmp_path: Path)
 
 def write_copies(data: Path, folder: Path, copies: int) -> None:
     """The documents of prepared data so many times over, each time with other names in them, so that none is a copy."""
-    from sagechain.pretraining.corpus import read_documents
+    from sagechain.pretraining.data.corpus import read_documents
 
     for number, document in enumerate(read_documents(data / "corpus" / "train")):
         for copy in range(copies):

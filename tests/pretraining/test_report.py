@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sagechain.pretraining.charts import HEIGHT, WIDTH, chart
 from sagechain.pretraining.manifest import write_json, write_manifest
-from sagechain.pretraining.report import terminal_curve, write_report
+from sagechain.pretraining.publishing.charts import HEIGHT, WIDTH, chart
+from sagechain.pretraining.publishing.report import terminal_curve, write_report
 
 from tests.pretraining.runs import corpus, history, manifest
 

@@ -21,11 +21,11 @@ from datatrove.data import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sagechain.pretraining import PretrainingError
-from sagechain.pretraining.counting import counted, left_out
-from sagechain.pretraining.formats import PIECE_BYTES, LeftOut, Row
-from sagechain.pretraining.formats import rows as rows_of
-from sagechain.pretraining.sources import SourceReader, check_source, write_inputs
-from sagechain.pretraining.workers import quiet_datatrove
+from sagechain.pretraining.data.counts import counted, left_out
+from sagechain.pretraining.data.formats import PIECE_BYTES, LeftOut, Row
+from sagechain.pretraining.data.formats import rows as rows_of
+from sagechain.pretraining.data.sources import SourceReader, check_source, write_inputs
+from sagechain.pretraining.data.workers import quiet_datatrove
 
 quiet_datatrove()
 MAX_BYTES = 1_000_000

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.pretraining.loading import Batches
-from sagechain.pretraining.tokenizer import END_OF_TEXT, WordEncoder, encoded, train_tokenizer
-from sagechain.pretraining.tokens import IGNORED, Blocks, Order, TokenRow, token_type
+from sagechain.pretraining.data.tokenizer import END_OF_TEXT, WordEncoder, encoded, train_tokenizer
+from sagechain.pretraining.data.tokens import IGNORED, Blocks, Order, TokenRow, token_type
+from sagechain.pretraining.training.batches import Batches
 
 
 def row_of(folder: Path, shards: list[list[int]], vocabulary: int = 70_000) -> TokenRow:

@@ -21,7 +21,9 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from sagechain.pretraining import Diverged, PretrainingError, holding, train, training
+from sagechain.pretraining import Diverged, PretrainingError, train
+from sagechain.pretraining import folder_lock as holding
+from sagechain.pretraining.training import train as training
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from tests.pretraining.conftest import TINY
@@ -70,7 +72,7 @@ def test_a_run_from_random_weights_begins_at_chance(data: Path, tmp_path: Path) 
 
 
 def test_blocks_begin_at_the_deviation_that_is_set_and_embeddings_at_gpt2s() -> None:
-    from sagechain.pretraining.model import ModelShape, new_model
+    from sagechain.pretraining.training.model import ModelShape, new_model
 
     shape = ModelShape(vocabulary=400, context=128, layers=2, width=64, heads=2)
     weights = dict(new_model(shape, end_of_text=0, seed=0, deviation=0.04).transformer.named_parameters())
@@ -80,8 +82,8 @@ def test_blocks_begin_at_the_deviation_that_is_set_and_embeddings_at_gpt2s() -> 
 
 
 def test_a_judgement_equals_the_loss_of_the_model_asked_directly(finished: Path, data: Path) -> None:
-    from sagechain.pretraining.evaluating import evaluate
-    from sagechain.pretraining.tokens import Blocks, TokenRow
+    from sagechain.pretraining.data.tokens import Blocks, TokenRow
+    from sagechain.pretraining.training.evaluate import evaluate
 
     model = GPT2LMHeadModel.from_pretrained(finished / "model", dtype=torch.float32)
     row = TokenRow(data / "tokens", "validation", 400)
@@ -94,7 +96,7 @@ def test_a_judgement_equals_the_loss_of_the_model_asked_directly(finished: Path,
 def test_a_run_keeps_the_precision_that_it_began_with(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import running
+    from sagechain.pretraining.training import stages as running
 
     process = started(data, tmp_path / "run", 20_480)
     wait_for_checkpoint(tmp_path / "run", 0, process)
@@ -226,7 +228,8 @@ def test_ctrl_c_and_preemption_leave_a_checkpoint_and_say_how_to_go_on(
 def test_a_second_ctrl_c_ends_a_run_at_once_and_it_goes_on_from_its_last_checkpoint(
     data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import pacing, trainer
+    from sagechain.pretraining.training import loop as trainer
+    from sagechain.pretraining.training import schedule as pacing
 
     real, run = trainer.BlockTrainer.training_step, tmp_path / "run"
 
@@ -254,7 +257,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_it_goes_on_from_its_last_checkpo
 def test_sigterms_of_one_second_are_one_wish_and_a_later_one_ends_a_run_at_once(
     apart: float, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sagechain.pretraining import trainer
+    from sagechain.pretraining.training import loop as trainer
 
     real = trainer.BlockTrainer.training_step
 
@@ -288,7 +291,8 @@ def test_a_run_killed_before_its_manifest_was_there_begins_again(data: Path, tmp
 def test_a_step_that_is_not_a_number_stops_with_the_step_and_its_blocks(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import model, trainer
+    from sagechain.pretraining.training import loop as trainer
+    from sagechain.pretraining.training import model
 
     real, steps = model.losses, iter(range(100))
     monkeypatch.setattr(trainer, "losses", lambda *given: real(*given) * (math.nan if next(steps) == 6 else 1))
@@ -343,7 +347,9 @@ def test_a_run_that_another_process_ends_meanwhile_is_not_run_again(
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import checkpoints, pacing, trainer
+    from sagechain.pretraining.training import checkpoints
+    from sagechain.pretraining.training import loop as trainer
+    from sagechain.pretraining.training import schedule as pacing
 
     monkeypatch.setattr(pacing, "CHECKPOINT_SECONDS", 0.0)
     run, limits = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -369,7 +375,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
 def test_memory_that_runs_out_is_told_with_what_helps_and_the_run_goes_on_by_that(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import pacing, trainer
+    from sagechain.pretraining.training import loop as trainer
+    from sagechain.pretraining.training import schedule as pacing
 
     real, run = trainer.BlockTrainer.training_step, tmp_path / "run"
 
@@ -395,7 +402,7 @@ def test_memory_that_runs_out_is_told_with_what_helps_and_the_run_goes_on_by_tha
 def test_a_fault_that_is_not_of_memory_is_raised_as_it_is(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import trainer
+    from sagechain.pretraining.training import loop as trainer
 
     fault = RuntimeError("expected scalar type Float but found BFloat16")
 
@@ -411,7 +418,7 @@ def test_a_fault_that_is_not_of_memory_is_raised_as_it_is(
 def test_a_checkpoint_has_its_name_only_when_all_of_it_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining.checkpoints import publish
+    from sagechain.pretraining.training.checkpoints import publish
 
     partial, folder = tmp_path / "partial", tmp_path / "checkpoints" / "step-00000001"
     partial.mkdir()
@@ -496,7 +503,8 @@ def test_the_speed_of_a_run_is_that_of_its_training_alone(
 ) -> None:
     from types import SimpleNamespace
 
-    from sagechain.pretraining import budget, judgement
+    from sagechain.pretraining.quality import final_evaluation as judgement
+    from sagechain.pretraining.training import budget
 
     hours = [0.0]
     monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + hours[0] * 3_600))
@@ -514,7 +522,9 @@ def test_the_speed_of_a_run_is_that_of_its_training_alone(
 def test_a_run_is_judged_in_its_own_precision_by_as_much_at_once_as_it_trains_by(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import evaluating, running, trainer
+    from sagechain.pretraining.training import evaluate as evaluating
+    from sagechain.pretraining.training import loop as trainer
+    from sagechain.pretraining.training import stages as running
 
     told: list[dict[str, Any]] = []
 
@@ -530,7 +540,7 @@ def test_a_run_is_judged_in_its_own_precision_by_as_much_at_once_as_it_trains_by
 
 
 def test_a_gpu_that_emulates_bf16_trains_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sagechain.pretraining.model import faster_precision
+    from sagechain.pretraining.training.model import faster_precision
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     faster_precision.cache_clear()
@@ -546,7 +556,8 @@ def test_a_changed_setting_on_resume_is_refused_by_its_name(finished: Path, data
 def test_a_run_goes_on_with_another_share_at_once_and_learns_the_same(
     data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining import pacing, trainer
+    from sagechain.pretraining.training import loop as trainer
+    from sagechain.pretraining.training import schedule as pacing
 
     real, run = trainer.BlockTrainer.training_step, tmp_path / "run"
 
@@ -682,8 +693,8 @@ def test_each_run_reports_to_tensorboard_in_its_own_folder(
 def test_the_large_presets_are_the_published_ones(
     preset: str, steps: int, warmup: int, rate: float, sequences: int, parameters: int
 ) -> None:
-    from sagechain.pretraining.footprint import parameters_of
-    from sagechain.pretraining.settings import chosen_settings
+    from sagechain.pretraining.planning.memory import parameters_of
+    from sagechain.pretraining.training.settings import chosen_settings
 
     shape, settings = chosen_settings(preset, vocabulary=32_768, context=1_024, changes={})
     assert (settings.tokens or 0) / settings.batch_tokens == steps
@@ -699,8 +710,8 @@ def test_the_large_presets_are_the_published_ones(
 
 
 def test_adamw_remembers_as_long_as_the_setting_says() -> None:
-    from sagechain.pretraining.model import ModelShape, new_model
-    from sagechain.pretraining.optimizer import optimizer_for
+    from sagechain.pretraining.training.model import ModelShape, new_model
+    from sagechain.pretraining.training.optimizer import optimizer_for
 
     model = new_model(ModelShape(vocabulary=300, context=8, layers=1, width=8, heads=1), end_of_text=0, seed=0)
     rates: dict[str, Any] = {
@@ -827,7 +838,9 @@ def test_processes_that_do_not_share_the_runs_folder_are_told(data: Path, finish
 def test_a_budget_in_seconds_ends_by_the_clock(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from sagechain.pretraining import budget, running, trainer
+    from sagechain.pretraining.training import budget
+    from sagechain.pretraining.training import loop as trainer
+    from sagechain.pretraining.training import stages as running
 
     now, real = [1_000.0], trainer.BlockTrainer.training_step
 

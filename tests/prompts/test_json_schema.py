@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.prompts.json_schema import JsonSchema
-from sagechain.prompts.schema_check import check_schema
+from sagechain.prompts.json_text.coercion import JsonSchema
+from sagechain.prompts.json_text.schema_check import check_schema
 
 TREE = {
     "$ref": "#/$defs/Node",

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.prompts.json_extent import Scan, extent
-from sagechain.prompts.json_value import MOST_NESTED, value, value_in
+from sagechain.prompts.json_text.extent import Scan, extent
+from sagechain.prompts.json_text.repair import MOST_NESTED, value, value_in
 
 
 @pytest.mark.parametrize(

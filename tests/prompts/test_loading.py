@@ -13,9 +13,10 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import RunnableLambda
 from sagechain.chains import extract_answer, same_answer
 from sagechain.llms import GenerationParameters
-from sagechain.llms.llama_cpp import CARRIES
+from sagechain.llms.local.llama_cpp.llm import CARRIES
 from sagechain.llms.wires import get_wire
-from sagechain.prompts import get_family, list_families, list_prompts, list_tasks, load_prompt, load_task, loading
+from sagechain.prompts import get_family, list_families, list_prompts, list_tasks, load_prompt, load_task
+from sagechain.prompts import library as loading
 
 PROMPTS = [
     "chatbot",
@@ -39,7 +40,7 @@ def examples(name: str) -> dict[str, str]:
 def test_prompts_and_tasks_are_listed_and_there_is_no_other_file() -> None:
     assert list_prompts() == PROMPTS
     assert list_tasks() == TASKS
-    entries = (files("sagechain.prompts") / "library").iterdir()
+    entries = (files("sagechain.prompts.library")).iterdir()
     assert sorted(entry.name for entry in entries) == sorted(f"{name}.yaml" for name in PROMPTS + TASKS)
 
 
@@ -155,7 +156,7 @@ def test_a_prompt_is_serialized_as_the_template_that_it_is() -> None:
 def test_a_malformed_file_is_an_error_that_names_prompt_and_field(
     monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], words: str
 ) -> None:
-    entry = yaml.safe_load((files("sagechain.prompts") / "library" / "summary.yaml").read_text(encoding="utf-8"))
+    entry = yaml.safe_load((files("sagechain.prompts.library") / "summary.yaml").read_text(encoding="utf-8"))
     monkeypatch.setattr(loading, "_library", lambda: {"summary": entry | change})
     with pytest.raises(ValueError, match=f"(?s)prompt 'summary': .*{words}"):
         load_prompt("summary")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, InvalidToolCall, SystemMessage, ToolCall, ToolMessage
 from sagechain.prompts import get_family, list_families
-from sagechain.prompts.family import COMMON_TAGS
-from sagechain.prompts.shapes import ToolUse
-from sagechain.prompts.tool_calls import ToolCallReader
+from sagechain.prompts.families.base import COMMON_TAGS
+from sagechain.prompts.output_format import ToolUse
+from sagechain.prompts.tool_calls.reader import ToolCallReader
 
 RENDERING = [name for name in list_families() if name != "messages"]
 

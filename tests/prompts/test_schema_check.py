@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sagechain.prompts.schema_check import check_schema, parts
+from sagechain.prompts.json_text.schema_check import check_schema, parts
 
 BROKEN: list[tuple[Any, str]] = [
     (

@@ -2,7 +2,7 @@
 
 import pytest
 from jsonschema import Draft202012Validator
-from sagechain.prompts.shapes import ToolUse, call_schema
+from sagechain.prompts.output_format import ToolUse, call_schema
 
 TREE = {
     "type": "function",

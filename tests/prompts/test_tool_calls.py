@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.prompts.family import COMMON_TAGS
-from sagechain.prompts.neutralise import NO_TAGS, Tags
-from sagechain.prompts.shapes import ToolUse
-from sagechain.prompts.tool_calls import ToolCallReader
+from sagechain.prompts.escaping import NO_TAGS, Tags
+from sagechain.prompts.families.base import COMMON_TAGS
+from sagechain.prompts.output_format import ToolUse
+from sagechain.prompts.tool_calls.reader import ToolCallReader
 
 from tests.prompts.shop import TOOLS
 

@@ -1,6 +1,0 @@
-from .deadlines import OutOfTime as OutOfTime
-from .invalid import InvalidCalls as InvalidCalls
-from .repeats import RepeatedCalls as RepeatedCalls
-from .tool_failures import ToolTimeLimit as ToolTimeLimit
-from .tool_failures import tool_errors as tool_errors
-from .turn_limits import TurnLimit as TurnLimit

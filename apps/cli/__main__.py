@@ -1,5 +1,0 @@
-"""`python -m sagechain.apps.cli`: the command for launchers that start modules, such as torchrun."""
-
-from sagechain.apps.cli import main
-
-main()

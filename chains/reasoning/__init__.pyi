@@ -1,0 +1,1 @@
+from .strategies import LONG as LONG

@@ -1,0 +1,99 @@
+"""Container images: which one serves a model of your own, and which wire an image speaks. The facts are `images.yaml`.
+
+container_image("hf", region="us-east-1", gpu=False)     # a checkpoint folder on a machine without a GPU
+wire_of_image(image, {"MESSAGES_API_ENABLED": "true"})   # "messages"
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from sagechain.prompts import check_known, unknown
+
+
+def container_image(container: str, *, region: str, gpu: bool) -> str:
+    """The address of an image of AWS's Deep Learning Containers.
+
+    Args:
+        container: `hf` (the Hugging Face inference toolkit), `lmi` (DJL Large Model Inference) or `tgi` (Hugging Face
+            Text Generation Inference).
+        region: where the endpoint is to run.
+        gpu: whether its instance type has a GPU.
+
+    Raises:
+        ValueError: an unknown container or region, or a container that does not run without a GPU.
+    """
+    containers = _data()["containers"]
+    if container not in containers:
+        raise unknown("container", container, containers)
+    image = containers[container]["gpu" if gpu else "cpu"]
+    if image is None:
+        raise ValueError(f"container: {container!r} needs a GPU; take 'hf', or an instance type with one: ml.g5.xlarge")
+    return address(image, region)
+
+
+def wire_of_image(image: str, environment: Mapping[str, Any] | None = None) -> str | None:
+    """The wire that a container speaks, by its image's name and its environment; None if the image is not known.
+
+    Args:
+        image: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG`, or a copy of that in another registry.
+        environment: the container's environment variables.
+    """
+    repository = image.rsplit("/", 1)[-1].split(":")[0].split("@")[0]
+    wire = next((wire for start, wire in _data()["wires"].items() if repository.startswith(start)), None)
+    return "messages" if wire in ("tgi", "lmi") and _speaks_messages(environment or {}) else wire
+
+
+def framework_image(specs: Mapping[str, str], *, region: str, gpu: bool) -> str | None:
+    """The image of a framework's version, as JumpStart's older specs name it (`hosting_ecr_specs`); None if not known.
+
+    Args:
+        specs: `framework`, `framework_version` and, where the framework is `huggingface`,
+            `huggingface_transformers_version`.
+        region: where the endpoint is to run.
+        gpu: whether its instance type has a GPU.
+    """
+    image = _data()["frameworks"].get(specs.get("framework"), {}).get(specs.get("framework_version"))
+    if isinstance(image, Mapping):  # `huggingface`: by the version of transformers too
+        image = image.get(specs.get("huggingface_transformers_version"), {}).get("gpu" if gpu else "cpu")
+    return None if image is None else address(image, region)
+
+
+def address(image: str, region: str) -> str:
+    """`REPOSITORY:TAG` with the registry of a region in front.
+
+    Raises:
+        ValueError: no registry is known in that region.
+    """
+    check_known("region", [region], regions())
+    [account] = [account for account, names in _data()["accounts"].items() if region in names]
+    return f"{account}.dkr.ecr.{region}.{domain_of(region)}/{image}"
+
+
+def regions() -> list[str]:
+    """The regions with images."""
+    return [name for names in _data()["accounts"].values() for name in names]
+
+
+def domain_of(region: str) -> str:
+    """What AWS's names end in there: `amazonaws.com` in most regions."""
+    return next((end for start, end in _data()["domains"].items() if region.startswith(start)), "amazonaws.com")
+
+
+def has_gpu(instance_type: str) -> bool:
+    """Whether an instance type has a GPU, by its family: `g…` and `p…` have."""
+    return instance_type.removeprefix("ml.")[:1] in ("g", "p")
+
+
+def _speaks_messages(environment: Mapping[str, Any]) -> bool:
+    wanted = _data()["messages_when"].items()
+    return any(str(environment.get(name, "")).lower() in values for name, values in wanted)
+
+
+@cache
+def _data() -> dict[str, Any]:
+    text = (files(__package__) / "images.yaml").read_text(encoding="utf-8")
+    data: dict[str, Any] = yaml.safe_load(text)
+    return data

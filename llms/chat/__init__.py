@@ -1,0 +1,1 @@
+"""The chat model over any text model."""

@@ -1,0 +1,180 @@
+"""Hugging Face checkpoints on this machine, as LangChain's `HuggingFacePipeline` with its faults mended.
+
+    llm = HuggingFaceLLM(path="codeparrot", temperature=0.2, max_new_tokens=60)
+    llm.invoke("def add(a, b):")     # the completion, without the prompt
+
+It takes a folder (config.json, safetensors, a tokenizer) or a GGUF file. The parameters mean what they mean everywhere
+in sagechain; of the checkpoint's own generation settings only the ids of its end and padding tokens are used.
+"""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+from langchain_core.outputs import GenerationChunk
+from langchain_huggingface import HuggingFacePipeline
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from sagechain.prompts import Shape, check_known, get_family
+
+from ...generation import ModelCall, Prompt, whole
+from ...parameters import PARAMETER_NAMES, GenerationParameters
+from ...role_messages import dialog
+from ...text_model import TextModel, too_long
+from .engine import Engine, engine
+from .request import HuggingFaceCall, start
+
+
+class HuggingFaceLLM(TextModel, HuggingFacePipeline):
+    """A checkpoint as a LangChain LLM, run by transformers in this process.
+
+    Prompts that are given together, and the answers that `num_return_sequences` asks for, are generated side by side;
+    calls from several threads take turns. A stream with `num_beams` above 1 comes as one piece: which beam is the answer
+    is known only when all have ended. `timeout` and `max_retries` mean nothing here.
+
+    Of LangChain's own fields `pipeline` is transformers' pipeline over the same weights, `model_id` may stand for `path`,
+    `pipeline_kwargs` may hold inference parameters, and `model_kwargs` is refused.
+
+    Raises:
+        ValueError: no such file or folder, a folder that is no checkpoint, or a parameter that is unknown or out of range.
+        ModelNotLoaded: the checkpoint is broken, or of an unknown kind.
+        MissingExtra: the `transformers` extra is not installed.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: Path
+    """The checkpoint's folder, or a GGUF file."""
+    context: int | None = Field(default=None, ge=1)
+    """Tokens of prompt and answer together; as many as the model has positions if not given."""
+    batch_size: int = Field(default=16, ge=1)
+    """Sequences generated side by side: answers, or beams."""
+    likelihood: bool = False
+    """Tell how likely each answer was that no beam search found: `generation_info["likelihood"]`, the mean log probability
+    (nats) of its tokens, those that ended it among them, before temperature, penalties and cuts."""
+
+    _engine: Engine = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def pre_init_validator(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill LangChain's fields from ours. langchain-huggingface's own would name GPT-2 where nothing is named."""
+        check_known("parameter", values, cls.model_fields)
+        values = dict(values)
+        for name in ("pipeline", "model_kwargs"):
+            if values.get(name) is not None:
+                raise ValueError(f"{name}: the weights are loaded from `path`; for {name} use HuggingFacePipeline")
+        given = values.pop("pipeline_kwargs", None) or {}
+        check_known("pipeline_kwargs", given, PARAMETER_NAMES)
+        values = {**given, **values}
+        if values.get("model_id") is not None:
+            values.setdefault("path", values["model_id"])
+        return values
+
+    @model_validator(mode="after")
+    def _load(self) -> Self:
+        if self.family is not None:
+            get_family(self.family)
+        self._parameters(None, {})
+        self._engine = engine(self.path)
+        self.pipeline, self.model_id = self._engine.pipeline, str(self.path)
+        if self.context is not None and self.context > self._engine.context:
+            raise ValueError(f"context: {self.context} is more than the {self._engine.context} that the model takes")
+        return self
+
+    def renewed(self, **changes: Any) -> Self:
+        """As for every text model; the weights stay where they are."""
+        return super().renewed(**{"pipeline": None, **changes})
+
+    @property
+    def takes_roles(self) -> bool:
+        """Messages go through the checkpoint's chat template, if it has one and no family is given."""
+        return self.family is None and self._engine.has_template
+
+    @property
+    def name_of_model(self) -> str:
+        """The name of the folder, or of the file."""
+        return self.path.resolve().name
+
+    @property
+    def _llm_type(self) -> str:
+        return "sagechain-hugging-face"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        where = {"path": str(self.path.resolve()), "context": self.context_size, "engine": "transformers"}
+        return {**super()._identifying_params, **where, **({"likelihood": True} if self.likelihood else {})}
+
+    @property
+    def context_size(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self.context or self._engine.context
+
+    @property
+    def _remedy(self) -> str:
+        may_be_longer = self.context_size < self._engine.context
+        return "shorten it, or load the model with ?context=…" if may_be_longer else "shorten it"
+
+    @property
+    def constrains(self) -> bool:
+        """Whether xgrammar is installed, and the model has a token that ends an answer."""
+        return find_spec("xgrammar") is not None and bool(self._engine.ends)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The ids of the model's own tokens in a text; special tags in it are read as such."""
+        return self._engine.token_ids(text)
+
+    def text_tokens(self, text: str) -> int:
+        """How many tokens a text has, without those that begin a prompt."""
+        return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
+
+    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int:
+        """How many tokens a prompt has; messages are laid out by the model's own template first."""
+        return len(self._read(prompt, shape))
+
+    def _read(self, prompt: Prompt, shape: Shape | None = None) -> list[int]:
+        if isinstance(prompt, str):
+            return self._engine.token_ids(prompt)
+        return self._engine.token_ids(self._engine.laid_out(dialog(prompt, shape)), laid_out=True)
+
+    def _start(
+        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+    ) -> HuggingFaceCall:
+        tokens = self._read(prompt, shape)
+        if not tokens:
+            raise ValueError("prompt: the model's tokenizer makes no tokens of it")
+        room = self.context_size - len(tokens)
+        if room <= 0:
+            raise too_long(len(tokens), self.context_size, self._remedy)
+        limit = min(parameters.max_new_tokens or room, room)
+        answers, beams = parameters.num_return_sequences or 1, parameters.num_beams or 1
+        if answers > beams > 1:
+            raise ValueError(
+                f"num_return_sequences={answers}: a search with num_beams={beams} has no more answers than beams"
+            )
+        return HuggingFaceCall(
+            self._engine,
+            tokens,
+            parameters,
+            limit=limit,
+            stream=stream and beams == 1,
+            likelihood=self.likelihood,
+            held_to=self._held_to(shape),
+        )
+
+    def _held_to(self, shape: Shape | None) -> Callable[[], Any] | None:
+        if shape is None or not self.constrains:
+            return None
+        from ...constrained.transformers_grammars import held_to
+
+        return held_to(self._engine, shape)
+
+    def _together(self, batch: list[tuple[ModelCall, GenerationParameters, str]]) -> list[list[GenerationChunk]]:
+        """The answers to several prompts, generated side by side."""
+        calls = [call for call, _, _ in batch if isinstance(call, HuggingFaceCall)]
+        start(calls, most_rows=self.batch_size)
+        try:
+            return [whole(call, parameters, prefix) for call, parameters, prefix in batch]
+        finally:
+            for call in calls:
+                call.close()

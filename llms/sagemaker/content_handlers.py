@@ -1,0 +1,82 @@
+"""LangChain-AWS content handlers for Llama 2 and Falcon endpoints, for its own `SagemakerEndpoint`.
+
+    SagemakerEndpoint(endpoint_name="my-falcon", content_handler=FalconContentHandler(), region_name="eu-west-1")
+
+They translate one request and one reply. Stop strings, retries, cut streams and many calls at once need more than a
+handler can do: use `SageMakerLLM`, which stands on the same wires.
+"""
+
+import json
+from typing import Any
+
+from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler
+
+from ..parameters import GenerationParameters
+from ..wires import get_wire
+from ..wires.base import NotStreamed, WireError
+
+
+class WireContentHandler(LLMContentHandler):
+    """A content handler that speaks one of sagechain's wires.
+
+    Args:
+        wire: the wire's name; `sagechain.llms.wires.list_wires()` lists them.
+
+    Raises:
+        ValueError: no such wire.
+    """
+
+    content_type = "application/json"
+    accepts = "application/json"
+
+    def __init__(self, wire: str) -> None:
+        self.wire = get_wire(wire)
+
+    def transform_input(self, prompt: str, model_kwargs: dict[str, Any]) -> bytes:
+        """The request's body. `model_kwargs` are inference parameters; `stream` asks the wire for a stream.
+
+        Raises:
+            ValueError: an empty prompt, or a parameter that is unknown, out of range or not carried by the wire.
+        """
+        if not prompt:
+            raise ValueError("prompt: it is empty; give at least one character")
+        values = dict(model_kwargs)
+        stream = bool(values.pop("stream", False))
+        return json.dumps(self.wire.request(prompt, GenerationParameters(**values), stream=stream)).encode()
+
+    def transform_output(self, output: Any) -> str:
+        """The text in a reply's body (anything with `.read()`), or in one line of a streamed reply.
+
+        Raises:
+            ValueError: the reply is not of this wire.
+        """
+        try:
+            if hasattr(output, "read"):
+                return self.wire.parsed(output.read())[0].text
+            return self._line(output.rstrip(b"\r\n"))
+        except WireError as error:
+            raise ValueError(f"wire {self.wire.name}: {error}") from error
+
+    def _line(self, line: bytes) -> str:
+        if not line.strip():
+            return ""
+        if self.wire.streams:
+            try:
+                return self.wire.decoder().text_in(line)
+            except NotStreamed:
+                pass  # a container that was not asked for a stream answers with one line
+        return self.wire.parsed(line)[0].text
+
+
+class Llama2ContentHandler(WireContentHandler):
+    """For Llama 2 endpoints: `llama2-dialog` (model version 2.x) or `tgi` (from version 3)."""
+
+    def __init__(self, wire: str = "llama2-dialog") -> None:
+        super().__init__(wire)
+
+
+class FalconContentHandler(WireContentHandler):
+    """For Falcon endpoints, which speak TGI's wire."""
+
+    def __init__(self, wire: str = "tgi") -> None:
+        super().__init__(wire)

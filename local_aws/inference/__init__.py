@@ -1,0 +1,1 @@
+"""SageMaker's runtime on this machine: endpoints and the containers behind them."""

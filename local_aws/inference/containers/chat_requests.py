@@ -1,0 +1,184 @@
+"""The body of a chat completion, checked as OpenAI and vLLM check it: messages, tools, and the form of the answer.
+
+Source: OpenAI's API reference, "Chat completions"; vLLM's `entrypoints/openai/protocol.py`.
+"""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from langchain_core.messages import BaseMessage, convert_to_messages
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from sagechain.prompts import JsonAnswer, Shape, ToolUse
+from sagechain.prompts.json_text import check_schema
+
+NO_PARAMETERS = {"type": "object", "properties": {}}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class CalledFunction(_Part):
+    """A function that the assistant called."""
+
+    name: Annotated[str, Field(min_length=1)]
+    arguments: str
+
+    @field_validator("arguments")
+    @classmethod
+    def _is_an_object(cls, arguments: str) -> str:
+        try:
+            is_object = isinstance(json.loads(arguments or "{}"), dict)
+        except ValueError as error:
+            raise ValueError(f"they are not JSON: {error}") from error
+        if not is_object:
+            raise ValueError("they are no JSON object")
+        return arguments or "{}"
+
+
+class Call(_Part):
+    """One call of the assistant's."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class ChatMessage(_Part):
+    """One message."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_calls: list[Call] | None = None
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_role_needs(self) -> Self:
+        if self.role == "tool" and self.tool_call_id is None:
+            raise ValueError("a message of role 'tool' needs `tool_call_id`")
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise ValueError("`content` is missing; only an assistant's message with `tool_calls` may do without")
+        return self
+
+
+class Function(_Part):
+    """A function that may be called."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+    @field_validator("parameters")
+    @classmethod
+    def _is_a_schema(cls, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+        return parameters and _checked_schema(parameters)
+
+
+class Tool(_Part):
+    """A tool; all are functions."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class _Name(_Part):
+    name: str
+
+
+class NamedTool(_Part):
+    """The one function that has to be called."""
+
+    type: Literal["function"] = "function"
+    function: _Name
+
+
+class NamedSchema(_Part):
+    """The schema that an answer has to fit."""
+
+    name: str
+    schema_: dict[str, Any] = Field(alias="schema")
+
+    @field_validator("schema_")
+    @classmethod
+    def _is_a_schema(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        return _checked_schema(schema)
+
+
+class ResponseFormat(_Part):
+    """What an answer has to be."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("`json_schema` is missing")
+        return self
+
+
+class ChatRequest(_Part):
+    """The body of a request."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    n: Annotated[int, Field(ge=1)] | None = None
+    seed: int | None = None
+    stop: Annotated[list[str], Field(max_length=4)] | str | None = None
+    tools: Annotated[list[Tool], Field(min_length=1)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    stream: bool = False
+    stream_options: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _calls_fit(self) -> Self:
+        called: set[str] = set()
+        for position, message in enumerate(self.messages):
+            if message.role == "tool" and message.tool_call_id not in called:
+                raise ValueError(f"`messages.{position}`: no earlier message has a call {message.tool_call_id!r}")
+            called |= {call.id for call in message.tool_calls or ()}
+        names = [tool.function.name for tool in self.tools or ()]
+        if not self.tools and self.tool_choice not in (None, "none"):
+            raise ValueError("`tool_choice`: there are no `tools` to choose from")
+        if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
+            raise ValueError(f"`tool_choice`: {self.tool_choice.function.name!r} is none of the `tools`: {names}")
+        if len(names) > len(set(names)):
+            raise ValueError(f"`tools`: two functions have one name: {names}")
+        _ = self.shape  # a ValueError where a function's parameters are no object
+        return self
+
+    def conversation(self) -> list[BaseMessage]:
+        """The messages as LangChain's."""
+        told = [{"content": None, **message.model_dump(exclude_none=True)} for message in self.messages]
+        return convert_to_messages(told)
+
+    @property
+    def use(self) -> ToolUse | None:
+        """The tools that the answer may call, or must."""
+        if not self.tools or self.tool_choice == "none":
+            return None
+        tools = [tool.function.model_dump(exclude_none=True) for tool in self.tools]
+        choice = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else self.tool_choice
+        return ToolUse(
+            tuple({"name": tool["name"], "description": "", "parameters": NO_PARAMETERS, **tool} for tool in tools),
+            choice="any" if choice == "required" else choice or "auto",
+            parallel=self.parallel_tool_calls is not False,
+        )
+
+    @property
+    def shape(self) -> Shape | None:
+        """What the answer has to be; where tools may be called they come first."""
+        wanted = self.response_format
+        if self.use is not None or wanted is None or wanted.type == "text":
+            return self.use
+        return JsonAnswer(wanted.json_schema.schema_, wanted.json_schema.name) if wanted.json_schema else JsonAnswer()
+
+
+def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    check_schema(schema, "schema")
+    return schema

@@ -1,0 +1,123 @@
+"""JumpStart's Llama 2, model version 2.x: dialogs or texts in, one answer each, the EULA accepted by an attribute.
+
+Source: JumpStart's pages for `meta-textgeneration-llama-2-7b-f`.
+"""
+
+import json
+import re
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar, Literal
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from pydantic import BaseModel, ConfigDict, Field
+from sagechain.prompts import get_family
+from sagechain.prompts.families import Turn
+
+from .base import ModelContainer, Reply, greedy, json_reply
+
+DEFAULT_NEW_TOKENS = 256
+EULA_MESSAGE = (
+    "This model has a licence to accept first: pass custom_attributes='accept_eula=true' with the request. "
+    "By doing so you accept the end-user licence agreement of the model."
+)
+
+
+class Llama2Parameters(BaseModel):
+    """What the Llama 2 container of JumpStart reads."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    max_new_tokens: Annotated[int, Field(gt=0)] = DEFAULT_NEW_TOKENS
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+
+
+class DialogMessage(BaseModel):
+    """One message of a dialog."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class DialogRequest(BaseModel):
+    """A batch of dialogs."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    inputs: Annotated[list[Annotated[list[DialogMessage], Field(min_length=1)]], Field(min_length=1)]
+    parameters: Llama2Parameters = Llama2Parameters()
+
+
+class TextRequest(BaseModel):
+    """One text."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    inputs: Annotated[str, Field(min_length=1)]
+    parameters: Llama2Parameters = Llama2Parameters()
+
+
+class Llama2Container(ModelContainer):
+    """What both forms share."""
+
+    refuses_with: ClassVar[int] = 400
+
+    async def answer(self, body: bytes, attributes: str) -> Reply:
+        """Answer one request."""
+        if "accept_eula=true" not in re.split(r"[,;\s]+", attributes):
+            return self.refusal(424, EULA_MESSAGE)
+        return json_reply([{"generation": generation} for generation in await self.generations(json.loads(body))])
+
+    @abstractmethod
+    async def generations(self, body: Any) -> list[Any]:
+        """The answers to a body."""
+
+    def refusal(self, status: int, message: str) -> Reply:
+        """An error, in the form of this container."""
+        return json_reply({"code": status, "message": "prediction failure", "error": message}, status)
+
+
+class TextContainer(Llama2Container):
+    """Text in, text out; the prompt goes as it is."""
+
+    async def generations(self, body: Any) -> list[Any]:
+        """One text."""
+        request = TextRequest.model_validate(body)
+        answers = await self.llm.acomplete(request.inputs, stop=[], **_settings(request.parameters))
+        return [answer.text for answer in answers]
+
+
+class DialogContainer(Llama2Container):
+    """Dialogs in, a message each; the model's own template lays them out, unless its URI names a family."""
+
+    async def generations(self, body: Any) -> list[Any]:
+        """One message a dialog."""
+        request = DialogRequest.model_validate(body)
+        for dialog in request.inputs:
+            _check_turns(dialog)
+        settings = _settings(request.parameters)
+        texts = [await self._reply(dialog, settings) for dialog in request.inputs]
+        return [{"role": "assistant", "content": text} for text in texts]
+
+    async def _reply(self, dialog: list[DialogMessage], settings: dict[str, Any]) -> str:
+        kinds: dict[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
+        messages = [kinds[message.role](message.content) for message in dialog]
+        if self.llm.takes_roles:
+            return (await self.llm.acomplete(messages, stop=[], **settings))[0].text
+        family = get_family(self.llm.family or "plain")
+        # A container breaks no tags in what it is sent: `<tools>` in a system text is there to be read.
+        text = family.layout([Turn(message.role, message.content) for message in dialog])
+        return (await self.llm.acomplete(text, stop=list(family.stop), **settings))[0].text
+
+
+def _settings(parameters: Llama2Parameters) -> dict[str, Any]:
+    given = parameters.model_dump(exclude_none=True, exclude={"max_new_tokens"})
+    return {**greedy(given), "max_new_tokens": parameters.max_new_tokens}
+
+
+def _check_turns(dialog: list[DialogMessage]) -> None:
+    roles = [message.role for message in dialog]
+    exchange = roles[1:] if roles[0] == "system" else roles
+    alternates = all(role == ("user", "assistant")[position % 2] for position, role in enumerate(exchange))
+    if not exchange or exchange[-1] != "user" or not alternates:
+        raise ValueError(
+            "a dialog may begin with 'system', then goes 'user', 'assistant', 'user' … and ends with 'user'"
+        )

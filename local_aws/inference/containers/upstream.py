@@ -1,0 +1,51 @@
+"""Any real container, behind the runtime's framing: its `/invocations` answers, whatever wire it speaks."""
+
+from collections.abc import AsyncGenerator
+
+import httpx
+from sagechain.llms.errors import ModelFailed
+
+from .base import Container, Reply
+
+CONNECT_SECONDS = 10.0
+
+
+class UpstreamContainer(Container):
+    """A container that listens elsewhere.
+
+    Args:
+        url: its address, without `/invocations`.
+
+    Raises:
+        ValueError: not an address.
+    """
+
+    def __init__(self, url: str) -> None:
+        if httpx.URL(url).scheme not in ("http", "https"):
+            raise ValueError(f"upstream: {url!r} is no http:// or https:// address")
+        self.url = url.rstrip("/")
+        self._client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
+
+    async def invoke(self, body: bytes, attributes: str) -> Reply:
+        """Pass a request on, and the reply back as it comes."""
+        headers = {"Content-Type": "application/json"}
+        if attributes:
+            headers["X-Amzn-SageMaker-Custom-Attributes"] = attributes
+        request = self._client.build_request("POST", f"{self.url}/invocations", content=body, headers=headers)
+        try:
+            response = await self._client.send(request, stream=True)
+        except httpx.TransportError as error:
+            return Reply(502, "text/plain", f"the container at {self.url} cannot be reached: {error}".encode())
+        return Reply(
+            response.status_code, response.headers.get("Content-Type", "application/json"), _passed_on(response)
+        )
+
+
+async def _passed_on(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in response.aiter_bytes():
+            yield chunk
+    except httpx.TransportError as error:
+        raise ModelFailed(str(response.url), f"the container broke off: {error}.") from error
+    finally:
+        await response.aclose()

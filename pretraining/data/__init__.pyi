@@ -1,0 +1,2 @@
+from .corpus import CorpusSettings as CorpusSettings
+from .executors import Executor as Executor

@@ -1,0 +1,159 @@
+"""What a plan counts with: devices, their memory and peak rate, what an hour costs. The figures are data: `hardware.yaml`.
+
+hardware("8xH100")            # a number of devices
+hardware("ml.p4d.24xlarge")   # a SageMaker instance; "2xml.p4d.24xlarge" are two
+hardware("cpu")               # this machine's processor, measured for half a second
+"""
+
+import os
+import re
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+CPU = "cpu"
+
+
+class Hardware(BaseModel):
+    """Equal devices that train one model together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    device: str
+    devices: int
+    memory_bytes: int | None
+    """Of one device. None: not known."""
+    peak_flops: float
+    """FLOP a second of one device, dense, in its precision."""
+    precision: Literal["bf16", "fp32"]
+    mfu: float
+    """The share of the peak that the model's own FLOP are assumed to reach."""
+    usd_per_hour: float | None = None
+    """Of all of it, on demand. None: not known."""
+    sources: tuple[str, ...] = ()
+    """Where the figures come from, a sentence each."""
+
+
+def hardware(text: str) -> Hardware:
+    """The hardware that a text names: `8xH100`, `ml.g5.xlarge`, `2xml.p5.48xlarge`, `cpu`.
+
+    Raises:
+        ValueError: nothing is known of it; the message lists what is.
+    """
+    data, (count, name) = _data(), _split(text)
+    if name == CPU:
+        return _this_processor(text) if count == 1 else _refused(text)
+    if name in data["instances"]:
+        return _instances(count, name)
+    if name not in data["devices"]:
+        return _refused(text)
+    return _devices(f"{count}x{name}", name, count)
+
+
+def _split(text: str) -> tuple[int, str]:
+    """How many, and of what: the name as the data spells it where it is known."""
+    found = re.fullmatch(r"\s*(?:(\d+)\s*[xX×]\s*)?(\S+)\s*", text)
+    if not found or int(found[1] or 1) < 1:
+        return 1, text
+    name = found[2].lower()
+    return int(found[1] or 1), _names().get(name, name)
+
+
+@cache
+def _names() -> dict[str, str]:
+    data = _data()
+    plain = {name.lower(): name for name in (*data["devices"], *data["instances"], CPU)}
+    return plain | {name.lower(): target for name, target in data["aliases"].items()}
+
+
+@cache
+def _data() -> dict[str, Any]:
+    text = (files(__package__) / "hardware.yaml").read_text(encoding="utf-8")
+    data: dict[str, Any] = yaml.safe_load(text)
+    return data
+
+
+def _devices(name: str, device: str, devices: int, *, usd_per_hour: float | None = None, price: str = "") -> Hardware:
+    data = _data()
+    known = data["devices"][device]
+    sources = [f"peak {known['peak_tflops']:g} TFLOP/s dense in {known['precision']}: {known['source']}"]
+    sources += [f"MFU: {data['mfu']['gpu']['source']}", *([price] if price else [])]
+    return Hardware(
+        name=name,
+        device=device,
+        devices=devices,
+        memory_bytes=known["memory_gb"] * 10**9,
+        peak_flops=known["peak_tflops"] * 1e12,
+        precision=known["precision"],
+        mfu=data["mfu"]["gpu"]["share"],
+        usd_per_hour=usd_per_hour,
+        sources=tuple(sources),
+    )
+
+
+def _instances(count: int, name: str) -> Hardware:
+    known, prices = _data()["instances"][name], _data()["prices"]
+    usd = known["usd_per_hour"]
+    price = "" if usd is None else f"price: {prices['region']}, {prices['as_of']}: {' '.join(prices['source'].split())}"
+    return _devices(
+        name if count == 1 else f"{count}x{name}",
+        known["device"],
+        count * known["devices"],
+        usd_per_hour=None if usd is None else count * usd,
+        price=price,
+    )
+
+
+def _this_processor(text: str) -> Hardware:
+    data = _data()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    flops, precision, source = _measured() or (
+        data["cpu"]["gflops_per_core"] * 1e9 * cores,
+        "fp32",
+        f"nominal, {data['cpu']['gflops_per_core']} GFLOP/s a core, as torch is not installed to measure it",
+    )
+    return Hardware(
+        name=f"{CPU} ({cores} cores)",
+        device=CPU,
+        devices=1,
+        memory_bytes=_memory(),
+        peak_flops=flops,
+        precision=precision,
+        mfu=data["mfu"]["cpu"]["share"],
+        sources=(f"peak {flops / 1e12:.2g} TFLOP/s in {precision}: {source}", f"MFU: {data['mfu']['cpu']['source']}"),
+    )
+
+
+def _measured() -> tuple[float, str, str] | None:
+    """FLOP a second of this processor, in which precision, and how that is known."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return None
+    from ..training.machine import matrix_rate
+    from ..training.model import faster_precision
+
+    return matrix_rate(torch.device(CPU)), faster_precision(CPU), "measured now, products of matrices"
+
+
+def _memory() -> int | None:
+    """Bytes of this machine's memory, where the system says it."""
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _refused(text: str) -> Hardware:
+    count, name = _split(text)
+    near = get_close_matches(name.lower(), _names(), n=1, cutoff=0.5)
+    hint = f" Did you mean {(f'{count}x' if count > 1 else '') + _names()[near[0]]!r}?" if near else ""
+    known = ", ".join(sorted({*_names().values()}))
+    raise ValueError(
+        f"hardware: {text!r} is unknown.{hint} Give NUMBERxDEVICE such as 8xH100, a SageMaker instance, or cpu."
+        f" Known: {known}"
+    )

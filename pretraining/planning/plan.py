@@ -1,0 +1,233 @@
+"""What a training run would take, on paper: parameters, FLOP, memory of a device, hours, dollars.
+
+    print(described(plan_preset("codeparrot-small", hardware="ml.p4d.24xlarge", changes={"mfu": 0.35})))
+    plan(shape, tokens=10**9, hardware="8xH100", batch_tokens=196_608).usd
+
+The formulas and their sources stand beside the figures; those of memory are in `footprint.py`.
+"""
+
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, validate_call
+
+from ..errors import unknown
+from ..training.machine import flops_per_token
+from ..training.model import ModelShape
+from ..training.settings import device_shares, load_preset
+from .hardware import Hardware
+from .hardware import hardware as hardware_of
+from .memory import Memory, memory_of, parameters_of, remedies, usable
+
+SOURCES = (
+    "[1] about 20 make the best model for the FLOP spent: Hoffmann et al., arXiv 2203.15556",
+    "[2] Kaplan et al., arXiv 2001.08361, section 2.1; PaLM, arXiv 2204.02311, appendix B; section 4.1 for MFU and HFU",
+    "[3] a third more work: Korthikanti et al., arXiv 2205.05198, section 5",
+    "[4] 4 + 4 + 8 bytes a parameter with AdamW: ZeRO, arXiv 1910.02054, section 3.1; Muon keeps 4 for a block's matrices",
+    "[5] 34 bytes a token, layer and unit of width in 16 bits: Korthikanti et al., arXiv 2205.05198, table 2",
+)
+
+# The model's own part of the work where the forward pass, a third of it (Kaplan et al., section 2.1), is done once more.
+OWN_PART = 3 / 4
+
+
+class Plan(BaseModel):
+    """A run on paper."""
+
+    model_config = ConfigDict(frozen=True)
+
+    shape: ModelShape
+    hardware: Hardware
+    parameters: int
+    tokens: int
+    steps: int
+    batch_tokens: int
+    device_batch: int
+    """Sequences that a device takes at once."""
+    accumulation: int
+    """How often in a step."""
+    optimizer: Literal["muon", "adamw"]
+    activation_checkpointing: bool
+    sharding: Literal["none", "full"]
+    flops: float
+    mfu: float
+    """The share of the peak that the model's own FLOP reach; what is computed again does not count."""
+    hours: float
+    usd: float | None
+    """None: the price is not known."""
+    memory: Memory
+    fits: bool | None
+    """None: the device's memory is not known."""
+    remedies: tuple[str, ...]
+    """What would make it fit, where it does not."""
+
+
+def plan_preset(
+    name: str, *, hardware: str, tokens: int | None = None, changes: Mapping[str, Any] | None = None
+) -> Plan:
+    """Reckon a run of a preset.
+
+    Args:
+        name: the preset.
+        hardware: as in `plan`.
+        tokens: the budget, in place of the preset's.
+        changes: fields of `ModelShape`, and what else `plan` takes but the budget, over the preset's.
+
+    Raises:
+        ValueError: a preset or a change that is unknown, and what `plan` refuses.
+    """
+    preset, arguments, changes = load_preset(name), signature(plan).parameters.keys(), changes or {}
+    known = {*ModelShape.model_fields, *arguments} - {"shape", "hardware", "tokens", "seconds"}
+    for change in changes:
+        if change not in known:
+            raise unknown("setting", change, known)
+    shape = preset.model | {field: value for field, value in changes.items() if field in ModelShape.model_fields}
+    settings = {field: value for field, value in {**preset.training, **changes}.items() if field in arguments}
+    budget: dict[str, Any] = {} if tokens is None else {"tokens": tokens, "seconds": None}
+    return plan(shape, hardware=hardware, **(settings | budget))
+
+
+@validate_call
+def plan(
+    shape: ModelShape | Mapping[str, Any],
+    *,
+    hardware: str,
+    tokens: int | None = None,
+    seconds: float | None = None,
+    batch_tokens: int = 2_048,
+    device_batch: int | None = None,
+    optimizer: Literal["muon", "adamw"] = "muon",
+    activation_checkpointing: bool = False,
+    sharding: Literal["none", "full"] = "none",
+    mfu: float | None = None,
+    usd_per_hour: float | None = None,
+) -> Plan:
+    """Reckon a run. Nothing is built and nothing is trained.
+
+    Args:
+        shape: `ModelShape`, or its fields as a preset's `model` gives them.
+        hardware: `8xH100`, `ml.p4d.24xlarge`, `cpu` … (`sagechain.pretraining.planning.hardware`).
+        tokens, seconds: the budget; give one.
+        batch_tokens: tokens of one step, over all devices.
+        device_batch: sequences that a device takes at once; all of its share of a step if not given.
+        optimizer: `muon` keeps one number for a weight of the blocks' matrices, `adamw` two for every weight.
+        activation_checkpointing: activations are computed twice; a third more work.
+        sharding: `none`: each device holds the whole state (DDP, as `train` does); `full`: the state is spread over all
+            (FSDP, ZeRO stage 3).
+        mfu: share of the peak that the model's own FLOP reach, as a run measures it, over 0 to 1. If not given, an
+            assumption of `hardware.yaml`, of which `activation_checkpointing` leaves three quarters.
+        usd_per_hour: price of all the hardware, in place of the one known.
+
+    Raises:
+        ValueError: hardware that is unknown, a value out of range, or a step that the devices cannot share evenly.
+    """
+    shape = ModelShape.model_validate(shape)
+    found = _hardware(hardware, mfu, usd_per_hour, OWN_PART if activation_checkpointing else 1.0)
+    if (tokens is None) == (seconds is None):
+        raise ValueError(f"tokens, seconds: give one of them as the budget (tokens={tokens}, seconds={seconds})")
+    for name, value in (
+        ("tokens", tokens),
+        ("seconds", seconds),
+        ("batch_tokens", batch_tokens),
+        ("device_batch", device_batch),
+    ):
+        if value is not None and value <= 0:
+            raise ValueError(f"{name}: {value} is not above 0")
+    at_once, accumulation = device_shares(batch_tokens, shape.context, found.devices, device_batch)
+    a_token = flops_per_token(shape)
+    a_second = found.peak_flops * found.devices * found.mfu / a_token
+    steps = -(-(tokens or max(int((seconds or 0) * a_second), 1)) // batch_tokens)
+    hours = steps * batch_tokens / a_second / 3600
+    fixed: dict[str, Any] = {"devices": found.devices, "optimizer": optimizer, "precision": found.precision}
+    chosen: dict[str, Any] = {
+        "device_batch": at_once,
+        "checkpointing": activation_checkpointing,
+        "sharded": sharding == "full",
+    }
+    memory = memory_of(shape, **fixed, **chosen)
+    limit = usable(found)
+    fits = None if limit is None else memory.total <= limit
+    return Plan(
+        shape=shape,
+        hardware=found,
+        parameters=parameters_of(shape),
+        tokens=steps * batch_tokens,
+        steps=steps,
+        batch_tokens=batch_tokens,
+        device_batch=at_once,
+        accumulation=accumulation,
+        optimizer=optimizer,
+        activation_checkpointing=activation_checkpointing,
+        sharding=sharding,
+        flops=float(a_token) * steps * batch_tokens,
+        mfu=found.mfu,
+        hours=hours,
+        usd=None if found.usd_per_hour is None else found.usd_per_hour * hours,
+        memory=memory,
+        fits=fits,
+        remedies=() if fits is not False else tuple(remedies(shape, found, fixed, chosen)),
+    )
+
+
+def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, own_part: float) -> Hardware:
+    found = hardware_of(text)
+    if mfu is None:
+        found = found.model_copy(update={"mfu": found.mfu * own_part})
+    else:
+        if not 0 < mfu <= own_part:
+            why = " where the forward pass is done twice" if own_part < 1 else ""
+            raise ValueError(
+                f"mfu: {mfu} is out of range; give the share of the peak, above 0 and at most {own_part:g}{why}"
+            )
+        sources = tuple(source for source in found.sources if not source.startswith("MFU"))
+        found = found.model_copy(update={"mfu": mfu, "sources": (*sources, "MFU: given")})
+    if usd_per_hour is not None:
+        if usd_per_hour < 0:
+            raise ValueError(f"usd_per_hour: {usd_per_hour} is below 0")
+        sources = tuple(source for source in found.sources if not source.startswith("price"))
+        found = found.model_copy(update={"usd_per_hour": usd_per_hour, "sources": (*sources, "price: given")})
+    return found
+
+
+def described(planned: Plan) -> str:
+    """The plan as text: each figure with its formula, then where the formulas come from."""
+    shape, found, memory = planned.shape, planned.hardware, planned.memory
+    rows = [
+        ("model", f"{shape.layers} layers, {shape.width} wide, {shape.heads} heads, context {shape.context},"
+                  f" vocabulary {shape.vocabulary:,}"),
+        ("parameters", f"{planned.parameters:,}"),
+        ("tokens", f"{planned.tokens:,}: {planned.steps:,} steps of {planned.batch_tokens:,};"
+                   f" {planned.tokens / planned.parameters:.3g} a parameter [1]"),
+        ("a device's step", f"{planned.device_batch} sequences at once, {planned.accumulation} times"),
+        ("FLOP", f"{planned.flops:.3g} = tokens x (6 weights in products + 12 layers x width x context) [2]"),
+        ("hardware", f"{found.name}: {found.devices} x {found.device}, {found.peak_flops / 1e12:.3g} TFLOP/s each"
+                     f" in {found.precision}"),
+        ("time", f"{_span(planned.hours)} at {planned.mfu:.0%} of the peak (MFU)"
+                 + (f"; the forward pass is done twice, so devices work at {planned.mfu / OWN_PART:.0%} (HFU) [2, 3]"
+                    if planned.activation_checkpointing else "")),
+        ("price", "unknown; usd_per_hour gives it" if planned.usd is None else
+                  f"{planned.usd:,.2f} USD at {found.usd_per_hour:,.2f} USD an hour"),
+        ("memory a device", f"{_size(memory.total)} of {_size(found.memory_bytes)}, an estimate"),
+        ("  weights", f"{_size(memory.weights)}, fp32 [4]"),
+        ("  gradients", f"{_size(memory.gradients)}, fp32 [4]"),
+        ("  optimizer", f"{_size(memory.optimizer)}, {planned.optimizer} [4]"),
+        ("  buffers", f"{_size(memory.buffers)}: copies in low precision, what devices exchange"),
+        ("  activations", f"{_size(memory.activations)}, logits among them [5]"),
+        ("fits", {True: "yes", False: "no", None: "unknown"}[planned.fits]),
+        *(("  what would", remedy) for remedy in planned.remedies),
+    ]  # fmt: skip
+    lines = [f"{name:<16} {value}" for name, value in rows]
+    return "\n".join([*lines, "", *SOURCES, *(f"    {source}" for source in found.sources)])
+
+
+def _span(hours: float) -> str:
+    if hours * 3600 < 120:
+        return f"{hours * 3600:.3g} seconds"
+    if hours < 2:
+        return f"{hours * 60:.3g} minutes"
+    return f"{hours:,.1f} hours" if hours < 48 else f"{hours / 24:,.1f} days ({hours:,.0f} hours)"
+
+
+def _size(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / 1e9:.3g} GB"

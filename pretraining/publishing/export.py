@@ -1,0 +1,163 @@
+"""Make a finished run a model to give away: `export("run", "codeparrot")`.
+
+The folder is an ordinary Hugging Face checkpoint with a model card. `load_llm("local:codeparrot")` loads it, and so does
+transformers. It is there whole or not at all: it is written beside its place, checked, and then given its name.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import PretrainingError
+from ..manifest import digest_of_file, read_manifest, write_manifest
+from .model_card import model_card, published_source
+from .report import run_manifest
+
+WEIGHTS = "model.safetensors"
+CARD = "README.md"
+# Of the run's manifest, what the model's manifest repeats.
+FIGURES = (
+    "preset", "settings", "data", "parameters", "tokens", "steps", "seconds", "val_bits_per_byte", "val_accuracy",
+    "tokens_per_second", "mfu", "resumed_at_tokens", "versions",
+)  # fmt: skip
+
+
+def export(run: str | Path, out: str | Path, *, license: str | None = None, overwrite: bool = False) -> Path:
+    """Copy a finished run's model to `out`, with a model card. Where `out` holds these weights already, nothing is done.
+
+    Args:
+        run: folder that `train` made.
+        out: folder for the model.
+        license: for the card, an identifier of the Hugging Face hub such as `apache-2.0`; left out if not given.
+        overwrite: replace another model that `export` made. Nothing else is ever replaced.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        ValueError: no run, or one that is not finished, or `out` holds something else.
+        PretrainingError: the run's model cannot be loaded or is not the one that was trained, or the disk is full.
+    """
+    run, out = Path(run), Path(out)
+    manifest = _finished(run)
+    if _is_there(out, manifest["weights_sha256"], overwrite):
+        return out
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as beside:
+            copy = Path(beside) / "model"
+            shutil.copytree(run / "model", copy)
+            _write_beside_the_weights(copy, manifest, out.absolute().name, license)
+            if out.exists():
+                out.rename(Path(beside) / "replaced")
+            copy.rename(out)
+    except OSError as error:
+        raise PretrainingError(
+            f"the model cannot be written to {out}: {error}. Make room, and export again."
+        ) from error
+    return out
+
+
+def _finished(run: Path) -> dict[str, Any]:
+    """The manifest of a run that is over."""
+    manifest = run_manifest(run)
+    if not manifest.get("done"):
+        raise ValueError(
+            f"run: {str(run)!r} is not finished; give the command that began it again, and it goes on from its last "
+            f"checkpoint: `sagechain pretrain train DATA --out {run} …`"
+        )
+    if not (run / "model" / WEIGHTS).is_file():
+        raise ValueError(f"run: {str(run)!r} is finished, but model/{WEIGHTS} is gone; put it back, or train again")
+    return manifest
+
+
+def _is_there(out: Path, digest: str, overwrite: bool) -> bool:
+    """Whether `out` holds the model already. Raises ValueError where it holds something that may not be replaced."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    found = read_manifest(out) if out.is_dir() else None
+    if found is None or found.get("stage") != "export":
+        raise ValueError(f"out: {str(out)!r} is there, and is no model that export made; name another folder")
+    weights = out / WEIGHTS
+    if found.get("weights_sha256") == digest and weights.is_file() and digest_of_file(weights) == digest:
+        return True
+    if not overwrite:
+        raise ValueError(
+            f"out: {str(out)!r} holds another model; name another folder, or have it replaced (overwrite=True, --overwrite)"
+        )
+    return False
+
+
+def _write_beside_the_weights(folder: Path, manifest: Mapping[str, Any], name: str, license: str | None) -> None:
+    """Check the copy; add its card and its manifest."""
+    digest = digest_of_file(folder / WEIGHTS)
+    if digest != manifest["weights_sha256"]:
+        raise PretrainingError(
+            f"the run's model/{WEIGHTS} is not the file that training wrote: its SHA-256 is {digest}, the manifest's "
+            f"{manifest['weights_sha256']}. Put the file back, or train again."
+        )
+    context = check_loadable(folder)
+    card = model_card(manifest, name=name, context=context, license=license)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    figures = {field: manifest[field] for field in FIGURES if field in manifest}
+    if "source" in (data := figures.get("data") or {}):
+        figures["data"] = data | {"source": published_source(data["source"])}
+    write_manifest(folder, {"stage": "export", "done": True, "weights_sha256": digest, "run": figures})
+
+
+def check_loadable(folder: Path) -> int:
+    """Check that a folder holds a `GPT2LMHeadModel`, every weight in its shape, and a tokenizer whose tokens it knows.
+
+    The model is laid out without memory for its weights, and their shapes are read from the file's head, so this is quick
+    at any size.
+
+    Returns:
+        Tokens that the model reads at once.
+
+    Raises:
+        PretrainingError: it is something else; the message says what.
+    """
+    from transformers import AutoTokenizer, GPT2Config
+
+    try:
+        config, tokenizer = GPT2Config.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, TypeError) as error:
+        raise PretrainingError(
+            f"the run's model cannot be loaded: {error}. Train again, or put the file back."
+        ) from error
+    if config.architectures != ["GPT2LMHeadModel"]:
+        raise PretrainingError(f"the run's model is a {config.architectures}, not a GPT2LMHeadModel. Train again.")
+    highest = max(tokenizer.get_vocab().values())
+    if highest >= config.vocab_size:
+        raise PretrainingError(
+            f"the run's tokenizer and model do not belong together: the tokenizer has a token {highest}, the model knows "
+            f"{config.vocab_size} (0 to {config.vocab_size - 1}). Put back the tokenizer of the data, or train again."
+        )
+    _check_weights(folder / WEIGHTS, config)
+    return int(config.n_positions)
+
+
+def _check_weights(path: Path, config: Any) -> None:
+    """Every weight of the model stands in the file, in its shape, and no other does."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+    from transformers import GPT2LMHeadModel
+
+    with torch.device("meta"):
+        model = GPT2LMHeadModel(config)
+    wanted = {name: list(weight.shape) for name, weight in model.named_parameters()}
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise PretrainingError(
+            f"the run's model/{WEIGHTS} is broken: {error}. Put the file back, or train again."
+        ) from error
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise PretrainingError(
+            f"the run's model/{WEIGHTS} does not fit its config.json: {', '.join(wrong[:5])} missing or of another shape. "
+            "Put the files back, or train again."
+        )

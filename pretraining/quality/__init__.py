@@ -1,0 +1,1 @@
+"""What a model writes: does it parse, and is it copied."""

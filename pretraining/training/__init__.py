@@ -1,0 +1,5 @@
+"""Training of a GPT-2 on prepared data."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

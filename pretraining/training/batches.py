@@ -1,0 +1,27 @@
+"""Blocks as batches for one of several processes, from any step on (the order of the blocks is in `tokens.py`)."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import IterableDataset
+
+from ..data.tokens import Blocks, Order
+
+
+class Batches(IterableDataset[dict[str, torch.Tensor]]):
+    """What one rank reads, from a step on, without end: batches of `device_batch` blocks."""
+
+    def __init__(self, blocks: Blocks, order: Order, *, first_step: int, device_batch: int, rank: int, ranks: int):
+        self._blocks, self._order, self._first = blocks, order, first_step
+        self._device_batch, self._rank, self._ranks = device_batch, rank, ranks
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        step = self._first
+        while True:
+            numbers = self._order.step(step, rank=self._rank, ranks=self._ranks)
+            for start in range(0, len(numbers), self._device_batch):
+                inputs, targets = self._blocks.read(numbers[start : start + self._device_batch])
+                shifted = torch.from_numpy(targets)
+                # The Trainer counts the targets of a step in `shift_labels`, and looks for `labels` first.
+                yield {"input_ids": torch.from_numpy(inputs), "labels": shifted, "shift_labels": shifted}
+            step += 1

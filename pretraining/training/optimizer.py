@@ -1,0 +1,89 @@
+"""Muon for the matrices of the blocks and AdamW for the rest, behind one `Optimizer`, as the Trainer wants it.
+
+Muon makes each update of a matrix orthogonal; at this size it needs half the tokens of AdamW (RUNS.md). Embeddings, norms
+and biases are no matrices between hidden states, so AdamW keeps them.
+
+Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; the match of its rate to AdamW's: arXiv 2502.16982.
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch.optim import AdamW, Muon, Optimizer
+
+from .muon import GramMuon
+
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
+ADAM_BETA1 = 0.9
+# Beside Muon, in runs of hundreds of steps: shorter memories than usual are better by 0.01 bits per byte each (RUNS.md).
+MUON_MOMENTUM = 0.85
+BETA1_BESIDE_MUON = 0.8
+
+
+class CombinedOptimizer(Optimizer):
+    """Several optimizers that step together; their groups are one list, so one schedule drives them all."""
+
+    def __init__(self, parts: list[Optimizer]) -> None:
+        self.parts = parts
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._share()
+
+    def _share(self) -> None:
+        """The groups here are the parts' own: who changes a rate here changes it there."""
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parts' own, by their number."""
+        return {str(number): part.state_dict() for number, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for number, part in enumerate(self.parts):
+            part.load_state_dict(state_dict[str(number)])
+        self._share()
+
+
+def optimizer_for(
+    model: "GPT2LMHeadModel",
+    *,
+    kind: str,
+    learning_rate: float,
+    matrix_learning_rate: float,
+    adam_beta2: float,
+    weight_decay: float,
+    precision: str,
+) -> Optimizer:
+    """The optimizer of a model.
+
+    Args:
+        kind: `muon` (Muon and AdamW) or `adamw`.
+        learning_rate: of AdamW.
+        matrix_learning_rate: of Muon.
+        adam_beta2: of AdamW, from 0 to 1.
+        weight_decay: of matrices; norms and biases have none.
+        precision: `bf16` or `fp32`, of Muon's own products.
+    """
+    blocks = [weight for name, weight in model.named_parameters() if ".h." in name and weight.ndim == 2]
+    in_blocks = {id(weight) for weight in blocks} if kind == "muon" else set()
+    rest = [weight for weight in model.parameters() if id(weight) not in in_blocks]
+    adamw = AdamW(
+        [
+            {"params": [weight for weight in rest if weight.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=learning_rate,
+        betas=(BETA1_BESIDE_MUON if kind == "muon" else ADAM_BETA1, adam_beta2),
+        fused=True,
+    )
+    if kind == "adamw":
+        return adamw
+    given: dict[str, Any] = {"lr": matrix_learning_rate, "momentum": MUON_MOMENTUM, "weight_decay": weight_decay}
+    if precision == "fp32":
+        return CombinedOptimizer([GramMuon(blocks, **given), adamw])
+    return CombinedOptimizer([cast(Optimizer, Muon(blocks, adjust_lr_fn="match_rms_adamw", **given)), adamw])

@@ -1,0 +1,1 @@
+"""The presets, one YAML file each; `settings.load_preset` reads them."""

@@ -1,0 +1,24 @@
+"""The trackers that a run can report to are the Trainer's; whether one is there is asked before the run begins."""
+
+from ..errors import unknown
+
+# What to install where a tracker's name is not its package's.
+PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml"}
+
+
+def check_trackers(report_to: str | list[str]) -> None:
+    """Raise ValueError for a tracker that is unknown or not installed."""
+    names = [report_to] if isinstance(report_to, str) else report_to
+    if not {*names} - {"none", "all"}:
+        return
+    from transformers.integrations import integration_utils
+
+    known = integration_utils.INTEGRATION_TO_CALLBACK
+    installed = integration_utils.get_available_reporting_integrations()  # type: ignore[no-untyped-call]
+    for name in names:
+        if name not in known:
+            raise unknown("report_to", name, [*known, "all", "none"])
+        if name not in installed:
+            raise ValueError(
+                f"report_to: {name} is not installed. Run `pip install {PACKAGES.get(name, name)}`, or leave it out."
+            )

@@ -1,0 +1,148 @@
+"""What the local runtime keeps in its folder, over restarts, kills and quarrels about it."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from sagechain.local_aws import LocalRuntime
+
+from tests.local_aws.conftest import ARN, Clock, cloud_of
+
+
+def test_what_was_deployed_and_uploaded_survives_a_restart(tmp_path: Path) -> None:
+    clock = Clock()
+    settings: dict[str, Any] = {"folder": tmp_path / "new" / "folder", "clock": clock, "deleting_seconds": 5}
+    with LocalRuntime({}, **settings) as runtime:
+        cloud = cloud_of(runtime, clock)
+        cloud.create("mine", tags={"owner": "ada"})
+        cloud.create("leaving")
+        cloud.sagemaker.delete_endpoint(EndpointName="leaving")
+        cloud.create("coming", wait=False)
+        cloud.s3.create_bucket(Bucket="models")
+        cloud.s3.put_object(Bucket="models", Key="a/b", Body=b"abc", Metadata={"x": "y"})
+        described = cloud.sagemaker.describe_endpoint(EndpointName="mine")
+    clock.now += 3
+    with LocalRuntime({}, **settings) as runtime:
+        cloud = cloud_of(runtime, clock)
+        again = cloud.sagemaker.describe_endpoint(EndpointName="mine")
+        assert {**again, "ResponseMetadata": None} == {**described, "ResponseMetadata": None}
+        assert cloud.sagemaker.list_tags(ResourceArn=f"{ARN}:endpoint/mine")["Tags"] == [
+            {"Key": "owner", "Value": "ada"}
+        ]
+        assert (cloud.status("leaving"), cloud.status("coming")) == ("Deleting", "InService")
+        got = cloud.s3.get_object(Bucket="models", Key="a/b")
+        assert (got["Body"].read(), got["Metadata"]) == (b"abc", {"x": "y"})
+        clock.now += 3
+        listed = cloud.sagemaker.list_endpoints(SortBy="Name")["Endpoints"]
+        assert [endpoint["EndpointName"] for endpoint in listed] == ["mine", "coming"]
+
+
+def test_a_folder_has_one_runtime_at_a_time(tmp_path: Path) -> None:
+    with (
+        LocalRuntime({}, folder=tmp_path),
+        pytest.raises(OSError, match=f"another runtime holds {tmp_path}; stop it"),
+        LocalRuntime({}, folder=tmp_path),
+    ):
+        pass
+    with LocalRuntime({}, folder=tmp_path) as runtime:
+        assert runtime.endpoints == ()
+
+
+def test_an_endpoint_cannot_stand_where_one_is_deployed(tmp_path: Path) -> None:
+    clock = Clock()
+    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
+        cloud_of(runtime, clock).create("mine")
+    standing = LocalRuntime({"mine": {"upstream": "http://127.0.0.1:9"}}, folder=tmp_path)
+    with pytest.raises(ValueError, match="endpoint 'mine': one of that name is deployed"), standing:
+        pass
+    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
+        assert runtime.endpoints == ("mine",)
+
+
+def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    clock = Clock()
+    with LocalRuntime({}, clock=clock) as runtime:
+        cloud_of(runtime, clock).create("mine")
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_somebody_has_changed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine.json").write_text("{")
+    with pytest.raises(OSError, match=r"mine\.json is not as the runtime wrote it"), LocalRuntime({}, folder=tmp_path):
+        pass
+
+
+SERVE = """
+import sys
+from sagechain.endpoints import LocalRuntime
+LocalRuntime({}, folder=sys.argv[1], creating_seconds=0).serve(lambda runtime: print(runtime.url, flush=True))
+"""
+
+
+def write_until_it_breaks(client: Any, s3: Any, number: int, begun: threading.Event) -> None:
+    """Keep a runtime busy with writes of every kind, and tell once each has been made."""
+    try:
+        s3.create_bucket(Bucket="models")
+        for turn in range(10_000):
+            name = f"m-{number}-{turn}"
+            client.create_model(
+                ModelName=name,
+                PrimaryContainer={"Image": "x", "Environment": {"PADDING": "x" * 900}},
+                ExecutionRoleArn="arn:aws:iam::000000000000:role/x",
+            )
+            client.add_tags(ResourceArn=f"{ARN}:model/{name}", Tags=[{"Key": "turn", "Value": str(turn)}])
+            s3.put_object(Bucket="models", Key=f"{number}", Body=bytes([turn % 256]) * 100_000)
+            if turn % 3 == 0:
+                client.delete_model(ModelName=name)
+            if turn == 1:  # the first whose model stays
+                begun.set()
+    except BotoCoreError:
+        return
+
+
+@pytest.mark.parametrize("after", [0.2, 0.35, 0.5])
+def test_a_runtime_killed_while_it_writes_leaves_a_folder_that_can_be_read(tmp_path: Path, after: float) -> None:
+    served = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert served.stdout is not None
+    url = served.stdout.readline().strip()
+    settings, begun = Config(retries={"total_max_attempts": 1}), [threading.Event() for _ in range(2)]
+    clients = [boto3.client(name, endpoint_url=url, config=settings) for name in ("sagemaker", "s3")]
+    writers = [
+        threading.Thread(target=write_until_it_breaks, args=(*clients, number, event))
+        for number, event in enumerate(begun)
+    ]
+    for writer in writers:
+        writer.start()
+    assert all(event.wait(60) for event in begun)
+    time.sleep(after)
+    served.send_signal(signal.SIGKILL)
+    served.communicate()
+    for writer in writers:
+        writer.join()
+    clock = Clock()
+    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
+        cloud = cloud_of(runtime, clock)
+        pages = cloud.sagemaker.get_paginator("list_models").paginate()
+        models = [model["ModelName"] for page in pages for model in page["Models"]]
+        assert models
+        for name in models:
+            assert cloud.sagemaker.describe_model(ModelName=name)["PrimaryContainer"]["Image"] == "x"
+        objects = cloud.s3.list_objects_v2(Bucket="models").get("Contents", [])
+        for one in objects:
+            body = cloud.s3.get_object(Bucket="models", Key=one["Key"])["Body"].read()
+            assert (len(body), len(set(body))) == (100_000, 1)
+        files = [path for path in (tmp_path / "buckets").rglob("*") if path.is_file()]
+        assert len(files) == 2 * len(objects)
+    assert not list(tmp_path.rglob("*.unfinished"))
