@@ -7,7 +7,7 @@ A request's signature names the service that it is meant for; one without is kno
     /endpoints/…, /invocations, /ping                       the runtime            server.py
     anything else                                           S3                     objects_http.py
 
-Every request is logged, fails if it is to (`control_faults.py`), and is carried out. Signatures are not checked.
+Every request is logged, fails if it is to (`sagemaker/failures.py`), and is carried out. Signatures are not checked.
 """
 
 import json

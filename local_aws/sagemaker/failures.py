@@ -1,7 +1,7 @@
 """Failures of AWS's operations on demand: refusals, lost connections, and endpoints that come to nothing.
 
-`control_faults.yaml` names them, `operations.yaml` the operations. What an endpoint itself does wrong once it answers is
-`faults.py`'s.
+`failures.yaml` names them, `operations.yaml` the operations. What an endpoint itself does wrong once it answers is
+`inference/faults.py`'s.
 """
 
 import math
@@ -22,7 +22,7 @@ from ..refusals import Refused
 @cache
 def failures() -> dict[str, dict[str, Any]]:
     """All failures by name."""
-    found: dict[str, dict[str, Any]] = _read("control_faults.yaml")
+    found: dict[str, dict[str, Any]] = _read("failures.yaml")
     return found
 
 
@@ -116,7 +116,7 @@ class Failures:
 
 
 def list_failures() -> list[str]:
-    """The failures that an operation of the local runtime can have, in the order of `control_faults.yaml`."""
+    """The failures that an operation of the local runtime can have, in the order of `failures.yaml`."""
     return list(failures())
 
 

@@ -329,7 +329,7 @@ errors. This table is what the tests saw with `max_retries=2`, over the local ru
 demand:
 
 ```python
-from sagechain.endpoints import LocalRuntime, list_faults
+from sagechain.local_aws import LocalRuntime, list_faults
 
 busy = {"model": "local:smollm2", "family": "falcon", "fault": "throttled", "times": 2}
 with LocalRuntime({"busy-falcon": busy}) as runtime:

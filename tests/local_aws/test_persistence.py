@@ -86,7 +86,7 @@ def test_a_record_that_somebody_has_changed_is_named(tmp_path: Path) -> None:
 
 SERVE = """
 import sys
-from sagechain.endpoints import LocalRuntime
+from sagechain.local_aws import LocalRuntime
 LocalRuntime({}, folder=sys.argv[1], creating_seconds=0).serve(lambda runtime: print(runtime.url, flush=True))
 """
 
