@@ -28,7 +28,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms import TextModel, load_llm
 from sagechain.prompts import get_family
-from sagechain.prompts.output_format import ToolUse
+from sagechain.prompts.output_format import ToolCallFormat
 from sagechain.prompts.tool_calls.reader import ToolCallReader
 
 MODEL = "local:smollm2"
@@ -57,7 +57,9 @@ def order_status(order_id: int) -> None:
     """Tell where an order is."""
 
 
-USE = ToolUse.of([search_catalogue, product_details, check_stock, place_order, order_status], "any", parallel=False)
+USE = ToolCallFormat.from_tools(
+    [search_catalogue, product_details, check_stock, place_order, order_status], "any", parallel=False
+)
 
 
 def shown(told: Mapping[str, Any], *, few_shot: bool) -> Iterator[BaseMessage]:
@@ -72,7 +74,7 @@ def valid_call(answer: GenerationChunk) -> tuple[str, dict[str, Any]] | None:
     """The one call that an answer is, if it is one."""
     reader = ToolCallReader(USE)
     cut = (answer.generation_info or {})["finish_reason"] == "length"
-    parts = [*reader.feed(answer.text), *reader.flush(cut=cut)]
+    parts = [*reader.feed(answer.text), *reader.flush(truncated=cut)]
     calls = [part for part in parts if not isinstance(part, str)]
     if len(calls) != 1 or calls[0]["type"] != "tool_call":
         return None
@@ -84,9 +86,9 @@ def judged(
 ) -> dict[str, Any]:
     """One request asked: what its call is worth, and the seconds that it took."""
     said, name, arguments = request
-    prompt = get_family("chatml").render([*messages, HumanMessage(said)], shape=USE)
+    prompt = get_family("chatml").render([*messages, HumanMessage(said)], output_format=USE)
     began = time.perf_counter()
-    [answer] = llm.complete(prompt.text, prompt.stop, shape=USE if held else None, max_new_tokens=most_tokens)
+    [answer] = llm.complete(prompt.text, prompt.stop, output_format=USE if held else None, max_new_tokens=most_tokens)
     taken = time.perf_counter() - began
     call = valid_call(answer)
     tool = call is not None and call[0] == name

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 from langchain_core.language_models.chat_models import BaseChatModel
-from sagechain.prompts import check_known, unknown
+from sagechain.prompts import check_known, unknown_name
 
 from .errors import MissingExtra
 from .parameters import PARAMETER_NAMES
@@ -80,7 +80,7 @@ def load_chat_model(model: str | SDKEndpoint, /, **parameters: Any) -> BaseChatM
 def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
     scheme, colon, rest = uri.partition(":")
     if not colon or scheme not in ("local", "sagemaker"):
-        raise unknown("model", uri, ("local:smollm2", "local:FILE.gguf", "local:FOLDER", "sagemaker:ENDPOINT"))
+        raise unknown_name("model", uri, ("local:smollm2", "local:FILE.gguf", "local:FOLDER", "sagemaker:ENDPOINT"))
     place, _, query = rest.partition("?")
     if not place:
         raise ValueError(f"model: {uri!r} names no {'endpoint' if scheme == 'sagemaker' else 'file'} after {scheme}:")
@@ -100,15 +100,15 @@ def _local(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> 
 
     for setting in settings:
         if setting not in ("engine", *ENGINES["llama.cpp"]):
-            raise unknown("setting", setting, ("engine", *ENGINES["llama.cpp"]))
+            raise unknown_name("setting", setting, ("engine", *ENGINES["llama.cpp"]))
     here = Path(place).expanduser()
     is_embedded = place in embedded_models()
     engine = settings.pop("engine", "transformers" if here.is_dir() and not is_embedded else "llama.cpp")
     if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
+        raise unknown_name("engine", engine, ENGINES)
     for setting in settings:
         if setting not in ENGINES[engine]:
-            raise unknown(f"setting of {engine}", setting, ("engine", *ENGINES[engine]))
+            raise unknown_name(f"setting of {engine}", setting, ("engine", *ENGINES[engine]))
     if not is_embedded and not here.exists():
         raise ValueError(f"model: there is no file {place!r}. Embedded models: {', '.join(sorted(embedded_models()))}")
     if engine == "llama.cpp" and here.is_dir() and not is_embedded:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sagechain.prompts import unknown
+from sagechain.prompts import unknown_name
 
 
 class GenerationFields(BaseModel):
@@ -97,7 +97,7 @@ class GenerationParameters(GenerationFields):
         if isinstance(values, Mapping):
             for name in values:
                 if name not in PARAMETER_NAMES:
-                    raise unknown("parameter", name, PARAMETER_NAMES)
+                    raise unknown_name("parameter", name, PARAMETER_NAMES)
         return values
 
     def updated(self, changes: Mapping[str, Any]) -> "GenerationParameters":

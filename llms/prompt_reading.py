@@ -3,7 +3,7 @@
     prompt = read_prompt("falcon", "Be brief.\\nUser: Hi\\nAssistant:")
     prompt.system, prompt.question     # "Be brief.", "Hi"
 
-A model that reads nothing else (`testing.py`) is held to what really stands in the text: a tag that was neutralised is
+A model that reads nothing else (`testing.py`) is held to what really stands in the text: a tag that was escaped is
 no tag here either.
 """
 
@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, Literal
 
-from sagechain.prompts import unknown
+from sagechain.prompts import unknown_name
 
 Kind = Literal["user", "assistant", "call", "result"]
 
@@ -136,7 +136,7 @@ def layout_of(family: str) -> tuple[str, Callable[[str], list[tuple[str, str]]]]
         ValueError: no such family, or one that lays nothing out.
     """
     if family not in _LAYOUTS:
-        raise unknown("family", family, _LAYOUTS)
+        raise unknown_name("family", family, _LAYOUTS)
     return _LAYOUTS[family]
 
 

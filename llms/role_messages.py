@@ -1,16 +1,16 @@
-"""Messages as the role list that a model's own chat template reads, with all that it may read as structure neutralised."""
+"""Messages as the role list that a model's own chat template reads, with all that it may read as structure escaped."""
 
 from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
-from sagechain.prompts import Shape, Tags
-from sagechain.prompts.families import ChatML, Llama2, turns_of
+from sagechain.prompts import Escaping, OutputFormat
+from sagechain.prompts.families import ChatML, Llama2, to_role_messages
 
 # What a chat template that we do not know may read as structure.
-TEMPLATE_TAGS = (
-    ChatML.tags
-    + Llama2.tags
-    + Tags(
+TEMPLATE_ESCAPING = (
+    ChatML.escaping
+    + Llama2.escaping
+    + Escaping(
         [
             ("<", r"(?:start_of_turn|end_of_turn|bos|eos)>"),
             (r"\[", r"/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]"),
@@ -20,6 +20,9 @@ TEMPLATE_TAGS = (
 )
 
 
-def dialog(messages: Sequence[BaseMessage], shape: Shape | None = None) -> list[dict[str, str]]:
-    """Each message as `{"role", "content"}`; the first tells `shape`. Raises ValueError as `turns_of` does."""
-    return [{"role": turn.role, "content": turn.text} for turn in turns_of(messages, TEMPLATE_TAGS, shape)]
+def dialog(messages: Sequence[BaseMessage], output_format: OutputFormat | None = None) -> list[dict[str, str]]:
+    """Each message as `{"role", "content"}`; the first shows `output_format`. Errors: as in `to_role_messages`."""
+    return [
+        {"role": turn.role, "content": turn.text}
+        for turn in to_role_messages(messages, TEMPLATE_ESCAPING, output_format)
+    ]

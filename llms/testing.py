@@ -22,8 +22,8 @@ from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.tool import tool_call
 from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
-from sagechain.prompts import Shape, check_known, get_family
-from sagechain.prompts.families import turns_of
+from sagechain.prompts import OutputFormat, check_known, get_family
+from sagechain.prompts.families import to_role_messages
 
 from .generation import ModelCall, Prompt
 from .ideal_answers import ideal_answer
@@ -121,12 +121,17 @@ class ScriptedLLM(TextModel):
         """How many tokens a text has."""
         return len(TOKEN.findall(text))
 
-    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int:
+    def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
         """How many tokens a prompt has: those of its text, since nothing is put before it."""
         return self.text_tokens(_text(prompt))
 
     def _start(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        output_format: OutputFormat | None = None,
     ) -> ModelCall:
         text = _text(prompt)
         answers = [self._answer(text, parameters) for _ in range(parameters.num_return_sequences or 1)]
@@ -230,7 +235,7 @@ def _text_of(message: AIMessage, family: str) -> str:
     """A message as the family shows it: what a model that was tuned on the layout would write."""
     if not message.tool_calls:
         return message.text
-    return turns_of([message], get_family(family).tags)[0].text
+    return to_role_messages([message], get_family(family).escaping)[0].text
 
 
 def _text(prompt: Prompt) -> str:

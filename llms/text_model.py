@@ -21,13 +21,13 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, PrivateAttr
-from sagechain.prompts import Shape, Tags
-from sagechain.prompts.families import COMMON_TAGS
+from sagechain.prompts import Escaping, OutputFormat
+from sagechain.prompts.families import COMMON_ESCAPING
 
 from .concurrency import POLL_SECONDS, Turns
 from .generation import ModelCall, Prompt, cut, whole
 from .parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
-from .role_messages import TEMPLATE_TAGS
+from .role_messages import TEMPLATE_ESCAPING
 
 LONGEST_TIMEOUT = 86_400  # seconds: a day; what sockets take ends not far above
 
@@ -63,9 +63,9 @@ class TextModel(GenerationFields, LLM, ABC):
         return False
 
     @property
-    def role_tags(self) -> Tags:
-        """What is neutralised in messages that go to the model as roles."""
-        return TEMPLATE_TAGS + COMMON_TAGS
+    def role_escaping(self) -> Escaping:
+        """What is escaped in messages that go to the model as roles."""
+        return TEMPLATE_ESCAPING + COMMON_ESCAPING
 
     @property
     def name_of_model(self) -> str:
@@ -96,15 +96,15 @@ class TextModel(GenerationFields, LLM, ABC):
 
     @property
     def constrains(self) -> bool:
-        """Whether the decoding is held to the shape of an answer, so that one that is not cut fits it by construction."""
+        """Whether decoding is constrained to the output format: an answer that is not truncated then matches it."""
         return False
 
-    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int | None:
+    def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int | None:
         """How many tokens the model reads for a prompt, those that begin it among them; None where nobody here knows.
 
         Args:
             prompt: text, or messages where `takes_roles`.
-            shape: what the answer has to be; beside messages the model is told of it.
+            output_format: what the answer has to be; beside messages the model is told of it.
         """
         return None
 
@@ -132,41 +132,59 @@ class TextModel(GenerationFields, LLM, ABC):
 
     @abstractmethod
     def _start(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        output_format: OutputFormat | None = None,
     ) -> ModelCall:
         """Begin one call; nothing is sent before it is iterated. Raises ValueError on input that can't be sent.
 
-        `shape` is told to the model beside messages; a text prompt says it already. An engine that `constrains` holds the
-        decoding to it.
+        The model sees `output_format` beside messages; a text prompt shows it already. An engine that `constrains`
+        also constrains decoding to it.
         """
 
     # Whole answers
 
     def complete(
-        self, prompt: Prompt, stop: Sequence[str] | None = None, *, shape: Shape | None = None, **changes: Any
+        self,
+        prompt: Prompt,
+        stop: Sequence[str] | None = None,
+        *,
+        output_format: OutputFormat | None = None,
+        **changes: Any,
     ) -> list[GenerationChunk]:
         """The answers to one prompt (one, unless `num_return_sequences` says more).
 
         Args:
             prompt: text, or messages where `takes_roles`.
             stop: replaces the model's own stop strings; `[]` means none.
-            shape: what the answer has to be (`sagechain.prompts.output_format`).
+            output_format: what the answer has to be (`sagechain.prompts.output_format`).
             changes: inference parameters for this call.
 
         Raises:
             ValueError: bad input; nothing was sent.
             LLMError: the call failed.
         """
-        parameters, prefix = self._asked(prompt, stop, changes, shape)
-        with closing(self._start(_checked(prompt), parameters, stream=False, shape=shape)) as call, self._turn():
+        parameters, prefix = self._asked(prompt, stop, changes, output_format)
+        with (
+            closing(self._start(_checked(prompt), parameters, stream=False, output_format=output_format)) as call,
+            self._turn(),
+        ):
             return whole(call, parameters, prefix)
 
     async def acomplete(
-        self, prompt: Prompt, stop: Sequence[str] | None = None, *, shape: Shape | None = None, **changes: Any
+        self,
+        prompt: Prompt,
+        stop: Sequence[str] | None = None,
+        *,
+        output_format: OutputFormat | None = None,
+        **changes: Any,
     ) -> list[GenerationChunk]:
         """As `complete`; a cancel ends the model's work."""
-        parameters, prefix = self._asked(prompt, stop, changes, shape)
-        call = self._start(_checked(prompt), parameters, stream=False, shape=shape)
+        parameters, prefix = self._asked(prompt, stop, changes, output_format)
+        call = self._start(_checked(prompt), parameters, stream=False, output_format=output_format)
         async with self._in_flight(call) as limiter:
             return await anyio.to_thread.run_sync(
                 whole, call, parameters, prefix, abandon_on_cancel=True, limiter=limiter
@@ -175,22 +193,35 @@ class TextModel(GenerationFields, LLM, ABC):
     # Streams
 
     def pieces(
-        self, prompt: Prompt, stop: Sequence[str] | None = None, *, shape: Shape | None = None, **changes: Any
+        self,
+        prompt: Prompt,
+        stop: Sequence[str] | None = None,
+        *,
+        output_format: OutputFormat | None = None,
+        **changes: Any,
     ) -> Generator[GenerationChunk, None, None]:
         """One answer in pieces as they arrive; arguments and errors as for `complete`.
 
         After the first piece every failure is a StreamInterrupted. Closing the iterator ends the model's work.
         """
-        parameters, prefix = self._asked_for_one(prompt, stop, changes, shape)
-        with closing(self._start(_checked(prompt), parameters, stream=True, shape=shape)) as call, self._turn():
+        parameters, prefix = self._asked_for_one(prompt, stop, changes, output_format)
+        with (
+            closing(self._start(_checked(prompt), parameters, stream=True, output_format=output_format)) as call,
+            self._turn(),
+        ):
             yield from cut(call, parameters, prefix)
 
     async def apieces(
-        self, prompt: Prompt, stop: Sequence[str] | None = None, *, shape: Shape | None = None, **changes: Any
+        self,
+        prompt: Prompt,
+        stop: Sequence[str] | None = None,
+        *,
+        output_format: OutputFormat | None = None,
+        **changes: Any,
     ) -> AsyncGenerator[GenerationChunk, None]:
         """As `pieces`; a cancel ends the model's work."""
-        parameters, prefix = self._asked_for_one(prompt, stop, changes, shape)
-        call = self._start(_checked(prompt), parameters, stream=True, shape=shape)
+        parameters, prefix = self._asked_for_one(prompt, stop, changes, output_format)
+        call = self._start(_checked(prompt), parameters, stream=True, output_format=output_format)
         async with self._in_flight(call) as limiter:
             pieces = cut(call, parameters, prefix)
             while True:
@@ -344,23 +375,27 @@ class TextModel(GenerationFields, LLM, ABC):
         return GenerationParameters(**own).updated(given | ({} if stop is None else {"stop": stop}))
 
     def _asked(
-        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any], shape: Shape | None = None
+        self,
+        prompt: Prompt,
+        stop: Sequence[str] | None,
+        changes: dict[str, Any],
+        output_format: OutputFormat | None = None,
     ) -> tuple[GenerationParameters, str]:
         """The parameters of one call, and what goes before its answer.
 
         `return_full_text` is met here: a server that put the prompt before the answer would have us cut inside it.
         So is `max_length`, where the server does not count and the model's tokenizer is at hand.
         """
-        parameters = self._counted(prompt, self._parameters(stop, changes), shape)
+        parameters = self._counted(prompt, self._parameters(stop, changes), output_format)
         prefix = prompt if parameters.return_full_text and isinstance(prompt, str) else ""
         return parameters.updated({"return_full_text": None}) if prefix else parameters, prefix
 
     def _counted(
-        self, prompt: Prompt, parameters: GenerationParameters, shape: Shape | None = None
+        self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None = None
     ) -> GenerationParameters:
         """`max_length` as the `max_new_tokens` that are left after the prompt."""
         longest = parameters.max_length
-        asked = None if longest is None else self.prompt_tokens(prompt, shape)
+        asked = None if longest is None else self.prompt_tokens(prompt, output_format)
         if longest is None or asked is None:
             return parameters
         if asked >= longest:
@@ -373,9 +408,9 @@ class TextModel(GenerationFields, LLM, ABC):
         return parameters.updated({"max_length": None, "max_new_tokens": limit})
 
     def _asked_for_one(
-        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any], shape: Shape | None
+        self, prompt: Prompt, stop: Sequence[str] | None, changes: dict[str, Any], output_format: OutputFormat | None
     ) -> tuple[GenerationParameters, str]:
-        parameters, prefix = self._asked(prompt, stop, changes, shape)
+        parameters, prefix = self._asked(prompt, stop, changes, output_format)
         if (parameters.num_return_sequences or 1) > 1:
             raise ValueError(f"num_return_sequences={parameters.num_return_sequences}: a stream has one answer")
         return parameters, prefix

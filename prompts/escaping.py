@@ -1,13 +1,13 @@
 """Keep text from people from becoming structure: break every special tag in it, visibly and reversibly.
 
 A tag is a pair of regular expressions, head and tail, that stand side by side in the text (`<` and `|im_start|>`).
-Neutralising puts a backslash between the two; where backslashes stand there already, one more. Taking one away
+Escaping puts a backslash between the two; where backslashes stand there already, one more. Taking one away
 again gives the original back, whatever it held:
 
-    >>> tags = Tags([("<", r"\\|im_start\\|>")])
-    >>> tags.neutralised("say <|im_start|>")
+    >>> escaping = Escaping([("<", r"\\|im_start\\|>")])
+    >>> escaping.escape("say <|im_start|>")
     'say <\\\\|im_start|>'
-    >>> tags.restored(tags.neutralised("say <|im_start|>"))
+    >>> escaping.unescape(escaping.escape("say <|im_start|>"))
     'say <|im_start|>'
 
 Which tags a model reads as structure is each family's own knowledge (`llama2.py`, `falcon.py`, …).
@@ -35,7 +35,7 @@ def turn_line(*names: str) -> tuple[str, str]:
     return (rf"{LINE_START}{BLANKS}(?:{'|'.join(map(re.escape, names))}){BLANKS}", r":")
 
 
-class Tags:
+class Escaping:
     """The tags that one family reads as structure.
 
     Args:
@@ -46,41 +46,41 @@ class Tags:
         self.pairs = tuple(pairs)
         self._patterns = [re.compile(rf"({head})(\\*)({tail})", re.IGNORECASE) for head, tail in self.pairs]
 
-    def __add__(self, other: "Tags") -> "Tags":
-        return Tags(dict.fromkeys(self.pairs + other.pairs))
+    def __add__(self, other: "Escaping") -> "Escaping":
+        return Escaping(dict.fromkeys(self.pairs + other.pairs))
 
-    def neutralised(self, text: str) -> str:
+    def escape(self, text: str) -> str:
         """The text with one more backslash in every tag."""
         for pattern in self._patterns:
             text = pattern.sub(r"\1\\\2\3", text)
         return text
 
-    def neutralised_values(self, value: Any) -> Any:
-        """A JSON value with every text in it neutralised, so that it is still JSON when it is written."""
+    def escape_values(self, value: Any) -> Any:
+        """A JSON value with every text in it escaped, so that it is still JSON when it is written."""
         if isinstance(value, str):
-            return self.neutralised(value)
+            return self.escape(value)
         if isinstance(value, dict):
-            return {self.neutralised(str(name)): self.neutralised_values(item) for name, item in value.items()}
+            return {self.escape(str(name)): self.escape_values(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.neutralised_values(item) for item in value]
+            return [self.escape_values(item) for item in value]
         return value
 
-    def restored(self, text: str) -> str:
-        """What `neutralised` was given."""
+    def unescape(self, text: str) -> str:
+        """What `escape` was given."""
         for pattern in reversed(self._patterns):
             text = pattern.sub(lambda match: match[1] + match[2][1:] + match[3], text)
         return text
 
-    def restored_values(self, value: Any) -> Any:
-        """What `neutralised_values` was given."""
+    def unescape_values(self, value: Any) -> Any:
+        """What `escape_values` was given."""
         if isinstance(value, str):
-            return self.restored(value)
+            return self.unescape(value)
         if isinstance(value, dict):
-            return {self.restored(name): self.restored_values(item) for name, item in value.items()}
+            return {self.unescape(name): self.unescape_values(item) for name, item in value.items()}
         if isinstance(value, list):
-            return [self.restored_values(item) for item in value]
+            return [self.unescape_values(item) for item in value]
         return value
 
 
-NO_TAGS = Tags([])
-"""Of a text in which nothing is neutralised."""
+NO_ESCAPING = Escaping([])
+"""Of a text in which nothing is escaped."""

@@ -1,7 +1,7 @@
 """What an answer has to be, where it is not just text: one that may or must call tools, or JSON that fits a schema.
 
-    use = ToolUse.of([search, place_order], choice="any")
-    get_family("chatml").render(messages, shape=use)
+    use = ToolCallFormat.from_tools([search, place_order], choice="any")
+    get_family("chatml").render(messages, output_format=use)
 
 A family shows it to the model in the system text; an engine that can constrain its decoding holds the model to it; a server
 that knows tools itself gets it in its own form.
@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from .json_text.schema_check import check_schema
-from .suggestions import unknown
+from .suggestions import unknown_name
 
 AnyTool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 """What LangChain takes for a tool: a JSON schema, a pydantic class or TypedDict, a function, a tool."""
@@ -23,7 +23,7 @@ CHOICES = ("auto", "any", "none")
 
 
 @dataclass(frozen=True)
-class ToolUse:
+class ToolCallFormat:
     """The tools that an answer may use, or must.
 
     Attributes:
@@ -44,12 +44,12 @@ class ToolUse:
             _check_tool(tool)
 
     @classmethod
-    def of(
+    def from_tools(
         cls,
         tools: Sequence[AnyTool],
         choice: str | bool | Mapping[str, Any] | None = None,
         parallel: bool | None = None,
-    ) -> "ToolUse":
+    ) -> "ToolCallFormat":
         """From what LangChain takes for tools, and from any form that it knows of a choice.
 
         Raises:
@@ -58,11 +58,13 @@ class ToolUse:
         """
         functions: dict[str, Mapping[str, Any]] = {}
         for tool in tools:
-            function = function_of(tool)
+            function = to_function(tool)
             if functions.setdefault(function["name"], function) != function:
                 raise ValueError(f"tools: two have the name {function['name']!r}; give each a name of its own")
         return cls(
-            tuple(functions.values()), tool_choice_of(choice, list(functions)), True if parallel is None else parallel
+            tuple(functions.values()),
+            parse_tool_choice(choice, list(functions)),
+            True if parallel is None else parallel,
         )
 
     @property
@@ -84,7 +86,7 @@ class ToolUse:
 
 
 @dataclass(frozen=True)
-class JsonAnswer:
+class JsonFormat:
     """An answer that is one JSON value.
 
     Attributes:
@@ -105,29 +107,29 @@ class JsonAnswer:
             check_schema(self.schema, "schema")
 
     @classmethod
-    def of_schema(cls, schema: Mapping[str, Any] | type) -> "JsonAnswer":
+    def from_schema(cls, schema: Mapping[str, Any] | type) -> "JsonFormat":
         """From a pydantic class, a TypedDict, a JSON schema, or a function's schema in OpenAI's form."""
         if isinstance(schema, Mapping) and "title" not in schema and "name" not in schema and "function" not in schema:
             return cls(schema)
         function = _converted(schema)
-        own = schema if isinstance(schema, Mapping) and "title" in schema else parameters_of(function)
+        own = schema if isinstance(schema, Mapping) and "title" in schema else argument_schema(function)
         return cls(own, function["name"], function.get("description", ""))
 
     @classmethod
-    def of(cls, wanted: Mapping[str, Any] | type) -> "JsonAnswer":
-        """From OpenAI's `response_format`, or what `of_schema` takes.
+    def from_response_format(cls, wanted: Mapping[str, Any] | type) -> "JsonFormat":
+        """From OpenAI's `response_format`, or what `from_schema` takes.
 
         Raises:
             ValueError: a form that is none of these.
         """
         if not isinstance(wanted, Mapping):
-            return cls.of_schema(wanted)
+            return cls.from_schema(wanted)
         kind, named = wanted.get("type"), wanted.get("json_schema")
         if kind == "json_object":
             return cls()
         if kind == "json_schema" and isinstance(named, Mapping) and isinstance(named.get("schema"), Mapping):
             return cls(named["schema"], str(named.get("name", "answer")), str(named.get("description", "")))
-        raise unknown("response_format", kind, ("json_object", "json_schema"))
+        raise unknown_name("response_format", kind, ("json_object", "json_schema"))
 
     @property
     def response_format(self) -> dict[str, Any]:
@@ -145,11 +147,11 @@ class JsonAnswer:
         return {"type": "function", "function": function}
 
 
-Shape = ToolUse | JsonAnswer
+OutputFormat = ToolCallFormat | JsonFormat
 
 
-def function_of(tool: AnyTool) -> Mapping[str, Any]:
-    """A tool's `name`, `description` and `parameters`. Raises ValueError as `ToolUse` does."""
+def to_function(tool: AnyTool) -> Mapping[str, Any]:
+    """A tool's `name`, `description` and `parameters`. Raises ValueError as `ToolCallFormat` does."""
     function = _converted(tool)
     _check_tool(function)
     return function
@@ -171,13 +173,13 @@ def _check_tool(tool: Mapping[str, Any]) -> None:
     where = f"tools[{name!r}].parameters"
     if not isinstance(given or {}, Mapping):
         raise ValueError(f"{where}: {given!r} is no JSON schema; give one of an object")
-    schema = parameters_of(tool)
+    schema = argument_schema(tool)
     check_schema(schema, where)
     if "object" not in ([schema["type"]] if isinstance(schema["type"], str) else schema["type"]):
         raise ValueError(f"{where}.type: {schema['type']!r}; a tool's arguments are an object")
 
 
-def call_schema(use: ToolUse) -> dict[str, Any]:
+def call_schema(use: ToolCallFormat) -> dict[str, Any]:
     """The JSON schema of one call, `{"name": …, "arguments": {…}}`, of any tool that the choice leaves.
 
     A tool's own `$defs` still resolve: parameters that refer to themselves stand in the schema's `$defs`, by the tool's
@@ -191,8 +193,8 @@ def call_schema(use: ToolUse) -> dict[str, Any]:
     defs: dict[str, Any] = {}
     calls = []
     for position, tool in enumerate(use.callable):
-        arguments = _moved(parameters_of(tool), f"#/$defs/{position}")
-        if arguments != parameters_of(tool):
+        arguments = _moved(argument_schema(tool), f"#/$defs/{position}")
+        if arguments != argument_schema(tool):
             defs[str(position)] = arguments
             arguments = {"$ref": f"#/$defs/{position}"}
         calls.append(
@@ -207,7 +209,7 @@ def call_schema(use: ToolUse) -> dict[str, Any]:
     return {**schema, "$defs": defs} if defs else schema
 
 
-def parameters_of(tool: Mapping[str, Any]) -> dict[str, Any]:
+def argument_schema(tool: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON schema of a tool's arguments, which are an object even where the tool says nothing of them."""
     return {"type": "object", "properties": {}, **(tool.get("parameters") or {})}
 
@@ -224,7 +226,7 @@ def _moved(schema: Any, place: str) -> Any:
     return moved
 
 
-def tool_choice_of(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str:
+def parse_tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str:
     """`auto`, `any`, `none` or one of the names, from any form that LangChain or OpenAI know. Raises ValueError."""
     if isinstance(choice, Mapping):
         choice = (choice.get("function") or choice).get("name") or choice.get("type")
@@ -233,5 +235,5 @@ def tool_choice_of(choice: str | bool | Mapping[str, Any] | None, names: list[st
     if choice is True or choice == "required":
         return "any"
     if choice not in (*CHOICES, *names):
-        raise unknown("tool_choice", choice, (*CHOICES, *names))
+        raise unknown_name("tool_choice", choice, (*CHOICES, *names))
     return str(choice)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 MOST_SHOWN = 50  # names of what is known, in one error
 
 
-def unknown(field: str, value: object, known: Iterable[str]) -> ValueError:
+def unknown_name(field: str, value: object, known: Iterable[str]) -> ValueError:
     """The error for `value`, which is none of the `known` names of `field`."""
     names = sorted(known)
     more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
@@ -26,7 +26,7 @@ def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in names:
         if name not in known:
-            raise unknown(field, name, known)
+            raise unknown_name(field, name, known)
 
 
 def folded(name: str) -> str:

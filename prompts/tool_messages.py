@@ -13,24 +13,24 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from .escaping import Tags
+from .escaping import Escaping
 
-OPEN, CLOSE = "<tool_call>", "</tool_call>"
+TOOL_CALL_START, TOOL_CALL_END = "<tool_call>", "</tool_call>"
 
 
-def call_texts(message: AIMessage, tags: Tags) -> list[str]:
+def call_texts(message: AIMessage, escaping: Escaping) -> list[str]:
     """The calls of an answer; invalid ones as the model wrote them, so that it sees what was wrong."""
     calls = [{"name": call["name"], "arguments": call["args"]} for call in message.tool_calls]
-    written = [_json(tags.neutralised_values(call)) for call in calls]
+    written = [_json(escaping.escape_values(call)) for call in calls]
     for invalid in message.invalid_tool_calls:
         name, raw = invalid["name"] or "", invalid["args"] or ""
         # Servers that tell calls apart give the arguments alone.
         whole = raw if name in raw else f'{{"name": {_json(name)}, "arguments": {raw}}}'
-        written.append(tags.neutralised(whole))
-    return [f"{OPEN}\n{each}\n{CLOSE}" for each in written]
+        written.append(escaping.escape(whole))
+    return [f"{TOOL_CALL_START}\n{each}\n{TOOL_CALL_END}" for each in written]
 
 
-def result_text(messages: Sequence[BaseMessage], position: int, text: str, tags: Tags, *, hermes: bool) -> str:
+def result_text(messages: Sequence[BaseMessage], position: int, text: str, escaping: Escaping, *, hermes: bool) -> str:
     """The result at `position`, whose own text is `text`; a failed one says so.
 
     Args:
@@ -41,9 +41,9 @@ def result_text(messages: Sequence[BaseMessage], position: int, text: str, tags:
     if message.status == "error" and not text.lstrip().lower().startswith("error"):
         text = f"Error: {text}"
     belongs = _belongs(messages[:position], message)
-    shown = tags.neutralised(text)
+    shown = escaping.escape(text)
     if belongs and hermes:
-        shown = _json(tags.neutralised_values({**belongs, "content": _content(text)}))
+        shown = _json(escaping.escape_values({**belongs, "content": _content(text)}))
         belongs = {}
     told = "".join(f' {name}="{_bare(str(value))}"' for name, value in belongs.items())
     return f"<tool_response{told}>\n{shown}\n</tool_response>"

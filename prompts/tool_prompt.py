@@ -1,4 +1,4 @@
-"""What a model is told of the shape of its answer: the tools that it may call, or the JSON that it has to write.
+"""What a model is told of the output format of its answer: the tools that it may call, or the JSON that it has to write.
 
 The words are in `tool_use.yaml`.
 """
@@ -11,31 +11,31 @@ from typing import Any
 
 import yaml
 
-from .escaping import Tags
-from .output_format import JsonAnswer, Shape, ToolUse
+from .escaping import Escaping
+from .output_format import JsonFormat, OutputFormat, ToolCallFormat
 
 
-def shape_text(shape: Shape, tags: Tags) -> str:
-    """The text for the end of the system text; `tags` in names, descriptions and schemas are neutralised."""
-    if isinstance(shape, JsonAnswer):
-        return _json_text(shape, tags)
-    if shape.choice == "none" or not shape.tools:
+def output_format_text(output_format: OutputFormat, escaping: Escaping) -> str:
+    """The text for the end of the system text; `tags` in names, descriptions and schemas are escaped."""
+    if isinstance(output_format, JsonFormat):
+        return _json_text(output_format, escaping)
+    if output_format.choice == "none" or not output_format.tools:
         return str(_words()["none"])
     schemas = "\n".join(
-        json.dumps(tags.neutralised_values(_function(tool)), ensure_ascii=False) for tool in shape.tools
+        json.dumps(escaping.escape_values(_function(tool)), ensure_ascii=False) for tool in output_format.tools
     )
-    return str(_words()["tools"]).format(schemas=schemas, choice=_choice(shape))
+    return str(_words()["tools"]).format(schemas=schemas, choice=_choice(output_format))
 
 
-def repair_text(error: str) -> str:
+def correction_request(error: str) -> str:
     """What a model is told of an answer that does not fit."""
     return str(_words()["repair"]).format(error=error)
 
 
-def _json_text(shape: JsonAnswer, tags: Tags) -> str:
-    if shape.schema is None:
+def _json_text(output_format: JsonFormat, escaping: Escaping) -> str:
+    if output_format.schema is None:
         return str(_words()["json"])
-    schema = json.dumps(tags.neutralised_values(shape.schema), ensure_ascii=False)
+    schema = json.dumps(escaping.escape_values(output_format.schema), ensure_ascii=False)
     return str(_words()["schema"]).format(schema=schema)
 
 
@@ -43,7 +43,7 @@ def _function(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": dict(tool)}
 
 
-def _choice(use: ToolUse) -> str:
+def _choice(use: ToolCallFormat) -> str:
     words = _words()["choice"]
     said = words[use.choice] if use.choice in words else words["one"].format(name=use.choice)
     return str(said) if use.parallel else f"{said} {_words()['one_call']}"

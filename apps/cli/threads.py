@@ -111,13 +111,13 @@ def _entries(kept: "Store", name: str) -> "Iterator[Entry]":
 
 
 def _known(kept: "Store", name: str) -> "ThreadInfo":
-    from sagechain.prompts import unknown
+    from sagechain.prompts import unknown_name
 
     found = {info.name: info for info in kept.threads()}
     if not found:
         raise ValueError(f"thread: {name!r} is unknown; no conversation is kept yet")
     if name not in found:
-        raise unknown("thread", name, found)
+        raise unknown_name("thread", name, found)
     return found[name]
 
 

@@ -16,7 +16,7 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableSequence
 from sagechain.llms import PARAMETER_NAMES, GenerationParameters, PromptedChatModel, StopCutter, TextModel
-from sagechain.prompts import check_known, unknown
+from sagechain.prompts import check_known, unknown_name
 
 from .candidates import Asked, Completion, Ranked, by_parse_and_likelihood, gives_several
 
@@ -142,7 +142,7 @@ def _fitted(
 def _stops(until: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(until, str):
         if until not in UNTIL:
-            raise unknown("until", until, (*UNTIL, "a list of stop strings"))
+            raise unknown_name("until", until, (*UNTIL, "a list of stop strings"))
         return UNTIL[until]
     if not isinstance(until, Sequence) or not all(isinstance(stop, str) and stop for stop in until) or not until:
         raise ValueError(

@@ -72,7 +72,7 @@ class History:
         return self._room
 
     def _surely_fits(self, messages: Sequence[BaseMessage], room: int) -> bool:
-        """Without counting: a token has at least one byte, and neutralising puts one more to a tag of three or more."""
+        """Without counting: a token has at least one byte, and escaping puts one more to a tag of three or more."""
         if not isinstance(self._chat, PromptedChatModel):
             return False
         texts = (f"{message.content}{getattr(message, 'tool_calls', '')}" for message in messages)

@@ -8,7 +8,7 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from sagechain.prompts import load_task, unknown
+from sagechain.prompts import load_task, unknown_name
 
 from .prompting import Answer, Ask, aask, ask
 from .result import Reasoning
@@ -38,7 +38,7 @@ def chain_of_thought(
         ValueError: an unknown strategy or task; at the call, a question that is missing or empty.
     """
     if strategy not in STRATEGIES:
-        raise unknown("strategy", strategy, STRATEGIES)
+        raise unknown_name("strategy", strategy, STRATEGIES)
     if not isinstance(model, BaseLLM | BaseChatModel):
         raise ValueError(f"model: give a chat model or an LLM, not {type(model).__name__}; set parameters on the model")
     chosen, about = STRATEGIES[strategy], load_task(task)

@@ -28,7 +28,7 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 from sagechain.llms.errors import ConnectionFailed, MissingExtra
-from sagechain.prompts import unknown
+from sagechain.prompts import unknown_name
 
 from ..conversations.turns import finished
 from .async_in_threads import AsyncInThreads
@@ -84,7 +84,7 @@ def open_store(place: str | Path, *, create: bool = True) -> "Store":
             raise MissingExtra("PostgreSQL", "postgres") from error
         return PostgresStore(str(place))
     if is_url and scheme != "sqlite":
-        raise unknown("store: scheme", scheme, ["postgresql", "sqlite"])
+        raise unknown_name("store: scheme", scheme, ["postgresql", "sqlite"])
     if is_url and not (rest.startswith("/") and rest[1:]):
         raise ValueError(f"store: {place!r} names no file; write sqlite:///FILE, or sqlite:////FOLDER/FILE")
     from .sqlite import SqliteStore
@@ -207,7 +207,7 @@ class Store(AsyncInThreads):
             with self._telling():
                 self._keep_latest([str(thread) for thread in thread_ids])
         else:
-            raise unknown("strategy", strategy, ["keep_latest", "delete"])
+            raise unknown_name("strategy", strategy, ["keep_latest", "delete"])
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As LangGraph's."""

@@ -19,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from sagechain.llms import errors
 from sagechain.llms.sagemaker import failure
-from sagechain.prompts import check_known, unknown
+from sagechain.prompts import check_known, unknown_name
 
 from .images import regions
 from .models import catalogue
@@ -86,7 +86,7 @@ def _chosen(manifest: Sequence[Mapping[str, str]], model_id: str, version: str, 
         raise ValueError(f"model_id: {model_id!r} is not in JumpStart's manifest of {region}.{hint}")
     matching = [each for each in entries if _matches(each, version)]
     if not matching:
-        raise unknown("version", version, entries)
+        raise unknown_name("version", version, entries)
     return entries[max(matching, key=Version)]
 
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from sagechain.prompts import check_known, unknown
+from sagechain.prompts import check_known, unknown_name
 
 
 def container_image(container: str, *, region: str, gpu: bool) -> str:
@@ -27,7 +27,7 @@ def container_image(container: str, *, region: str, gpu: bool) -> str:
     """
     containers = _data()["containers"]
     if container not in containers:
-        raise unknown("container", container, containers)
+        raise unknown_name("container", container, containers)
     image = containers[container]["gpu" if gpu else "cpu"]
     if image is None:
         raise ValueError(f"container: {container!r} needs a GPU; take 'hf', or an instance type with one: ml.g5.xlarge")

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict
-from sagechain.prompts import unknown
+from sagechain.prompts import unknown_name
 
 
 class CatalogueEntry(BaseModel):
@@ -59,7 +59,7 @@ def catalogue_entry(model_id: str) -> CatalogueEntry:
     entries = {entry.model_id: entry for entry in _entries()}
     if model_id not in entries:
         raise ValueError(
-            f"{unknown('model_id', model_id, entries)}. Any other text model of JumpStart: "
+            f"{unknown_name('model_id', model_id, entries)}. Any other text model of JumpStart: "
             f"sagechain.endpoints.jumpstart.specs.jumpstart_spec({model_id!r}, region=…), or on the command line "
             f"`sagechain endpoints catalogue {model_id} --jumpstart`"
         )

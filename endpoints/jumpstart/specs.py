@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sagechain.llms.errors import RequestRejected
-from sagechain.prompts import check_known, unknown
+from sagechain.prompts import check_known, unknown_name
 
 from . import spec_files
 from .bucket import read_spec
@@ -98,7 +98,9 @@ def model_spec(model_id: str, *, region: str, instance_type: str | None = None, 
     try:
         return jumpstart_spec(model_id, region=region, instance_type=instance_type, client=client)
     except RequestRejected as error:  # no such bucket or file, as where S3 is a local runtime's
-        raise ValueError(f"{unknown('model_id', model_id, entries)}. Any other is JumpStart's: {error.what}") from error
+        raise ValueError(
+            f"{unknown_name('model_id', model_id, entries)}. Any other is JumpStart's: {error.what}"
+        ) from error
 
 
 def jumpstart_spec(

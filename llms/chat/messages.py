@@ -14,8 +14,8 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.outputs import GenerationChunk
 from langchain_core.utils.json import parse_partial_json
-from sagechain.prompts import NO_TAGS, Tags, ToolUse
-from sagechain.prompts.tool_calls import Part, ToolCallReader
+from sagechain.prompts import NO_ESCAPING, Escaping, ToolCallFormat
+from sagechain.prompts.tool_calls import AnswerPart, ToolCallReader
 
 from ..generation import whole_calls
 
@@ -37,7 +37,7 @@ class Replies:
         asked_tokens: counts the tokens of the prompt, where the server does not tell; None where nobody can.
         counted: the tokens of a text, likewise.
         use: the tools that the answer may call.
-        tags: what was neutralised in the prompt; arguments that repeat it are restored.
+        escaping: what was escaped in the prompt; arguments that repeat it are restored.
 
     Attributes:
         shown: the text of the chunks so far.
@@ -48,12 +48,12 @@ class Replies:
         about: Mapping[str, Any],
         asked_tokens: Callable[[], int | None],
         counted: Callable[[str], int | None],
-        use: ToolUse | None = None,
-        tags: Tags = NO_TAGS,
+        use: ToolCallFormat | None = None,
+        escaping: Escaping = NO_ESCAPING,
     ) -> None:
         self._about, self._asked_tokens, self._counted = about, asked_tokens, counted
-        self._use, self._tags = use, tags
-        self._reader = None if use is None else ToolCallReader(use, tags)
+        self._use, self._escaping = use, escaping
+        self._reader = None if use is None else ToolCallReader(use, escaping)
         self.shown = ""
         self._held, self._text = "", ""
         self._begun = self._begun_to_show = False
@@ -77,10 +77,10 @@ class Replies:
         )
 
     def _told_apart(self, text: str, info: Mapping[str, Any]) -> tuple[str, list[ToolCall], list[InvalidToolCall]]:
-        parts: list[Part] = [text]
+        parts: list[AnswerPart] = [text]
         if self._use is not None:
-            reader = ToolCallReader(self._use, self._tags)
-            parts = [*reader.feed(text), *reader.flush(cut=_is_cut(info))]
+            reader = ToolCallReader(self._use, self._escaping)
+            parts = [*reader.feed(text), *reader.flush(truncated=_is_cut(info))]
         parts += _served(info.get("tool_calls", ()), cut=_is_cut(info))
         calls, invalid = list[Any](), list[Any]()
         for part in parts:
@@ -113,7 +113,7 @@ class Replies:
         """
         text, calls = "", list[ToolCallChunk]()
         if self._reader is not None:
-            text, calls = self._shown_of(self._reader.flush(cut=_is_cut(self._figures)))
+            text, calls = self._shown_of(self._reader.flush(truncated=_is_cut(self._figures)))
             text = self._without_blanks_around(text)
             self.shown += text
         calls += self._spoilt()
@@ -123,7 +123,7 @@ class Replies:
             return None
         return AIMessageChunk(content=text, tool_call_chunks=calls, usage_metadata=usage, response_metadata=metadata)
 
-    def _shown_of(self, parts: Iterable[Part]) -> tuple[str, list[ToolCallChunk]]:
+    def _shown_of(self, parts: Iterable[AnswerPart]) -> tuple[str, list[ToolCallChunk]]:
         text, calls = "", list[ToolCallChunk]()
         for part in parts:
             if isinstance(part, str):

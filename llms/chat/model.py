@@ -27,17 +27,17 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from sagechain.prompts import (
-    NO_TAGS,
-    JsonAnswer,
+    NO_ESCAPING,
+    Escaping,
+    JsonFormat,
+    OutputFormat,
     PromptFamily,
-    Shape,
-    Tags,
-    ToolUse,
-    function_of,
+    ToolCallFormat,
     get_family,
-    tool_choice_of,
+    parse_tool_choice,
+    to_function,
 )
-from sagechain.prompts.families import COMMON_TAGS, turns_of
+from sagechain.prompts.families import COMMON_ESCAPING, to_role_messages
 
 from ..errors import StreamInterrupted
 from ..generation import Prompt
@@ -70,11 +70,11 @@ class _Asked:
 
     prompt: Prompt
     options: dict[str, Any]
-    shape: Shape | None
+    output_format: OutputFormat | None
 
     @property
     def for_text_model(self) -> dict[str, Any]:
-        return {**self.options, "shape": self.shape}
+        return {**self.options, "output_format": self.output_format}
 
 
 class PromptedChatModel(BaseChatModel):
@@ -137,12 +137,12 @@ class PromptedChatModel(BaseChatModel):
         return isinstance(llm, TextModel) and (llm.takes_only_roles or (llm.takes_roles and self.family is None))
 
     @property
-    def _tags(self) -> Tags:
-        """What is neutralised in what the model reads."""
+    def _escaping(self) -> Escaping:
+        """What is escaped in what the model reads."""
         if not self._takes_roles:
-            return self._layout.tags + COMMON_TAGS
+            return self._layout.escaping + COMMON_ESCAPING
         assert isinstance(self.llm, TextModel)
-        return self.llm.role_tags
+        return self.llm.role_escaping
 
     @property
     def _llm_type(self) -> str:
@@ -179,15 +179,15 @@ class PromptedChatModel(BaseChatModel):
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
     ) -> int:
         """How many tokens the prompt of these messages has, as it would be sent, with what is told of tools."""
-        shape = ToolUse.of(tools) if tools else None
+        output_format = ToolCallFormat.from_tools(tools) if tools else None
         if not self._takes_roles:
-            return self.get_num_tokens(self._layout.render(messages, shape=shape).text)
+            return self.get_num_tokens(self._layout.render(messages, output_format=output_format).text)
         assert isinstance(self.llm, TextModel)
-        counted = self.llm.prompt_tokens(messages, shape)
+        counted = self.llm.prompt_tokens(messages, output_format)
         if counted is not None:
             return counted
         # Only the server knows its layout: a few tokens around every message.
-        turns = turns_of(messages, NO_TAGS, shape)
+        turns = to_role_messages(messages, NO_ESCAPING, output_format)
         return sum(self.get_num_tokens(turn.text) + LAYOUT_TOKENS for turn in turns)
 
     def bind_tools(
@@ -215,10 +215,10 @@ class PromptedChatModel(BaseChatModel):
             ValueError: a tool whose schema is none, or the choice of one that is not there; at a call: two different tools
                 of one name.
         """
-        functions = [function_of(tool) for tool in tools]
+        functions = [to_function(tool) for tool in tools]
         kwargs["tools"] = [{"type": "function", "function": function} for function in functions]
         if tool_choice is not None:
-            kwargs["tool_choice"] = tool_choice_of(tool_choice, [function["name"] for function in functions])
+            kwargs["tool_choice"] = parse_tool_choice(tool_choice, [function["name"] for function in functions])
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         return cast(Runnable[LanguageModelInput, AIMessage], self.bind(**kwargs))
@@ -359,11 +359,11 @@ class PromptedChatModel(BaseChatModel):
         stops = [stop] if isinstance(stop, str) else stop if stop is not None else self.stop
         if stops is None:
             stops = list(getattr(self.llm, "stop", None) or ())
-        shape = _shape(kwargs)
+        output_format = _output_format(kwargs)
         if self._takes_roles:
-            return _Asked(messages, {**options, "stop": stops}, shape)
-        rendered = self._layout.render(messages, shape=shape)
-        return _Asked(rendered.text, {**options, "stop": list(dict.fromkeys([*stops, *rendered.stop]))}, shape)
+            return _Asked(messages, {**options, "stop": stops}, output_format)
+        rendered = self._layout.render(messages, output_format=output_format)
+        return _Asked(rendered.text, {**options, "stop": list(dict.fromkeys([*stops, *rendered.stop]))}, output_format)
 
     @property
     def _layout(self) -> PromptFamily:
@@ -380,13 +380,13 @@ class PromptedChatModel(BaseChatModel):
         if endpoint:
             about["endpoint"] = endpoint
         told_apart = isinstance(self.llm, TextModel) and self.llm.serves_tools
-        use = asked.shape if isinstance(asked.shape, ToolUse) and not told_apart else None
+        use = asked.output_format if isinstance(asked.output_format, ToolCallFormat) and not told_apart else None
         if not isinstance(self.llm, TextModel):
             own = self.custom_get_token_ids
             counted = (lambda text: None) if own is None else lambda text: len(own(text))
-            return Replies(about, lambda: counted(_text(asked.prompt)), counted, use, self._tags)
-        asked_tokens = partial(self.llm.prompt_tokens, asked.prompt, asked.shape)
-        return Replies(about, asked_tokens, self.llm.text_tokens, use, self._tags)
+            return Replies(about, lambda: counted(_text(asked.prompt)), counted, use, self._escaping)
+        asked_tokens = partial(self.llm.prompt_tokens, asked.prompt, asked.output_format)
+        return Replies(about, asked_tokens, self.llm.text_tokens, use, self._escaping)
 
     def _result(self, answers: list[GenerationChunk], asked: _Asked, kwargs: dict[str, Any]) -> ChatResult:
         replies = self._replies(asked, kwargs)
@@ -402,14 +402,14 @@ def _telling(replies: Replies) -> Iterator[None]:
         raise StreamInterrupted(error.endpoint, error.what, replies.shown) from error.__cause__
 
 
-def _shape(kwargs: dict[str, Any]) -> Shape | None:
+def _output_format(kwargs: dict[str, Any]) -> OutputFormat | None:
     """What the answer has to be, out of a call's arguments. Raises ValueError where they contradict each other."""
     tools, wanted = kwargs.get("tools"), kwargs.get("response_format")
     if tools and wanted:
         raise ValueError("response_format: give it or tools, not both")
     if tools:
-        return ToolUse.of(tools, kwargs.get("tool_choice"), kwargs.get("parallel_tool_calls"))
-    return None if wanted is None else JsonAnswer.of(wanted)
+        return ToolCallFormat.from_tools(tools, kwargs.get("tool_choice"), kwargs.get("parallel_tool_calls"))
+    return None if wanted is None else JsonFormat.from_response_format(wanted)
 
 
 def _text(prompt: Prompt) -> str:

@@ -14,8 +14,8 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
-from sagechain.prompts import JsonAnswer, check_known, repair_text
-from sagechain.prompts.json_text import JsonSchema, value_in
+from sagechain.prompts import JsonFormat, check_known, correction_request
+from sagechain.prompts.json_text import JsonSchema, extract_json
 
 from ..errors import StructuredOutputFailed
 from .messages import ERRORS
@@ -55,7 +55,7 @@ class _Answering:
     ) -> None:
         self._chat, self._include_raw = chat, include_raw
         self._schema = schema
-        self._wanted = JsonAnswer() if schema is None else JsonAnswer.of_schema(schema)
+        self._wanted = JsonFormat() if schema is None else JsonFormat.from_schema(schema)
         self._fits = JsonSchema(self._wanted.schema or {"type": "object"}, "answer")
         traced = {"kwargs": {"method": method}, "schema": schema if schema is not None else {"type": "object"}}
         if method == "function_calling":
@@ -67,7 +67,7 @@ class _Answering:
                 **options,
             )
         else:
-            told = self._wanted if method == "json_schema" else JsonAnswer()
+            told = self._wanted if method == "json_schema" else JsonFormat()
             self._model = chat.bind(response_format=told.response_format, ls_structured_output_format=traced, **options)
 
     def invoke(self, asked: LanguageModelInput, config: RunnableConfig) -> Any:
@@ -118,8 +118,8 @@ class _Answering:
             raise ValueError(invalid["error"] or errors.get(invalid["id"]) or "the call is malformed")
         else:
             cut = message.response_metadata.get("finish_reason") == "length"
-            value = self._chat._tags.restored_values(value_in(message.text, cut=cut))
-        return self._made(self._fits.fitted(value))
+            value = self._chat._escaping.unescape_values(extract_json(message.text, truncated=cut))
+        return self._made(self._fits.coerce(value))
 
     def _made(self, value: Any) -> Any:
         """A value that fits the schema, as what was asked for."""
@@ -135,7 +135,7 @@ class _Answering:
 
 def _shown(message: AIMessage, error: ValueError) -> list[BaseMessage]:
     """An answer that does not fit, and what is wrong with it."""
-    return [AIMessage(_raw(message) or "…"), HumanMessage(repair_text(str(error)))]
+    return [AIMessage(_raw(message) or "…"), HumanMessage(correction_request(str(error)))]
 
 
 def _raw(message: AIMessage) -> str:

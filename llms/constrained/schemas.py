@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagechain.prompts.json_text import lookup_in, parts
+from sagechain.prompts.json_text import reference_lookup, subschemas
 
 # llguidance's and xgrammar's documentation, and tests/llms/test_grammars.py.
 NOT_HELD = frozenset(
@@ -47,7 +47,7 @@ def held_schema(schema: Schema, name: str, refused: Refusal = lambda part: None)
         ValueError: a part of it can't be held to; the message names the part.
     """
     _check_references(schema, name)
-    made: dict[str, Any] = _Held(refused, closes=not any(map(_composes, parts(schema)))).part(schema, name)
+    made: dict[str, Any] = _Held(refused, closes=not any(map(_composes, subschemas(schema)))).part(schema, name)
     return made
 
 
@@ -65,7 +65,7 @@ def not_held(where: str, what: str) -> NotHeld:
 
 @dataclass(frozen=True)
 class _Held:
-    """Makes the parts of one schema.
+    """Makes the subschemas of one schema.
 
     Attributes:
         refused: as in `held_schema`.
@@ -102,10 +102,10 @@ class _Held:
             return [self.part(part, f"{where}[{number}]") for number, part in enumerate(value)]
         return self._alternatives(value, where) if key in ALTERNATIVES else value
 
-    def _alternatives(self, parts: list[Any], where: str) -> list[Any]:
+    def _alternatives(self, subschemas: list[Any], where: str) -> list[Any]:
         """Those that can be held to; one must be."""
         held, errors = [], []
-        for number, part in enumerate(parts):
+        for number, part in enumerate(subschemas):
             try:
                 held.append(self.part(part, f"{where}[{number}]"))
             except NotHeld as error:
@@ -128,7 +128,7 @@ def _lists_all(schema: Schema) -> bool:
 
 def _check_references(schema: Schema, name: str) -> None:
     """Raise ValueError where a part is, by references alone, a part of itself: no value of it ever begins."""
-    lookup = lookup_in(schema)
+    lookup = reference_lookup(schema)
     sound: set[int] = set()
 
     def check(part: Any, above: tuple[int, ...]) -> None:
@@ -142,7 +142,7 @@ def _check_references(schema: Schema, name: str) -> None:
             check(each, (*above, id(part)))
         sound.add(id(part))
 
-    for part in parts(schema):
+    for part in subschemas(schema):
         check(part, ())
 
 

@@ -1,4 +1,4 @@
-"""An answer's shape as xgrammar holds transformers' decoding to it (the extra `constrained`).
+"""An answer's output format as xgrammar holds transformers' decoding to it (the extra `constrained`).
 
 Without xgrammar answers are decoded freely.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import transformers
-from sagechain.prompts import Shape
+from sagechain.prompts import OutputFormat
 
 from ..local.transformers.engine import Engine
 from .grammars import TEXT, Grammar, grammar_of
@@ -20,13 +20,13 @@ from .xgrammar_schemas import grammar_of_schema, refused
 NO_CALL = 'root ::= TagDispatch(excludes=("<tool_call>"))'
 
 
-def held_to(engine: Engine, shape: Shape | None) -> Callable[[], Any] | None:
-    """What compiles xgrammar's grammar of a shape, in up to a second or so; None where any text fits.
+def held_to(engine: Engine, output_format: OutputFormat | None) -> Callable[[], Any] | None:
+    """What compiles xgrammar's grammar of an output format, in up to a second or so; None where any text fits.
 
     Raises:
         ValueError: a schema says what xgrammar can't hold decoding to; some of it shows as NotHeld when it is compiled.
     """
-    grammar = grammar_of(shape, refused)
+    grammar = grammar_of(output_format, refused)
     return None if grammar is None else partial(_compiled, engine, grammar)
 
 
@@ -72,7 +72,7 @@ class Held(transformers.LogitsProcessor):
         allowed = allowed.to(scores.device)
         held = scores.clone()  # the likelihood of the tokens is still to be told from the scores as they came
         xgrammar.apply_token_bitmask_inplace(held, allowed)
-        # What bans tokens (`min_length`, `no_repeat_ngram_size`) may have banned all that are left: the shape wins.
+        # What bans tokens (`min_length`, `no_repeat_ngram_size`) may have banned all that are left: the output format wins.
         banned = held.isneginf().all(-1, keepdim=True)
         if banned.any():
             alike = torch.zeros_like(scores)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagechain.prompts.json_text import parts
+from sagechain.prompts.json_text import subschemas
 
 from .schemas import Schema
 
@@ -37,7 +37,7 @@ def grammar_of_schema(schema: Schema) -> Any:
     from xgrammar import Grammar
 
     told_apart = json.loads(json.dumps(schema))
-    for number, part in enumerate(parts(told_apart)):
+    for number, part in enumerate(subschemas(told_apart)):
         assert isinstance(part, dict)
         if ANNOTATIONS & part.get("properties", {}).keys():
             part["x-number"] = number

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict
-from sagechain.prompts import unknown
+from sagechain.prompts import unknown_name
 
 from ..errors import LLMError, MissingExtra
 
@@ -80,7 +80,7 @@ def embedded_models() -> dict[str, EmbeddedModel]:
 def embedded_model(name: str) -> EmbeddedModel:
     """The catalogue's model of that name. Raises ValueError where there is none."""
     if name not in embedded_models():
-        raise unknown("model", name, embedded_models())
+        raise unknown_name("model", name, embedded_models())
     return embedded_models()[name]
 
 

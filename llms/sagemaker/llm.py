@@ -19,7 +19,7 @@ import botocore.exceptions
 from botocore.config import Config
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
-from sagechain.prompts import Shape, Tags, check_known, get_family
+from sagechain.prompts import Escaping, OutputFormat, check_known, get_family
 
 from ..generation import ModelCall, Prompt
 from ..parameters import PARAMETER_NAMES, GenerationParameters
@@ -121,9 +121,9 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return self._wire.takes_roles
 
     @property
-    def role_tags(self) -> Tags:
-        """What the wire neutralises."""
-        return self._wire.role_tags
+    def role_escaping(self) -> Escaping:
+        """What the wire escapes."""
+        return self._wire.role_escaping
 
     @property
     def serves_tools(self) -> bool:
@@ -157,11 +157,18 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return {**super()._identifying_params, **where}
 
     def _start(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        output_format: OutputFormat | None = None,
     ) -> ModelCall:
         joined = self.streaming and not stream and (parameters.num_return_sequences or 1) == 1
         stream = (stream or joined) and self._wire.streams
-        body = self._wire.request(prompt, parameters, stream=stream, shape=shape, on_unsupported=self.on_unsupported)
+        body = self._wire.request(
+            prompt, parameters, stream=stream, output_format=output_format, on_unsupported=self.on_unsupported
+        )
         request = {
             "EndpointName": self.endpoint_name,
             "ContentType": "application/json",
@@ -198,18 +205,18 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         ids = self.custom_get_token_ids
         return None if ids is None else len(ids(text)) - len(ids(""))
 
-    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int | None:
+    def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int | None:
         """How many tokens the server will read, where the tokenizer and the server's layout are known here."""
-        text = None if self.custom_get_token_ids is None else self._wire.laid_out(prompt, shape)
+        text = None if self.custom_get_token_ids is None else self._wire.laid_out(prompt, output_format)
         return None if text is None or self.custom_get_token_ids is None else len(self.custom_get_token_ids(text))
 
     def _counted(
-        self, prompt: Prompt, parameters: GenerationParameters, shape: Shape | None = None
+        self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None = None
     ) -> GenerationParameters:
-        room, asked = self.context_size, self.prompt_tokens(prompt, shape)
+        room, asked = self.context_size, self.prompt_tokens(prompt, output_format)
         if room is not None and asked is not None and asked > room:
             raise too_long(asked, room, self._remedy)
-        return parameters if "max_length" in self._wire.carries else super()._counted(prompt, parameters, shape)
+        return parameters if "max_length" in self._wire.carries else super()._counted(prompt, parameters, output_format)
 
     def _new_client(self) -> Any:
         config = Config(

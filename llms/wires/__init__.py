@@ -1,6 +1,6 @@
 """How containers on SageMaker are asked and how they answer: one small class a wire format, found by name."""
 
-from sagechain.prompts import unknown
+from sagechain.prompts import unknown_name
 
 from .base import Wire
 from .chat_completions.wire import ChatCompletions
@@ -44,5 +44,5 @@ def get_wire(name: str) -> Wire:
         ValueError: no such wire; the message lists those there are.
     """
     if name not in _WIRES:
-        raise unknown("wire", name, _WIRES)
+        raise unknown_name("wire", name, _WIRES)
     return _WIRES[name]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import NO_TAGS, Shape, Tags
+from sagechain.prompts import NO_ESCAPING, Escaping, OutputFormat
 
 from ..generation import Prompt
 from ..parameters import OFF, GenerationParameters
@@ -76,8 +76,8 @@ class Wire(ABC):
     """Whether a reply says why it ended: at the token limit or by itself."""
     takes_roles: ClassVar[bool] = False
     """Whether messages go out as roles and the server lays them out."""
-    role_tags: ClassVar[Tags] = NO_TAGS
-    """What is neutralised in roles."""
+    role_escaping: ClassVar[Escaping] = NO_ESCAPING
+    """What is escaped in roles."""
     serves_tools: ClassVar[bool] = False
     """Whether tools go out in the server's own form, and come back as calls."""
     constrains: ClassVar[bool] = False
@@ -96,16 +96,16 @@ class Wire(ABC):
         parameters: GenerationParameters,
         *,
         stream: bool,
-        shape: Shape | None = None,
+        output_format: OutputFormat | None = None,
         on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
-        """The body of a request, still to be made JSON; roles are told of `shape`.
+        """The body of a request, still to be made JSON; roles are told of `output_format`.
 
         Raises:
             ValueError: a parameter is not carried.
         """
 
-    def laid_out(self, prompt: Prompt, shape: Shape | None = None) -> str | None:
+    def laid_out(self, prompt: Prompt, output_format: OutputFormat | None = None) -> str | None:
         """The text that the model reads; None where only the server knows."""
         return prompt if isinstance(prompt, str) else None
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import Shape
+from sagechain.prompts import OutputFormat
 
 from ..generation import Prompt
 from ..parameters import GenerationParameters
@@ -47,7 +47,7 @@ class HuggingFace(Wire):
         parameters: GenerationParameters,
         *,
         stream: bool,
-        shape: Shape | None = None,
+        output_format: OutputFormat | None = None,
         on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
         """The body; the prompt is not asked for unless `return_full_text` is set."""

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import Shape, Tags
-from sagechain.prompts.families import COMMON_TAGS, Llama2, alternating, turns_of
+from sagechain.prompts import Escaping, OutputFormat
+from sagechain.prompts.families import COMMON_ESCAPING, Llama2, alternate_roles, to_role_messages
 
 from ..generation import Prompt
 from ..parameters import GenerationParameters
@@ -32,11 +32,14 @@ class Llama2Text(Wire):
         parameters: GenerationParameters,
         *,
         stream: bool,
-        shape: Shape | None = None,
+        output_format: OutputFormat | None = None,
         on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
         """The body; temperature 0 is greedy here."""
-        return {"inputs": self._inputs(prompt, shape), "parameters": self.parameters(parameters, on_unsupported)}
+        return {
+            "inputs": self._inputs(prompt, output_format),
+            "parameters": self.parameters(parameters, on_unsupported),
+        }
 
     def replies(self, reply: Any) -> list[GenerationChunk]:
         """One answer a prompt."""
@@ -50,7 +53,7 @@ class Llama2Text(Wire):
             raise wrong_shape(reply)
         return [GenerationChunk(text=text) for text in texts]
 
-    def _inputs(self, prompt: Prompt, shape: Shape | None) -> Any:
+    def _inputs(self, prompt: Prompt, output_format: OutputFormat | None) -> Any:
         return prompt
 
     def _text(self, generation: Any) -> Any:
@@ -63,14 +66,14 @@ class Llama2Dialog(Llama2Text):
     name: ClassVar[str] = "llama2-dialog"
     speakers: ClassVar[str] = "JumpStart's Llama 2 chat, model version 2.x"
     takes_roles: ClassVar[bool] = True
-    role_tags: ClassVar[Tags] = Llama2.tags + COMMON_TAGS
+    role_escaping: ClassVar[Escaping] = Llama2.escaping + COMMON_ESCAPING
 
-    def laid_out(self, prompt: Prompt, shape: Shape | None = None) -> str:
+    def laid_out(self, prompt: Prompt, output_format: OutputFormat | None = None) -> str:
         """The container lays a dialog out as the family does."""
-        return Llama2().render(_messages(prompt), shape=shape).text
+        return Llama2().render(_messages(prompt), output_format=output_format).text
 
-    def _inputs(self, prompt: Prompt, shape: Shape | None) -> Any:
-        return [_dialog(_messages(prompt), shape)]
+    def _inputs(self, prompt: Prompt, output_format: OutputFormat | None) -> Any:
+        return [_dialog(_messages(prompt), output_format)]
 
     def _text(self, generation: Any) -> Any:
         return generation["content"]
@@ -80,8 +83,8 @@ def _messages(prompt: Prompt) -> Sequence[BaseMessage]:
     return [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
 
 
-def _dialog(messages: Sequence[BaseMessage], shape: Shape | None) -> list[dict[str, str]]:
-    """Roles that alternate, as the container asserts, with the layout's own tags neutralised."""
-    system, exchange = alternating(turns_of(messages, Llama2.tags, shape))
+def _dialog(messages: Sequence[BaseMessage], output_format: OutputFormat | None) -> list[dict[str, str]]:
+    """Roles that alternate, as the container asserts, with the layout's own tags escaped."""
+    system, exchange = alternate_roles(to_role_messages(messages, Llama2.escaping, output_format))
     first = [{"role": "system", "content": system}] if system else []
     return [*first, *({"role": turn.role, "content": turn.text} for turn in exchange)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import Shape
+from sagechain.prompts import OutputFormat
 
 from ..generation import Prompt
 from ..parameters import GenerationParameters
@@ -47,7 +47,7 @@ class TextGenerationInference(Wire):
         parameters: GenerationParameters,
         *,
         stream: bool,
-        shape: Shape | None = None,
+        output_format: OutputFormat | None = None,
         on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
         """The body; `details` is asked for, since it alone tells a whole answer from one cut at the token limit."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from sagechain.prompts import unknown
+from sagechain.prompts import unknown_name
 
 from . import event_stream
 from .containers import Container
@@ -60,7 +60,7 @@ class FaultPlan(BaseModel):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in faults():
-            raise unknown("fault", name, faults())
+            raise unknown_name("fault", name, faults())
         return name
 
     def due(self) -> Mapping[str, Any] | None:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from sagechain.prompts import unknown
+from sagechain.prompts import unknown_name
 
 from ..account import USER
 from ..refusals import Refused
@@ -87,9 +87,9 @@ class Failures:
             ValueError: an operation or a failure that is unknown, one that the operation cannot have, or times below 1.
         """
         if operation not in operations():
-            raise unknown("operation", operation, operations())
+            raise unknown_name("operation", operation, operations())
         if failure not in failures():
-            raise unknown("failure", failure, failures())
+            raise unknown_name("failure", failure, failures())
         only = failures()[failure].get("operations", [operation])
         if operation not in only:
             raise ValueError(f"failure: {failure!r} can happen to {', '.join(only)}, not to {operation}")

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from sagechain.llms import TextModel, load_llm
 from sagechain.llms.wires import DEFAULT_WIRES, get_wire
-from sagechain.prompts import get_family, unknown
+from sagechain.prompts import get_family, unknown_name
 
 from ..account import ACCOUNT, sagemaker_arn
 from ..inference.containers import CONTAINERS, Container, UpstreamContainer
@@ -86,7 +86,7 @@ def standing_records(name: str, settings: Mapping[str, Any], now: float) -> dict
 def _endpoint(name: str, settings: Mapping[str, Any]) -> Endpoint:
     for setting in settings:
         if setting not in SETTINGS:
-            raise unknown(f"endpoint {name!r}", setting, SETTINGS)
+            raise unknown_name(f"endpoint {name!r}", setting, SETTINGS)
     plan = None
     if "fault" in settings:
         plan = FaultPlan(**{field: settings[field] for field in FAULT_SETTINGS if field in settings})

@@ -1,7 +1,7 @@
 """The families by name."""
 
-from ..suggestions import unknown
-from .base import COMMON_TAGS, PromptFamily, RenderedPrompt, Turn, alternating, turns_of
+from ..suggestions import unknown_name
+from .base import COMMON_ESCAPING, PromptFamily, RenderedPrompt, RoleMessage, alternate_roles, to_role_messages
 from .chatml import ChatML
 from .falcon import Falcon, Falcon180B
 from .llama2 import Llama2
@@ -9,16 +9,16 @@ from .plain import Plain
 from .server_side import Messages
 
 __all__ = [
-    "COMMON_TAGS",
+    "COMMON_ESCAPING",
     "ChatML",
     "Llama2",
     "PromptFamily",
     "RenderedPrompt",
-    "Turn",
-    "alternating",
+    "RoleMessage",
+    "alternate_roles",
     "get_family",
     "list_families",
-    "turns_of",
+    "to_role_messages",
 ]
 
 _ALL = (ChatML(), Falcon(), Falcon180B(), Llama2(), Messages(), Plain())
@@ -37,5 +37,5 @@ def get_family(name: str) -> PromptFamily:
         ValueError: no such family; the message lists those there are.
     """
     if name not in _FAMILIES:
-        raise unknown("family", name, _FAMILIES)
+        raise unknown_name("family", name, _FAMILIES)
     return _FAMILIES[name]

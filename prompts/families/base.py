@@ -15,14 +15,14 @@ from typing import ClassVar, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
-from ..escaping import Tags
-from ..output_format import AnyTool, Shape, ToolUse
+from ..escaping import Escaping
+from ..output_format import AnyTool, OutputFormat, ToolCallFormat
 from ..tool_messages import call_texts, result_text
-from ..tool_prompt import shape_text
+from ..tool_prompt import output_format_text
 
 Role = Literal["system", "user", "assistant", "tool"]
 
-COMMON_TAGS = Tags(
+COMMON_ESCAPING = Escaping(
     [
         ("<", r"\s*/?\s*tool(?:s|_calls?|_response)(?:\s[^<>]{0,200})?>"),
         # Most tokenizers write their special tokens so, also where a model of another family stands behind a layout.
@@ -45,7 +45,7 @@ class RenderedPrompt:
 
 
 @dataclass(frozen=True)
-class Turn:
+class RoleMessage:
     """One role's text, as it stands in a prompt."""
 
     role: Role
@@ -56,7 +56,7 @@ class PromptFamily(ABC):
     """A prompt layout that a group of models was trained with."""
 
     name: ClassVar[str]
-    tags: ClassVar[Tags]
+    escaping: ClassVar[Escaping]
     stop: ClassVar[tuple[str, ...]]
     context: ClassVar[int | None] = None
     """Tokens of prompt and answer together that all models of the family were trained with, where that is one figure."""
@@ -64,32 +64,42 @@ class PromptFamily(ABC):
     """Whether models of the family know Hermes' results, which name their call in JSON."""
 
     def render(
-        self, messages: Sequence[BaseMessage], tools: Sequence[AnyTool] = (), *, shape: Shape | None = None
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[AnyTool] = (),
+        *,
+        output_format: OutputFormat | None = None,
     ) -> RenderedPrompt:
         """The prompt that asks the model for the turn after `messages`.
 
-        System texts go where the layout has them. Tags inside a message are neutralised.
+        System texts go where the layout has them. Special text inside a message is escaped.
 
         Args:
             messages: the conversation so far.
             tools: what the model may call, in any form that LangChain takes.
-            shape: what the answer has to be, where `tools` does not say it all.
+            output_format: what the answer has to be, where `tools` does not say it all.
 
         Raises:
             ValueError: no messages, a role that no model knows, or content other than text.
         """
-        shape = shape or (ToolUse.of(tools) if tools else None)
-        return RenderedPrompt(self.layout(turns_of(messages, self.tags, shape, hermes=self.hermes)), self.stop)
+        output_format = output_format or (ToolCallFormat.from_tools(tools) if tools else None)
+        return RenderedPrompt(
+            self.layout(to_role_messages(messages, self.escaping, output_format, hermes=self.hermes)), self.stop
+        )
 
     @abstractmethod
-    def layout(self, turns: list[Turn]) -> str:
+    def layout(self, turns: list[RoleMessage]) -> str:
         """The prompt of turns whose texts are already safe."""
 
 
-def turns_of(
-    messages: Sequence[BaseMessage], tags: Tags, shape: Shape | None = None, *, hermes: bool = False
-) -> list[Turn]:
-    """Each message as a turn, with `tags` neutralised in all that it holds; tool calls and results stand in tags of ours.
+def to_role_messages(
+    messages: Sequence[BaseMessage],
+    escaping: Escaping,
+    output_format: OutputFormat | None = None,
+    *,
+    hermes: bool = False,
+) -> list[RoleMessage]:
+    """Each message as a turn, with `tags` escaped in all that it holds; tool calls and results stand in tags of ours.
 
     What the answer has to be is told in the first system text, after what stands there.
 
@@ -98,61 +108,61 @@ def turns_of(
     """
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
-    tags = tags + COMMON_TAGS
-    turns = [_turn(messages, position, tags, hermes) for position in range(len(messages))]
-    return turns if shape is None else _told(turns, shape_text(shape, tags))
+    escaping = escaping + COMMON_ESCAPING
+    turns = [_turn(messages, position, escaping, hermes) for position in range(len(messages))]
+    return turns if output_format is None else _told(turns, output_format_text(output_format, escaping))
 
 
-def _told(turns: list[Turn], told: str) -> list[Turn]:
+def _told(turns: list[RoleMessage], told: str) -> list[RoleMessage]:
     """The turns with a text at the end of the first system text, or as one."""
     if turns[0].role != "system":
-        return [Turn("system", told), *turns]
-    return [Turn("system", f"{turns[0].text}\n\n{told}"), *turns[1:]]
+        return [RoleMessage("system", told), *turns]
+    return [RoleMessage("system", f"{turns[0].text}\n\n{told}"), *turns[1:]]
 
 
-def alternating(turns: list[Turn]) -> tuple[str, list[Turn]]:
+def alternate_roles(turns: list[RoleMessage]) -> tuple[str, list[RoleMessage]]:
     """The system text, and turns that go user, assistant, user … and end with the user.
 
     System texts are joined in front, wherever they stood; a tool's turn is a user's; neighbours of one role are joined
     by a blank line; where a user's turn is missing, an empty one stands in.
     """
     system = "\n\n".join(turn.text for turn in turns if turn.role == "system")
-    merged: list[Turn] = []
+    merged: list[RoleMessage] = []
     for turn in turns:
         if turn.role == "system":
             continue
         role: Role = "assistant" if turn.role == "assistant" else "user"
         if merged and merged[-1].role == role:
-            merged[-1] = Turn(role, f"{merged[-1].text}\n\n{turn.text}")
+            merged[-1] = RoleMessage(role, f"{merged[-1].text}\n\n{turn.text}")
         else:
-            merged.append(Turn(role, turn.text))
+            merged.append(RoleMessage(role, turn.text))
     if not merged or merged[0].role == "assistant":
-        merged.insert(0, Turn("user", ""))
+        merged.insert(0, RoleMessage("user", ""))
     if merged[-1].role == "assistant":
-        merged.append(Turn("user", ""))
+        merged.append(RoleMessage("user", ""))
     return system, merged
 
 
-def transcript(turns: list[Turn], *, system: str, names: Mapping[str, str]) -> str:
+def transcript(turns: list[RoleMessage], *, system: str, names: Mapping[str, str]) -> str:
     """A line a turn, `NAME: text`, with the answerer's line left open.
 
     Args:
         system: the form of the system text, which stands first.
         names: what the user and the assistant are called.
     """
-    said, exchange = alternating([Turn(turn.role, turn.text.strip()) for turn in turns])
+    said, exchange = alternate_roles([RoleMessage(turn.role, turn.text.strip()) for turn in turns])
     lines = [f"{names[turn.role]}: {turn.text}".rstrip(" ") for turn in exchange]
     return "\n".join([*([system.format(said)] if said else []), *lines, f"{names['assistant']}:"])
 
 
-def _turn(messages: Sequence[BaseMessage], position: int, tags: Tags, hermes: bool) -> Turn:
+def _turn(messages: Sequence[BaseMessage], position: int, escaping: Escaping, hermes: bool) -> RoleMessage:
     message = messages[position]
     text = _text(message, position)
     if isinstance(message, ToolMessage):
-        return Turn("tool", result_text(messages, position, text, tags, hermes=hermes))
-    shown = call_texts(message, tags) if isinstance(message, AIMessage) else []
-    said = [tags.neutralised(text)] if text or not shown else []
-    return Turn(_role(message, position), "\n".join([*said, *shown]))
+        return RoleMessage("tool", result_text(messages, position, text, escaping, hermes=hermes))
+    shown = call_texts(message, escaping) if isinstance(message, AIMessage) else []
+    said = [escaping.escape(text)] if text or not shown else []
+    return RoleMessage(_role(message, position), "\n".join([*said, *shown]))
 
 
 def _role(message: BaseMessage, position: int) -> Role:

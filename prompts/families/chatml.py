@@ -5,8 +5,8 @@ No system text is added where none is given, although SmolLM2's own template doe
 
 from typing import ClassVar
 
-from ..escaping import Tags
-from .base import PromptFamily, Turn
+from ..escaping import Escaping
+from .base import PromptFamily, RoleMessage
 
 
 class ChatML(PromptFamily):
@@ -15,7 +15,7 @@ class ChatML(PromptFamily):
     name: ClassVar[str] = "chatml"
     stop: ClassVar[tuple[str, ...]] = ("<|im_end|>", "<|endoftext|>")
     hermes: ClassVar[bool] = True
-    tags: ClassVar[Tags] = Tags(
+    escaping: ClassVar[Escaping] = Escaping(
         [
             ("<", r"\|[^|<>\s]{1,40}\|>"),
             # SmolLM2's tokenizer has these special tokens besides.
@@ -27,7 +27,7 @@ class ChatML(PromptFamily):
         ]
     )
 
-    def layout(self, turns: list[Turn]) -> str:
+    def layout(self, turns: list[RoleMessage]) -> str:
         """Every message in its place, as it is, and an assistant's turn opened."""
         return (
             "".join(f"<|im_start|>{turn.role}\n{turn.text}<|im_end|>\n" for turn in turns) + "<|im_start|>assistant\n"

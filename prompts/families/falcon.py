@@ -1,13 +1,13 @@
 """The layouts of Falcon 7b-instruct and 40b-instruct, and of 180b-chat: transcripts, one line a turn.
 
 These models have no special tokens for turns; what they were tuned on is the transcript itself. So a line in a
-message that looks like a turn would be one, and is neutralised.
+message that looks like a turn would be one, and is escaped.
 """
 
 from typing import ClassVar
 
-from ..escaping import Tags, turn_line
-from .base import PromptFamily, Turn, transcript
+from ..escaping import Escaping, turn_line
+from .base import PromptFamily, RoleMessage, transcript
 
 
 class Falcon(PromptFamily):
@@ -16,7 +16,7 @@ class Falcon(PromptFamily):
     name: ClassVar[str] = "falcon"
     stop: ClassVar[tuple[str, ...]] = ("\nUser:", "<|endoftext|>")
     context: ClassVar[int | None] = 2048  # the model cards of `tiiuae/falcon-7b-instruct` and `falcon-180B-chat`
-    tags: ClassVar[Tags] = Tags(
+    escaping: ClassVar[Escaping] = Escaping(
         [
             ("<", r"\|endoftext\|>"),
             # The other special tokens of Falcon's tokenizer.
@@ -25,7 +25,7 @@ class Falcon(PromptFamily):
         ]
     )
 
-    def layout(self, turns: list[Turn]) -> str:
+    def layout(self, turns: list[RoleMessage]) -> str:
         """One line a turn, the last one open for the answer."""
         return transcript(turns, system="{}", names={"user": "User", "assistant": "Assistant"})
 
@@ -38,6 +38,6 @@ class Falcon180B(Falcon):
 
     name: ClassVar[str] = "falcon180b"
 
-    def layout(self, turns: list[Turn]) -> str:
+    def layout(self, turns: list[RoleMessage]) -> str:
         """One line a turn, the last one open for the answer."""
         return transcript(turns, system="System: {}", names={"user": "User", "assistant": "Falcon"})

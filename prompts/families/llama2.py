@@ -6,8 +6,8 @@ the server's tokenizer adds it, and a prompt that begins with two is not what th
 
 from typing import ClassVar
 
-from ..escaping import Tags
-from .base import PromptFamily, Turn, alternating
+from ..escaping import Escaping
+from .base import PromptFamily, RoleMessage, alternate_roles
 
 
 class Llama2(PromptFamily):
@@ -16,7 +16,7 @@ class Llama2(PromptFamily):
     name: ClassVar[str] = "llama2"
     stop: ClassVar[tuple[str, ...]] = ("</s>",)
     context: ClassVar[int | None] = 4096  # arXiv 2307.09288, table 1
-    tags: ClassVar[Tags] = Tags(
+    escaping: ClassVar[Escaping] = Escaping(
         [
             (r"\[", r"\s*/?\s*INST\s*\]"),
             (r"<", r"<\s*/?\s*SYS\s*>>"),
@@ -25,9 +25,9 @@ class Llama2(PromptFamily):
         ]
     )
 
-    def layout(self, turns: list[Turn]) -> str:
+    def layout(self, turns: list[RoleMessage]) -> str:
         """Every message stripped; the system text folded into the first user turn."""
-        system, exchange = alternating([Turn(turn.role, turn.text.strip()) for turn in turns])
+        system, exchange = alternate_roles([RoleMessage(turn.role, turn.text.strip()) for turn in turns])
         texts = [turn.text for turn in exchange]
         if system:
             texts[0] = f"<<SYS>>\n{system}\n<</SYS>>\n\n{texts[0]}"

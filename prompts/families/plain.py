@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from ..escaping import Tags, turn_line
-from .base import PromptFamily, Turn, transcript
+from ..escaping import Escaping, turn_line
+from .base import PromptFamily, RoleMessage, transcript
 
 
 class Plain(PromptFamily):
@@ -11,8 +11,8 @@ class Plain(PromptFamily):
 
     name: ClassVar[str] = "plain"
     stop: ClassVar[tuple[str, ...]] = ("\nHuman:", "<|endoftext|>")
-    tags: ClassVar[Tags] = Tags([("<", r"\|endoftext\|>"), turn_line("System", "Human", "AI")])
+    escaping: ClassVar[Escaping] = Escaping([("<", r"\|endoftext\|>"), turn_line("System", "Human", "AI")])
 
-    def layout(self, turns: list[Turn]) -> str:
+    def layout(self, turns: list[RoleMessage]) -> str:
         """One line a turn, the last one open for the answer."""
         return transcript(turns, system="{}\n", names={"user": "Human", "assistant": "AI"})

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from langchain_core.messages import BaseMessage
 
-from ..escaping import Tags
-from ..output_format import AnyTool, Shape
-from .base import PromptFamily, RenderedPrompt, Turn
+from ..escaping import Escaping
+from ..output_format import AnyTool, OutputFormat
+from .base import PromptFamily, RenderedPrompt, RoleMessage
 
 
 class Messages(PromptFamily):
@@ -15,10 +15,14 @@ class Messages(PromptFamily):
 
     name: ClassVar[str] = "messages"
     stop: ClassVar[tuple[str, ...]] = ()
-    tags: ClassVar[Tags] = Tags([])
+    escaping: ClassVar[Escaping] = Escaping([])
 
     def render(
-        self, messages: Sequence[BaseMessage], tools: Sequence[AnyTool] = (), *, shape: Shape | None = None
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[AnyTool] = (),
+        *,
+        output_format: OutputFormat | None = None,
     ) -> RenderedPrompt:
         """Nothing: always a ValueError that says why."""
         raise ValueError(
@@ -26,6 +30,6 @@ class Messages(PromptFamily):
             "give the messages to load_chat_model('sagemaker:ENDPOINT?family=messages')"
         )
 
-    def layout(self, turns: list[Turn]) -> str:
+    def layout(self, turns: list[RoleMessage]) -> str:
         """As `render`."""
         raise NotImplementedError

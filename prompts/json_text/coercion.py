@@ -1,6 +1,6 @@
 """Make values that a model wrote fit a JSON schema: first what loses nothing is turned, then all is checked.
 
-    JsonSchema({"type": "integer"}, "quantity").fitted("5")   # 5
+    JsonSchema({"type": "integer"}, "quantity").coerce("5")   # 5
 
 `"5"` becomes 5 where an integer is due, `5.0` too; `"true"` becomes true; text that is JSON becomes the object or array
 that is due; one value becomes an array of one; an integer becomes the text of it; letter case of a choice is set right, and
@@ -16,7 +16,7 @@ from typing import Any
 
 from ..suggestions import did_you_mean, folded
 from .repair import value
-from .schema_check import lookup_in
+from .schema_check import reference_lookup
 
 SHOWN_CHARACTERS = 200
 """How much of a wrong value an error shows."""
@@ -38,9 +38,9 @@ class JsonSchema:
         self._schema, self._whole = schema, whole
         # An empty registry: a reference to elsewhere must not be fetched.
         self._validator = _validator_class()(schema, registry=Registry())
-        self._lookup = lookup_in(schema)
+        self._lookup = reference_lookup(schema)
 
-    def fitted(self, given: Any) -> Any:
+    def coerce(self, given: Any) -> Any:
         """The value as the schema has it.
 
         Raises:

@@ -1,7 +1,7 @@
 """What JSON that a model wrote holds, mended with json-repair where `json` does not read it and nothing is lost by it.
 
 value("{'a': [1, 2}")                      # {'a': [1, 2]}
-value_in('Here it is: {"a": 1,} Enjoy!')   # {'a': 1}
+extract_json('Here it is: {"a": 1,} Enjoy!')   # {'a': 1}
 """
 
 import json
@@ -33,12 +33,12 @@ def value(raw: str) -> Any:
     return read
 
 
-def value_in(text: str, *, cut: bool = False) -> Any:
+def extract_json(text: str, *, truncated: bool = False) -> Any:
     """The JSON value that an answer is, or the longest that it holds.
 
     Args:
         text: what a model wrote: JSON, perhaps in a fence or with words around.
-        cut: the text ended at the token limit.
+        truncated: the text ended at the token limit.
 
     Raises:
         ValueError: there is none, it is not whole, or as in `value`.
@@ -52,11 +52,11 @@ def value_in(text: str, *, cut: bool = False) -> Any:
         except ValueError:
             pass
         else:
-            if not (cut and isinstance(read, int | float)):  # more digits may have been due
+            if not (truncated and isinstance(read, int | float)):  # more digits may have been due
                 return read
     extents = list(_extents(text))
     start, reach = max(extents, key=lambda each: each[1].end - each[0], default=(0, None))
-    if cut and not (reach and extents[-1][1].complete):
+    if truncated and not (reach and extents[-1][1].complete):
         raise ValueError("it was cut at the token limit; a shorter one is needed, or more `max_tokens`")
     if reach is None:
         raise ValueError("there is no JSON in it")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ..suggestions import unknown
+from ..suggestions import unknown_name
 
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
@@ -29,10 +29,10 @@ def check_schema(schema: Any, name: str) -> None:
 def _check(text: str, name: str) -> None:
     schema = json.loads(text)
     _check_keywords(schema, name)
-    lookup, due, seen = lookup_in(schema), [(schema, name)], set[str]()
+    lookup, due, seen = reference_lookup(schema), [(schema, name)], set[str]()
     while due:
         target, place = due.pop()
-        for part in parts(target):
+        for part in subschemas(target):
             if "$id" in part and part is not schema:
                 raise ValueError(f"{place}: a part of it has an `$id`, {part['$id']!r}; leave it out")
             for reference in {part[each] for each in ("$ref", "$dynamicRef") if each in part} - seen:
@@ -51,7 +51,7 @@ def _referred(lookup: Callable[[str], Any], reference: str, place: str) -> Any:
         raise ValueError(f"{place}: it refers to {reference!r}, which is not in it") from error
 
 
-def lookup_in(schema: Any) -> Callable[[str], Any]:
+def reference_lookup(schema: Any) -> Callable[[str], Any]:
     """What a schema's references to itself lead to, as `.contents`; nothing else is known, so that nothing is fetched."""
     from referencing import Registry
     from referencing.jsonschema import DRAFT202012
@@ -68,11 +68,11 @@ def _check_keywords(schema: Any, name: str) -> None:
         return
     place = name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
     if error.validator in ("anyOf", "enum") and isinstance(error.instance, str):
-        raise unknown(place, error.instance, TYPES)  # no other keyword has a choice of names
+        raise unknown_name(place, error.instance, TYPES)  # no other keyword has a choice of names
     raise ValueError(f"{place}: this is no JSON schema (draft 2020-12): {error.message}")
 
 
-def parts(schema: Any) -> Iterator[Mapping[str, Any]]:
+def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
     """A schema and all within it."""
     from referencing.jsonschema import DRAFT202012
 

@@ -17,7 +17,7 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.prompts.string import get_template_variables
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..suggestions import unknown
+from ..suggestions import unknown_name
 
 AnswerKind = Literal["number", "word", "list", "yes-no"]
 
@@ -153,7 +153,7 @@ def _names(kind: str) -> list[str]:
 
 def _entry(kind: str, name: str) -> dict[str, Any]:
     if name not in _names(kind):
-        raise unknown(kind, name, _names(kind))
+        raise unknown_name(kind, name, _names(kind))
     return {key: value for key, value in _library()[name].items() if key != "kind"}
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ..json_text.coercion import JsonSchema
-from ..output_format import ToolUse, parameters_of
+from ..output_format import ToolCallFormat, argument_schema
 from ..suggestions import did_you_mean, folded
 
 # Keys as `folded` gives them.
@@ -52,7 +52,7 @@ class Written:
 class KnownTools:
     """The tools that may be called, by their names."""
 
-    def __init__(self, use: ToolUse) -> None:
+    def __init__(self, use: ToolCallFormat) -> None:
         self._tools = {tool["name"]: tool for tool in use.callable}
         self._use = use
         self._schemas: dict[str, JsonSchema] = {}
@@ -86,17 +86,17 @@ class KnownTools:
 
     def properties(self, name: str) -> list[str]:
         """The names of a tool's arguments."""
-        return list(parameters_of(self._tools[name])["properties"])
+        return list(argument_schema(self._tools[name])["properties"])
 
     def required(self, name: str) -> list[str]:
         """The names of the arguments that a tool must have."""
-        return list(parameters_of(self._tools[name]).get("required", ()))
+        return list(argument_schema(self._tools[name]).get("required", ()))
 
-    def fitted(self, name: str, arguments: Any) -> dict[str, Any]:
-        """As `JsonSchema.fitted` of that tool's; nothing counts as no arguments."""
+    def coerce(self, name: str, arguments: Any) -> dict[str, Any]:
+        """As `JsonSchema.coerce` of that tool's; nothing counts as no arguments."""
         if name not in self._schemas:
-            self._schemas[name] = JsonSchema(parameters_of(self._tools[name]), "arguments")
-        fitted: dict[str, Any] = self._schemas[name].fitted({} if arguments in (None, "") else arguments)
+            self._schemas[name] = JsonSchema(argument_schema(self._tools[name]), "arguments")
+        fitted: dict[str, Any] = self._schemas[name].coerce({} if arguments in (None, "") else arguments)
         return fitted
 
     def unknown(self, name: str) -> str:

@@ -4,7 +4,7 @@
     for piece in pieces:
         for part in reader.feed(piece):   # text, ToolCall or InvalidToolCall
             ...
-    for part in reader.flush(cut=False):
+    for part in reader.flush(truncated=False):
         ...
 
 Whatever the pieces, the parts add up to the same. Text that can't begin a call is given at once, a call as soon as its last
@@ -19,14 +19,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..escaping import NO_TAGS, Tags
+from ..escaping import NO_ESCAPING, Escaping
 from ..json_text.extent import Scan
-from ..output_format import ToolUse
+from ..output_format import ToolCallFormat
 from . import formats as forms
 from .envelopes import KnownTools, Written
 from .formats import More
 from .search import CUT, Around, Finder, Found
-from .validation import Judge, Part
+from .validation import AnswerPart, Judge
 
 _TRIGGER = re.compile(r"[<\[{]|```|`{1,2}\Z|^[^\S\n]*(?=[\w*])", re.MULTILINE)
 _MAY_END = re.compile(r"[}\])>`\n]")
@@ -37,37 +37,37 @@ class ToolCallReader:
 
     Args:
         use: the tools, and which of them may be called.
-        tags: a family's tags; where they were neutralised in what the model read, arguments that repeat them are restored.
+        escaping: a family's tags; where they were escaped in what the model read, arguments that repeat them are restored.
     """
 
-    def __init__(self, use: ToolUse, tags: Tags = NO_TAGS) -> None:
+    def __init__(self, use: ToolCallFormat, escaping: Escaping = NO_ESCAPING) -> None:
         self._known = KnownTools(use)
-        self._judge = Judge(self._known, parallel=use.parallel, tags=tags)
+        self._judge = Judge(self._known, parallel=use.parallel, escaping=escaping)
         self._held = ""
         self._scans: dict[int, Scan] = {}
         self._around: Around | None = None
         self._at_line_start = True
         self._inside_value = False
         self._said = self._called_since = False
-        self._final, self._cut = False, False
+        self._final, self._truncated = False, False
 
-    def feed(self, piece: str) -> Iterator[Part]:
+    def feed(self, piece: str) -> Iterator[AnswerPart]:
         """What is settled now."""
         self._held += piece
         if self._inside_value and not _MAY_END.search(piece):
             return
         yield from self._settled()
 
-    def flush(self, *, cut: bool = False) -> Iterator[Part]:
+    def flush(self, *, truncated: bool = False) -> Iterator[AnswerPart]:
         """What was still held when the text ended.
 
         Args:
-            cut: the text ended at the token limit, so that its last call may not be whole.
+            truncated: the text ended at the token limit, so that its last call may not be whole.
         """
-        self._final, self._cut = True, cut
+        self._final, self._truncated = True, truncated
         yield from self._settled()
 
-    def _settled(self) -> Iterator[Part]:
+    def _settled(self) -> Iterator[AnswerPart]:
         if not self._known.names:
             yield from [self._held] if self._held else []
             self._held = ""
@@ -80,7 +80,7 @@ class ToolCallReader:
                 return
             yield from map(self._apart, self._judge.parts(found))
 
-    def _apart(self, part: Part) -> Part:
+    def _apart(self, part: AnswerPart) -> AnswerPart:
         """A part as it is; text after a call on a line of its own, since the blanks around calls are gone."""
         if not isinstance(part, str):
             self._called_since = True
@@ -108,7 +108,7 @@ class ToolCallReader:
 
     @property
     def _finder(self) -> Finder:
-        return Finder(self._held, self._known, self._final, self._cut, self._judge.called, self._scans)
+        return Finder(self._held, self._known, self._final, self._truncated, self._judge.called, self._scans)
 
     def _text(self, end: int) -> list[str | Written]:
         """The text before `end`; blanks are kept back until it is clear that no call follows."""
@@ -185,5 +185,5 @@ class ToolCallReader:
 
     def _empty(self, around: Around) -> list[str | Written]:
         self._around = replace(around, empty=False)
-        error = CUT if self._cut and not self._held else "" if around.name else "the call is empty"
+        error = CUT if self._truncated and not self._held else "" if around.name else "the call is empty"
         return [Written("", around.name, error=error)]

@@ -60,7 +60,7 @@ class Finder:
         text: the answer, or the end of it.
         known: the tools that may be called.
         final: nothing more comes.
-        cut: it ended at the token limit, so that its last call may not be whole.
+        truncated: it ended at the token limit, so that its last call may not be whole.
         called: there was a call before.
         scans: how far the JSON values of this text were scanned, by where they begin; kept while the text only grows.
     """
@@ -68,7 +68,7 @@ class Finder:
     text: str
     known: KnownTools
     final: bool = False
-    cut: bool = False
+    truncated: bool = False
     called: bool = False
     scans: dict[int, Scan] = field(default_factory=dict)
 
@@ -121,7 +121,7 @@ class Finder:
             reach = extent(body, brace)
             calls = self._read(body[brace : reach.end].rstrip(), reach, around.name)
             return Found([body[:brace].strip(), *calls], reach.end, replace(around, empty=False))
-        cut = CUT if self.cut and not ended else ""
+        cut = CUT if self.truncated and not ended else ""
         call = self._without_json(body.strip(), around.name, cut)
         return Found([call], len(body), replace(around, empty=False))
 
@@ -186,7 +186,7 @@ class Finder:
                 return None
             if not self.final:
                 return More.INSIDE
-            error = CUT if self.cut else "arguments: the closing bracket is missing"
+            error = CUT if self.truncated else "arguments: the closing bracket is missing"
             return Found([Written(self.text[place:], self.text[place:bracket], error=error)], len(self.text))
         call, end = read
         if not around.explicit:
@@ -219,13 +219,13 @@ class Finder:
             return end
         raw = text[place:end].strip()
         call = forms.plain_input(raw, action.name, text[start:end], self.known)
-        return Found([replace(call, error=CUT) if self.cut and end == len(text) else call], end)
+        return Found([replace(call, error=CUT) if self.truncated and end == len(text) else call], end)
 
     def _after_blanks(self, place: int) -> int:
         return len(self.text) - len(self.text[place:].lstrip())
 
     def _read(self, raw: str, reach: Extent, name: str | None) -> list[Written]:
-        unfinished = CUT if self.cut and not reach.complete and reach.end == len(self.text) else reach.fault
+        unfinished = CUT if self.truncated and not reach.complete and reach.end == len(self.text) else reach.fault
         try:
             calls = self._named(value(raw), raw, name)
         except ValueError as unread:

@@ -7,10 +7,10 @@ from uuid import uuid4
 from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-from ..escaping import Tags
+from ..escaping import Escaping
 from .envelopes import KnownTools, Written
 
-Part = str | ToolCall | InvalidToolCall
+AnswerPart = str | ToolCall | InvalidToolCall
 """Of an answer: text, or a call."""
 
 
@@ -20,19 +20,19 @@ class Judge:
     Args:
         known: the tools that may be called.
         parallel: whether there may be several calls.
-        tags: what was neutralised in what the model read; names and arguments that repeat it are restored.
+        escaping: what was escaped in what the model read; names and arguments that repeat it are restored.
 
     Attributes:
         called: whether there was any call, valid or not.
     """
 
-    def __init__(self, known: KnownTools, *, parallel: bool, tags: Tags) -> None:
-        self._known, self._parallel, self._tags = known, parallel, tags
+    def __init__(self, known: KnownTools, *, parallel: bool, escaping: Escaping) -> None:
+        self._known, self._parallel, self._escaping = known, parallel, escaping
         self.called = self._valid = False
 
-    def parts(self, found: Iterable[str | Written]) -> list[Part]:
+    def parts(self, found: Iterable[str | Written]) -> list[AnswerPart]:
         """Text as it is, each call as LangChain has it; what was said inside a call stands before it."""
-        parts: list[Part] = []
+        parts: list[AnswerPart] = []
         for each in found:
             if isinstance(each, str):
                 parts.append(each)
@@ -44,14 +44,14 @@ class Judge:
 
     def _call(self, call: Written) -> ToolCall | InvalidToolCall:
         known = self._known
-        name = known.named(self._tags.restored(call.name)) if call.name else None
+        name = known.named(self._escaping.unescape(call.name)) if call.name else None
         number = f"call_{uuid4().hex}"
         try:
             if call.error:
                 raise ValueError(call.error)
             if name is None:
                 raise ValueError(known.unknown(call.name) if call.name else "name: there is none")
-            arguments: dict[str, Any] = known.fitted(name, self._tags.restored_values(call.arguments))
+            arguments: dict[str, Any] = known.coerce(name, self._escaping.unescape_values(call.arguments))
             if self._valid and not self._parallel:
                 raise ValueError("one call at a time: wait for the result of the first")
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The embedded model in llama.cpp, held to the shape of its answer."""
+"""The embedded model in llama.cpp, held to the output format of its answer."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from langchain_core.messages import HumanMessage
 from sagechain.llms import LlamaCppLLM
 from sagechain.llms.constrained.schemas import NOT_HELD
-from sagechain.prompts.output_format import AnyTool, JsonAnswer, ToolUse
+from sagechain.prompts.output_format import AnyTool, JsonFormat, ToolCallFormat
 
 from tests.llms.held import ENDLESS, SCHEMAS, fits
 
@@ -39,57 +39,57 @@ def calls(text: str) -> list[Any]:
 @pytest.mark.parametrize("settings", [{}, HOT], ids=["greedy", "drawn"])
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_an_answer_that_is_held_to_a_schema_fits_it(llm: LlamaCppLLM, name: str, settings: dict[str, Any]) -> None:
-    [answer] = llm.complete(ASKED, shape=JsonAnswer(SCHEMAS[name]), max_new_tokens=150, **settings)
+    [answer] = llm.complete(ASKED, output_format=JsonFormat(SCHEMAS[name]), max_new_tokens=150, **settings)
     assert (answer.generation_info or {})["finish_reason"] == "stop"
     assert fits(answer.text, SCHEMAS[name])
 
 
 def test_a_schema_may_refer_to_itself(llm: LlamaCppLLM) -> None:
-    answers = llm.complete(ASKED, shape=JsonAnswer(ENDLESS), max_new_tokens=60, num_return_sequences=4, **HOT)
+    answers = llm.complete(ASKED, output_format=JsonFormat(ENDLESS), max_new_tokens=60, num_return_sequences=4, **HOT)
     ended = [answer.text for answer in answers if (answer.generation_info or {})["finish_reason"] == "stop"]
     assert ended
     assert all(fits(text, ENDLESS) for text in ended)
 
 
 def test_an_answer_that_is_cut_says_so_and_is_the_beginning_of_one_that_fits(llm: LlamaCppLLM) -> None:
-    shape = JsonAnswer(SCHEMAS["nested objects by $ref"])
-    whole, cut = (llm.complete(ASKED, shape=shape, max_new_tokens=tokens)[0] for tokens in (150, 6))
+    output_format = JsonFormat(SCHEMAS["nested objects by $ref"])
+    whole, cut = (llm.complete(ASKED, output_format=output_format, max_new_tokens=tokens)[0] for tokens in (150, 6))
     assert (cut.generation_info or {})["finish_reason"] == "length"
     assert whole.text.startswith(cut.text)
 
 
 def test_without_a_schema_it_is_any_object(llm: LlamaCppLLM) -> None:
-    [answer] = llm.complete('{"a": 1}\n{"a": 1}\n{"a": 1}\n', shape=JsonAnswer(), max_new_tokens=60)
+    [answer] = llm.complete('{"a": 1}\n{"a": 1}\n{"a": 1}\n', output_format=JsonFormat(), max_new_tokens=60)
     assert isinstance(json.loads(answer.text), dict)
 
 
 def test_text_prompts_streams_and_several_answers_are_held_too(llm: LlamaCppLLM) -> None:
-    shape, schema = JsonAnswer(SCHEMAS["integer"]), SCHEMAS["integer"]
-    assert fits(llm.complete("A small number: ", shape=shape)[0].text, schema)
-    assert fits("".join(piece.text for piece in llm.pieces(ASKED, shape=shape)), schema)
-    several = llm.complete(ASKED, shape=shape, num_return_sequences=6, **HOT)
+    output_format, schema = JsonFormat(SCHEMAS["integer"]), SCHEMAS["integer"]
+    assert fits(llm.complete("A small number: ", output_format=output_format)[0].text, schema)
+    assert fits("".join(piece.text for piece in llm.pieces(ASKED, output_format=output_format)), schema)
+    several = llm.complete(ASKED, output_format=output_format, num_return_sequences=6, **HOT)
     assert len({answer.text for answer in several}) > 1
     assert all(fits(answer.text, schema) for answer in several)
     likely = llm.renewed(likelihood=True, repetition_penalty=1.3, top_k=5, top_p=0.5)
-    assert fits(likely.complete(ASKED, shape=shape, **HOT)[0].text, schema)
+    assert fits(likely.complete(ASKED, output_format=output_format, **HOT)[0].text, schema)
 
 
 def test_calls_that_run_together_are_each_held_to_their_own(llm: LlamaCppLLM) -> None:
     words = ["one", "two two", "three", "four", "five", "six"]  # more than there are slots
     with ThreadPoolExecutor(len(words)) as threads:
-        answers = threads.map(lambda word: llm.complete(ASKED, shape=JsonAnswer({"const": word})), words)
+        answers = threads.map(lambda word: llm.complete(ASKED, output_format=JsonFormat({"const": word})), words)
         assert [json.loads(answer.text) for [answer] in answers] == words
 
 
 def test_after_a_held_stream_that_was_left_the_next_is_held(llm: LlamaCppLLM) -> None:
     endless = {"type": "array", "items": {"const": "again"}, "minItems": 500}
-    with closing(llm.pieces(ASKED, shape=JsonAnswer(endless))) as pieces:
+    with closing(llm.pieces(ASKED, output_format=JsonFormat(endless))) as pieces:
         assert next(pieces).text
-    assert llm.complete(ASKED, shape=JsonAnswer({"const": "done"}))[0].text == '"done"'
+    assert llm.complete(ASKED, output_format=JsonFormat({"const": "done"}))[0].text == '"done"'
 
 
 def test_a_stop_string_still_ends_the_answer(llm: LlamaCppLLM) -> None:
-    [answer] = llm.complete(ASKED, ["true"], shape=JsonAnswer({"const": [False, True, False]}))
+    [answer] = llm.complete(ASKED, ["true"], output_format=JsonFormat({"const": [False, True, False]}))
     assert answer.text == "[false, "
 
 
@@ -98,8 +98,8 @@ def test_a_stop_string_still_ends_the_answer(llm: LlamaCppLLM) -> None:
 def test_where_a_call_must_come_one_comes_and_nothing_else(
     llm: LlamaCppLLM, choice: str, settings: dict[str, Any]
 ) -> None:
-    use = ToolUse.of(TOOLS, choice, parallel=False)
-    [answer] = llm.complete(WEATHER, shape=use, max_new_tokens=100, **settings)
+    use = ToolCallFormat.from_tools(TOOLS, choice, parallel=False)
+    [answer] = llm.complete(WEATHER, output_format=use, max_new_tokens=100, **settings)
     [call] = calls(answer.text)
     assert call.keys() == {"name", "arguments"}
     assert answer.text == f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
@@ -108,14 +108,14 @@ def test_where_a_call_must_come_one_comes_and_nothing_else(
 
 
 def test_several_calls_may_come_in_parallel(llm: LlamaCppLLM) -> None:
-    [answer] = llm.complete(WEATHER, shape=ToolUse.of(TOOLS, "weather"), max_new_tokens=80)
+    [answer] = llm.complete(WEATHER, output_format=ToolCallFormat.from_tools(TOOLS, "weather"), max_new_tokens=80)
     assert answer.text.count("\n</tool_call>\n<tool_call>\n") == answer.text.count("</tool_call>") > 1
 
 
 def test_a_tool_without_parameters_gets_none_and_any_name_is_kept(llm: LlamaCppLLM) -> None:
     tool = {"name": 'détail "x"', "description": "", "parameters": {"type": "object", "properties": {}}}
-    use = ToolUse((tool,), "any", parallel=False)
-    assert calls(llm.complete(WEATHER, shape=use)[0].text) == [{"name": tool["name"], "arguments": {}}]
+    use = ToolCallFormat((tool,), "any", parallel=False)
+    assert calls(llm.complete(WEATHER, output_format=use)[0].text) == [{"name": tool["name"], "arguments": {}}]
 
 
 # A wrong key and an argument that no tool has, as the free model then writes them too.
@@ -131,7 +131,7 @@ def test_where_a_call_may_come_it_is_held_from_the_tag_that_opens_it(llm: LlamaC
     prompt = SHOWN.format(*[before] * 4) + "User: What is the weather in Paris?\nAssistant:"
     [free] = llm.complete(prompt, ["\nUser:"], max_new_tokens=50)
     assert '"args"' in free.text
-    [held] = llm.complete(prompt, shape=ToolUse.of(TOOLS, parallel=False), max_new_tokens=80)
+    [held] = llm.complete(prompt, output_format=ToolCallFormat.from_tools(TOOLS, parallel=False), max_new_tokens=80)
     text, call = held.text.split("<tool_call>")
     assert text.strip() == before.strip()
     assert calls(call.strip())[0]["name"] == "weather"
@@ -140,7 +140,7 @@ def test_where_a_call_may_come_it_is_held_from_the_tag_that_opens_it(llm: LlamaC
 def test_where_no_call_is_opened_the_text_is_that_of_the_free_model(llm: LlamaCppLLM) -> None:
     prompt = "User: What is the capital of France?\nAssistant:"
     for choice in ("auto", "none"):
-        [answer] = llm.complete(prompt, shape=ToolUse.of(TOOLS, choice), max_new_tokens=7)
+        [answer] = llm.complete(prompt, output_format=ToolCallFormat.from_tools(TOOLS, choice), max_new_tokens=7)
         assert answer.text == " The capital of France is Paris."
 
 
@@ -150,7 +150,7 @@ def test_a_part_that_cannot_be_held_to_is_named_with_its_tool(llm: LlamaCppLLM) 
 
     message = r"^tools\['tag'\].parameters.properties.words: decoding can't be held to 'uniqueItems'; leave it out"
     with pytest.raises(ValueError, match=message):
-        llm.complete(WEATHER, shape=ToolUse.of([weather, tag]))
+        llm.complete(WEATHER, output_format=ToolCallFormat.from_tools([weather, tag]))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_what_llama_cpp_does_not_take_is_refused_and_never_answered_freely(
 ) -> None:
     for ask in (llm.complete, llm.pieces):
         with pytest.raises(ValueError, match=r"llama\.cpp can't hold decoding to this JSON schema"):
-            list(ask(ASKED, shape=JsonAnswer(schema), max_new_tokens=5))
+            list(ask(ASKED, output_format=JsonFormat(schema), max_new_tokens=5))
 
 
 @pytest.mark.parametrize("keyword", sorted(NOT_HELD - {"$dynamicRef", "$recursiveRef"}))
@@ -183,4 +183,4 @@ def test_llama_cpp_does_not_take_what_is_refused_here(
     part: dict[str, Any] = {"a": {}} if keyword.startswith("depend") else {"type": "integer"}
     value = values.get(keyword, part)
     with pytest.raises(ValueError, match=r"llama\.cpp can't hold"):
-        llm.complete(ASKED, shape=JsonAnswer({keyword: value}), max_new_tokens=5)
+        llm.complete(ASKED, output_format=JsonFormat({keyword: value}), max_new_tokens=5)

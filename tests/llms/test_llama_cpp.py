@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from sagechain.llms import LlamaCppLLM, errors, load_chat_model, load_llm
 from sagechain.prompts import get_family
-from sagechain.prompts.families.base import COMMON_TAGS
+from sagechain.prompts.families.base import COMMON_ESCAPING
 
 FIRST_ORDINARY_TOKEN = 17  # SmolLM2's tokenizer: 0 to 16 are its special tokens
 PROMPT = "User: What is the capital of France?\nAssistant:"
@@ -251,7 +251,7 @@ def test_hostile_text_adds_no_special_token_and_our_chatml_is_the_models_own_tem
 
     assert special(prompt(system, answered, asked)) == special(prompt("a", "b", "c"))
     dialog = [
-        {"role": role, "content": (family.tags + COMMON_TAGS).neutralised(text)}
+        {"role": role, "content": (family.escaping + COMMON_ESCAPING).escape(text)}
         for role, text in (("system", system), ("assistant", answered), ("user", asked))
     ]
     assert prompt(system, answered, asked) == llm._engine.laid_out(dialog)

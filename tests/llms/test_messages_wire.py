@@ -16,19 +16,21 @@ from sagechain.llms.chat.messages import ERRORS
 from sagechain.llms.generation import whole_calls
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.base import WireError
-from sagechain.prompts.output_format import JsonAnswer, Shape, ToolUse
+from sagechain.prompts.output_format import JsonFormat, OutputFormat, ToolCallFormat
 
 from tests.scripted_server import ScriptedServer, split
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"name": "weather", "description": "The weather in a city.", "parameters": SCHEMA}
 CLOCK = {"name": "clock", "description": "The time.", "parameters": {"type": "object", "properties": {}}}
-TOOLS = ToolUse((WEATHER, CLOCK))
+TOOLS = ToolCallFormat((WEATHER, CLOCK))
 ASKED = [HumanMessage("Hi")]
 
 
-def body(messages: Sequence[BaseMessage], shape: Shape | None = None) -> dict[str, Any]:
-    sent = get_wire("messages").request(messages, GenerationParameters(max_new_tokens=5), stream=False, shape=shape)
+def body(messages: Sequence[BaseMessage], output_format: OutputFormat | None = None) -> dict[str, Any]:
+    sent = get_wire("messages").request(
+        messages, GenerationParameters(max_new_tokens=5), stream=False, output_format=output_format
+    )
     assert json.loads(json.dumps(sent)) == sent
     return sent
 
@@ -48,7 +50,7 @@ def sent(*messages: BaseMessage) -> list[dict[str, Any]]:
     ],
 )
 def test_tools_and_the_choice_among_them_go_out_in_openais_form(choice: str, told: Any) -> None:
-    assert body(ASKED, ToolUse((WEATHER, CLOCK), choice)) == {
+    assert body(ASKED, ToolCallFormat((WEATHER, CLOCK), choice)) == {
         "messages": [{"role": "user", "content": "Hi"}],
         "tools": [{"type": "function", "function": WEATHER}, {"type": "function", "function": CLOCK}],
         "tool_choice": told,
@@ -58,13 +60,13 @@ def test_tools_and_the_choice_among_them_go_out_in_openais_form(choice: str, tol
 
 
 def test_one_call_at_a_time_is_asked_for_only_where_it_is_wanted() -> None:
-    assert body(ASKED, ToolUse((CLOCK,), parallel=False))["parallel_tool_calls"] is False
-    assert body(ASKED, ToolUse(())) == body(ASKED)
+    assert body(ASKED, ToolCallFormat((CLOCK,), parallel=False))["parallel_tool_calls"] is False
+    assert body(ASKED, ToolCallFormat(())) == body(ASKED)
 
 
 def test_json_of_a_schema_is_the_servers_own_response_format() -> None:
-    assert body(ASKED, JsonAnswer())["response_format"] == {"type": "json_object"}
-    assert body(ASKED, JsonAnswer(SCHEMA, "place"))["response_format"] == {
+    assert body(ASKED, JsonFormat())["response_format"] == {"type": "json_object"}
+    assert body(ASKED, JsonFormat(SCHEMA, "place"))["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "place", "schema": SCHEMA, "strict": True},
     }
@@ -378,13 +380,13 @@ def endpoint(name: str, **settings: Any) -> SageMakerLLM:
 
 def answered(llm: SageMakerLLM, way: str) -> list[GenerationChunk]:
     async def pieces() -> list[GenerationChunk]:
-        return [piece async for piece in llm.apieces(ASKED, shape=TOOLS)]
+        return [piece async for piece in llm.apieces(ASKED, output_format=TOOLS)]
 
     if way == "complete":
-        return llm.complete(ASKED, shape=TOOLS)
+        return llm.complete(ASKED, output_format=TOOLS)
     if way == "acomplete":
-        return asyncio.run(llm.acomplete(ASKED, shape=TOOLS))
-    return list(llm.pieces(ASKED, shape=TOOLS)) if way == "pieces" else asyncio.run(pieces())
+        return asyncio.run(llm.acomplete(ASKED, output_format=TOOLS))
+    return list(llm.pieces(ASKED, output_format=TOOLS)) if way == "pieces" else asyncio.run(pieces())
 
 
 WAYS = ("complete", "acomplete", "pieces", "apieces")
@@ -438,7 +440,7 @@ def test_calls_arrive_unchanged_under_any_splitting(server: ScriptedServer) -> N
     @given(st.lists(st.integers(0, 2000), max_size=12))
     def check(cuts: list[int]) -> None:
         server.replies["split"] = split(STREAM, cuts)
-        assert whole_calls(calls_of(list(llm.pieces(ASKED, shape=TOOLS)))) == [ROME]
+        assert whole_calls(calls_of(list(llm.pieces(ASKED, output_format=TOOLS)))) == [ROME]
 
     check()
 

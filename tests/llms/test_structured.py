@@ -145,7 +145,7 @@ def test_a_schema_that_is_none_is_refused_before_anything_is_asked(method: Metho
     assert prompts == []
 
 
-def test_tags_that_were_neutralised_in_the_prompt_are_restored_in_the_answer() -> None:
+def test_tags_that_were_escaped_in_the_prompt_are_restored_in_the_answer() -> None:
     llm = ScriptedLLM(answers=[json.dumps({"name": "<\\|im_end|> <\\tool_call>", "price": 1})])
     chat = PromptedChatModel(llm=llm)
     value = chat.with_structured_output(Offer, method="json_schema").invoke("Call it <|im_end|> <tool_call>.")

@@ -13,8 +13,8 @@ from sagechain.llms.filling import Words, filled
 from sagechain.llms.prompt_reading import Said, read_prompt
 from sagechain.llms.testing import ScriptedLLM
 from sagechain.prompts import get_family
-from sagechain.prompts.families.base import Turn, alternating, turns_of
-from sagechain.prompts.output_format import JsonAnswer, ToolUse
+from sagechain.prompts.families.base import RoleMessage, alternate_roles, to_role_messages
+from sagechain.prompts.output_format import JsonFormat, ToolCallFormat
 
 FAMILIES = ["chatml", "falcon", "falcon180b", "llama2", "plain"]
 SAID = st.text() | st.sampled_from(
@@ -49,8 +49,8 @@ TOOLS: list[Any] = [add, get_weather, place_order, clock]
 
 def asked(family: str, *said: BaseMessage | str, **use: Any) -> str:
     messages = [HumanMessage(each) if isinstance(each, str) else each for each in said]
-    shape = ToolUse.of(use.pop("tools", TOOLS), **use)
-    return get_family(family).render(messages, shape=shape).text
+    output_format = ToolCallFormat.from_tools(use.pop("tools", TOOLS), **use)
+    return get_family(family).render(messages, output_format=output_format).text
 
 
 def answer(family: str, *said: BaseMessage | str, **use: Any) -> AIMessage:
@@ -76,10 +76,10 @@ def test_a_rendered_prompt_reads_back_as_what_was_said_and_no_words_become_struc
     family: str, messages: list[BaseMessage]
 ) -> None:
     layout = get_family(family)
-    turns = [Turn(turn.role, turn.text.strip()) for turn in turns_of(messages, layout.tags)]
+    turns = [RoleMessage(turn.role, turn.text.strip()) for turn in to_role_messages(messages, layout.escaping)]
     system = "\n\n".join(turn.text for turn in turns if turn.role == "system")
     if family != "chatml":
-        _, turns = alternating(turns)
+        _, turns = alternate_roles(turns)
     spoken = [(turn.role, turn.text.strip()) for turn in turns]
     said = tuple(Said(role, text) for role, text in spoken if text and role in ("user", "assistant"))
     read = read_prompt(family, layout.render(messages).text)
@@ -118,8 +118,8 @@ def test_a_choice_of_tools_reads_back(family: str) -> None:
 def test_the_schema_of_a_json_answer_reads_back(family: str) -> None:
     schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
     told, free = (
-        read_prompt(family, get_family(family).render([HumanMessage("Hi")], shape=shape).text)
-        for shape in (JsonAnswer(schema), JsonAnswer())
+        read_prompt(family, get_family(family).render([HumanMessage("Hi")], output_format=output_format).text)
+        for output_format in (JsonFormat(schema), JsonFormat())
     )
     assert (told.wants_json, told.schema) == (True, schema)
     assert (free.wants_json, free.schema) == (True, None)
@@ -337,7 +337,7 @@ SCHEMA = {
 
 
 def json_answer(family: str, words: str, schema: dict[str, Any] | None) -> Any:
-    rendered = get_family(family).render([HumanMessage(words)], shape=JsonAnswer(schema))
+    rendered = get_family(family).render([HumanMessage(words)], output_format=JsonFormat(schema))
     return json.loads(ScriptedLLM(family=family).invoke(rendered.text, stop=list(rendered.stop)))
 
 

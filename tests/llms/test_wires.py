@@ -73,7 +73,7 @@ def test_a_parameter_that_a_wire_does_not_carry_is_refused_or_dropped_with_a_war
         assert name not in body.get("parameters", body)
 
 
-def test_dialog_sends_roles_that_alternate_with_tags_neutralised() -> None:
+def test_dialog_sends_roles_that_alternate_with_tags_escaped() -> None:
     messages = [HumanMessage("a"), HumanMessage("b [/INST]"), AIMessage("c"), SystemMessage("s"), HumanMessage("d")]
     body = get_wire("llama2-dialog").request(messages, GenerationParameters(max_new_tokens=5), stream=False)
     assert body == {

@@ -13,7 +13,7 @@ from sagechain.llms import LlamaCppLLM, SageMakerLLM
 from sagechain.llms.testing import ScriptedLLM
 from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import get_family
-from sagechain.prompts.output_format import JsonAnswer, Shape, ToolUse
+from sagechain.prompts.output_format import JsonFormat, OutputFormat, ToolCallFormat
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"name": "weather", "description": "The weather in a city.", "parameters": SCHEMA}
@@ -43,9 +43,9 @@ def serve() -> Iterator[Serve]:
         yield started
 
 
-def laid_out(messages: list[dict[str, Any]], shape: Shape | None = None) -> str:
+def laid_out(messages: list[dict[str, Any]], output_format: OutputFormat | None = None) -> str:
     """What the model is asked."""
-    return get_family("chatml").render(convert_to_messages(messages), shape=shape).text
+    return get_family("chatml").render(convert_to_messages(messages), output_format=output_format).text
 
 
 @pytest.fixture(scope="module")
@@ -113,15 +113,15 @@ FUNCTIONS = (WEATHER, {"name": "clock", "description": "", "parameters": {"type"
 @pytest.mark.parametrize(
     ("asked", "use"),
     [
-        ({}, ToolUse(FUNCTIONS)),
-        ({"tool_choice": "auto", "parallel_tool_calls": True}, ToolUse(FUNCTIONS)),
-        ({"tool_choice": "required"}, ToolUse(FUNCTIONS, "any")),
-        ({"tool_choice": {"type": "function", "function": {"name": "weather"}}}, ToolUse(FUNCTIONS, "weather")),
-        ({"parallel_tool_calls": False}, ToolUse(FUNCTIONS, parallel=False)),
+        ({}, ToolCallFormat(FUNCTIONS)),
+        ({"tool_choice": "auto", "parallel_tool_calls": True}, ToolCallFormat(FUNCTIONS)),
+        ({"tool_choice": "required"}, ToolCallFormat(FUNCTIONS, "any")),
+        ({"tool_choice": {"type": "function", "function": {"name": "weather"}}}, ToolCallFormat(FUNCTIONS, "weather")),
+        ({"parallel_tool_calls": False}, ToolCallFormat(FUNCTIONS, parallel=False)),
     ],
 )
 def test_the_model_is_told_of_the_tools_and_the_choice_in_its_own_layout(
-    serve: Serve, asked: dict[str, Any], use: ToolUse
+    serve: Serve, asked: dict[str, Any], use: ToolCallFormat
 ) -> None:
     client, llm = serve(CALL)
     complete(client, tools=TOOLS, **asked)
@@ -187,7 +187,7 @@ def test_an_answer_in_json_reaches_the_model_as_such(serve: Serve) -> None:
     [choice] = complete(client, response_format={"type": "json_schema", "json_schema": named})["choices"]
     assert choice["message"] == {"role": "assistant", "content": ROME}
     complete(client, response_format={"type": "json_object"})
-    assert llm.prompts == [laid_out([USER], JsonAnswer(SCHEMA, "place")), laid_out([USER], JsonAnswer())]
+    assert llm.prompts == [laid_out([USER], JsonFormat(SCHEMA, "place")), laid_out([USER], JsonFormat())]
 
 
 def test_calls_and_results_of_the_conversation_are_laid_out(serve: Serve) -> None:
@@ -272,10 +272,10 @@ def test_the_wire_and_the_server_agree_on_calls(serve: Serve, monkeypatch: pytes
     client, _ = serve(TWICE, TWICE)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", client.meta.endpoint_url)
     llm = SageMakerLLM(endpoint_name="chat", wire="messages")
-    use = ToolUse.of([tool["function"] for tool in TOOLS])
+    use = ToolCallFormat.from_tools([tool["function"] for tool in TOOLS])
     messages = convert_to_messages([USER])
-    [whole] = llm.complete(messages, shape=use)
-    pieces = list(llm.pieces(messages, shape=use))
+    [whole] = llm.complete(messages, output_format=use)
+    pieces = list(llm.pieces(messages, output_format=use))
     assert whole.generation_info is not None
     told = [(c["index"], c["name"], c["arguments"]) for c in whole.generation_info["tool_calls"]]
     assert told == [(0, "weather", ROME), (1, "clock", "{}")]

@@ -21,18 +21,18 @@ TREE = {
 
 
 def test_what_a_reference_leads_to_is_turned_too_at_any_depth() -> None:
-    assert JsonSchema(TREE, "answer").fitted({"value": "1", "next": {"value": "2", "next": {"value": 3.0}}}) == {
+    assert JsonSchema(TREE, "answer").coerce({"value": "1", "next": {"value": "2", "next": {"value": 3.0}}}) == {
         "value": 1,
         "next": {"value": 2, "next": {"value": 3}},
     }
     with pytest.raises(ValueError, match=r"^next\.next\.value: \"x\" does not fit; wanted: integer$"):
-        JsonSchema(TREE, "answer").fitted({"value": 1, "next": {"value": 2, "next": {"value": "x"}}})
+        JsonSchema(TREE, "answer").coerce({"value": 1, "next": {"value": 2, "next": {"value": "x"}}})
 
 
 def test_a_reference_that_leads_nowhere_but_to_itself_is_an_error() -> None:
     circle = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}
     with pytest.raises(ValueError, match=r"^answer: it is nested too deeply$"):
-        JsonSchema(circle, "answer").fitted(1)
+        JsonSchema(circle, "answer").coerce(1)
 
 
 def test_all_that_is_wrong_is_told_up_to_three_things() -> None:
@@ -40,7 +40,7 @@ def test_all_that_is_wrong_is_told_up_to_three_things() -> None:
     with pytest.raises(
         ValueError, match=r"^e: is missing; wanted: a value; a: \"x\" does not fit; wanted: integer; b: "
     ) as told:
-        JsonSchema(schema, "answer").fitted(dict.fromkeys("abcd", "x"))
+        JsonSchema(schema, "answer").coerce(dict.fromkeys("abcd", "x"))
     assert "c: " not in str(told.value)
 
 
@@ -50,7 +50,7 @@ def test_all_that_is_wrong_is_told_up_to_three_things() -> None:
 )
 def test_numbers_beyond_all_bounds_are_errors(schema: dict[str, Any], given: Any) -> None:
     with pytest.raises(ValueError, match=r"^answer: "):
-        JsonSchema(schema, "answer").fitted(given)
+        JsonSchema(schema, "answer").coerce(given)
 
 
 json_value = st.recursive(
@@ -85,8 +85,8 @@ def test_whatever_is_given_fits_afterwards_or_is_a_value_error(schema: dict[str,
 
     check_schema(schema, "schema")
     try:
-        fitted = JsonSchema(schema, "answer").fitted(value)
+        fitted = JsonSchema(schema, "answer").coerce(value)
     except ValueError:
         return
     assert Draft202012Validator(schema).is_valid(fitted)
-    assert JsonSchema(schema, "answer").fitted(fitted) == fitted
+    assert JsonSchema(schema, "answer").coerce(fitted) == fitted

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.prompts.json_text.extent import Scan, extent
-from sagechain.prompts.json_text.repair import MOST_NESTED, value, value_in
+from sagechain.prompts.json_text.repair import MOST_NESTED, extract_json, value
 
 
 @pytest.mark.parametrize(
@@ -27,20 +27,20 @@ from sagechain.prompts.json_text.repair import MOST_NESTED, value, value_in
 def test_the_longest_value_of_an_answer_is_read(text: str, read: Any) -> None:
     if read is None:
         with pytest.raises(ValueError, match=r"^it ends right after a number or word, which may go on"):
-            value_in(text)
+            extract_json(text)
     else:
-        assert value_in(text) == read
+        assert extract_json(text) == read
 
 
 @pytest.mark.parametrize("text", ["12", '{"a": 1', '{"a": {"b": 2}', "Wel", '"Wel', "[1, 2], [3"])
 def test_what_the_token_limit_cut_is_no_value(text: str) -> None:
     with pytest.raises(ValueError, match=r"^it was cut at the token limit"):
-        value_in(text, cut=True)
+        extract_json(text, truncated=True)
 
 
 def test_what_was_whole_before_the_cut_is_a_value() -> None:
-    assert value_in('{"a": 1} I hope that', cut=True) == {"a": 1}
-    assert value_in('"red"', cut=True) == "red"
+    assert extract_json('{"a": 1} I hope that', truncated=True) == {"a": 1}
+    assert extract_json('"red"', truncated=True) == "red"
 
 
 @pytest.mark.parametrize("raw", ['{"a": 1e999}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}'])
@@ -87,7 +87,7 @@ def test_an_extent_is_the_same_whatever_the_pieces(text: str, sizes: list[int]) 
 @given(text_of)
 def test_whatever_an_answer_holds_it_is_a_value_or_a_value_error(text: str) -> None:
     try:
-        read = value_in(text)
+        read = extract_json(text)
     except ValueError:
         return
     assert json.loads(json.dumps(read, allow_nan=False)) == read

@@ -43,7 +43,7 @@ def test_there_are_forty_and_thirty_at_least_are_recovered() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["wrong"])
 def test_each_is_recovered_or_invalid_as_the_table_says(case: dict[str, Any]) -> None:
-    parts = parts_of([case["written"]], cut=case.get("cut", False))
+    parts = parts_of([case["written"]], truncated=case.get("truncated", False))
     assert calls_in(parts) == expected(case)
     invalid = [part for part in parts if not isinstance(part, str) and part["type"] == "invalid_tool_call"]
     assert "".join(part for part in parts if isinstance(part, str)) == case.get("text", "")
@@ -56,8 +56,8 @@ def test_each_is_recovered_or_invalid_as_the_table_says(case: dict[str, Any]) ->
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["wrong"])
 def test_each_is_the_same_one_character_at_a_time(case: dict[str, Any]) -> None:
-    cut = case.get("cut", False)
-    assert parts_of(case["written"], cut=cut) == parts_of([case["written"]], cut=cut)
+    truncated = case.get("truncated", False)
+    assert parts_of(case["written"], truncated=truncated) == parts_of([case["written"]], truncated=truncated)
 
 
 def alone(read: Callable[[str], Any], written: str) -> list[tuple[str, Any]]:
@@ -77,7 +77,7 @@ def alone(read: Callable[[str], Any], written: str) -> list[tuple[str, Any]]:
 def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> None:
     rows, totals = [], [0, 0, 0]
     for case in CASES:
-        ours = parts_of([case["written"]], cut=case.get("cut", False))
+        ours = parts_of([case["written"]], truncated=case.get("truncated", False))
         right = [
             bool(expected(case)) and calls == expected(case)
             for calls in (calls_in(ours), alone(json_repair.loads, case["written"]), alone(json.loads, case["written"]))

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sagechain.prompts.json_text.schema_check import check_schema, parts
+from sagechain.prompts.json_text.schema_check import check_schema, subschemas
 
 BROKEN: list[tuple[Any, str]] = [
     (
@@ -63,7 +63,7 @@ def test_what_is_one_is_taken(schema: Any) -> None:
 
 def test_the_parts_of_a_schema_are_all_within_it() -> None:
     schema = {"properties": {"a": {"items": {"not": {"type": "null"}}}}, "anyOf": [True, {"minimum": 1}]}
-    assert [part for part in parts(schema) if len(part) == 1 and "properties" not in part] == [
+    assert [part for part in subschemas(schema) if len(part) == 1 and "properties" not in part] == [
         {"items": {"not": {"type": "null"}}},
         {"not": {"type": "null"}},
         {"type": "null"},

@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.prompts.escaping import NO_TAGS, Tags
-from sagechain.prompts.families.base import COMMON_TAGS
-from sagechain.prompts.output_format import ToolUse
+from sagechain.prompts.escaping import NO_ESCAPING, Escaping
+from sagechain.prompts.families.base import COMMON_ESCAPING
+from sagechain.prompts.output_format import ToolCallFormat
 from sagechain.prompts.tool_calls.reader import ToolCallReader
 
 from tests.prompts.shop import TOOLS
 
 CALL = '{"name": "search_catalogue", "arguments": {"query": "lamp"}}'
-USE = ToolUse.of(TOOLS)
+USE = ToolCallFormat.from_tools(TOOLS)
 
 
-def parts_of(pieces: Sequence[str], use: ToolUse = USE, *, cut: bool = False) -> list[Any]:
+def parts_of(pieces: Sequence[str], use: ToolCallFormat = USE, *, truncated: bool = False) -> list[Any]:
     """What a reader makes of the pieces: neighbouring texts joined, calls without their ids."""
     reader = ToolCallReader(use)
-    given = [part for piece in pieces for part in reader.feed(piece)] + list(reader.flush(cut=cut))
+    given = [part for piece in pieces for part in reader.feed(piece)] + list(reader.flush(truncated=truncated))
     parts: list[Any] = []
     for part in given:
         if not isinstance(part, str):
@@ -72,14 +72,14 @@ def test_an_answer_without_calls_stays_as_it_is() -> None:
     ],
 )
 def test_a_call_cut_at_the_token_limit_is_never_mended(written: str) -> None:
-    *_, last = parts_of([written], cut=True)
+    *_, last = parts_of([written], truncated=True)
     assert last["type"] == "invalid_tool_call"
     assert "the answer was cut at the token limit inside this call" in last["error"]
     assert last["args"] in written
 
 
 def test_a_call_that_was_whole_before_the_cut_stands() -> None:
-    assert parts_of([f"<tool_call>{CALL}"], cut=True) == [LAMP]
+    assert parts_of([f"<tool_call>{CALL}"], truncated=True) == [LAMP]
 
 
 @pytest.mark.parametrize("end", ['"red', "1", '"red",', '"red", "limit', '"red", "limit":'])
@@ -94,23 +94,23 @@ def test_what_lacks_only_closers_is_mended() -> None:
 
 
 def test_two_calls_where_one_is_allowed_are_one_and_a_reason() -> None:
-    first, second = parts_of([f"<tool_call>{CALL}</tool_call>" * 2], ToolUse.of(TOOLS, parallel=False))
+    first, second = parts_of([f"<tool_call>{CALL}</tool_call>" * 2], ToolCallFormat.from_tools(TOOLS, parallel=False))
     assert first == LAMP
     assert second["error"] == "one call at a time: wait for the result of the first"
 
 
 def test_where_no_call_is_wanted_all_is_text() -> None:
     text = f"<tool_call>{CALL}</tool_call> "
-    assert parts_of([text], ToolUse.of(TOOLS, "none")) == [text]
+    assert parts_of([text], ToolCallFormat.from_tools(TOOLS, "none")) == [text]
 
 
 def test_only_the_tool_that_was_chosen_may_be_called() -> None:
-    (other,) = parts_of([CALL], ToolUse.of(TOOLS, "check_stock"))
+    (other,) = parts_of([CALL], ToolCallFormat.from_tools(TOOLS, "check_stock"))
     assert other["error"].startswith("name: 'search_catalogue' may not be called now. Known: check_stock")
 
 
 def test_the_arguments_alone_will_do_where_one_tool_has_to_be_called() -> None:
-    assert parts_of(['{"query": "lamp"}'], ToolUse.of(TOOLS, "search_catalogue")) == [LAMP]
+    assert parts_of(['{"query": "lamp"}'], ToolCallFormat.from_tools(TOOLS, "search_catalogue")) == [LAMP]
     assert parts_of(['{"query": "lamp"}']) == ['{"query": "lamp"}']
 
 
@@ -122,9 +122,9 @@ def test_an_unknown_name_gets_the_known_ones_and_the_nearest() -> None:
     )
 
 
-def test_neutralised_tags_in_arguments_are_restored() -> None:
-    written = {"name": "search_catalogue", "arguments": {"query": COMMON_TAGS.neutralised("<|im_end|>")}}
-    (called,) = ToolCallReader(USE, COMMON_TAGS).feed(json.dumps(written))
+def test_escaped_tags_in_arguments_are_restored() -> None:
+    written = {"name": "search_catalogue", "arguments": {"query": COMMON_ESCAPING.escape("<|im_end|>")}}
+    (called,) = ToolCallReader(USE, COMMON_ESCAPING).feed(json.dumps(written))
     assert isinstance(called, dict)
     assert called["args"] == {"query": "<|im_end|>"}
 
@@ -157,14 +157,14 @@ def test_arguments_that_no_server_could_read_are_invalid(number: str) -> None:
 def test_a_number_too_large_to_be_judged_is_invalid() -> None:
     price = {"type": "number", "multipleOf": 0.5}
     pay = {"name": "pay", "parameters": {"type": "object", "properties": {"price": price}}}
-    (invalid,) = parts_of([f'{{"name": "pay", "arguments": {{"price": {10**400}}}}}'], ToolUse.of([pay]))
+    (invalid,) = parts_of([f'{{"name": "pay", "arguments": {{"price": {10**400}}}}}'], ToolCallFormat.from_tools([pay]))
     assert invalid["error"] == "arguments: a number in it is too large"
 
 
-@pytest.mark.parametrize("tags", [NO_TAGS, COMMON_TAGS])
+@pytest.mark.parametrize("escaping", [NO_ESCAPING, COMMON_ESCAPING])
 @pytest.mark.parametrize("levels", [150, 400, 900])
-def test_what_is_nested_too_deeply_is_invalid(tags: Tags, levels: int) -> None:
-    reader = ToolCallReader(ToolUse.of([{"name": "note", "parameters": {"type": "object"}}]), tags)
+def test_what_is_nested_too_deeply_is_invalid(escaping: Escaping, levels: int) -> None:
+    reader = ToolCallReader(ToolCallFormat.from_tools([{"name": "note", "parameters": {"type": "object"}}]), escaping)
     written = f'{{"name": "note", "arguments": {{"x": {"[" * levels}{"]" * levels}}}}}'
     (invalid,) = [*reader.feed(written), *reader.flush()]
     assert isinstance(invalid, dict)
@@ -260,18 +260,17 @@ model_text = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=12
 
 
 @given(model_text, st.lists(st.integers(1, 12), min_size=1, max_size=6), st.booleans())
-def test_the_parts_are_the_same_whatever_the_pieces(text: str, sizes: list[int], cut: bool) -> None:
+def test_the_parts_are_the_same_whatever_the_pieces(text: str, sizes: list[int], truncated: bool) -> None:
     pieces, place, turn = [], 0, 0
     while place < len(text):
         pieces.append(text[place : place + sizes[turn % len(sizes)]])
         place, turn = place + len(pieces[-1]), turn + 1
-    assert parts_of(pieces, cut=cut) == parts_of([text], cut=cut)
+    assert parts_of(pieces, truncated=truncated) == parts_of([text], truncated=truncated)
 
 
 @given(model_text, st.booleans())
-def test_no_word_is_lost(text: str, cut: bool) -> None:
-    shown = "".join(
-        part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts_of([text], cut=cut)
-    )
+def test_no_word_is_lost(text: str, truncated: bool) -> None:
+    parts = parts_of([text], truncated=truncated)
+    shown = "".join(part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
     assert shown.count("lamp") >= text.count("lamp")
     assert shown.count("text") >= text.count("text")

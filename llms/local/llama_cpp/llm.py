@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
-from sagechain.prompts import Shape, check_known, get_family
+from sagechain.prompts import OutputFormat, check_known, get_family
 
 from ...constrained.grammars import grammar_of
 from ...generation import ModelCall, Prompt
@@ -121,15 +121,20 @@ class LlamaCppLLM(TextModel):
         """How many tokens a text has, without those that begin a prompt."""
         return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
 
-    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int:
+    def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
         """How many tokens a prompt has; messages are laid out by the model's own template first."""
-        text = prompt if isinstance(prompt, str) else self._engine.laid_out(dialog(prompt, shape))
+        text = prompt if isinstance(prompt, str) else self._engine.laid_out(dialog(prompt, output_format))
         return len(self.get_token_ids(text))
 
     def _start(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        output_format: OutputFormat | None = None,
     ) -> ModelCall:
-        grammar = grammar_of(shape)
+        grammar = grammar_of(output_format)
         request = {
             **_sent(parameters),
             "repeat_last_n": self.context,
@@ -137,7 +142,7 @@ class LlamaCppLLM(TextModel):
             "stream_options": {"include_usage": True},
             **({"n_probs": 1} if self.likelihood else {}),
             **({"grammar": grammar.llguidance()} if grammar else {}),
-            **({"prompt": prompt} if isinstance(prompt, str) else {"messages": dialog(prompt, shape)}),
+            **({"prompt": prompt} if isinstance(prompt, str) else {"messages": dialog(prompt, output_format)}),
         }
         return LlamaCppCall(self._engine, self._rounds(request, parameters), whole=not stream)
 

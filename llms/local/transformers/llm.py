@@ -15,7 +15,7 @@ from typing import Any, Self
 from langchain_core.outputs import GenerationChunk
 from langchain_huggingface import HuggingFacePipeline
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
-from sagechain.prompts import Shape, check_known, get_family
+from sagechain.prompts import OutputFormat, check_known, get_family
 
 from ...generation import ModelCall, Prompt, whole
 from ...parameters import PARAMETER_NAMES, GenerationParameters
@@ -128,19 +128,24 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         """How many tokens a text has, without those that begin a prompt."""
         return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
 
-    def prompt_tokens(self, prompt: Prompt, shape: Shape | None = None) -> int:
+    def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
         """How many tokens a prompt has; messages are laid out by the model's own template first."""
-        return len(self._read(prompt, shape))
+        return len(self._read(prompt, output_format))
 
-    def _read(self, prompt: Prompt, shape: Shape | None = None) -> list[int]:
+    def _read(self, prompt: Prompt, output_format: OutputFormat | None = None) -> list[int]:
         if isinstance(prompt, str):
             return self._engine.token_ids(prompt)
-        return self._engine.token_ids(self._engine.laid_out(dialog(prompt, shape)), laid_out=True)
+        return self._engine.token_ids(self._engine.laid_out(dialog(prompt, output_format)), laid_out=True)
 
     def _start(
-        self, prompt: Prompt, parameters: GenerationParameters, *, stream: bool, shape: Shape | None = None
+        self,
+        prompt: Prompt,
+        parameters: GenerationParameters,
+        *,
+        stream: bool,
+        output_format: OutputFormat | None = None,
     ) -> HuggingFaceCall:
-        tokens = self._read(prompt, shape)
+        tokens = self._read(prompt, output_format)
         if not tokens:
             raise ValueError("prompt: the model's tokenizer makes no tokens of it")
         room = self.context_size - len(tokens)
@@ -159,15 +164,15 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             limit=limit,
             stream=stream and beams == 1,
             likelihood=self.likelihood,
-            held_to=self._held_to(shape),
+            held_to=self._held_to(output_format),
         )
 
-    def _held_to(self, shape: Shape | None) -> Callable[[], Any] | None:
-        if shape is None or not self.constrains:
+    def _held_to(self, output_format: OutputFormat | None) -> Callable[[], Any] | None:
+        if output_format is None or not self.constrains:
             return None
         from ...constrained.transformers_grammars import held_to
 
-        return held_to(self._engine, shape)
+        return held_to(self._engine, output_format)
 
     def _together(self, batch: list[tuple[ModelCall, GenerationParameters, str]]) -> list[list[GenerationChunk]]:
         """The answers to several prompts, generated side by side."""

@@ -1,4 +1,4 @@
-"""A conversation, and the shape of its answer, as the body of a chat completion holds them.
+"""A conversation, and the output format of its answer, as the body of a chat completion holds them.
 
 LangChain's own conversion is used for what people write. What models and tools wrote is laid out here, since servers refuse
 what that gives for it: calls without an id, and `content: ""` beside calls, for which Text Generation Inference drops the
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolMessage, convert_to_openai_messages
-from sagechain.prompts import JsonAnswer, Shape, ToolUse
+from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
 
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 NOT_IN_NAMES = re.compile(r"[\s<|\\/>]+")  # what OpenAI refuses in the name of a message's author
@@ -34,20 +34,20 @@ def openai_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     return [sent for position, message in enumerate(messages) for sent in _openai(message, position, unread)]
 
 
-def openai_shape(shape: Shape | None) -> dict[str, Any]:
+def openai_output_format(output_format: OutputFormat | None) -> dict[str, Any]:
     """The fields of the body that tell what the answer has to be."""
-    if isinstance(shape, JsonAnswer):
-        return {"response_format": shape.response_format}
-    if shape is None or not shape.tools:  # an empty list of tools is refused
+    if isinstance(output_format, JsonFormat):
+        return {"response_format": output_format.response_format}
+    if output_format is None or not output_format.tools:  # an empty list of tools is refused
         return {}
     return {
-        "tools": [{"type": "function", "function": dict(tool)} for tool in shape.tools],
-        "tool_choice": _tool_choice(shape),
-        **({} if shape.parallel else {"parallel_tool_calls": False}),
+        "tools": [{"type": "function", "function": dict(tool)} for tool in output_format.tools],
+        "tool_choice": _tool_choice(output_format),
+        **({} if output_format.parallel else {"parallel_tool_calls": False}),
     }
 
 
-def _tool_choice(use: ToolUse) -> str | dict[str, Any]:
+def _tool_choice(use: ToolCallFormat) -> str | dict[str, Any]:
     return CHOICES.get(use.choice) or {"type": "function", "function": {"name": use.choice}}
 
 

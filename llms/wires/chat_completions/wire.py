@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import Shape
+from sagechain.prompts import OutputFormat
 
 from ...generation import Prompt
 from ...parameters import GenerationParameters
 from ..base import FAILURES, OnUnsupported, Wire, WireError, container_error, failed_answer, wrong_shape
 from ..lines import Framing, LineDecoder, ServerSentEvents
-from .messages import openai_messages, openai_shape
+from .messages import openai_messages, openai_output_format
 from .tool_calls import CallReader
 
 BY_ITSELF = ("stop", "eos_token", "stop_sequence", "tool_calls", "function_call")
@@ -48,16 +48,16 @@ class ChatCompletions(Wire):
         parameters: GenerationParameters,
         *,
         stream: bool,
-        shape: Shape | None = None,
+        output_format: OutputFormat | None = None,
         on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
         """The body; a string is one user message. A stream is asked to tell its usage."""
         messages = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
-        sent = {"messages": openai_messages(messages), **openai_shape(shape)}
+        sent = {"messages": openai_messages(messages), **openai_output_format(output_format)}
         sent |= {**self.parameters(parameters, on_unsupported), "stream": stream}
         return sent | ({"stream_options": {"include_usage": True}} if stream else {})
 
-    def laid_out(self, prompt: Prompt, shape: Shape | None = None) -> None:
+    def laid_out(self, prompt: Prompt, output_format: OutputFormat | None = None) -> None:
         """The server alone knows its model's template."""
 
     def replies(self, reply: Any) -> list[GenerationChunk]:

@@ -14,7 +14,7 @@ import anyio.to_thread
 from pydantic import ValidationError
 from sagechain.llms import Prompt, TextModel
 from sagechain.llms.errors import LLMError
-from sagechain.prompts import Shape
+from sagechain.prompts import OutputFormat
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ class ModelContainer(Container):
         """An error, in the form of this container."""
         return json_reply({"error": message, "error_type": "validation" if status < 500 else "generation"}, status)
 
-    async def check_room(self, prompt: Prompt, new_tokens: int, shape: Shape | None = None) -> None:
+    async def check_room(self, prompt: Prompt, new_tokens: int, output_format: OutputFormat | None = None) -> None:
         """Refuse what the model's context has no room for. Raises ValueError."""
         room = self.llm.context_size
-        asked = None if room is None else await anyio.to_thread.run_sync(self.llm.prompt_tokens, prompt, shape)
+        asked = None if room is None else await anyio.to_thread.run_sync(self.llm.prompt_tokens, prompt, output_format)
         if room is not None and asked is not None and asked + new_tokens > room:
             raise ValueError(self.too_long.format(room=room, asked=asked, new=new_tokens, sum=asked + new_tokens))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from langchain_core.messages import BaseMessage, convert_to_messages
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sagechain.prompts import JsonAnswer, Shape, ToolUse
+from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
 from sagechain.prompts.json_text import check_schema
 
 NO_PARAMETERS = {"type": "object", "properties": {}}
@@ -149,7 +149,7 @@ class ChatRequest(_Part):
             raise ValueError(f"`tool_choice`: {self.tool_choice.function.name!r} is none of the `tools`: {names}")
         if len(names) > len(set(names)):
             raise ValueError(f"`tools`: two functions have one name: {names}")
-        _ = self.shape  # a ValueError where a function's parameters are no object
+        _ = self.output_format  # a ValueError where a function's parameters are no object
         return self
 
     def conversation(self) -> list[BaseMessage]:
@@ -158,25 +158,25 @@ class ChatRequest(_Part):
         return convert_to_messages(told)
 
     @property
-    def use(self) -> ToolUse | None:
+    def use(self) -> ToolCallFormat | None:
         """The tools that the answer may call, or must."""
         if not self.tools or self.tool_choice == "none":
             return None
         tools = [tool.function.model_dump(exclude_none=True) for tool in self.tools]
         choice = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else self.tool_choice
-        return ToolUse(
+        return ToolCallFormat(
             tuple({"name": tool["name"], "description": "", "parameters": NO_PARAMETERS, **tool} for tool in tools),
             choice="any" if choice == "required" else choice or "auto",
             parallel=self.parallel_tool_calls is not False,
         )
 
     @property
-    def shape(self) -> Shape | None:
+    def output_format(self) -> OutputFormat | None:
         """What the answer has to be; where tools may be called they come first."""
         wanted = self.response_format
         if self.use is not None or wanted is None or wanted.type == "text":
             return self.use
-        return JsonAnswer(wanted.json_schema.schema_, wanted.json_schema.name) if wanted.json_schema else JsonAnswer()
+        return JsonFormat(wanted.json_schema.schema_, wanted.json_schema.name) if wanted.json_schema else JsonFormat()
 
 
 def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, ConfigDict, Field
 from sagechain.prompts import get_family
-from sagechain.prompts.families import Turn
+from sagechain.prompts.families import RoleMessage
 
 from .base import ModelContainer, Reply, greedy, json_reply
 
@@ -104,7 +104,7 @@ class DialogContainer(Llama2Container):
             return (await self.llm.acomplete(messages, stop=[], **settings))[0].text
         family = get_family(self.llm.family or "plain")
         # A container breaks no tags in what it is sent: `<tools>` in a system text is there to be read.
-        text = family.layout([Turn(message.role, message.content) for message in dialog])
+        text = family.layout([RoleMessage(message.role, message.content) for message in dialog])
         return (await self.llm.acomplete(text, stop=list(family.stop), **settings))[0].text
 
 

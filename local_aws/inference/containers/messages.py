@@ -16,9 +16,9 @@ from uuid import uuid4
 from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms import Prompt
-from sagechain.prompts import PromptFamily, Tags, ToolUse, get_family
-from sagechain.prompts.families import COMMON_TAGS
-from sagechain.prompts.tool_calls import Part, ToolCallReader
+from sagechain.prompts import Escaping, PromptFamily, ToolCallFormat, get_family
+from sagechain.prompts.families import COMMON_ESCAPING
+from sagechain.prompts.tool_calls import AnswerPart, ToolCallReader
 
 from .base import ModelContainer, Reply, greedy, json_reply, stream_reply
 from .chat_requests import ChatRequest
@@ -35,11 +35,11 @@ class ChatContainer(ModelContainer):
         request = ChatRequest.model_validate(json.loads(body))
         prompt, settings = self._asked(request)
         # Without a limit the answer may fill what is left.
-        await self.check_room(prompt, request.max_tokens or 1, request.shape)
+        await self.check_room(prompt, request.max_tokens or 1, request.output_format)
         if request.stream:
             return await stream_reply(self._events(request), "text/event-stream")
         answers = await self.llm.acomplete(prompt, **settings)
-        told = [_choice(answer, Answer(request.use, self._tags)) for answer in answers]
+        told = [_choice(answer, Answer(request.use, self._escaping)) for answer in answers]
         choices = [{"index": index, **choice} for index, choice in enumerate(told)]
         return json_reply({**_head("chat.completion"), "choices": choices, "usage": _usage(answers)})
 
@@ -57,11 +57,11 @@ class ChatContainer(ModelContainer):
         given = {ours: value for ours, theirs in names.items() if (value := getattr(request, theirs)) is not None}
         limit = {} if request.max_tokens is None else {"max_new_tokens": request.max_tokens}
         stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
-        settings = {**limit, **greedy(given), "shape": request.shape}
+        settings = {**limit, **greedy(given), "output_format": request.output_format}
         messages = request.conversation()
         if self.llm.takes_roles:
             return messages, {**settings, "stop": stops}
-        rendered = self._family.render(messages, shape=request.shape)
+        rendered = self._family.render(messages, output_format=request.output_format)
         return rendered.text, {**settings, "stop": [*stops, *rendered.stop]}
 
     @property
@@ -69,13 +69,13 @@ class ChatContainer(ModelContainer):
         return get_family(self.llm.family or "plain")
 
     @property
-    def _tags(self) -> Tags:
-        return self.llm.role_tags if self.llm.takes_roles else self._family.tags + COMMON_TAGS
+    def _escaping(self) -> Escaping:
+        return self.llm.role_escaping if self.llm.takes_roles else self._family.escaping + COMMON_ESCAPING
 
     async def _events(self, request: ChatRequest) -> AsyncGenerator[bytes, None]:
         prompt, settings = self._asked(request)
         head, arrived, reason = _head("chat.completion.chunk"), list[GenerationChunk](), "stop"
-        answer, role = Answer(request.use, self._tags), {"role": "assistant"}
+        answer, role = Answer(request.use, self._escaping), {"role": "assistant"}
         async with aclosing(self.llm.apieces(prompt, **settings)) as pieces:
             async for piece in pieces:
                 arrived.append(piece)
@@ -97,11 +97,11 @@ class Answer:
 
     Args:
         use: the tools that it may call; None: all of it is text.
-        tags: what was neutralised in the prompt; arguments that repeat it are restored.
+        escaping: what was escaped in the prompt; arguments that repeat it are restored.
     """
 
-    def __init__(self, use: ToolUse | None, tags: Tags) -> None:
-        self._use, self._reader = use, None if use is None else ToolCallReader(use, tags)
+    def __init__(self, use: ToolCallFormat | None, escaping: Escaping) -> None:
+        self._use, self._reader = use, None if use is None else ToolCallReader(use, escaping)
         self._calls = 0
 
     def feed(self, text: str) -> Iterator[str | dict[str, Any]]:
@@ -110,7 +110,7 @@ class Answer:
 
     def end(self, reason: str) -> Iterator[str | dict[str, Any]]:
         """What was still held."""
-        return self._told([] if self._reader is None else self._reader.flush(cut=reason == "length"))
+        return self._told([] if self._reader is None else self._reader.flush(truncated=reason == "length"))
 
     def reason(self, reason: str) -> str:
         """Why the answer ended: for its calls, unless it was cut."""
@@ -126,7 +126,7 @@ class Answer:
             yield {"tool_calls": [{"index": index, **part, "function": {**function, "arguments": ""}}]}
             yield {"tool_calls": [{"index": index, "function": {"arguments": function["arguments"]}}]}
 
-    def _told(self, parts: Iterable[Part]) -> Iterator[str | dict[str, Any]]:
+    def _told(self, parts: Iterable[AnswerPart]) -> Iterator[str | dict[str, Any]]:
         for part in parts:
             told = part if isinstance(part, str) else _call(part)
             if isinstance(told, dict):

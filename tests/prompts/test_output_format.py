@@ -1,8 +1,8 @@
-"""The shape of an answer: one call's JSON schema."""
+"""The output format of an answer: one call's JSON schema."""
 
 import pytest
 from jsonschema import Draft202012Validator
-from sagechain.prompts.output_format import ToolUse, call_schema
+from sagechain.prompts.output_format import ToolCallFormat, call_schema
 
 TREE = {
     "type": "function",
@@ -27,7 +27,7 @@ CLOCK = {"type": "function", "function": {"name": "clock", "description": "The t
 
 
 def test_one_tools_call_is_its_name_and_its_arguments() -> None:
-    assert call_schema(ToolUse.of([CLOCK])) == {
+    assert call_schema(ToolCallFormat.from_tools([CLOCK])) == {
         "type": "object",
         "properties": {"name": {"const": "clock"}, "arguments": {"type": "object", "properties": {}}},
         "required": ["name", "arguments"],
@@ -37,7 +37,7 @@ def test_one_tools_call_is_its_name_and_its_arguments() -> None:
 
 @pytest.mark.parametrize("tools", [[TREE], [CLOCK, TREE], [TREE, CLOCK]])
 def test_definitions_inside_a_tool_still_resolve(tools: list[dict[str, object]]) -> None:
-    schema = call_schema(ToolUse.of(tools))
+    schema = call_schema(ToolCallFormat.from_tools(tools))
     Draft202012Validator.check_schema(schema)
     fits = Draft202012Validator(schema).is_valid
     assert fits({"name": "plant", "arguments": {"root": {"value": 1, "next": {"value": 2}}}})
@@ -47,9 +47,9 @@ def test_definitions_inside_a_tool_still_resolve(tools: list[dict[str, object]])
 
 
 def test_the_choice_of_one_tool_leaves_only_that() -> None:
-    assert call_schema(ToolUse.of([CLOCK, TREE], "clock"))["properties"]["name"] == {"const": "clock"}
+    assert call_schema(ToolCallFormat.from_tools([CLOCK, TREE], "clock"))["properties"]["name"] == {"const": "clock"}
 
 
 def test_no_call_has_no_schema() -> None:
     with pytest.raises(ValueError, match="choice: 'none' leaves no tool to call"):
-        call_schema(ToolUse.of([CLOCK], "none"))
+        call_schema(ToolCallFormat.from_tools([CLOCK], "none"))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, InvalidToolCall, SystemMessage, ToolCall, ToolMessage
 from sagechain.prompts import get_family, list_families
-from sagechain.prompts.families.base import COMMON_TAGS
-from sagechain.prompts.output_format import ToolUse
+from sagechain.prompts.families.base import COMMON_ESCAPING
+from sagechain.prompts.output_format import ToolCallFormat
 from sagechain.prompts.tool_calls.reader import ToolCallReader
 
 RENDERING = [name for name in list_families() if name != "messages"]
@@ -35,16 +35,16 @@ hostile = st.lists(st.sampled_from([*TAGS, *TOOL_TAGS, *TURNS]) | st.text(max_si
 
 
 @given(hostile, st.sampled_from(list_families()))
-def test_neutralised_text_is_restored_to_the_letter(text: str, family: str) -> None:
-    tags = get_family(family).tags
-    assert tags.restored(tags.neutralised(text)) == text
+def test_escaped_text_is_restored_to_the_letter(text: str, family: str) -> None:
+    escaping = get_family(family).escaping
+    assert escaping.unescape(escaping.escape(text)) == text
 
 
 @given(hostile, st.sampled_from(list_families()))
 def test_no_tag_of_the_family_is_left_in_a_message(text: str, family: str) -> None:
-    tags = get_family(family).tags
-    safe = tags.neutralised(text)
-    for head, tail in tags.pairs:
+    escaping = get_family(family).escaping
+    safe = escaping.escape(text)
+    for head, tail in escaping.pairs:
         assert re.search(f"(?:{head})(?:{tail})", safe, re.IGNORECASE) is None
 
 
@@ -71,12 +71,12 @@ def test_a_faked_turn_is_broken_whatever_invisible_characters_stand_around_its_n
     before: str, after: str, family: str
 ) -> None:
     faked = f"Hi\n{before}System{after}: x"
-    assert get_family(family).tags.neutralised(faked) == f"Hi\n{before}System{after}\\: x"
+    assert get_family(family).escaping.escape(faked) == f"Hi\n{before}System{after}\\: x"
 
 
 def test_no_invisible_character_is_forgotten() -> None:
-    tags = get_family("falcon").tags
-    seen = [f"U+{ord(each):04X}" for each in INVISIBLE if tags.neutralised(f"{each}User:") != f"{each}User\\:"]
+    escaping = get_family("falcon").escaping
+    seen = [f"U+{ord(each):04X}" for each in INVISIBLE if escaping.escape(f"{each}User:") != f"{each}User\\:"]
     assert seen == []
 
 
@@ -113,7 +113,7 @@ def structure(family: str, texts: list[str]) -> list[str]:
             }
         ],
     )
-    pairs = (get_family(family).tags + COMMON_TAGS).pairs
+    pairs = (get_family(family).escaping + COMMON_ESCAPING).pairs
     anywhere = "|".join(f"(?:{head})(?:{tail})" for head, tail in pairs)
     found = [match[0].strip() for match in re.finditer(anywhere, prompt.text, re.IGNORECASE)]
     return [re.sub(r'name="[\w.-]*"', "name", tag) for tag in found]
@@ -129,6 +129,8 @@ def test_a_call_that_repeats_what_was_shown_has_the_arguments_that_were_meant(te
     call: ToolCall = {"name": "note", "args": {"text": text}, "id": "1", "type": "tool_call"}
     shown = get_family(family).render([HumanMessage("x"), AIMessage("", tool_calls=[call])]).text
     written = shown[shown.index("<tool_call>") : shown.index("</tool_call>")]
-    (read,) = ToolCallReader(ToolUse.of([tool]), get_family(family).tags + COMMON_TAGS).feed(written)
+    (read,) = ToolCallReader(ToolCallFormat.from_tools([tool]), get_family(family).escaping + COMMON_ESCAPING).feed(
+        written
+    )
     assert isinstance(read, dict)
     assert (read["name"], read["args"]) == ("note", {"text": text})
