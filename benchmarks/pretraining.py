@@ -79,7 +79,7 @@ def course_tokens(tokenizer: Any, texts: list[str]) -> Any:
 def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str, float]:
     """The course's own training for so many seconds: bits per byte, tokens, tokens a second."""
     from sagechain.pretraining.data.corpus import read_documents
-    from sagechain.pretraining.data.tokens import Blocks, TokenRow
+    from sagechain.pretraining.data.tokens import Blocks, TokenArray
     from sagechain.pretraining.training.evaluate import evaluate
     from transformers import (
         AutoTokenizer,
@@ -132,7 +132,7 @@ def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str,
         wanted = max(2, round(steps * seconds / taken))
     tokens = steps * COURSE_SEQUENCES * accumulated * COURSE_CONTEXT
     kept = manifest(data)
-    blocks = Blocks(TokenRow(data / "tokens", "validation", kept["vocabulary"]), COURSE_CONTEXT)
+    blocks = Blocks(TokenArray(data / "tokens", "validation", kept["vocabulary"]), COURSE_CONTEXT)
     found = evaluate(model, blocks, list(range(len(blocks))))
     return {
         "bits": found.bits_per_byte(kept["bytes_per_token"]["validation"]),

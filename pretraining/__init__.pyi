@@ -1,10 +1,11 @@
 from .data.prepare import prepare as prepare
 from .display import console as console
 from .display import corpus_table as corpus_table
-from .display import tokenizer_line as tokenizer_line
+from .display import tokenizer_summary as tokenizer_summary
 from .errors import Diverged as Diverged
 from .errors import NothingLeft as NothingLeft
 from .errors import PretrainingError as PretrainingError
+from .launcher import is_first as is_first
 from .manifest import read_manifest as read_manifest
 from .publishing.export import export as export
 from .training.train import train as train

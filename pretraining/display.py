@@ -13,7 +13,7 @@ LINES = 10  # how many lines a run leaves where there is no terminal
 GPT2_BYTES_PER_TOKEN = 2.24
 
 
-class Display(Protocol):
+class ShowProgress(Protocol):
     """Told how far the work is."""
 
     def __call__(self, share: float, text: str) -> None: ...
@@ -25,7 +25,7 @@ def console() -> Console:
 
 
 @contextmanager
-def display(what: str, *, is_shown: bool = True) -> Iterator[Display]:
+def progress(what: str, *, is_shown: bool = True) -> Iterator[ShowProgress]:
     """A bar for one piece of work.
 
     Args:
@@ -54,7 +54,7 @@ class _Lines:
             self._screen.print(f"{self._what} {share:4.0%}  {text}")
 
 
-def minutes(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A span of time as a person says it: `40 s`, `3 min 20 s`, `5 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
@@ -64,7 +64,7 @@ def minutes(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def stages(screen: Console) -> Any:
+def print_passes(screen: Console) -> Any:
     """A display for the passes of `prepare`: one line a pass, when it ends."""
     done: set[str] = set()
 
@@ -100,7 +100,7 @@ def corpus_table(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def tokenizer_line(data: Mapping[str, Any]) -> str:
+def tokenizer_summary(data: Mapping[str, Any]) -> str:
     """The tokenizer of prepared data, beside GPT-2's own.
 
     Args:

@@ -21,7 +21,7 @@ class Diverged(PretrainingError):
 
 
 @contextmanager
-def enough_memory(device_batch: int) -> Iterator[None]:
+def report_out_of_memory(device_batch: int) -> Iterator[None]:
     """Raises PretrainingError where training runs out of memory.
 
     Args:
@@ -40,7 +40,7 @@ def enough_memory(device_batch: int) -> Iterator[None]:
         ) from error
 
 
-def unknown(field: str, value: object, known: Iterable[str]) -> ValueError:
+def unknown_name(field: str, value: object, known: Iterable[str]) -> ValueError:
     """The error for a value that is none of the `known` names of `field`."""
     near = get_close_matches(str(value), names := sorted(known), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

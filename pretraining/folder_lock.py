@@ -11,15 +11,15 @@ from .display import console
 from .errors import PretrainingError
 from .manifest import LOCK
 
-PATIENCE = 30.0  # seconds; who was asked to end writes a checkpoint first
+WAIT_SECONDS = 30.0  # seconds; who was asked to end writes a checkpoint first
 
 
 @contextmanager
-def holding(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keep other processes out of a folder meanwhile; it is made where there is none.
 
     Raises:
-        PretrainingError: another process is still there after `PATIENCE` seconds.
+        PretrainingError: another process is still there after `WAIT_SECONDS` seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Not filelock's substitute for file systems without locks: its file outlives a process that is killed.
@@ -41,9 +41,9 @@ def _acquire(lock: FileLock, folder: Path) -> None:
         lock.acquire(timeout=0)
         return
     except Timeout:
-        console().print(f"Another process works in {folder}. Waiting up to {PATIENCE:.0f} s for its end.")
+        console().print(f"Another process works in {folder}. Waiting up to {WAIT_SECONDS:.0f} s for its end.")
     try:
-        lock.acquire(timeout=PATIENCE)
+        lock.acquire(timeout=WAIT_SECONDS)
     except Timeout as error:
         raise PretrainingError(
             f"another process works in {folder} (`fuser {folder / LOCK}` names it). Wait for its end, or end it, and give "

@@ -31,7 +31,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def is_output(folder: Path) -> bool:
+def is_stage_output(folder: Path) -> bool:
     """Whether a stage wrote the folder. A `manifest.json` that is broken, or another program's, is none of ours."""
     try:
         found = read_manifest(folder) if (folder / NAME).is_file() else None
@@ -43,19 +43,19 @@ def is_output(folder: Path) -> bool:
     return False
 
 
-def is_taken(folder: Path) -> bool:
+def has_files(folder: Path) -> bool:
     """Whether a folder without a manifest holds files. One whose manifest was about to be written holds nothing yet."""
     return folder.is_dir() and any(path.suffix != PARTIAL and path.name != LOCK for path in folder.iterdir())
 
 
-def manifest_for(folder: Path, stage: str, what: str) -> dict[str, Any] | None:
+def stage_manifest(folder: Path, stage: str, what: str) -> dict[str, Any] | None:
     """The manifest of a folder that is to hold `what`, the output of a stage; None where it is free.
 
     Raises:
         ValueError: the folder holds files and no manifest, or another stage's output.
         PretrainingError: the manifest cannot be read.
     """
-    taken, found = is_taken(folder), read_manifest(folder)  # in this order: another process may write it just now
+    taken, found = has_files(folder), read_manifest(folder)  # in this order: another process may write it just now
     if taken and found is None:
         raise ValueError(f"out: {str(folder)!r} is not empty and holds no {what}; name another folder")
     if found is not None and found.get("stage") != stage:
@@ -81,15 +81,15 @@ def write_json(path: Path, content: Any) -> None:
     partial.replace(path)
 
 
-def digest_of_files(paths: "list[Path]") -> str:
+def files_sha256(paths: "list[Path]") -> str:
     """The SHA-256 over the contents of files, in their order."""
     whole = hashlib.sha256()
     for path in paths:
-        whole.update(bytes.fromhex(digest_of_file(path)))
+        whole.update(bytes.fromhex(file_sha256(path)))
     return whole.hexdigest()
 
 
-def digest_of_file(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from sagechain.command import FAILED, named_value, note, parameters
-from sagechain.pretraining.training import is_first
+from sagechain.pretraining import is_first
 
 from .pretrain_options import (
     ContextOption,
@@ -215,9 +215,9 @@ def plan(
     Example: sagechain pretrain plan --preset codeparrot --hardware ml.p4d.24xlarge -p mfu=0.35
     """
     with _complaints():
-        from sagechain.pretraining.planning import described, plan_preset
+        from sagechain.pretraining.planning import format_plan, plan_preset
 
-        print(described(plan_preset(preset, hardware=hardware, tokens=tokens, changes=_settings(called, settings))))
+        print(format_plan(plan_preset(preset, hardware=hardware, tokens=tokens, changes=_settings(called, settings))))
 
 
 def _settings(called: typer.Context, given: list[Any] | None, besides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -237,11 +237,11 @@ def _show_corpus(folder: Path) -> None:
     """What each filter took, what is left, and the tokenizer, on standard error; once for all processes."""
     if not is_first():
         return
-    from sagechain.pretraining import console, corpus_table, read_manifest, tokenizer_line
+    from sagechain.pretraining import console, corpus_table, read_manifest, tokenizer_summary
 
     found = read_manifest(folder) or {}
     console().print(corpus_table(found["corpus"]))
-    note(tokenizer_line(found))
+    note(tokenizer_summary(found))
 
 
 def _show_run(run: Path) -> None:

@@ -15,7 +15,7 @@ CANDIDATES = 8  # a young model often ends a block before it began
 def pretrain(console: Console, *, seconds: float) -> None:
     """Corpus, tokenizer, a minute of training, report, export, completions."""
     from sagechain.llms import load_llm
-    from sagechain.pretraining import corpus_table, export, prepare, read_manifest, tokenizer_line, train
+    from sagechain.pretraining import corpus_table, export, prepare, read_manifest, tokenizer_summary, train
     from sagechain.pretraining.publishing import read_history, terminal_curve, write_report
 
     with tempfile.TemporaryDirectory() as folder:
@@ -23,7 +23,7 @@ def pretrain(console: Console, *, seconds: float) -> None:
         of_data = read_manifest(prepared) or {}
         console.print("The corpus is this Python's own standard library; what each filter took:")
         console.print(corpus_table(of_data["corpus"]))
-        console.print(tokenizer_line(of_data))
+        console.print(tokenizer_summary(of_data))
         run = train(prepared, Path(folder) / "run", preset="demo", seconds=seconds)
         of_run = read_manifest(run) or {}
         console.print(terminal_curve(read_history(run)), markup=False)

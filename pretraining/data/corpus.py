@@ -23,7 +23,7 @@ from datatrove.pipeline.writers.jsonl import JsonlWriter
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import NothingLeft
-from ..manifest import is_taken, write_json
+from ..manifest import has_files, write_json
 from . import deduplicate, filters
 from .counts import CountingStep, Tally, counted, left_out, tally
 from .executors import Executor, Progress
@@ -127,7 +127,7 @@ def _check_folder(folder: Path) -> None:
     if any(mark in str(folder) for mark in ("*", "?", "[", "::")):
         # fsspec, which datatrove reads and writes with, takes these as patterns.
         raise ValueError(f"folder={str(folder)!r}: the characters * ? [ :: do not work in it. Choose another folder.")
-    if not (folder / "plan.json").is_file() and is_taken(folder):
+    if not (folder / "plan.json").is_file() and has_files(folder):
         raise ValueError(f"folder={str(folder)!r}: it holds other files. Choose a new or empty folder.")
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import PretrainingError, unknown
+from ..errors import PretrainingError, unknown_name
 
 TIMEOUT = 5.0  # seconds for the hub's first answer; its own client tries for 25
 
@@ -84,7 +84,7 @@ def _check_parts(source: str, found: DataSet) -> None:
             f"{source.rstrip('#')}#{configs[0]}. Known: {', '.join(configs)}"
         )
     if not known:
-        raise unknown(f"source={source!r}: configuration", config, configs)
+        raise unknown_name(f"source={source!r}: configuration", config, configs)
     if files is not None and "train" not in files:
         advice = f"Give the folder itself, {place}" if found.is_folder else "Give a folder of the files to train on"
         raise ValueError(

@@ -19,7 +19,7 @@ from datatrove.utils.batching import batched
 
 from .executors import Executor
 from .tokenizer import END_OF_TEXT, WordEncoder
-from .tokens import token_type
+from .tokens import token_dtype
 
 DOCUMENTS_AT_ONCE = 64
 
@@ -89,5 +89,5 @@ def _encoder(saved: Path, changed: int) -> tuple[WordEncoder, bytes]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(saved))
-    kind = token_type(tokenizer.get_vocab_size())
+    kind = token_dtype(tokenizer.get_vocab_size())
     return WordEncoder(tokenizer, kind), np.array([tokenizer.token_to_id(END_OF_TEXT)], kind).tobytes()

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..display import console, stages
-from ..folder_lock import holding
-from ..manifest import digest_of_file, digest_of_files, manifest_for, read_manifest, write_manifest
-from ..training.launcher import is_first
+from ..display import console, print_passes
+from ..folder_lock import lock_folder
+from ..launcher import is_first
+from ..manifest import file_sha256, files_sha256, read_manifest, stage_manifest, write_manifest
 from .slurm import NOTE
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def prepare(
     if _is_done(out, inputs):
         return out
     _check_alone()
-    with holding(out):
+    with lock_folder(out):
         if not _is_done(out, inputs):
             _prepare(out, inputs, chosen, executor)
     return out
@@ -91,7 +91,7 @@ def prepare(
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     """Whether these data are there already. Raises ValueError where others are, or work on others would be lost."""
-    found = manifest_for(out, "prepare", "prepared data")
+    found = stage_manifest(out, "prepare", "prepared data")
     if found is None:
         return False
     changed = _changed(found, inputs)
@@ -123,10 +123,10 @@ def _changed(found: dict[str, Any], inputs: dict[str, Any]) -> list[str]:
 
 
 def _is_whole(out: Path, found: dict[str, Any]) -> bool:
-    from .prepared import token_rows
+    from .prepared import token_arrays
 
     try:
-        token_rows(out, found)
+        token_arrays(out, found)
     except (OSError, ValueError):
         return False
     return True
@@ -140,7 +140,7 @@ def _prepare(out: Path, inputs: dict[str, Any], settings: "CorpusSettings", exec
     _begin_anew_where_other(out, inputs)
     begun = {"stage": "prepare", "done": False, "inputs": inputs, "source": inputs["source"]}
     write_manifest(out, begun)
-    show = stages(console())
+    show = print_passes(console())
     with executor.session() as running, _said_how_to_go_on():
         try:
             report = write_corpus(inputs["source"], out / "corpus", settings, running, on_progress=show)
@@ -244,6 +244,6 @@ def _figures(out: Path, report: dict[str, Any], packed: dict[str, dict[str, int]
         "splits": packed,
         "tokens": packed["train"]["tokens"],
         "bytes_per_token": {split: counts["bytes"] / counts["tokens"] for split, counts in packed.items()},
-        "tokenizer_sha256": digest_of_file(out / "tokenizer" / "tokenizer.json"),
-        "tokens_sha256": digest_of_files(sorted((out / "tokens").glob("*.bin"))),
+        "tokenizer_sha256": file_sha256(out / "tokenizer" / "tokenizer.json"),
+        "tokens_sha256": files_sha256(sorted((out / "tokens").glob("*.bin"))),
     }

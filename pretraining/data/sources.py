@@ -17,7 +17,7 @@ from typing import Any
 
 from datatrove.data import Document
 
-from ..manifest import digest_of_file, is_output
+from ..manifest import file_sha256, is_stage_output
 from . import hub
 from .counts import CountingStep
 from .formats import ENDINGS, LeftOut, Row, is_readable, pieces, row_of, rows
@@ -86,7 +86,7 @@ def _dataset_entries(source: str) -> Iterator[dict[str, Any]]:
     for path in sorted(root.rglob("*")):
         if path.is_file():
             name, size = path.relative_to(root).as_posix(), path.stat().st_size
-            yield {"file": name, "size": size, "sha256": digest_of_file(path)}
+            yield {"file": name, "size": size, "sha256": file_sha256(path)}
 
 
 def _file_entries(path: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -99,7 +99,7 @@ def _file_entries(path: Path, name: str) -> Iterator[dict[str, Any]]:
         if not is_readable(path):
             yield {**entry, "reason": "other kind of file"}
             return
-        digest = {"sha256": digest_of_file(path)}
+        digest = {"sha256": file_sha256(path)}
         for piece in pieces(path):
             yield entry | digest | piece
     except LeftOut as error:
@@ -149,7 +149,7 @@ def _folder_reason(entry: "os.DirEntry[str]") -> str:
         return "hidden folder"
     if entry.name in INSTALLED or any(os.path.exists(os.path.join(entry.path, name)) for name in ENVIRONMENT):
         return "installed packages"
-    return "output of sagechain" if is_output(Path(entry.path)) else ""
+    return "output of sagechain" if is_stage_output(Path(entry.path)) else ""
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -13,12 +13,12 @@ import numpy as np
 IGNORED = -100  # what torch's cross entropy leaves out
 
 
-def token_type(vocabulary: int) -> "np.dtype[Any]":
+def token_dtype(vocabulary: int) -> "np.dtype[Any]":
     """How wide a token id is in the files."""
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
 
 
-class TokenRow:
+class TokenArray:
     """The tokens of one split, memory-mapped: `row[start:stop]` reads what is asked for only.
 
     Raises:
@@ -29,7 +29,7 @@ class TokenRow:
         paths = sorted(folder.glob(f"{split}-*.bin"))
         if not paths:
             raise ValueError(f"data: there are no tokens {split}-*.bin in {folder}; run `sagechain pretrain prepare`")
-        kind = token_type(vocabulary)
+        kind = token_dtype(vocabulary)
         for path in paths:
             if path.stat().st_size % kind.itemsize:
                 raise ValueError(
@@ -62,7 +62,7 @@ class Blocks:
     the last target of one and the first input of the next. The last block is filled up with `IGNORED` targets.
     """
 
-    def __init__(self, row: TokenRow, context: int) -> None:
+    def __init__(self, row: TokenArray, context: int) -> None:
         self.row, self.context = row, context
         self.targets = max(len(row) - 1, 0)
 
@@ -80,7 +80,7 @@ class Blocks:
         return inputs, targets
 
 
-class Order:
+class BlockOrder:
     """Which blocks each step reads: shuffled anew in every epoch, the same for the same seed, known for any step at once.
 
     Steps run over epochs without a gap: what is left of one epoch begins the next step. Ranks of a group share a step:

@@ -39,7 +39,7 @@ class Hardware(BaseModel):
     """Where the figures come from, a sentence each."""
 
 
-def hardware(text: str) -> Hardware:
+def find_hardware(text: str) -> Hardware:
     """The hardware that a text names: `8xH100`, `ml.g5.xlarge`, `2xml.p5.48xlarge`, `cpu`.
 
     Raises:

@@ -40,14 +40,14 @@ class Memory(BaseModel):
         return self.weights + self.gradients + self.optimizer + self.buffers + self.activations
 
 
-def parameters_of(shape: ModelShape) -> int:
+def count_parameters(shape: ModelShape) -> int:
     """Parameters of a GPT-2, the output layer being the embedding of the tokens."""
     embeddings = (shape.vocabulary + shape.context) * shape.width
     block = 12 * shape.width**2 + 13 * shape.width
     return embeddings + shape.layers * block + 2 * shape.width
 
 
-def memory_of(
+def estimate_memory(
     shape: ModelShape,
     *,
     devices: int,
@@ -62,7 +62,7 @@ def memory_of(
     Weights, gradients and optimizer state are fp32, as torch's autocast keeps them: 16 bytes for a parameter with AdamW,
     as many as in ZeRO's layout of bf16 weights beside an fp32 master.
     """
-    parameters, matrices = parameters_of(shape), 12 * shape.layers * shape.width**2
+    parameters, matrices = count_parameters(shape), 12 * shape.layers * shape.width**2
     states = 2 * parameters - (matrices if optimizer == "muon" else 0)
     parts = devices if sharded else 1
     low = BF16 if precision == "bf16" else 0
@@ -89,17 +89,17 @@ def _activations(shape: ModelShape, device_batch: int, precision: str, checkpoin
     return kept + LOGIT_BYTES * tokens * shape.vocabulary
 
 
-def usable(found: Hardware) -> int | None:
+def usable_bytes(found: Hardware) -> int | None:
     """Bytes of one device that a run may take, or None where its memory is not known."""
     return None if found.memory_bytes is None else int(found.memory_bytes * USABLE_MEMORY)
 
 
 def remedies(shape: ModelShape, found: Hardware, fixed: dict[str, Any], chosen: dict[str, Any]) -> Iterator[str]:
     """Single changes that make it fit; where none does, all of them, and how many devices."""
-    limit = usable(found) or 0
+    limit = usable_bytes(found) or 0
 
     def fits(**changes: Any) -> bool:
-        return memory_of(shape, **(fixed | chosen | changes)).total <= limit
+        return estimate_memory(shape, **(fixed | chosen | changes)).total <= limit
 
     smaller = [
         size

@@ -1,6 +1,6 @@
 """What a training run would take, on paper: parameters, FLOP, memory of a device, hours, dollars.
 
-    print(described(plan_preset("codeparrot-small", hardware="ml.p4d.24xlarge", changes={"mfu": 0.35})))
+    print(format_plan(plan_preset("codeparrot-small", hardware="ml.p4d.24xlarge", changes={"mfu": 0.35})))
     plan(shape, tokens=10**9, hardware="8xH100", batch_tokens=196_608).usd
 
 The formulas and their sources stand beside the figures; those of memory are in `footprint.py`.
@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, validate_call
 
-from ..errors import unknown
+from ..errors import unknown_name
 from ..training.machine import flops_per_token
 from ..training.model import ModelShape
 from ..training.settings import device_shares, load_preset
-from .hardware import Hardware
-from .hardware import hardware as hardware_of
-from .memory import Memory, memory_of, parameters_of, remedies, usable
+from .hardware import Hardware, find_hardware
+from .memory import Memory, count_parameters, estimate_memory, remedies, usable_bytes
 
 SOURCES = (
     "[1] about 20 make the best model for the FLOP spent: Hoffmann et al., arXiv 2203.15556",
@@ -81,7 +80,7 @@ def plan_preset(
     known = {*ModelShape.model_fields, *arguments} - {"shape", "hardware", "tokens", "seconds"}
     for change in changes:
         if change not in known:
-            raise unknown("setting", change, known)
+            raise unknown_name("setting", change, known)
     shape = preset.model | {field: value for field, value in changes.items() if field in ModelShape.model_fields}
     settings = {field: value for field, value in {**preset.training, **changes}.items() if field in arguments}
     budget: dict[str, Any] = {} if tokens is None else {"tokens": tokens, "seconds": None}
@@ -145,13 +144,13 @@ def plan(
         "checkpointing": activation_checkpointing,
         "sharded": sharding == "full",
     }
-    memory = memory_of(shape, **fixed, **chosen)
-    limit = usable(found)
+    memory = estimate_memory(shape, **fixed, **chosen)
+    limit = usable_bytes(found)
     fits = None if limit is None else memory.total <= limit
     return Plan(
         shape=shape,
         hardware=found,
-        parameters=parameters_of(shape),
+        parameters=count_parameters(shape),
         tokens=steps * batch_tokens,
         steps=steps,
         batch_tokens=batch_tokens,
@@ -171,7 +170,7 @@ def plan(
 
 
 def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, own_part: float) -> Hardware:
-    found = hardware_of(text)
+    found = find_hardware(text)
     if mfu is None:
         found = found.model_copy(update={"mfu": found.mfu * own_part})
     else:
@@ -190,7 +189,7 @@ def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, own_part
     return found
 
 
-def described(planned: Plan) -> str:
+def format_plan(planned: Plan) -> str:
     """The plan as text: each figure with its formula, then where the formulas come from."""
     shape, found, memory = planned.shape, planned.hardware, planned.memory
     rows = [

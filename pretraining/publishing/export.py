@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PretrainingError
-from ..manifest import digest_of_file, read_manifest, write_manifest
+from ..manifest import file_sha256, read_manifest, write_manifest
 from .model_card import model_card, published_source
 from .report import run_manifest
 
@@ -81,7 +81,7 @@ def _is_there(out: Path, digest: str, overwrite: bool) -> bool:
     if found is None or found.get("stage") != "export":
         raise ValueError(f"out: {str(out)!r} is there, and is no model that export made; name another folder")
     weights = out / WEIGHTS
-    if found.get("weights_sha256") == digest and weights.is_file() and digest_of_file(weights) == digest:
+    if found.get("weights_sha256") == digest and weights.is_file() and file_sha256(weights) == digest:
         return True
     if not overwrite:
         raise ValueError(
@@ -92,7 +92,7 @@ def _is_there(out: Path, digest: str, overwrite: bool) -> bool:
 
 def _write_beside_the_weights(folder: Path, manifest: Mapping[str, Any], name: str, license: str | None) -> None:
     """Check the copy; add its card and its manifest."""
-    digest = digest_of_file(folder / WEIGHTS)
+    digest = file_sha256(folder / WEIGHTS)
     if digest != manifest["weights_sha256"]:
         raise PretrainingError(
             f"the run's model/{WEIGHTS} is not the file that training wrote: its SHA-256 is {digest}, the manifest's "

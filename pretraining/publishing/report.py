@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..display import corpus_rows, minutes
+from ..display import corpus_rows, format_duration
 from ..manifest import read_manifest
 from .charts import chart, points_of, terminal_curve
 from .templates import filled
@@ -92,7 +92,7 @@ def run_figures(manifest: Mapping[str, Any], history: Sequence[Mapping[str, Any]
         "tokens": ("tokens seen", lambda value: f"{value:,}"),
         "tokens_per_second": ("tokens a second", lambda value: f"{value:,.0f}"),
         "mfu": ("of the machine's limit (MFU)", lambda value: f"{value:.0%}"),
-        "seconds": ("time of training", minutes),
+        "seconds": ("time of training", format_duration),
     }
     return [(name, form(known[field])) for field, (name, form) in forms.items() if known.get(field) is not None]
 

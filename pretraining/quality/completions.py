@@ -2,7 +2,7 @@
 
     parsing = share_that_parses("codeparrot", ["def add(left, right):\\n"])
     parsing.share                                                     # 0.8
-    row = TokenRow(Path("data/tokens"), "train", vocabulary=8192)
+    row = TokenArray(Path("data/tokens"), "train", vocabulary=8192)
     longest_verbatim_copies([c.ids for c in parsing.completions], row, end_of_text=0)
 
 Nothing that a model wrote is ever run. The search for copies is in `copies.py`.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..data.tokenizer import encoded
+from ..data.tokenizer import token_ids
 from .memorisation import Copy, longest_verbatim_copies, longest_verbatim_copy
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def completed(
     import torch
 
     loaded, tokenizer = _loaded(model)
-    ids = [found or [tokenizer.eos_token_id] for found in encoded(tokenizer, list(prompts))]
+    ids = [found or [tokenizer.eos_token_id] for found in token_ids(tokenizer, list(prompts))]
     context = loaded.config.n_positions
     for number, found in enumerate(ids):
         if len(found) + max_new_tokens > context:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.tokens import TokenRow
+from ..data.tokens import TokenArray
 from .completions import longest_verbatim_copies, share_that_parses
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ CHUNK = 1 << 20  # tokens read at once
 def judgement(
     model: "GPT2LMHeadModel",
     tokenizer: "PreTrainedTokenizerBase",
-    validation: TokenRow,
-    train: TokenRow,
+    validation: TokenArray,
+    train: TokenArray,
     *,
     at_once: int = AT_ONCE,
 ) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def judgement(
     }
 
 
-def _beginnings(tokenizer: Any, row: TokenRow, length: int) -> list[str]:
+def _beginnings(tokenizer: Any, row: TokenArray, length: int) -> list[str]:
     """The first tokens of some files, as text up to the end of a line where there is one."""
     ends = [-1, *_places(row, tokenizer.eos_token_id)[:-1]]
     chosen = [ends[number * len(ends) // FILES] for number in range(min(FILES, len(ends)))]
@@ -58,7 +58,7 @@ def _beginnings(tokenizer: Any, row: TokenRow, length: int) -> list[str]:
     return [text[: text.rfind("\n") + 1] or text for text in texts]
 
 
-def _places(row: TokenRow, token: int) -> list[int]:
+def _places(row: TokenArray, token: int) -> list[int]:
     """Where a token stands in a row, of which only a part is in memory at once."""
     return [
         first + int(place)

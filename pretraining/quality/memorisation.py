@@ -21,7 +21,7 @@ TABLE_BITS = 22
 
 
 class Tokens(Protocol):
-    """A row of tokens: a `TokenRow`, or an array."""
+    """A row of tokens: a `TokenArray`, or an array."""
 
     def __len__(self) -> int: ...
 
@@ -54,7 +54,7 @@ def longest_verbatim_copies(
 
     Args:
         completions: token ids of what the model wrote, its prompt not among them.
-        train: the training tokens, such as `TokenRow(data / "tokens", "train", vocabulary)`.
+        train: the training tokens, such as `TokenArray(data / "tokens", "train", vocabulary)`.
         end_of_text: the token between documents; no copy contains it.
         tokenizer: decodes the copies.
         chunk: tokens read at once.

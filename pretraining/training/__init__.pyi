@@ -1,3 +1,2 @@
-from .launcher import is_first as is_first
 from .settings import load_preset as load_preset
 from .train import checked_settings as checked_settings

@@ -7,8 +7,8 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
+from ..launcher import ranks
 from .checkpoints import PARTIAL
-from .launcher import ranks
 from .settings import TrainingSettings, device_shares
 
 

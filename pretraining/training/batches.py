@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import IterableDataset
 
-from ..data.tokens import Blocks, Order
+from ..data.tokens import BlockOrder, Blocks
 
 
 class Batches(IterableDataset[dict[str, torch.Tensor]]):
     """What one rank reads, from a step on, without end: batches of `device_batch` blocks."""
 
-    def __init__(self, blocks: Blocks, order: Order, *, first_step: int, device_batch: int, rank: int, ranks: int):
+    def __init__(self, blocks: Blocks, order: BlockOrder, *, first_step: int, device_batch: int, rank: int, ranks: int):
         self._blocks, self._order, self._first = blocks, order, first_step
         self._device_batch, self._rank, self._ranks = device_batch, rank, ranks
 

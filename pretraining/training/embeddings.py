@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from ..data.tokens import TokenRow
+    from ..data.tokens import TokenArray
 
 COUNTED_TOKENS = 16_000_000  # of the train split at most: counts of more change little, and cost memory
 DISTANCES = (1, 2)  # tokens apart; a pair counts by one over its distance
@@ -23,7 +23,7 @@ SMOOTHING = 0.75  # power of how often a neighbour occurs, so that rare ones do 
 DEVIATION = 0.06  # standard deviation of the numbers, tried from 0.02 to 0.1; GPT-2's random ones have 0.02
 
 
-def neighbour_embeddings(row: "TokenRow", *, vocabulary: int, width: int, seed: int) -> "torch.Tensor":
+def neighbour_embeddings(row: "TokenArray", *, vocabulary: int, width: int, seed: int) -> "torch.Tensor":
     """An embedding for every token, made of its neighbours in a row of tokens.
 
     Args:

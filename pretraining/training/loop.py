@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import GPT2LMHeadModel, PrinterCallback, Trainer, TrainingArguments
 
-from ..data.tokens import Blocks, Order
+from ..data.tokens import BlockOrder, Blocks
 from ..errors import Diverged, PretrainingError
 from ..manifest import write_json
 from .batches import Batches
@@ -74,7 +74,7 @@ class BlockTrainer(Trainer):
         self.train_blocks, self.validation_blocks, self.bytes_per_token = train, validation, bytes_per_token
         self.first_step, self.history, self.meter, self.sample = first_step, history, meter, sample
         self.processes = processes
-        self.order = Order(len(train), batch=settings.batch_tokens // train.context, seed=settings.seed)
+        self.order = BlockOrder(len(train), batch=settings.batch_tokens // train.context, seed=settings.seed)
         # The head is the embedding and lies in no checkpoint; a run that goes on would warn that it is missing.
         model._keys_to_ignore_on_save = {"lm_head.weight"}
         arguments.max_steps = budget.steps

@@ -2,7 +2,7 @@
 
 import math
 
-from ..display import Display, minutes
+from ..display import ShowProgress, format_duration
 from .budget import Budget
 
 SMOOTHING = 0.95  # of the loss that is shown
@@ -22,7 +22,7 @@ class Meter:
 
     def __init__(
         self,
-        show: Display,
+        show: ShowProgress,
         budget: Budget,
         *,
         batch_tokens: int,
@@ -53,7 +53,7 @@ class Meter:
         text = f"loss {self._loss:.2f}  {bits:.2f} bits/byte  {self._rate():,.0f} tokens/s"
         if mfu := self._mfu():
             text += f"  {mfu:.0%} of this machine's limit"
-        self._show(share, f"{text}  {minutes(left)} left")
+        self._show(share, f"{text}  {format_duration(left)} left")
 
     def figures(self) -> dict[str, float]:
         """The speed so far; nothing where no step was measured."""

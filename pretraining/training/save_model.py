@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ..manifest import digest_of_file, write_json, write_manifest
+from ..manifest import file_sha256, write_json, write_manifest
 from ..quality import final_evaluation as judgement
 from .checkpoints import PARTIAL, put_in_place
 from .loop import BlockTrainer
@@ -45,7 +45,7 @@ def finish(trainer: BlockTrainer, out: Path, tokenizer: Any, begun: dict[str, An
         "tokens": step * trainer.settings.batch_tokens,
         "seconds": seconds,
         "matrix_flops": meter.limit,
-        "weights_sha256": digest_of_file(out / "model" / "model.safetensors"),
+        "weights_sha256": file_sha256(out / "model" / "model.safetensors"),
         **speed,
         **judged,
         **written,

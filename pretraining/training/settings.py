@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..errors import unknown
+from ..errors import unknown_name
 from .model import GPT2_DEVIATION, ModelShape
 
 # A run may go on with others of these: what it learns is the same, but for rounding and what dropout leaves out.
@@ -89,7 +89,7 @@ def list_presets() -> list[str]:
 def load_preset(name: str) -> Preset:
     """One preset. Raises ValueError where there is none of that name."""
     if name not in list_presets():
-        raise unknown("preset", name, list_presets())
+        raise unknown_name("preset", name, list_presets())
     text = (files(__package__) / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     return Preset.model_validate(yaml.safe_load(text))
 
@@ -116,7 +116,9 @@ def chosen_settings(
         elif name in TrainingSettings.model_fields:
             training[name] = value
         else:
-            raise unknown("setting", name, {*ModelShape.model_fields, *TrainingSettings.model_fields} - {"vocabulary"})
+            raise unknown_name(
+                "setting", name, {*ModelShape.model_fields, *TrainingSettings.model_fields} - {"vocabulary"}
+            )
     for given, other in (("tokens", "seconds"), ("seconds", "tokens")):
         if given in changes and other not in changes:
             training.pop(other, None)

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel, TrainingArguments
 
-from ..data.tokens import Blocks, TokenRow
-from ..display import Display, console, display
+from ..data.tokens import Blocks, TokenArray
+from ..display import ShowProgress, console, progress
 from ..errors import PretrainingError
 from ..manifest import read_manifest, write_manifest
 from ..quality.completions import completed
@@ -49,7 +49,7 @@ class Run:
     data: Path
     out: Path
     prepared: dict[str, Any]
-    rows: dict[str, TokenRow]
+    rows: dict[str, TokenArray]
     shape: ModelShape
     settings: TrainingSettings
     inputs: dict[str, Any]
@@ -86,7 +86,7 @@ class Run:
         _say(processes, _described(self.shape, model.num_parameters(), self.inputs["preset"]))
         if processes.count == 1 and (gpus := torch.cuda.device_count()) > 1:
             console().print(f"One of {gpus} GPUs is used. For all: torchrun --nproc-per-node {gpus} -m sagechain …")
-        with display("training", is_shown=processes.is_first) as show:
+        with progress("training", is_shown=processes.is_first) as show:
             meter = self._meter(show, budget, processes.count)
             trainer = BlockTrainer(
                 model,
@@ -125,7 +125,7 @@ class Run:
             )
             model.transformer.wte.weight.data.copy_(found)
 
-    def _meter(self, show: Display, budget: Budget, devices: int) -> Meter:
+    def _meter(self, show: ShowProgress, budget: Budget, devices: int) -> Meter:
         return Meter(
             show,
             budget,

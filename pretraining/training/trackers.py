@@ -1,6 +1,6 @@
 """The trackers that a run can report to are the Trainer's; whether one is there is asked before the run begins."""
 
-from ..errors import unknown
+from ..errors import unknown_name
 
 # What to install where a tracker's name is not its package's.
 PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml"}
@@ -17,7 +17,7 @@ def check_trackers(report_to: str | list[str]) -> None:
     installed = integration_utils.get_available_reporting_integrations()  # type: ignore[no-untyped-call]
     for name in names:
         if name not in known:
-            raise unknown("report_to", name, [*known, "all", "none"])
+            raise unknown_name("report_to", name, [*known, "all", "none"])
         if name not in installed:
             raise ValueError(
                 f"report_to: {name} is not installed. Run `pip install {PACKAGES.get(name, name)}`, or leave it out."

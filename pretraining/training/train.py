@@ -15,11 +15,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ..data.prepared import prepared_data, token_rows
-from ..errors import enough_memory
-from ..folder_lock import holding
-from ..manifest import digest_of_file, manifest_for
-from .launcher import end_with_torchrun, ranks
+from ..data.prepared import prepared_manifest, token_arrays
+from ..errors import report_out_of_memory
+from ..folder_lock import lock_folder
+from ..launcher import end_with_torchrun, ranks
+from ..manifest import file_sha256, stage_manifest
 from .model import ModelShape
 from .settings import CHANGEABLE, TrainingSettings, chosen_settings, device_shares
 from .trackers import check_trackers
@@ -65,7 +65,7 @@ def train(
     """
     end_with_torchrun()
     data, out = Path(data), Path(out)
-    prepared = prepared_data(data)
+    prepared = prepared_manifest(data)
     shape, chosen = checked_settings(
         preset=preset,
         vocabulary=prepared["vocabulary"],
@@ -87,13 +87,13 @@ def train(
     from .processes import Processes
     from .stages import Run
 
-    run = Run(data, out, prepared, token_rows(data, prepared), shape, chosen, inputs)
+    run = Run(data, out, prepared, token_arrays(data, prepared), shape, chosen, inputs)
     arguments = training_arguments(out, chosen, context=shape.context, report_to=report_to)
     processes = Processes(arguments)
-    with holding(out) if processes.is_first else nullcontext():
+    with lock_folder(out) if processes.is_first else nullcontext():
         processes.wait()  # no process looks into the folder before it is ours
         if not processes.agreed(processes.is_first and _is_done(out, inputs)):
-            with enough_memory(arguments.per_device_train_batch_size):
+            with report_out_of_memory(arguments.per_device_train_batch_size):
                 run.train(arguments, processes, samples=samples)
         processes.wait()  # a process that goes on finds the run done
     return out
@@ -121,7 +121,7 @@ def checked_settings(
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     """Whether the run is over already. Raises ValueError where it was begun with other settings."""
-    found = manifest_for(out, "train", "run")
+    found = stage_manifest(out, "train", "run")
     if found is None:
         return False
     if _lasting(found["inputs"]) != _lasting(inputs):
@@ -145,4 +145,4 @@ def _lasting(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def _holds_its_model(out: Path, digest: str) -> bool:
     weights = out / "model" / "model.safetensors"
-    return weights.is_file() and digest_of_file(weights) == digest
+    return weights.is_file() and file_sha256(weights) == digest

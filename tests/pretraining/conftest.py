@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sagechain.pretraining.manifest import digest_of_file, digest_of_files, write_manifest
+from sagechain.pretraining.manifest import file_sha256, files_sha256, write_manifest
 
 WORDS = (
     "def",
@@ -44,7 +44,7 @@ def function(number: int) -> str:
 
 def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, context: int = 32) -> Path:
     """Prepared data as `prepare` leaves it, without its corpus."""
-    from sagechain.pretraining.data.tokenizer import encoded, train_tokenizer
+    from sagechain.pretraining.data.tokenizer import token_ids, train_tokenizer
 
     texts = [function(number) for number in range(documents)]
     tokenizer = train_tokenizer(texts, vocab_size=vocab_size, context=context)
@@ -52,7 +52,7 @@ def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, cont
     (folder / "tokens").mkdir()
     bytes_per_token, splits = {}, {}
     for split, part in (("train", texts[: documents * 3 // 4]), ("validation", texts[documents * 3 // 4 :])):
-        ids = [token for tokens in encoded(tokenizer, part) for token in [*tokens, tokenizer.eos_token_id]]
+        ids = [token for tokens in token_ids(tokenizer, part) for token in [*tokens, tokenizer.eos_token_id]]
         half = len(ids) // 2
         for number, piece in enumerate((ids[:half], ids[half:])):
             np.array(piece, "<u2").tofile(folder / "tokens" / f"{split}-{number:05d}.bin")
@@ -61,8 +61,8 @@ def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, cont
     files = sorted((folder / "tokens").glob("*.bin"))
     prepared = {
         "stage": "prepare", "done": True, "source": "functions", "vocabulary": len(tokenizer), "context": context,
-        "bytes_per_token": bytes_per_token, "splits": splits, "tokens_sha256": digest_of_files(files),
-        "tokenizer_sha256": digest_of_file(folder / "tokenizer" / "tokenizer.json"),
+        "bytes_per_token": bytes_per_token, "splits": splits, "tokens_sha256": files_sha256(files),
+        "tokenizer_sha256": file_sha256(folder / "tokenizer" / "tokenizer.json"),
     }  # fmt: skip
     write_manifest(folder, prepared)
     return folder

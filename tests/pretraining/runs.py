@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sagechain.pretraining.data.tokenizer import train_tokenizer
-from sagechain.pretraining.manifest import digest_of_file, write_json, write_manifest
+from sagechain.pretraining.manifest import file_sha256, write_json, write_manifest
 from sagechain.pretraining.training.model import ModelShape, new_model
 
 TEXTS = [f"def add_{number}(left, right):\n    return left + right + {number}\n" for number in range(40)]
@@ -54,7 +54,7 @@ def write_run(run: Path, *, vocab_size: int = 300, model_vocabulary: int | None 
     shape = ModelShape(vocabulary=model_vocabulary or len(tokenizer), **SHAPE)
     new_model(shape, end_of_text=0, seed=0).save_pretrained(run / "model")
     tokenizer.save_pretrained(run / "model")
-    digest = digest_of_file(run / "model" / "model.safetensors")
+    digest = file_sha256(run / "model" / "model.safetensors")
     write_manifest(run, manifest(**({"weights_sha256": digest} | changes)))
     write_json(run / "history.json", history())
     return run

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sagechain.pretraining import train
-from sagechain.pretraining.data.tokens import TokenRow
+from sagechain.pretraining.data.tokens import TokenArray
 from sagechain.pretraining.training.embeddings import DEVIATION, neighbour_embeddings
 
 from tests.pretraining.conftest import TINY
@@ -15,9 +15,9 @@ from tests.pretraining.conftest import TINY
 VOCABULARY, WIDTH = 40, 16
 
 
-def row(folder: Path, tokens: "list[int]") -> TokenRow:
+def row(folder: Path, tokens: "list[int]") -> TokenArray:
     np.array(tokens, "<u2").tofile(folder / "train-00000.bin")
-    return TokenRow(folder, "train", VOCABULARY)
+    return TokenArray(folder, "train", VOCABULARY)
 
 
 def sentences(seed: int = 0) -> list[int]:

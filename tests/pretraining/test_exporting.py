@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from sagechain.pretraining import PretrainingError, export, train
-from sagechain.pretraining.manifest import digest_of_file
+from sagechain.pretraining.manifest import file_sha256
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
 from tests.pretraining.conftest import TINY
@@ -53,7 +53,7 @@ def test_the_model_is_loaded_by_transformers_and_answers_as_the_runs(made: Path,
 def test_the_manifest_says_where_the_weights_come_from(made: Path, tmp_path: Path) -> None:
     folder = export(made, tmp_path / "model")
     kept = json.loads((folder / "manifest.json").read_text())
-    digest = digest_of_file(folder / "model.safetensors")
+    digest = file_sha256(folder / "model.safetensors")
     assert (kept["stage"], kept["weights_sha256"]) == ("export", digest)
     assert (kept["run"]["tokens"], kept["run"]["val_bits_per_byte"]) == (10_000, 2.25)
 
@@ -185,7 +185,7 @@ def test_weights_that_are_not_the_trained_ones_are_refused(run: Path, tmp_path: 
 )
 def test_files_that_cannot_be_read_are_refused(file: str, text: str, message: str, run: Path, tmp_path: Path) -> None:
     (run / "model" / file).write_text(text)
-    change(run, "manifest.json", weights_sha256=digest_of_file(run / "model" / "model.safetensors"))
+    change(run, "manifest.json", weights_sha256=file_sha256(run / "model" / "model.safetensors"))
     with pytest.raises(PretrainingError, match=message):
         export(run, tmp_path / "model")
     assert listing(tmp_path) == ["run"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sagechain.pretraining.data.tokens import TokenRow
+from sagechain.pretraining.data.tokens import TokenArray
 from sagechain.pretraining.quality.completions import Completion, completed, share_that_parses, verdict
 from sagechain.pretraining.quality.memorisation import longest_verbatim_copies, longest_verbatim_copy
 from transformers import AutoTokenizer, GPT2LMHeadModel
@@ -57,7 +57,7 @@ def test_a_planted_copy_is_found_over_every_border_of_chunks(seed: int, length: 
 def test_a_copy_may_lie_over_the_border_of_two_files_and_not_over_the_end_of_a_document(tmp_path: Path) -> None:
     np.array([7, 8, 9, 10], "<u2").tofile(tmp_path / "train-00000.bin")
     np.array([11, 12, END, 13, 14], "<u2").tofile(tmp_path / "train-00001.bin")
-    row = TokenRow(tmp_path, "train", 100)
+    row = TokenArray(tmp_path, "train", 100)
     assert longest_verbatim_copy([8, 9, 10, 11, 12, 13, 14], row, end_of_text=END).tokens == 5
     assert longest_verbatim_copy([11, 12, END, 13, 14], row, end_of_text=END).tokens == 2
 
@@ -206,7 +206,7 @@ def test_the_files_that_are_begun_are_the_same_however_much_is_read_at_once(
     given: tuple[Any, ...] = (
         new_model(shape, end_of_text=0, seed=0),
         tokenizer,
-        *(TokenRow(data / "tokens", split, 400) for split in ("validation", "train")),
+        *(TokenArray(data / "tokens", split, 400) for split in ("validation", "train")),
     )
     whole = judgement.judgement(*given)
     monkeypatch.setattr(judgement, "CHUNK", 7)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.pretraining.planning.hardware import hardware
-from sagechain.pretraining.planning.memory import parameters_of
-from sagechain.pretraining.planning.plan import described, plan, plan_preset
+from sagechain.pretraining.planning.hardware import find_hardware
+from sagechain.pretraining.planning.memory import count_parameters
+from sagechain.pretraining.planning.plan import format_plan, plan, plan_preset
 from sagechain.pretraining.training.model import ModelShape, new_model
 from sagechain.pretraining.training.settings import list_presets
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -20,7 +20,7 @@ GPT2_XL = {"vocabulary": 50_257, "context": 1_024, "layers": 48, "width": 1_600,
 def test_the_parameters_of_gpt2_small_are_those_of_transformers() -> None:
     with torch.device("meta"):
         reference = GPT2LMHeadModel(GPT2Config())
-    assert parameters_of(ModelShape(**GPT2_SMALL)) == reference.num_parameters() == 124_439_808
+    assert count_parameters(ModelShape(**GPT2_SMALL)) == reference.num_parameters() == 124_439_808
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(2, 40), st.integers(300, 400))
@@ -29,7 +29,7 @@ def test_the_parameters_are_those_of_the_model_that_training_builds(
 ) -> None:
     shape = ModelShape(vocabulary=vocabulary, context=context, layers=layers, width=8 * heads, heads=heads)
     with torch.device("meta"):
-        assert parameters_of(shape) == new_model(shape, end_of_text=0, seed=0).num_parameters()
+        assert count_parameters(shape) == new_model(shape, end_of_text=0, seed=0).num_parameters()
 
 
 def test_flop_time_and_price_are_those_reckoned_by_hand() -> None:
@@ -65,7 +65,7 @@ def test_checkpointing_takes_less_memory_and_a_third_more_time() -> None:
 def test_an_assumed_mfu_is_lowered_by_checkpointing_and_the_devices_own_share_is_told_beside_it() -> None:
     planned = plan(GPT2_SMALL, hardware="H100", tokens=10**6, batch_tokens=8_192, activation_checkpointing=True)
     assert planned.mfu == pytest.approx(0.3)
-    text = described(planned)
+    text = format_plan(planned)
     assert "at 30% of the peak (MFU); the forward pass is done twice, so devices work at 40% (HFU)" in text
 
 
@@ -89,7 +89,7 @@ def test_a_model_that_does_not_fit_says_so_and_what_would() -> None:
     assert planned.fits is False
     assert planned.remedies == ("device_batch=16 (more steps accumulated)",)
     assert plan(GPT2_SMALL, hardware="ml.g5.xlarge", tokens=10**9, batch_tokens=64 * 1_024, device_batch=16).fits
-    text = described(planned)
+    text = format_plan(planned)
     assert "fits             no\n  what would     device_batch=16" in text
 
 
@@ -111,7 +111,7 @@ def test_a_layer_too_large_for_the_device_is_told_apart() -> None:
 def test_every_preset_can_be_planned_as_it_is(name: str, where: str) -> None:
     planned = plan_preset(name, hardware=where)
     assert planned.fits
-    assert f"{planned.parameters:,}" in described(planned)
+    assert f"{planned.parameters:,}" in format_plan(planned)
 
 
 def test_what_a_plan_advises_can_be_given_over_its_preset() -> None:
@@ -149,24 +149,24 @@ def test_a_budget_in_seconds_becomes_tokens() -> None:
 def test_an_unknown_price_is_unknown_and_never_nothing() -> None:
     planned = plan(GPT2_SMALL, hardware="8xH100", tokens=10**6, batch_tokens=8_192)
     assert planned.usd is None
-    assert "price            unknown; usd_per_hour gives it\n" in described(planned)
+    assert "price            unknown; usd_per_hour gives it\n" in format_plan(planned)
     given_one = plan(GPT2_SMALL, hardware="8xH100", tokens=10**6, batch_tokens=8_192, usd_per_hour=16.0)
     assert given_one.usd == pytest.approx(16 * given_one.hours)
 
 
 def test_two_instances_are_twice_the_devices_and_the_price() -> None:
-    one, two = hardware("ml.p5.48xlarge"), hardware("2xml.p5.48xlarge")
+    one, two = find_hardware("ml.p5.48xlarge"), find_hardware("2xml.p5.48xlarge")
     assert (two.devices, two.usd_per_hour) == (16, 2 * (one.usd_per_hour or 0))
 
 
 @pytest.mark.parametrize(("text", "device", "devices"), [("h100", "H100", 1), (" 4 x a100-80gb ", "A100-80GB", 4)])
 def test_hardware_is_read_however_it_is_spelt(text: str, device: str, devices: int) -> None:
-    found = hardware(text)
+    found = find_hardware(text)
     assert (found.device, found.devices) == (device, devices)
 
 
 def test_this_machine_is_measured() -> None:
-    found = hardware("cpu")
+    found = find_hardware("cpu")
     assert found.peak_flops > 1e9
     assert found.usd_per_hour is None
     assert "measured now" in found.sources[0]
@@ -179,13 +179,13 @@ def test_unknown_hardware_is_refused_with_the_nearest_name_and_the_list(text: st
     with pytest.raises(
         ValueError, match=rf"hardware: '{text}' is unknown. Did you mean '{nearest}'\?.* Known: A100-40GB, "
     ):
-        hardware(text)
+        find_hardware(text)
 
 
 @pytest.mark.parametrize("text", ["", "0xH100", "2xcpu", "-1xH100", "a fast one"])
 def test_what_is_no_hardware_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^hardware: "):
-        hardware(text)
+        find_hardware(text)
 
 
 @pytest.mark.parametrize(

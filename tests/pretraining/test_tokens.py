@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.pretraining.data.tokenizer import END_OF_TEXT, WordEncoder, encoded, train_tokenizer
-from sagechain.pretraining.data.tokens import IGNORED, Blocks, Order, TokenRow, token_type
+from sagechain.pretraining.data.tokenizer import END_OF_TEXT, WordEncoder, token_ids, train_tokenizer
+from sagechain.pretraining.data.tokens import IGNORED, BlockOrder, Blocks, TokenArray, token_dtype
 from sagechain.pretraining.training.batches import Batches
 
 
-def row_of(folder: Path, shards: list[list[int]], vocabulary: int = 70_000) -> TokenRow:
+def row_of(folder: Path, shards: list[list[int]], vocabulary: int = 70_000) -> TokenArray:
     for number, shard in enumerate(shards):
-        np.array(shard, token_type(vocabulary)).tofile(folder / f"train-{number:05d}.bin")
-    return TokenRow(folder, "train", vocabulary)
+        np.array(shard, token_dtype(vocabulary)).tofile(folder / f"train-{number:05d}.bin")
+    return TokenArray(folder, "train", vocabulary)
 
 
 SHARDS = st.lists(st.lists(st.integers(0, 69_999), max_size=40), min_size=1, max_size=4)
@@ -61,9 +61,9 @@ def test_every_epoch_reads_every_block_once_over_any_ranks_and_resumes(
         for step in range(steps)
         for rank in range(ranks)
         # A new order at each step: as after a resume.
-        for block in Order(blocks, batch=batch, seed=seed).step(step, rank=rank, ranks=ranks)
+        for block in BlockOrder(blocks, batch=batch, seed=seed).step(step, rank=rank, ranks=ranks)
     ]
-    alone = Order(blocks, batch=batch, seed=seed)
+    alone = BlockOrder(blocks, batch=batch, seed=seed)
     assert read == [block for step in range(steps) for block in alone.step(step)]
     for epoch in range(epochs):
         assert Counter(read[epoch * blocks : (epoch + 1) * blocks]) == Counter(range(blocks))
@@ -95,7 +95,7 @@ def test_every_token_is_learnt_once_an_epoch_over_any_documents_contexts_ranks_a
     for first, end, rank in [(0, stopped, rank) for rank in range(ranks)] + [
         (stopped, len(blocks), rank) for rank in range(ranks)
     ]:
-        order = Order(len(blocks), batch=epochs, seed=0)
+        order = BlockOrder(len(blocks), batch=epochs, seed=0)
         batches = Batches(blocks, order, first_step=first, device_batch=device_batch, rank=rank, ranks=ranks)
         for batch in islice(batches, (end - first) * accumulated):
             learnt.update(batch["labels"][batch["labels"] != IGNORED].tolist())
@@ -103,30 +103,30 @@ def test_every_token_is_learnt_once_an_epoch_over_any_documents_contexts_ranks_a
 
 
 def test_epochs_and_seeds_are_shuffled_differently() -> None:
-    first, second = (Order(100, batch=100, seed=0).step(epoch) for epoch in (0, 1))
-    other = Order(100, batch=100, seed=1).step(0)
+    first, second = (BlockOrder(100, batch=100, seed=0).step(epoch) for epoch in (0, 1))
+    other = BlockOrder(100, batch=100, seed=1).step(0)
     assert len({tuple(order) for order in (first, second, other, range(100))}) == 4
 
 
 def test_ids_take_two_bytes_where_the_vocabulary_allows_it() -> None:
-    assert (token_type(65_536).itemsize, token_type(65_537).itemsize) == (2, 4)
+    assert (token_dtype(65_536).itemsize, token_dtype(65_537).itemsize) == (2, 4)
 
 
 def test_a_cut_token_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "train-00000.bin").write_bytes(b"123")
     with pytest.raises(ValueError, match=r"train-00000.bin is cut: its size is not a multiple of 2 bytes"):
-        TokenRow(tmp_path, "train", 300)
+        TokenArray(tmp_path, "train", 300)
 
 
 def test_a_folder_without_tokens_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there are no tokens train-\*.bin in .*; run `sagechain pretrain prepare`"):
-        TokenRow(tmp_path, "train", 300)
+        TokenArray(tmp_path, "train", 300)
 
 
 def test_a_split_of_fewer_than_two_tokens_cannot_be_trained_on(tmp_path: Path) -> None:
     blocks = Blocks(row_of(tmp_path, [[7]]), 8)
     with pytest.raises(ValueError, match="fewer than two tokens; prepare a larger corpus"):
-        Order(len(blocks), batch=1, seed=0)
+        BlockOrder(len(blocks), batch=1, seed=0)
 
 
 TEXTS = ["def add(a, b):\n    return a + b\n"] * 20 + ["class A:\n    pass\n"] * 20
@@ -137,7 +137,7 @@ TOKENIZER = train_tokenizer(TEXTS, vocab_size=300)
 
 @given(text=st.text(max_size=60))
 def test_any_text_comes_back_from_its_tokens(text: str) -> None:
-    assert TOKENIZER.decode(encoded(TOKENIZER, [text])[0]) == text
+    assert TOKENIZER.decode(token_ids(TOKENIZER, [text])[0]) == text
 
 
 @given(
@@ -149,14 +149,14 @@ def test_any_text_comes_back_from_its_tokens(text: str) -> None:
     )
 )
 def test_words_looked_up_give_the_ids_of_whole_texts(texts: list[str]) -> None:
-    kind = token_type(300)
+    kind = token_dtype(300)
     found = WordEncoder(TOKENIZER.backend_tokenizer, kind).encode(texts)
-    assert [np.frombuffer(ids, kind).tolist() for ids in found] == encoded(TOKENIZER, texts)
+    assert [np.frombuffer(ids, kind).tolist() for ids in found] == token_ids(TOKENIZER, texts)
 
 
 def test_end_of_text_written_in_a_document_is_text() -> None:
     tokenizer = train_tokenizer(TEXTS, vocab_size=300)
-    ids = encoded(tokenizer, [f"x = '{END_OF_TEXT}'"])[0]
+    ids = token_ids(tokenizer, [f"x = '{END_OF_TEXT}'"])[0]
     assert tokenizer.eos_token_id not in ids
     assert tokenizer.decode(ids) == f"x = '{END_OF_TEXT}'"
 

@@ -21,8 +21,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from sagechain.pretraining import Diverged, PretrainingError, train
-from sagechain.pretraining import folder_lock as holding
+from sagechain.pretraining import Diverged, PretrainingError, folder_lock, train
 from sagechain.pretraining.training import train as training
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
@@ -82,11 +81,11 @@ def test_blocks_begin_at_the_deviation_that_is_set_and_embeddings_at_gpt2s() -> 
 
 
 def test_a_judgement_equals_the_loss_of_the_model_asked_directly(finished: Path, data: Path) -> None:
-    from sagechain.pretraining.data.tokens import Blocks, TokenRow
+    from sagechain.pretraining.data.tokens import Blocks, TokenArray
     from sagechain.pretraining.training.evaluate import evaluate
 
     model = GPT2LMHeadModel.from_pretrained(finished / "model", dtype=torch.float32)
-    row = TokenRow(data / "tokens", "validation", 400)
+    row = TokenArray(data / "tokens", "validation", 400)
     ids = torch.from_numpy(row[0:33])[None]
     logits = model(input_ids=ids[:, :-1]).logits
     expected = float(torch.nn.functional.cross_entropy(logits[0], ids[0, 1:]).detach())
@@ -303,10 +302,10 @@ def test_a_step_that_is_not_a_number_stops_with_the_step_and_its_blocks(
 def test_a_folder_where_another_process_trains_is_left_alone(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(holding, "PATIENCE", 0.1)
+    monkeypatch.setattr(folder_lock, "WAIT_SECONDS", 0.1)
     run = tmp_path / "run"
     with (
-        holding.holding(run),
+        folder_lock.lock_folder(run),
         pytest.raises(PretrainingError, match=r"another process works in .*run .* Wait for its end, or end it"),
     ):
         train(data, run, tokens=128, **TINY)
@@ -337,9 +336,9 @@ def test_a_run_that_another_process_ends_meanwhile_is_not_run_again(
 
     def waited(folder: Path) -> AbstractContextManager[None]:
         shutil.copytree(finished, folder)
-        return holding.holding(folder)
+        return folder_lock.lock_folder(folder)
 
-    monkeypatch.setattr(training, "holding", waited)
+    monkeypatch.setattr(training, "lock_folder", waited)
     before = manifest(finished)
     assert manifest(train(data, run, tokens=TOKENS, **TINY)) == before
 
@@ -693,7 +692,7 @@ def test_each_run_reports_to_tensorboard_in_its_own_folder(
 def test_the_large_presets_are_the_published_ones(
     preset: str, steps: int, warmup: int, rate: float, sequences: int, parameters: int
 ) -> None:
-    from sagechain.pretraining.planning.memory import parameters_of
+    from sagechain.pretraining.planning.memory import count_parameters
     from sagechain.pretraining.training.settings import chosen_settings
 
     shape, settings = chosen_settings(preset, vocabulary=32_768, context=1_024, changes={})
@@ -706,7 +705,7 @@ def test_the_large_presets_are_the_published_ones(
         0.1,
         True,
     )
-    assert round(parameters_of(shape) / 1e6) == parameters
+    assert round(count_parameters(shape) / 1e6) == parameters
 
 
 def test_adamw_remembers_as_long_as_the_setting_says() -> None:
@@ -794,7 +793,7 @@ def test_all_processes_look_for_a_checkpoint_once_the_first_holds_the_folder(
     data: Path, two_ranks: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    with holding.holding(run):
+    with folder_lock.lock_folder(run):
         process = started(data, run, EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
         assert process.stderr
         assert any("Another process works in" in line for line in process.stderr)
