@@ -153,7 +153,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
 
 SCRIPT = """
 import sys, json
-from sagechain.pretraining import pacing
+from sagechain.pretraining.training import schedule as pacing
 pacing.CHECKPOINT_SECONDS = 0.0
 from sagechain.pretraining import train
 train(sys.argv[1], sys.argv[2], tokens=int(sys.argv[3]), **json.loads(sys.argv[4]))
