@@ -47,13 +47,13 @@ def suited(model: BaseLanguageModel[Any], suggested: Mapping[str, Any]) -> BaseC
 def carried(llm: TextModel) -> Collection[str]:
     """The parameters that reach the model."""
     if isinstance(llm, SageMakerLLM):
-        return get_wire(llm.wire).carries
+        return get_wire(llm.wire).parameter_names
     return CARRIES if isinstance(llm, LlamaCppLLM) else PARAMETER_NAMES
 
 
 def carriers(parameter: str) -> tuple[list[str], list[str]]:
     """Which wires and engines carry a parameter, and which refuse it."""
-    tables: dict[str, Collection[str]] = {f"the {name} wire": get_wire(name).carries for name in list_wires()}
+    tables: dict[str, Collection[str]] = {f"the {name} wire": get_wire(name).parameter_names for name in list_wires()}
     tables |= {name: CARRIES if name == "llama.cpp" else PARAMETER_NAMES for name in ENGINES}
     return [n for n, table in tables.items() if parameter in table], [
         n for n, table in tables.items() if parameter not in table

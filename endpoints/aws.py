@@ -21,7 +21,7 @@ from sagechain.llms.errors import (
     QuotaExceeded,
     RoleRefused,
 )
-from sagechain.llms.sagemaker import failure, tags_of
+from sagechain.llms.sagemaker import as_llm_error, read_tags
 
 # How often a throttled or failed request is sent again is boto3's own to say (AWS_RETRY_MODE, AWS_MAX_ATTEMPTS): five
 # times in all, over some ten seconds, if nothing is set.
@@ -94,7 +94,7 @@ class Account:
     def tags(self, name: str, arn: str) -> dict[str, str]:
         """The tags of an endpoint, configuration or model."""
         try:
-            return tags_of(self._sagemaker, arn)
+            return read_tags(self._sagemaker, arn)
         except Exception as error:
             raise self.told(name, error) from error
 
@@ -122,7 +122,7 @@ class Account:
             error = error.__context__
         if isinstance(error, botocore.exceptions.ParamValidationError):
             return ValueError(f"{name}: {error}")
-        found = failure(name, error)
+        found = as_llm_error(name, error)
         if found is None:
             return error
         if not isinstance(error, botocore.exceptions.ClientError):
@@ -132,7 +132,7 @@ class Account:
 
 def _of_control_plane(error: LLMError, code: str) -> LLMError:
     """What SageMaker's control plane means by an error, where it is more than `failures.py` knows of endpoints."""
-    what = error.what.removeprefix(f"the request was refused ({code}): ")
+    what = error.message.removeprefix(f"the request was refused ({code}): ")
     kind: type[LLMError] = type(error)
     if code == "ResourceLimitExceeded":
         kind = QuotaExceeded

@@ -228,10 +228,10 @@ def _undo(
     except LeftBehind as left:
         if isinstance(error, SystemExit):
             with showing(planned.name) as show:
-                show(f"{left.what} {left.advice}")
+                show(f"{left.message} {left.advice}")
             return
-        reason = error.what if isinstance(error, LLMError) else f"{type(error).__name__} ended it."
-        raise LeftBehind(planned.name, f"{reason} {left.what}", left.left) from error
+        reason = error.message if isinstance(error, LLMError) else f"{type(error).__name__} ended it."
+        raise LeftBehind(planned.name, f"{reason} {left.message}", left.left) from error
 
 
 def _tear_down(

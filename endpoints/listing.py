@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sagechain.llms.errors import EndpointNotFound
-from sagechain.llms.sagemaker import FAMILY, TOOL, WIRE
+from sagechain.llms.sagemaker import FAMILY_TAG, TOOL_TAG, WIRE_TAG
 
 from .aws import Account
 from .plan import EXPIRES
@@ -85,8 +85,8 @@ def endpoint_info(account: Account, name: str) -> EndpointInfo:
     return EndpointInfo(
         name=name,
         status=described["EndpointStatus"],
-        family=tags.get(FAMILY),
-        wire=tags.get(WIRE),
+        family=tags.get(FAMILY_TAG),
+        wire=tags.get(WIRE_TAG),
         instance_type=instance_type,
         instance_count=sum(instances.values()),
         age=age,
@@ -94,7 +94,7 @@ def endpoint_info(account: Account, name: str) -> EndpointInfo:
         cost_so_far=_summed([cost(price, age, count) for price, count in prices]),
         region=None if account.is_usual_region else account.region,
         expires_at=expiry(tags),
-        ours=TOOL in tags,
+        ours=TOOL_TAG in tags,
         reason=described.get("FailureReason"),
     )
 

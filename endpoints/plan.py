@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sagechain.llms.errors import EulaNotAccepted
-from sagechain.llms.sagemaker import FAMILY, TOOL, WIRE
+from sagechain.llms.sagemaker import FAMILY_TAG, TOOL_TAG, WIRE_TAG
 from sagechain.llms.wires import get_wire
 from sagechain.prompts import get_family
 
@@ -83,10 +83,10 @@ class Plan:
         """The tags of all three; the time to live begins now."""
         expires = datetime.now(UTC) + timedelta(seconds=self.seconds)
         values = {
-            TOOL: "sagechain",
+            TOOL_TAG: "sagechain",
             OWNER: re.sub(r"[^\w .:/=+@-]", "_", owner)[:256],
-            FAMILY: self.family,
-            WIRE: self.wire,
+            FAMILY_TAG: self.family,
+            WIRE_TAG: self.wire,
             EXPIRES: expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
             DEPLOYMENT: self.identity,
         }

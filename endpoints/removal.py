@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError, NotOurs
-from sagechain.llms.sagemaker import TOOL
+from sagechain.llms.sagemaker import TOOL_TAG
 
 from .aws import Account
 from .journal import Record, holding_if_free, unfinished
@@ -77,7 +77,7 @@ def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region
     if left:
         raise LeftBehind(
             ", ".join(error.endpoint for error in left),
-            " ".join(error.what for error in left),
+            " ".join(error.message for error in left),
             tuple(thing for error in left for thing in getattr(error, "left", ())),
         ) from left[0]
     return deleted
@@ -143,7 +143,7 @@ def _expired(account: Account, now: float, left: list[LLMError]) -> list[tuple[s
             except LLMError as error:
                 left.append(error)
                 continue
-            if TOOL in tags:
+            if TOOL_TAG in tags:
                 times[name] = (expiry(tags) or float("inf"), tags.get(DEPLOYMENT, ""))
     return [(name, identity) for name, (time_over, identity) in times.items() if time_over <= now]
 

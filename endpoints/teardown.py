@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError
-from sagechain.llms.sagemaker import TOOL
+from sagechain.llms.sagemaker import TOOL_TAG
 
 from . import upload as archive
 from .aws import Account
@@ -94,7 +94,7 @@ class Teardown:
             self._remove_archive(self.archive)
         except LLMError as error:
             left = self._left(waiting)
-            raise LeftBehind(self.name, f"still there: {', '.join(left)}; {error.what}", left) from error
+            raise LeftBehind(self.name, f"still there: {', '.join(left)}; {error.message}", left) from error
         except (KeyboardInterrupt, SystemExit):
             self.show(f"stopped; still there: {', '.join(self._left(waiting))}. `sagechain endpoints reap` deletes it")
             raise
@@ -113,7 +113,7 @@ class Teardown:
             tags = self.account.tags(self.name, found[f"{thing.words}Arn"])
         except EndpointNotFound:
             return False  # gone in between
-        return TOOL in tags and self.identity in ("", tags.get(DEPLOYMENT))
+        return TOOL_TAG in tags and self.identity in ("", tags.get(DEPLOYMENT))
 
     def _may_go(self, thing: Thing) -> dict[str, Any] | None:
         """What SageMaker says of it, if it is there and may be deleted."""

@@ -20,13 +20,13 @@ class LLMError(Exception):
     advice: ClassVar[str] = "See the cause below this error."
     retryable: ClassVar[bool] = False
 
-    def __init__(self, endpoint: str, what: str) -> None:
-        super().__init__(endpoint, what)
+    def __init__(self, endpoint: str, message: str) -> None:
+        super().__init__(endpoint, message)
         self.endpoint = endpoint
-        self.what = what
+        self.message = message
 
     def __str__(self) -> str:
-        return f"{self.endpoint}: {self.what} {self.advice}"
+        return f"{self.endpoint}: {self.message} {self.advice}"
 
 
 class Throttled(LLMError):
@@ -105,9 +105,9 @@ class StreamInterrupted(LLMError):
 
     advice = "Call again, or show `partial_text` marked as incomplete."
 
-    def __init__(self, endpoint: str, what: str, partial_text: str = "") -> None:
-        super().__init__(endpoint, what)
-        self.args = (endpoint, what, partial_text)
+    def __init__(self, endpoint: str, message: str, partial_text: str = "") -> None:
+        super().__init__(endpoint, message)
+        self.args = (endpoint, message, partial_text)
         self.partial_text = partial_text
 
 
@@ -118,9 +118,9 @@ class StructuredOutputFailed(LLMError):
         "Look at `raw_text`; a simpler schema, examples in the prompt, more `max_tokens` or a larger model may help."
     )
 
-    def __init__(self, endpoint: str, what: str, raw_text: str = "") -> None:
-        super().__init__(endpoint, what)
-        self.args = (endpoint, what, raw_text)
+    def __init__(self, endpoint: str, message: str, raw_text: str = "") -> None:
+        super().__init__(endpoint, message)
+        self.args = (endpoint, message, raw_text)
         self.raw_text = raw_text
 
 
@@ -170,9 +170,9 @@ class LeftBehind(LLMError):
 
     advice = "`sagechain endpoints reap` deletes it, now or later; until then an endpoint goes on billing."
 
-    def __init__(self, endpoint: str, what: str, left: tuple[str, ...] = ()) -> None:
-        super().__init__(endpoint, what)
-        self.args = (endpoint, what, left)
+    def __init__(self, endpoint: str, message: str, left: tuple[str, ...] = ()) -> None:
+        super().__init__(endpoint, message)
+        self.args = (endpoint, message, left)
         self.left = left
 
 

@@ -98,4 +98,4 @@ def whole(call: ModelCall, parameters: GenerationParameters, prefix: str = "") -
 
 def _broken_off(error: LLMError, shown: Sequence[GenerationChunk]) -> StreamInterrupted:
     text = "".join(piece.text for piece in shown)
-    return StreamInterrupted(error.endpoint, f"the stream broke off: {error.what}", text)
+    return StreamInterrupted(error.endpoint, f"the stream broke off: {error.message}", text)

@@ -21,13 +21,12 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, PrivateAttr
-from sagechain.prompts import Escaping, OutputFormat
-from sagechain.prompts.families import COMMON_ESCAPING
+from sagechain.prompts import OutputFormat
 
+from .capabilities import Capabilities
 from .concurrency import POLL_SECONDS, Turns
 from .generation import ModelCall, Prompt, cut, whole
 from .parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
-from .role_messages import TEMPLATE_ESCAPING
 
 LONGEST_TIMEOUT = 86_400  # seconds: a day; what sockets take ends not far above
 
@@ -53,19 +52,9 @@ class TextModel(GenerationFields, LLM, ABC):
         self._turns = Turns(self.max_concurrency)
 
     @property
-    def takes_roles(self) -> bool:
-        """Whether messages may go to the model as roles, and are laid out there."""
-        return False
-
-    @property
-    def takes_only_roles(self) -> bool:
-        """Whether they must: text would be one user's turn."""
-        return False
-
-    @property
-    def role_escaping(self) -> Escaping:
-        """What is escaped in messages that go to the model as roles."""
-        return TEMPLATE_ESCAPING + COMMON_ESCAPING
+    def capabilities(self) -> Capabilities:
+        """What the model, or the server behind it, does itself."""
+        return Capabilities()
 
     @property
     def name_of_model(self) -> str:
@@ -86,24 +75,11 @@ class TextModel(GenerationFields, LLM, ABC):
         """How many tokens a text has by itself, by the model's own tokenizer; None where that is not at hand."""
         return None
 
-    @property
-    def serves_tools(self) -> bool:
-        """Whether the server knows tools itself: it gets them in its own form, and its answers tell calls apart.
-
-        A piece's `generation_info` then has them: `tool_calls`, as OpenAI's deltas, each with its `index`.
-        """
-        return False
-
-    @property
-    def constrains(self) -> bool:
-        """Whether decoding is constrained to the output format: an answer that is not truncated then matches it."""
-        return False
-
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int | None:
         """How many tokens the model reads for a prompt, those that begin it among them; None where nobody here knows.
 
         Args:
-            prompt: text, or messages where `takes_roles`.
+            prompt: text, or messages where the model takes roles.
             output_format: what the answer has to be; beside messages the model is told of it.
         """
         return None
@@ -141,7 +117,7 @@ class TextModel(GenerationFields, LLM, ABC):
     ) -> ModelCall:
         """Begin one call; nothing is sent before it is iterated. Raises ValueError on input that can't be sent.
 
-        The model sees `output_format` beside messages; a text prompt shows it already. An engine that `constrains`
+        The model sees `output_format` beside messages; a text prompt shows it already. An engine with constrained decoding
         also constrains decoding to it.
         """
 
@@ -158,7 +134,7 @@ class TextModel(GenerationFields, LLM, ABC):
         """The answers to one prompt (one, unless `num_return_sequences` says more).
 
         Args:
-            prompt: text, or messages where `takes_roles`.
+            prompt: text, or messages where the model takes roles.
             stop: replaces the model's own stop strings; `[]` means none.
             output_format: what the answer has to be (`sagechain.prompts.output_format`).
             changes: inference parameters for this call.

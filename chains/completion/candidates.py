@@ -159,7 +159,7 @@ class Ranked(Runnable[str, list[Completion]]):
 def gives_several(model: BaseLLM) -> bool:
     """Whether one call gives several answers: ours do, where they are not behind a wire that gives one."""
     wire = getattr(model, "wire", None)
-    return isinstance(model, TextModel) and (wire is None or "num_return_sequences" in get_wire(wire).carries)
+    return isinstance(model, TextModel) and (wire is None or "num_return_sequences" in get_wire(wire).parameter_names)
 
 
 def _call(draw: _Draw, prompts: Sequence[str], configs: Sequence[RunnableConfig]) -> dict[str, Any]:

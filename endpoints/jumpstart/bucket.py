@@ -18,7 +18,7 @@ from botocore.config import Config
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from sagechain.llms import errors
-from sagechain.llms.sagemaker import failure
+from sagechain.llms.sagemaker import as_llm_error
 from sagechain.prompts import check_known, unknown_name
 
 from .images import regions
@@ -61,7 +61,7 @@ class _Reader:
         except botocore.exceptions.ClientError as error:
             raise self._refused(key, error) from error
         except botocore.exceptions.BotoCoreError as error:
-            raise failure(self._model_id, error) or error from error
+            raise as_llm_error(self._model_id, error) or error from error
         except ValueError as error:
             what = f"s3://{self._bucket}/{key} is not JSON: {error}."
             raise errors.MalformedResponse(self._model_id, what) from error
@@ -73,7 +73,7 @@ class _Reader:
             return errors.AccessDenied(self._model_id, what)
         if code in ("NoSuchKey", "NoSuchBucket", "404"):
             return errors.RequestRejected(self._model_id, f"JumpStart has no {where} ({code}).")
-        return failure(self._model_id, error) or error
+        return as_llm_error(self._model_id, error) or error
 
 
 def _chosen(manifest: Sequence[Mapping[str, str]], model_id: str, version: str, region: str) -> Mapping[str, str]:

@@ -99,7 +99,7 @@ def model_spec(model_id: str, *, region: str, instance_type: str | None = None, 
         return jumpstart_spec(model_id, region=region, instance_type=instance_type, client=client)
     except RequestRejected as error:  # no such bucket or file, as where S3 is a local runtime's
         raise ValueError(
-            f"{unknown_name('model_id', model_id, entries)}. Any other is JumpStart's: {error.what}"
+            f"{unknown_name('model_id', model_id, entries)}. Any other is JumpStart's: {error.message}"
         ) from error
 
 

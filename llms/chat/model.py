@@ -133,8 +133,10 @@ class PromptedChatModel(BaseChatModel):
 
     @property
     def _takes_roles(self) -> bool:
-        llm = self.llm
-        return isinstance(llm, TextModel) and (llm.takes_only_roles or (llm.takes_roles and self.family is None))
+        if not isinstance(self.llm, TextModel):
+            return False
+        capabilities = self.llm.capabilities
+        return capabilities.requires_roles or (capabilities.takes_roles and self.family is None)
 
     @property
     def _escaping(self) -> Escaping:
@@ -142,7 +144,7 @@ class PromptedChatModel(BaseChatModel):
         if not self._takes_roles:
             return self._layout.escaping + COMMON_ESCAPING
         assert isinstance(self.llm, TextModel)
-        return self.llm.role_escaping
+        return self.llm.capabilities.role_escaping
 
     @property
     def _llm_type(self) -> str:
@@ -379,7 +381,7 @@ class PromptedChatModel(BaseChatModel):
         endpoint = getattr(self.llm, "endpoint_name", None)
         if endpoint:
             about["endpoint"] = endpoint
-        told_apart = isinstance(self.llm, TextModel) and self.llm.serves_tools
+        told_apart = isinstance(self.llm, TextModel) and self.llm.capabilities.native_tools
         use = asked.output_format if isinstance(asked.output_format, ToolCallFormat) and not told_apart else None
         if not isinstance(self.llm, TextModel):
             own = self.custom_get_token_ids
@@ -399,7 +401,7 @@ def _telling(replies: Replies) -> Iterator[None]:
     try:
         yield
     except StreamInterrupted as error:
-        raise StreamInterrupted(error.endpoint, error.what, replies.shown) from error.__cause__
+        raise StreamInterrupted(error.endpoint, error.message, replies.shown) from error.__cause__
 
 
 def _output_format(kwargs: dict[str, Any]) -> OutputFormat | None:

@@ -1,5 +1,5 @@
-from .aws_errors import failure as failure
-from .endpoint_tags import FAMILY as FAMILY
-from .endpoint_tags import TOOL as TOOL
-from .endpoint_tags import WIRE as WIRE
-from .endpoint_tags import tags_of as tags_of
+from .aws_errors import as_llm_error as as_llm_error
+from .endpoint_tags import FAMILY_TAG as FAMILY_TAG
+from .endpoint_tags import TOOL_TAG as TOOL_TAG
+from .endpoint_tags import WIRE_TAG as WIRE_TAG
+from .endpoint_tags import read_tags as read_tags

@@ -49,7 +49,7 @@ _MALFORMED = (
 _CONNECTION = (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError, OSError)
 
 
-def failure(endpoint: str, error: Exception) -> errors.LLMError | None:
+def as_llm_error(endpoint: str, error: Exception) -> errors.LLMError | None:
     """The error to raise `from` this one; None for one that is no failure of a call, but a mistake in a program."""
     if isinstance(error, errors.LLMError):
         return error

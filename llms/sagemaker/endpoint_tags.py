@@ -10,17 +10,17 @@ import boto3
 from botocore.config import Config
 
 from ..errors import LLMError
-from .aws_errors import failure
+from .aws_errors import as_llm_error
 
-TOOL = "sagechain:tool"
-FAMILY = "sagechain:family"
-WIRE = "sagechain:wire"
+TOOL_TAG = "sagechain:tool"
+FAMILY_TAG = "sagechain:family"
+WIRE_TAG = "sagechain:wire"
 
 ADD_THEM = "Add ?family=…&wire=… to the model's URI, and no tags are needed."
 SECONDS = 10.0  # for each of the two questions
 
 
-def tags_of(client: Any, arn: str) -> dict[str, str]:
+def read_tags(client: Any, arn: str) -> dict[str, str]:
     """All tags of a resource.
 
     Args:
@@ -45,19 +45,23 @@ def family_and_wire(endpoint: str, session: boto3.Session) -> Mapping[str, str]:
     )
     try:
         client = session.client("sagemaker", config=config)
-        tags = tags_of(client, client.describe_endpoint(EndpointName=endpoint)["EndpointArn"])
+        tags = read_tags(client, client.describe_endpoint(EndpointName=endpoint)["EndpointArn"])
     except Exception as error:
-        found = failure(endpoint, error)
+        found = as_llm_error(endpoint, error)
         if found is None:
             raise
         raise _told(found) from error
-    known = {name: tags[key] for name, key in (("family", FAMILY), ("wire", WIRE)) if tags.get(key)}
+    known = {name: tags[key] for name, key in (("family", FAMILY_TAG), ("wire", WIRE_TAG)) if tags.get(key)}
     if not known:
-        raise ValueError(f"family: endpoint {endpoint!r} has no tag {FAMILY} or {WIRE}, since sagechain did not deploy it. "
-                         f"{ADD_THEM}")  # fmt: skip
+        raise ValueError(
+            f"family: endpoint {endpoint!r} has no tag {FAMILY_TAG} or {WIRE_TAG}, since sagechain did not deploy it. "
+            f"{ADD_THEM}"
+        )
     return known
 
 
 def _told(error: LLMError) -> LLMError:
     """The same error, which also says how to do without tags."""
-    return type(error)(error.endpoint, f"its tags, which tell family and wire, cannot be read: {error.what} {ADD_THEM}")
+    return type(error)(
+        error.endpoint, f"its tags, which tell family and wire, cannot be read: {error.message} {ADD_THEM}"
+    )

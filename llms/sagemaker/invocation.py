@@ -18,7 +18,7 @@ from langchain_core.outputs import GenerationChunk
 from ..generation import ModelCall, has_answer, joined
 from ..wires import Wire
 from ..wires.base import WireError
-from .aws_errors import failure
+from .aws_errors import as_llm_error
 from .retry import retrying
 from .transport import Deadline, Line
 
@@ -92,7 +92,7 @@ class EndpointCall(ModelCall):
                 raise ValueError(f"endpoint_kwargs: {said}") from error
             if line.overdue:
                 error = TimeoutError("the deadline of the call is over")
-            mapped = failure(self._request["EndpointName"], error)
+            mapped = as_llm_error(self._request["EndpointName"], error)
             if mapped is None or mapped is error:
                 raise
             raise mapped from (error.__cause__ or error if isinstance(error, WireError) else error)

@@ -19,8 +19,9 @@ import botocore.exceptions
 from botocore.config import Config
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
-from sagechain.prompts import Escaping, OutputFormat, check_known, get_family
+from sagechain.prompts import OutputFormat, check_known, get_family
 
+from ..capabilities import Capabilities
 from ..generation import ModelCall, Prompt
 from ..parameters import PARAMETER_NAMES, GenerationParameters
 from ..text_model import TextModel, too_long
@@ -93,7 +94,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         if not self.endpoint_name:
             raise ValueError("endpoint_name: it is empty; give the endpoint's name")
         self._wire = get_wire(self.wire)
-        if self.family is not None and not get_family(self.family).stop and not self._wire.takes_roles:
+        if self.family is not None and not get_family(self.family).stop and not self._wire.capabilities.takes_roles:
             raise ValueError(f"family: {self.family!r} lays nothing out, and the {self.wire} wire takes text only")
         if self.tokenizer is not None:
             self.custom_get_token_ids = token_ids_by(str(self.tokenizer), self.endpoint_name)
@@ -111,29 +112,9 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return super().renewed(**({"client": None} if self._own_client else {}), **changes)
 
     @property
-    def takes_roles(self) -> bool:
-        """Whether the wire takes roles."""
-        return self._wire.takes_roles
-
-    @property
-    def takes_only_roles(self) -> bool:
-        """As `takes_roles`."""
-        return self._wire.takes_roles
-
-    @property
-    def role_escaping(self) -> Escaping:
-        """What the wire escapes."""
-        return self._wire.role_escaping
-
-    @property
-    def serves_tools(self) -> bool:
-        """Whether the wire has tools of its own."""
-        return self._wire.serves_tools
-
-    @property
-    def constrains(self) -> bool:
-        """Whether the wire carries the schema of an answer."""
-        return self._wire.constrains
+    def capabilities(self) -> Capabilities:
+        """Those of the wire."""
+        return self._wire.capabilities
 
     @property
     def name_of_model(self) -> str:
@@ -216,7 +197,11 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         room, asked = self.context_size, self.prompt_tokens(prompt, output_format)
         if room is not None and asked is not None and asked > room:
             raise too_long(asked, room, self._remedy)
-        return parameters if "max_length" in self._wire.carries else super()._counted(prompt, parameters, output_format)
+        return (
+            parameters
+            if "max_length" in self._wire.parameter_names
+            else super()._counted(prompt, parameters, output_format)
+        )
 
     def _new_client(self) -> Any:
         config = Config(

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import NO_ESCAPING, Escaping, OutputFormat
+from sagechain.prompts import OutputFormat
 
+from ..capabilities import Capabilities
 from ..generation import Prompt
 from ..parameters import OFF, GenerationParameters
 
@@ -62,7 +63,7 @@ class Wire(ABC):
     name: ClassVar[str]
     speakers: ClassVar[str]
     """Which servers speak it."""
-    carries: ClassVar[Mapping[str, str]]
+    parameter_names: ClassVar[Mapping[str, str]]
     """Our parameter's name → its name on the wire."""
     refuses_off: ClassVar[frozenset[str]] = frozenset()
     """Parameters whose value for *off* a server rejects, so that it is left out."""
@@ -74,15 +75,8 @@ class Wire(ABC):
     """What ends a stream; empty where the wire has no stream."""
     tells_reason: ClassVar[bool] = True
     """Whether a reply says why it ended: at the token limit or by itself."""
-    takes_roles: ClassVar[bool] = False
-    """Whether messages go out as roles and the server lays them out."""
-    role_escaping: ClassVar[Escaping] = NO_ESCAPING
-    """What is escaped in roles."""
-    serves_tools: ClassVar[bool] = False
-    """Whether tools go out in the server's own form, and come back as calls."""
-    constrains: ClassVar[bool] = False
-    """Whether the JSON schema of an answer goes out, and the server holds its decoding to it."""
-    needs_eula: ClassVar[bool] = False
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    """What the servers do themselves."""
 
     @property
     def streams(self) -> bool:
@@ -127,12 +121,12 @@ class Wire(ABC):
         sent = {}
         for name, value in given.items():
             off = name in OFF and value == OFF[name]
-            if off and (name not in self.carries or name in self.refuses_off):
+            if off and (name not in self.parameter_names or name in self.refuses_off):
                 continue
-            if name in self.carries:
-                sent[self.carries[name]] = list(value)[: self.most_stops] if name == "stop" else value
+            if name in self.parameter_names:
+                sent[self.parameter_names[name]] = list(value)[: self.most_stops] if name == "stop" else value
             elif name not in ("stop", "do_sample"):
-                carried = f"it carries {', '.join(sorted(self.carries))}"
+                carried = f"it carries {', '.join(sorted(self.parameter_names))}"
                 if name == "max_length":
                     carried += (
                         "; give max_new_tokens, or custom_get_token_ids (the model's tokenizer) to have it counted"

@@ -21,7 +21,7 @@ class HuggingFace(Wire):
     name: ClassVar[str] = "hf"
     speakers: ClassVar[str] = "the Hugging Face inference toolkit"
     tells_reason: ClassVar[bool] = False
-    carries: ClassVar[Mapping[str, str]] = {
+    parameter_names: ClassVar[Mapping[str, str]] = {
         name: name
         for name in (
             "max_length",

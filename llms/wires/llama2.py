@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import Escaping, OutputFormat
+from sagechain.prompts import OutputFormat
 from sagechain.prompts.families import COMMON_ESCAPING, Llama2, alternate_roles, to_role_messages
 
+from ..capabilities import Capabilities
 from ..generation import Prompt
 from ..parameters import GenerationParameters
 from .base import OnUnsupported, Wire, container_error, wrong_shape
@@ -23,8 +24,7 @@ class Llama2Text(Wire):
     speakers: ClassVar[str] = "JumpStart's Llama 2, model version 2.x, asked with text"
     greedy_by: ClassVar[Any] = "temperature"
     tells_reason: ClassVar[bool] = False
-    needs_eula: ClassVar[bool] = True
-    carries: ClassVar[Mapping[str, str]] = {name: name for name in ("max_new_tokens", "temperature", "top_p")}
+    parameter_names: ClassVar[Mapping[str, str]] = {name: name for name in ("max_new_tokens", "temperature", "top_p")}
 
     def request(
         self,
@@ -65,8 +65,9 @@ class Llama2Dialog(Llama2Text):
 
     name: ClassVar[str] = "llama2-dialog"
     speakers: ClassVar[str] = "JumpStart's Llama 2 chat, model version 2.x"
-    takes_roles: ClassVar[bool] = True
-    role_escaping: ClassVar[Escaping] = Llama2.escaping + COMMON_ESCAPING
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        takes_roles=True, requires_roles=True, role_escaping=Llama2.escaping + COMMON_ESCAPING
+    )
 
     def laid_out(self, prompt: Prompt, output_format: OutputFormat | None = None) -> str:
         """The container lays a dialog out as the family does."""

@@ -16,7 +16,7 @@ class LargeModelInference(TextGenerationInference):
 
     name: ClassVar[str] = "lmi"
     speakers: ClassVar[str] = "DJL Large Model Inference"
-    carries: ClassVar[Mapping[str, str]] = {**TextGenerationInference.carries, "stop": "stop_sequences"}
+    parameter_names: ClassVar[Mapping[str, str]] = {**TextGenerationInference.parameter_names, "stop": "stop_sequences"}
     refuses_off: ClassVar[frozenset[str]] = frozenset({"top_k"})  # vLLM before 0.8 wants -1 there
     most_stops: ClassVar[int | None] = None
     end_marker: ClassVar[str] = "a line with `generated_text`"

@@ -23,7 +23,7 @@ class TextGenerationInference(Wire):
 
     name: ClassVar[str] = "tgi"
     speakers: ClassVar[str] = "Text Generation Inference: JumpStart's Falcon, and its Llama 2 from model version 3"
-    carries: ClassVar[Mapping[str, str]] = {
+    parameter_names: ClassVar[Mapping[str, str]] = {
         name: name
         for name in (
             "max_new_tokens",

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from sagechain.endpoints.jumpstart import wire_of_image
 from sagechain.llms import load_llm
 from sagechain.llms.errors import LLMError
-from sagechain.llms.sagemaker import WIRE
+from sagechain.llms.sagemaker import WIRE_TAG
 from sagechain.llms.wires import get_wire, list_wires
 
 from ..inference.containers import CONTAINERS, Container
@@ -147,18 +147,18 @@ def wire_of(endpoint: Record) -> str:
         CannotServe: neither tag nor image tells.
     """
     for tag in endpoint["Tags"]:
-        if tag["Key"] == WIRE:
+        if tag["Key"] == WIRE_TAG:
             try:
                 return get_wire(tag["Value"]).name
             except ValueError as error:
-                raise CannotServe(f"The endpoint's tag {WIRE} is wrong: {error}") from error
+                raise CannotServe(f"The endpoint's tag {WIRE_TAG} is wrong: {error}") from error
     container = _container(endpoint)
     image = container.get("Image", "")
     wire = wire_of_image(image, container.get("Environment", {}))
     if wire is None:
         raise CannotServe(
             f"The local runtime does not know which wire the image {image!r} speaks. Create the endpoint with the tag "
-            f"{WIRE}, whose value is one of: {', '.join(list_wires())}"
+            f"{WIRE_TAG}, whose value is one of: {', '.join(list_wires())}"
         )
     return wire
 

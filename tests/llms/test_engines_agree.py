@@ -208,8 +208,8 @@ def test_tokens_and_layouts_are_the_same(llm: LlamaCppLLM, converted: HuggingFac
         assert llm.get_token_ids(sample) == converted.get_token_ids(sample)
         assert llm.text_tokens(sample) == converted.text_tokens(sample)
     messages = [SystemMessage("Be brief."), HumanMessage(" Hi<|im_end|> "), AIMessage("Yes"), HumanMessage("Why?")]
-    assert llm.takes_roles
-    assert converted.takes_roles
+    assert llm.capabilities.takes_roles
+    assert converted.capabilities.takes_roles
     for count in (1, 2, 4):
         assert llm.prompt_tokens(messages[:count]) == converted.prompt_tokens(messages[:count])
 

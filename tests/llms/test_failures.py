@@ -9,7 +9,7 @@ import urllib3.exceptions
 from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import ClientError, EventStreamError
 from sagechain.llms import errors
-from sagechain.llms.sagemaker.aws_errors import failure
+from sagechain.llms.sagemaker.aws_errors import as_llm_error
 
 
 def answered(code: str, status: int, message: str = "said so", **more: Any) -> ClientError:
@@ -54,7 +54,7 @@ def contained(status: int, message: str) -> ClientError:
     ],
 )
 def test_each_failure_is_one_of_our_errors(error: Exception, kind: type[errors.LLMError], words: str) -> None:
-    ours = failure("my-endpoint", error)
+    ours = as_llm_error("my-endpoint", error)
     assert type(ours) is kind
     assert ours is not None
     assert words.replace("422.", "422)") in str(ours)
@@ -63,7 +63,7 @@ def test_each_failure_is_one_of_our_errors(error: Exception, kind: type[errors.L
 
 
 def test_a_mistake_in_a_program_is_not_a_failure_of_a_call() -> None:
-    assert failure("e", KeyError("x")) is None
+    assert as_llm_error("e", KeyError("x")) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_mistake_in_a_program_is_not_a_failure_of_a_call() -> None:
 )
 def test_each_error_event_is_one_of_our_errors(code: str, inner: str, kind: type[errors.LLMError]) -> None:
     response = {"Error": {"Code": code, "Message": "broke"}, "ErrorCode": inner}
-    assert type(failure("e", EventStreamError(response, "InvokeEndpointWithResponseStream"))) is kind
+    assert type(as_llm_error("e", EventStreamError(response, "InvokeEndpointWithResponseStream"))) is kind
 
 
 DECLARED = {
@@ -103,4 +103,4 @@ def test_every_exception_that_botocores_model_of_the_service_declares_is_one_of_
         assert shape.name in DECLARED, f"botocore declares {shape.name}: say in failures.py which error it is"
         in_stream = EventStreamError({"Error": {"Code": shape.name, "Message": "broke"}}, operation)
         error = in_stream if shape in events else answered(shape.name, status)
-        assert type(failure("e", error)) is DECLARED[shape.name]
+        assert type(as_llm_error("e", error)) is DECLARED[shape.name]

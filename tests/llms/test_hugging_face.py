@@ -600,7 +600,7 @@ from sagechain.llms import errors, load_llm
 try:
     load_llm("local:{gpt2}")
 except errors.MissingExtra as error:
-    print(error.what)
+    print(error.message)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == 'this needs an extra: pip install "sagechain[transformers]"\n'
@@ -619,7 +619,7 @@ TEMPLATE = "<|endoftext|>{% for m in messages %}<{{ m['role'] }}>{{ m['content']
 
 
 def test_without_a_chat_template_messages_are_laid_out_plainly(gpt2: Path, tiny: HuggingFaceLLM) -> None:
-    assert not tiny.takes_roles
+    assert not tiny.capabilities.takes_roles
     chat = load_chat_model(f"local:{gpt2}", max_new_tokens=3)
     assert getattr(chat, "family", None) == "plain"
     message = chat.invoke("Hi")
@@ -629,7 +629,7 @@ def test_without_a_chat_template_messages_are_laid_out_plainly(gpt2: Path, tiny:
 
 def test_messages_go_through_the_checkpoints_template_with_special_tags_broken(gpt2: Path, tmp_path: Path) -> None:
     llm = with_template(gpt2, tmp_path / "chat", TEMPLATE)
-    assert llm.takes_roles
+    assert llm.capabilities.takes_roles
     messages = [SystemMessage("Be brief."), HumanMessage("Hi<|endoftext|>"), AIMessage("Yes"), HumanMessage("Why?")]
     laid_out = "<system>Be brief.\n<user>Hi<\\|endoftext|>\n<assistant>Yes\n<user>Why?\n"
     assert llm._read(messages) == [0, *llm.get_token_ids(laid_out)]

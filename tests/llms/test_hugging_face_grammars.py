@@ -34,7 +34,7 @@ TOOLS: list[AnyTool] = [check, stop]
 @pytest.mark.parametrize("settings", [{}, HOT, {"num_beams": 3}], ids=["greedy", "drawn", "beams"])
 @pytest.mark.parametrize("name", SHORT)
 def test_an_answer_that_is_held_to_a_schema_fits_it(tiny: HuggingFaceLLM, name: str, settings: dict[str, Any]) -> None:
-    assert tiny.constrains
+    assert tiny.capabilities.constrained_decoding
     [answer] = tiny.complete(PROMPT, output_format=JsonFormat(SHORT[name]), **settings)
     assert (answer.generation_info or {})["finish_reason"] == "stop"
     assert fits(answer.text, SHORT[name])
@@ -196,7 +196,7 @@ def test_special_tokens_are_no_text(converted: HuggingFaceLLM) -> None:
 def test_without_xgrammar_answers_are_free(tiny: HuggingFaceLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagechain.llms.local.transformers.llm.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "xgrammar", None)
-    assert not tiny.constrains
+    assert not tiny.capabilities.constrained_decoding
     free = tiny.complete(PROMPT, max_new_tokens=10)[0].text
     assert tiny.complete(PROMPT, max_new_tokens=10, output_format=JsonFormat())[0].text == free
 

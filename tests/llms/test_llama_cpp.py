@@ -56,7 +56,7 @@ def test_temperature_0_is_greedy_whatever_else_is_set(llm: LlamaCppLLM) -> None:
 
 
 def test_roles_go_through_the_models_own_template_with_special_tags_broken(llm: LlamaCppLLM) -> None:
-    assert llm.takes_roles
+    assert llm.capabilities.takes_roles
     [plain] = llm.complete([HumanMessage("Hi there")], max_new_tokens=5)
     assert plain.text
     tagged = llm.complete([HumanMessage("Hi<|im_end|>")], max_new_tokens=1)[0].generation_info or {}

@@ -59,7 +59,13 @@ def test_the_wire_follows_from_the_family(family: str, wire: str) -> None:
 def test_a_local_uri_names_a_file_and_its_settings(smollm2: Path) -> None:
     llm = load_llm(f"local:{smollm2}?family=chatml&context=128&slots=2", timeout=5, accept_eula=True, client=None)
     assert isinstance(llm, LlamaCppLLM)
-    assert (llm.family, llm.context, llm.slots, llm.timeout, llm.takes_roles) == ("chatml", 128, 2, 5.0, False)
+    assert (llm.family, llm.context, llm.slots, llm.timeout, llm.capabilities.takes_roles) == (
+        "chatml",
+        128,
+        2,
+        5.0,
+        False,
+    )
 
 
 def test_a_chat_model_takes_the_same_uris() -> None:

@@ -401,8 +401,8 @@ STREAM = events(
 
 def test_only_the_messages_wire_has_tools_and_schemas_of_the_servers_own() -> None:
     for wire in list_wires():
-        llm = SageMakerLLM(endpoint_name="x", wire=wire, region_name="eu-west-1")
-        assert (llm.serves_tools, llm.constrains) == (wire == "messages", wire == "messages")
+        capabilities = SageMakerLLM(endpoint_name="x", wire=wire, region_name="eu-west-1").capabilities
+        assert capabilities.native_tools == capabilities.constrained_decoding == (wire == "messages")
 
 
 @pytest.mark.parametrize("way", WAYS)

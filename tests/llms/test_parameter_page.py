@@ -49,7 +49,7 @@ def _range(name: str) -> str:
 
 def _carriers(name: str) -> str:
     local = ["`transformers`", *(["`llama.cpp`"] if name in CARRIES or name in COUNTED_HERE else [])]
-    wires = [f"`{wire}`" for wire in list_wires() if name in get_wire(wire).carries]
+    wires = [f"`{wire}`" for wire in list_wires() if name in get_wire(wire).parameter_names]
     return ", ".join([*local, *wires])
 
 

@@ -43,7 +43,7 @@ def test_each_parameter_goes_out_under_the_name_that_the_wire_states_or_not_at_a
     value = VALUES[name]
     before, body = sent(wire, needed), sent(wire, {**needed, name: value})
     added = {key for key in body if key not in before or body[key] != before[key]} - {"do_sample"}
-    stated = get_wire(wire).carries.get(name)
+    stated = get_wire(wire).parameter_names.get(name)
     if name == "do_sample":
         assert (body.get("do_sample") is True) == (stated is not None)
     else:
@@ -62,7 +62,7 @@ def test_greedy_is_asked_for_in_each_wires_own_way(wire: str, parameters: dict[s
         assert body["temperature"] == 0
 
 
-@pytest.mark.parametrize("name", [name for name in list_wires() if get_wire(name).takes_roles])
+@pytest.mark.parametrize("name", [name for name in list_wires() if get_wire(name).capabilities.takes_roles])
 def test_a_wire_that_takes_roles_is_sent_roles(name: str) -> None:
     body = get_wire(name).request([HumanMessage("Hi")], GenerationParameters(), stream=False)
     assert {"role": "user", "content": "Hi"} in (body["messages"] if name == "messages" else body["inputs"][0])
@@ -74,23 +74,27 @@ def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> Non
         ["", *(f"`{wire.name}`" for wire in wires)],
         ["---"] * (len(wires) + 1),
         ["spoken by", *(wire.speakers for wire in wires)],
-        ["takes", *("roles" if wire.takes_roles else "text" for wire in wires)],
+        ["takes", *("roles" if wire.capabilities.takes_roles else "text" for wire in wires)],
         ["a stream ends with", *(wire.end_marker or "no stream" for wire in wires)],
         ["says why it ended", *("yes" if wire.tells_reason else "no" for wire in wires)],
         ["greedy by", *("`do_sample: false`" if w.greedy_by == "do_sample" else "`temperature: 0`" for w in wires)],
         ["stop strings sent", *(_stops(wire) for wire in wires)],
-        ["tools are", *("the server's own" if wire.serves_tools else "told in the prompt" for wire in wires)],
-        ["JSON of a schema is", *("the server's own" if wire.constrains else "told in the prompt" for wire in wires)],
-        *([f"`{name}`", *(_cell(wire.carries.get(name)) for wire in wires)] for name in PARAMETER_NAMES),
+        ["tools are", *(_place(wire.capabilities.native_tools) for wire in wires)],
+        ["JSON of a schema is", *(_place(wire.capabilities.constrained_decoding) for wire in wires)],
+        *([f"`{name}`", *(_cell(wire.parameter_names.get(name)) for wire in wires)] for name in PARAMETER_NAMES),
     ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     same_page("wires.md", f"{INTRODUCTION}\n{table}\n")
 
 
 def _stops(wire: Any) -> str:
-    if "stop" not in wire.carries:
+    if "stop" not in wire.parameter_names:
         return "none"
     return "all" if wire.most_stops is None else f"the first {wire.most_stops}"
+
+
+def _place(by_the_server: bool) -> str:
+    return "the server's own" if by_the_server else "in the prompt"
 
 
 def _cell(name: str | None) -> str:

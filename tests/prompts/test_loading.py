@@ -74,7 +74,7 @@ def test_every_prompt_is_whole_and_its_parameters_fit_the_engines_here_and_the_t
     assert all(example and example in filled for example in examples(name).values())
     assert GenerationParameters(**about["parameters"]).given() == about["parameters"]
     assert about["parameters"]["max_new_tokens"] <= 500
-    assert set(about["parameters"]) <= set(get_wire("tgi").carries)
+    assert set(about["parameters"]) <= set(get_wire("tgi").parameter_names)
     assert set(about["parameters"]) <= set(CARRIES)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family
 
+from ...capabilities import Capabilities
 from ...constrained.grammars import grammar_of
 from ...generation import ModelCall, Prompt
 from ...parameters import OFF, GenerationParameters
@@ -81,9 +82,9 @@ class LlamaCppLLM(TextModel):
         return self
 
     @property
-    def takes_roles(self) -> bool:
+    def capabilities(self) -> Capabilities:
         """Messages go through the model's own chat template, unless a family is given."""
-        return self.family is None
+        return Capabilities(takes_roles=self.family is None, constrained_decoding=True)  # by llguidance
 
     @property
     def name_of_model(self) -> str:
@@ -107,11 +108,6 @@ class LlamaCppLLM(TextModel):
     @property
     def _remedy(self) -> str:
         return REMEDY
-
-    @property
-    def constrains(self) -> bool:
-        """llama.cpp holds the decoding to a grammar (llguidance)."""
-        return True
 
     def get_token_ids(self, text: str) -> list[int]:
         """The ids of the model's own tokens in a text; special tags in it are read as such."""

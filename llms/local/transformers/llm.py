@@ -17,6 +17,7 @@ from langchain_huggingface import HuggingFacePipeline
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family
 
+from ...capabilities import Capabilities
 from ...generation import ModelCall, Prompt, whole
 from ...parameters import PARAMETER_NAMES, GenerationParameters
 from ...role_messages import dialog
@@ -87,9 +88,12 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         return super().renewed(**{"pipeline": None, **changes})
 
     @property
-    def takes_roles(self) -> bool:
-        """Messages go through the checkpoint's chat template, if it has one and no family is given."""
-        return self.family is None and self._engine.has_template
+    def capabilities(self) -> Capabilities:
+        """Roles need a chat template and no family; constrained decoding needs xgrammar and a token that ends an answer."""
+        return Capabilities(
+            takes_roles=self.family is None and self._engine.has_template,
+            constrained_decoding=find_spec("xgrammar") is not None and bool(self._engine.ends),
+        )
 
     @property
     def name_of_model(self) -> str:
@@ -114,11 +118,6 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
     def _remedy(self) -> str:
         may_be_longer = self.context_size < self._engine.context
         return "shorten it, or load the model with ?context=…" if may_be_longer else "shorten it"
-
-    @property
-    def constrains(self) -> bool:
-        """Whether xgrammar is installed, and the model has a token that ends an answer."""
-        return find_spec("xgrammar") is not None and bool(self._engine.ends)
 
     def get_token_ids(self, text: str) -> list[int]:
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
@@ -168,7 +167,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         )
 
     def _held_to(self, output_format: OutputFormat | None) -> Callable[[], Any] | None:
-        if output_format is None or not self.constrains:
+        if output_format is None or not self.capabilities.constrained_decoding:
             return None
         from ...constrained.transformers_grammars import held_to
 

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import OutputFormat
+from sagechain.prompts import NO_ESCAPING, OutputFormat
 
+from ...capabilities import Capabilities
 from ...generation import Prompt
 from ...parameters import GenerationParameters
 from ..base import FAILURES, OnUnsupported, Wire, WireError, container_error, failed_answer, wrong_shape
@@ -28,12 +29,16 @@ class ChatCompletions(Wire):
     name: ClassVar[str] = "messages"
     speakers: ClassVar[str] = "vLLM, DJL Large Model Inference, Text Generation Inference from 1.4"
     greedy_by: ClassVar[Any] = "temperature"
-    takes_roles: ClassVar[bool] = True
-    serves_tools: ClassVar[bool] = True
-    constrains: ClassVar[bool] = True
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        takes_roles=True,
+        requires_roles=True,
+        role_escaping=NO_ESCAPING,  # the server's own template is its own to protect
+        native_tools=True,
+        constrained_decoding=True,
+    )
     most_stops: ClassVar[int | None] = 4
     end_marker: ClassVar[str] = "`data: [DONE]`"
-    carries: ClassVar[Mapping[str, str]] = {
+    parameter_names: ClassVar[Mapping[str, str]] = {
         "max_new_tokens": "max_tokens",
         "temperature": "temperature",
         "top_p": "top_p",

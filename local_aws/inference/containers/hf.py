@@ -29,7 +29,7 @@ class HfContainer(ModelContainer):
         """Answer one request."""
         request = HfRequest.model_validate(json.loads(body))
         given = dict(request.parameters)
-        unused = [name for name in given if name not in HuggingFace.carries]
+        unused = [name for name in given if name not in HuggingFace.parameter_names]
         if unused:
             raise ValueError(f"The following `model_kwargs` are not used by the model: {unused}")
         if given.get("do_sample") and given.get("temperature") == 0:

@@ -100,7 +100,7 @@ class DialogContainer(Llama2Container):
     async def _reply(self, dialog: list[DialogMessage], settings: dict[str, Any]) -> str:
         kinds: dict[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
         messages = [kinds[message.role](message.content) for message in dialog]
-        if self.llm.takes_roles:
+        if self.llm.capabilities.takes_roles:
             return (await self.llm.acomplete(messages, stop=[], **settings))[0].text
         family = get_family(self.llm.family or "plain")
         # A container breaks no tags in what it is sent: `<tools>` in a system text is there to be read.

@@ -59,7 +59,7 @@ class ChatContainer(ModelContainer):
         stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
         settings = {**limit, **greedy(given), "output_format": request.output_format}
         messages = request.conversation()
-        if self.llm.takes_roles:
+        if self.llm.capabilities.takes_roles:
             return messages, {**settings, "stop": stops}
         rendered = self._family.render(messages, output_format=request.output_format)
         return rendered.text, {**settings, "stop": [*stops, *rendered.stop]}
@@ -70,7 +70,11 @@ class ChatContainer(ModelContainer):
 
     @property
     def _escaping(self) -> Escaping:
-        return self.llm.role_escaping if self.llm.takes_roles else self._family.escaping + COMMON_ESCAPING
+        return (
+            self.llm.capabilities.role_escaping
+            if self.llm.capabilities.takes_roles
+            else self._family.escaping + COMMON_ESCAPING
+        )
 
     async def _events(self, request: ChatRequest) -> AsyncGenerator[bytes, None]:
         prompt, settings = self._asked(request)
