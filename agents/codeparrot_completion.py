@@ -12,7 +12,8 @@ A completion ends with its block, or at the token limit. The beginnings are in `
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import DEFAULT_MODEL, EulaOption, ModelOption, ParameterOption, chosen, data, note, run
+from sagechain.command import DEFAULT_MODEL, EulaOption, ModelOption, ParameterOption, chosen, note, run
+from sagechain.prompts import read_yaml
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
@@ -71,7 +72,7 @@ def script(
 
 
 def _beginnings() -> list[dict[str, str]]:
-    return list(data(__package__, "codeparrot_completion.yaml")["prompts"])
+    return list(read_yaml(__package__, "codeparrot_completion.yaml")["prompts"])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import DEFAULT_MODEL, EulaOption, ModelOption, ParameterOption, chosen, data, run
+from sagechain.command import DEFAULT_MODEL, EulaOption, ModelOption, ParameterOption, chosen, run
+from sagechain.prompts import read_yaml
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
@@ -78,7 +79,7 @@ def script(
 
     from .side_by_side import LiveView, PlainView, show_table
 
-    chosen_tasks = [load_task(name) for name in tasks or data(__package__, "problems.yaml")]
+    chosen_tasks = [load_task(name) for name in tasks or read_yaml(__package__, "problems.yaml")]
     llm = load_llm(model, **chosen(given, accept_eula))
     view = LiveView() if sys.stdout.isatty() else PlainView()
     right = {task.name: _right(llm, task, problems, view) for task in chosen_tasks}
@@ -91,7 +92,7 @@ def _right(llm: "BaseLanguageModel[Any]", task: "Task", problems: int, view: "Vi
 
     both, right = chain(llm, task.name), Counter[str]()
     view.begin(task.name)
-    for problem in data(__package__, "problems.yaml")[task.name][:problems]:
+    for problem in read_yaml(__package__, "problems.yaml")[task.name][:problems]:
         with view.problem(problem["question"], problem["answer"]) as shown:
             found = both.invoke({"question": problem["question"]}, {"callbacks": [shown.tokens_of(STEPS)]})
             for way in (STEPS, DIRECT):

@@ -25,13 +25,13 @@ from sagechain.command import (
     ModelOption,
     ParameterOption,
     chosen,
-    data,
     note,
     run,
     shown,
     talk,
     typed,
 )
+from sagechain.prompts import read_yaml
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
@@ -144,7 +144,7 @@ def script(
     if decision is not None and thread is None:
         raise typer.BadParameter("--approve and --reject need --thread NAME, which has the order that waits")
     options = chosen(given, accept_eula)
-    asked = turns or ([] if decision is not None else data(__package__, "llama2_assistant.yaml")["turns"])
+    asked = turns or ([] if decision is not None else read_yaml(__package__, "llama2_assistant.yaml")["turns"])
     if beams is not None:
         _compare(model, options, beams, turns or asked[:1])
         return
@@ -170,7 +170,7 @@ def _compare(model: str, options: dict[str, Any], beams: int, turns: Sequence[st
 
     carry, refuse = carriers("num_beams")
     note(f"(Beam search reaches the model by {', '.join(carry)}; it is refused by {', '.join(refuse)}.)")
-    searches = data(__package__, "llama2_assistant.yaml")["searches"]
+    searches = read_yaml(__package__, "llama2_assistant.yaml")["searches"]
     searched = {**searches["beams"], "num_beams": beams, **options}
     greedy = {**searches["greedy"], **options}
     graphs = [chain(load_chat_model(model, **each), takes_orders=False) for each in (greedy, searched)]

@@ -20,12 +20,12 @@ from sagechain.command import (
     ModelOption,
     ParameterOption,
     chosen,
-    data,
     run,
     shown,
     talk,
     typed,
 )
+from sagechain.prompts import read_yaml
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
@@ -53,7 +53,7 @@ def chain(
 
     from .default_parameters import suited
 
-    given = data(__package__, "llama2_chatbot.yaml")
+    given = read_yaml(__package__, "llama2_chatbot.yaml")
     if examples is None:
         examples = [(each["question"], each["answer"]) for each in given["examples"]]
     told = load_prompt("chatbot").format() if system is None else system
@@ -78,7 +78,7 @@ def script(
     from sagechain.llms import load_chat_model
 
     graph = chain(load_chat_model(model, **chosen(given, accept_eula)), system=system)
-    talk(graph, typed() if interactive else shown(turns or data(__package__, "llama2_chatbot.yaml")["turns"]))
+    talk(graph, typed() if interactive else shown(turns or read_yaml(__package__, "llama2_chatbot.yaml")["turns"]))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from .runner import ModelOption as ModelOption
 from .runner import ParameterOption as ParameterOption
 from .runner import VariableOption as VariableOption
 from .runner import chosen as chosen
-from .runner import data as data
 from .runner import named_value as named_value
 from .runner import note as note
 from .runner import parameters as parameters

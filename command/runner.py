@@ -13,7 +13,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from importlib.resources import files
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -103,13 +102,6 @@ def parameters(given: list[tuple[str, Any]] | None) -> dict[str, Any]:
 def chosen(given: list[tuple[str, Any]] | None, accept_eula: bool) -> dict[str, Any]:
     """What `load_llm` is told: what came by `-p`, and that the licence is accepted."""
     return parameters(given) | ({"accept_eula": True} if accept_eula else {})
-
-
-def data(package: str, name: str) -> Any:
-    """What stands in a YAML file of a package."""
-    import yaml
-
-    return yaml.safe_load((files(package) / name).read_text(encoding="utf-8"))
 
 
 def warn_if_cut(reason: str | None) -> None:

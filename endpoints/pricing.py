@@ -5,12 +5,10 @@ price_of("ml.x9.large", "us-east-1").usd_per_hour     # None: not known, which i
 """
 
 from datetime import UTC, date, datetime
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict
+from sagechain.prompts import read_yaml
 
 
 class Price(BaseModel):
@@ -73,8 +71,6 @@ def _nearest(region: str) -> str:
     return str(next((name for start, name in data["nearest"].items() if region.startswith(start)), data["otherwise"]))
 
 
-@cache
 def _data() -> dict[str, Any]:
-    text = (files(__package__) / "prices.yaml").read_text(encoding="utf-8")
-    data: dict[str, Any] = yaml.safe_load(text)
+    data: dict[str, Any] = read_yaml(__package__, "prices.yaml")
     return data

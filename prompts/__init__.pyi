@@ -21,3 +21,4 @@ from .suggestions import unknown_name as unknown_name
 from .tool_messages import TOOL_CALL_END as TOOL_CALL_END
 from .tool_messages import TOOL_CALL_START as TOOL_CALL_START
 from .tool_prompt import correction_request as correction_request
+from .yaml_data import read_yaml as read_yaml

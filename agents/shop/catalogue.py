@@ -5,7 +5,7 @@ from there: what is internal is no part of it.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
-from sagechain.command import data
+from sagechain.prompts import read_yaml
 
 
 class Product(BaseModel):
@@ -50,4 +50,4 @@ class Listing(Product):
 
 def products_of_fernhill() -> list[Listing]:
     """The products in `products.yaml`."""
-    return [Listing.model_validate(each) for each in data("sagechain.agents", "products.yaml")]
+    return [Listing.model_validate(each) for each in read_yaml("sagechain.agents", "products.yaml")]

@@ -8,21 +8,18 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
 
-import yaml
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from rich.console import Console
 from sagechain.agents import falcon_chain_of_thought, falcon_chatbot, llama2_assistant, llama2_chatbot
 from sagechain.chains import reset, same_answer
-from sagechain.command import data
 from sagechain.llms import load_chat_model, load_llm
 from sagechain.llms.local import pull
 from sagechain.local_aws import LocalRuntime
-from sagechain.prompts import load_prompt
+from sagechain.prompts import load_prompt, read_yaml
 
 LLAMA = "sagemaker:llama-2-7b-chat?family=llama2&wire=llama2-dialog"
 FALCON = "sagemaker:falcon-7b-instruct?family=falcon"
@@ -62,7 +59,7 @@ def run(*, seconds: float) -> None:
 def _talk() -> None:
     graph = llama2_chatbot.chain(load_chat_model(LLAMA, accept_eula=True))
     answers = []
-    for turn in data("sagechain.agents", "llama2_chatbot.yaml")["turns"]:
+    for turn in read_yaml("sagechain.agents", "llama2_chatbot.yaml")["turns"]:
         if turn == "/reset":
             reset(graph, "demo")
             console.print("— reset —")
@@ -101,7 +98,7 @@ def _uses() -> None:
 
 
 def _solve() -> None:
-    problems = yaml.safe_load((files(__package__) / "word_problems.yaml").read_text(encoding="utf-8"))
+    problems = read_yaml(__package__, "word_problems.yaml")
     both = falcon_chain_of_thought.chain(load_llm(FALCON), "arithmetic")
     found = both.batch([{"question": problem["question"]} for problem in problems])
     for way in found[0]:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 from sagechain.agents import codeparrot_completion, falcon_chatbot
-from sagechain.command import data
-from sagechain.prompts import load_prompt
+from sagechain.prompts import load_prompt, read_yaml
 
 BEGINNING = "def mean(numbers):\n"
 CANDIDATES = 8  # a young model often ends a block before it began
@@ -39,7 +38,7 @@ def pretrain(console: Console, *, seconds: float) -> None:
             "After a minute expect words, indents and phrases of Python, and no program that does what it says. "
             f"Of {CANDIDATES} completions each the best: one that parses, then the likeliest."
         )
-        for beginning in data("sagechain.agents", "codeparrot_completion.yaml")["prompts"][:2]:
+        for beginning in read_yaml("sagechain.agents", "codeparrot_completion.yaml")["prompts"][:2]:
             _complete(console, llm, beginning["text"])
         _complete(console, llm, BEGINNING)
         console.print("[bold]The chain of part 3[/bold] (code-generation), with this model in Falcon's place:")

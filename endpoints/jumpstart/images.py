@@ -5,12 +5,9 @@ wire_of_image(image, {"MESSAGES_API_ENABLED": "true"})   # "messages"
 """
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-from sagechain.prompts import check_known, unknown_name
+from sagechain.prompts import check_known, read_yaml, unknown_name
 
 
 def container_image(container: str, *, region: str, gpu: bool) -> str:
@@ -92,8 +89,6 @@ def _speaks_messages(environment: Mapping[str, Any]) -> bool:
     return any(str(environment.get(name, "")).lower() in values for name, values in wanted)
 
 
-@cache
 def _data() -> dict[str, Any]:
-    text = (files(__package__) / "images.yaml").read_text(encoding="utf-8")
-    data: dict[str, Any] = yaml.safe_load(text)
+    data: dict[str, Any] = read_yaml(__package__, "images.yaml")
     return data

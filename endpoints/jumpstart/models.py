@@ -9,12 +9,10 @@ Any other text model of JumpStart is read from its spec file (`jumpstart.py`).
 
 from datetime import date
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict
-from sagechain.prompts import unknown_name
+from sagechain.prompts import read_yaml, unknown_name
 
 
 class CatalogueEntry(BaseModel):
@@ -80,8 +78,7 @@ def _without_pin(known: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name != "pinned"}
 
 
-@cache
 def data_of(name: str) -> dict[str, Any]:
     """The contents of a YAML file of this package."""
-    data: dict[str, Any] = yaml.safe_load((files(__package__) / name).read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(__package__, name)
     return data

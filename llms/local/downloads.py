@@ -10,13 +10,11 @@ import sys
 import tempfile
 import zipfile
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-import yaml
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict
-from sagechain.prompts import unknown_name
+from sagechain.prompts import read_yaml, unknown_name
 
 from ..errors import LLMError, MissingExtra
 
@@ -73,8 +71,8 @@ class PullFailed(LLMError):
 @cache
 def embedded_models() -> dict[str, EmbeddedModel]:
     """The catalogue, by name."""
-    text = (files(__package__) / "models.yaml").read_text(encoding="utf-8")
-    return {name: EmbeddedModel(name=name, **entry) for name, entry in yaml.safe_load(text).items()}
+    entries = read_yaml(__package__, "models.yaml")
+    return {name: EmbeddedModel(name=name, **entry) for name, entry in entries.items()}
 
 
 def embedded_model(name: str) -> EmbeddedModel:

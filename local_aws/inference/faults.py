@@ -9,13 +9,10 @@ import json
 import socket
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from functools import cache
-from importlib.resources import files
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from sagechain.prompts import unknown_name
+from sagechain.prompts import read_yaml, unknown_name
 
 from . import event_stream
 from .containers import Container
@@ -23,11 +20,9 @@ from .containers import Container
 SETTLE_SECONDS = 0.05  # what was sent arrives before a reset overtakes it
 
 
-@cache
 def faults() -> dict[str, dict[str, Any]]:
     """All faults by name."""
-    text = (files(__package__) / "faults.yaml").read_text(encoding="utf-8")
-    found: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    found: dict[str, dict[str, Any]] = read_yaml(__package__, "faults.yaml")
     return found
 
 

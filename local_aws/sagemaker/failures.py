@@ -9,11 +9,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-from sagechain.prompts import unknown_name
+from sagechain.prompts import read_yaml, unknown_name
 
 from ..account import USER
 from ..refusals import Refused
@@ -22,14 +20,14 @@ from ..refusals import Refused
 @cache
 def failures() -> dict[str, dict[str, Any]]:
     """All failures by name."""
-    found: dict[str, dict[str, Any]] = _read("failures.yaml")
+    found: dict[str, dict[str, Any]] = read_yaml(__package__, "failures.yaml")
     return found
 
 
 @cache
 def operations() -> dict[str, str]:
     """The IAM action of each operation."""
-    actions: dict[str, str] = _read("operations.yaml")
+    actions: dict[str, str] = read_yaml(__package__, "operations.yaml")
     return actions
 
 
@@ -134,7 +132,3 @@ def asked_for(texts: Iterable[str]) -> Failures:
             raise ValueError(f"failure: {text!r} is not OPERATION=FAILURE or OPERATION=FAILURE:TIMES")
         found.add(operation, failure, int(times) if colon else None)
     return found
-
-
-def _read(name: str) -> Any:
-    return yaml.safe_load((files(__package__) / name).read_text(encoding="utf-8"))

@@ -4,14 +4,11 @@ They end with the runtime, and are not among what sagechain deployed: no tag `sa
 """
 
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
 from sagechain.llms import TextModel, load_llm
 from sagechain.llms.wires import DEFAULT_WIRES, get_wire
-from sagechain.prompts import get_family, unknown_name
+from sagechain.prompts import get_family, read_yaml, unknown_name
 
 from ..account import ACCOUNT, sagemaker_arn
 from ..inference.containers import CONTAINERS, Container, UpstreamContainer
@@ -28,11 +25,9 @@ SETTINGS = ("model", "upstream", "family", "wire", *FAULT_SETTINGS)
 Endpoints = Mapping[str, Mapping[str, Any]]
 
 
-@cache
 def default_endpoints() -> dict[str, dict[str, str]]:
     """The endpoints that are served when none are named."""
-    text = (files(__package__) / "endpoints.yaml").read_text(encoding="utf-8")
-    endpoints: dict[str, dict[str, str]] = yaml.safe_load(text)
+    endpoints: dict[str, dict[str, str]] = read_yaml(__package__, "endpoints.yaml")
     return endpoints
 
 

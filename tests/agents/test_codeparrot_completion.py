@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from langchain_core.language_models.fake import FakeListLLM
 from sagechain.agents.codeparrot_completion import chain
-from sagechain.command.runner import data
 from sagechain.llms import HuggingFaceLLM, LlamaCppLLM, load_llm
 from sagechain.local_aws import LocalRuntime
+from sagechain.prompts import read_yaml
 
 from tests.agents.scripts import run
 from tests.conftest import FALCON_URI
@@ -17,7 +17,7 @@ from tests.llms.conftest import gpt2, tiny
 
 __all__ = ["gpt2", "tiny"]
 
-BEGINNINGS = data("sagechain.agents", "codeparrot_completion.yaml")["prompts"]
+BEGINNINGS = read_yaml("sagechain.agents", "codeparrot_completion.yaml")["prompts"]
 PROMPT = "def add(a, b):\n"
 
 

@@ -13,17 +13,16 @@ from sagechain.agents.falcon_chain_of_thought import chain
 from sagechain.agents.side_by_side import LiveView
 from sagechain.agents.streaming_llm import TellingLLM
 from sagechain.chains import Reasoning, extract_answer, same_answer
-from sagechain.command.runner import data
 from sagechain.llms import LlamaCppLLM, load_llm
 from sagechain.local_aws import LocalRuntime
-from sagechain.prompts import list_tasks, load_task
+from sagechain.prompts import list_tasks, load_task, read_yaml
 
 from tests.agents.scripts import run
 from tests.conftest import FALCON_URI, LLAMA_URI
 
 QUESTION = {"question": "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?"}
 
-PROBLEMS = data("sagechain.agents", "problems.yaml")
+PROBLEMS = read_yaml("sagechain.agents", "problems.yaml")
 
 
 class Heard(BaseCallbackHandler):
