@@ -49,7 +49,7 @@ class LocalRuntime:
         stand_in: the model behind a deployed endpoint whose model data is in no bucket of this runtime.
         upstream: the address of a container that answers for all deployed endpoints instead.
         failures: `"OPERATION=FAILURE"` or `"OPERATION=FAILURE:TIMES"`, as for `fail`.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; `advance` adds to it.
 
     Attributes:
         url: where it listens, once entered.
@@ -87,6 +87,7 @@ class LocalRuntime:
         self._upstream = None if upstream is None else UpstreamContainer(upstream)
         self._failures = asked_for(failures)
         self._clock = clock
+        self._seconds_ahead = 0.0
         self._running = ExitStack()
         self.url = ""
 
@@ -122,6 +123,13 @@ class LocalRuntime:
     def recover(self) -> None:
         """Let nothing fail any more. What has become of endpoints stays so."""
         self._failures.clear()
+
+    def advance(self, seconds: float) -> None:
+        """Put the runtime's clock forward, so that endpoints become ready, or are gone, without anybody waiting."""
+        self._seconds_ahead += seconds
+
+    def _now(self) -> float:
+        return self._clock() + self._seconds_ahead
 
     def serve(self, started: Any = None) -> None:
         """Listen until Ctrl-C; `started` is called with the runtime once it does."""
@@ -185,10 +193,10 @@ class LocalRuntime:
         for name, endpoint in self._standing.items():
             if self._store.find("endpoints", name):
                 raise ValueError(f"endpoint {name!r}: one of that name is deployed in {folder}; give another name")
-            for kind, record in standing_records(name, self._models[name], self._clock()).items():
+            for kind, record in standing_records(name, self._models[name], self._now()).items():
                 self._store.put(kind, name, record, written=False)
             self._deployments.add(name, endpoint.container)
-        self._control_plane = ControlPlane(self._store, self._deployments, clock=self._clock, **self._seconds)
+        self._control_plane = ControlPlane(self._store, self._deployments, clock=self._now, **self._seconds)
         self._server = RuntimeServer(self._control_plane.in_service, self._endpoint)
         service = ObjectsService(objects, Uploads(folder / "uploads"))
         self._gateway = Gateway(self._control_plane, self._server, service, self._failures)

@@ -10,10 +10,10 @@ import pytest
 from sagechain.endpoints import deploy
 from sagechain.local_aws import LocalRuntime
 
-from tests.endpoints.account import IMAGE, QUICK, aws, changes, clock, there
+from tests.endpoints.account import IMAGE, QUICK, aws, changes, there
 from tests.pretraining.runs import write_run
 
-__all__ = ["aws", "clock"]
+__all__ = ["aws"]
 
 COMMAND = str(Path(sys.executable).with_name("sagechain"))
 ALL = {"endpoint mine", "configuration mine", "model mine"}

@@ -21,9 +21,9 @@ from sagemaker.core.resources import Endpoint, EndpointConfig, InferenceComponen
 from sagemaker.core.shapes import ContainerDefinition, ProductionVariant, Tag
 from sagemaker.core.utils.utils import SageMakerClient
 
-from tests.endpoints.account import FALCON, IMAGE, ROLE, aws, clock
+from tests.endpoints.account import FALCON, IMAGE, ROLE, aws
 
-__all__ = ["aws", "clock"]
+__all__ = ["aws"]
 
 TAGS = {"sagechain:family": "falcon", "sagechain:wire": "tgi"}
 PROMPT = "User: What is the capital of France?\nAssistant:"

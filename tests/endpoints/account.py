@@ -1,6 +1,5 @@
 """A runtime to deploy to, with somebody else's endpoint in it."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,33 +12,14 @@ IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-in
 ROLE = "arn:aws:iam::000000000000:role/endpoints"
 FALCON: dict[str, Any] = {"image": IMAGE, "instance_type": "ml.g5.2xlarge", "family": "falcon"}
 QUICK: dict[str, Any] = FALCON | {"poll_seconds": 0.02}
+LONGER_THAN_CREATING = 1_000  # seconds, of the runtime's clock: even an endpoint that is created slowly is ready then
 FOREIGN = {"endpoint theirs", "configuration theirs-config", "model theirs-model", "model somebodys"}
 
 
-class Clock:
-    """The runtime's clock, which can be put forward."""
-
-    ahead = 0.0  # seconds
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead
-
-    def finish_creating(self) -> None:
-        """Put it forward so far that even a slow endpoint is created."""
-        self.ahead += 1_000
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def aws(
-    made_up_credentials: None, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalRuntime]:
+def aws(made_up_credentials: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRuntime]:
     """SageMaker on this machine, in which others have an endpoint; boto3 and sagechain find it by themselves."""
-    with LocalRuntime(models={}, creating_seconds=0.1, deleting_seconds=0.05, clock=clock) as runtime:
+    with LocalRuntime(models={}, creating_seconds=0.1, deleting_seconds=0.05) as runtime:
         monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
         monkeypatch.setenv("SAGECHAIN_ROLE", ROLE)

@@ -1,5 +1,5 @@
 """The fixtures of `account.py`, for all tests here."""
 
-from tests.endpoints.account import aws, clock
+from tests.endpoints.account import aws
 
-__all__ = ["aws", "clock"]
+__all__ = ["aws"]

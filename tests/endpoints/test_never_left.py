@@ -15,7 +15,7 @@ from sagechain.endpoints import deploy, deployed, reap
 from sagechain.llms import errors
 from sagechain.local_aws import LocalRuntime
 
-from tests.endpoints.account import FOREIGN, QUICK, Clock, there
+from tests.endpoints.account import FOREIGN, LONGER_THAN_CREATING, QUICK, there
 from tests.waiting import wait_until
 
 ENDPOINT, CONFIG, MODEL = "endpoint mine", "configuration mine", "model mine"
@@ -140,7 +140,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_failure_leaves_nothing_or_says_what_and_reap_removes_it(name: str, aws: LocalRuntime, clock: Clock) -> None:
+def test_a_failure_leaves_nothing_or_says_what_and_reap_removes_it(name: str, aws: LocalRuntime) -> None:
     case = CASES[name]
     for failure in case.failures:
         aws.fail(*failure)
@@ -154,7 +154,7 @@ def test_a_failure_leaves_nothing_or_says_what_and_reap_removes_it(name: str, aw
     aws.recover()
     assert there() == case.left
     if "Creating" in name:
-        clock.finish_creating()
+        aws.advance(LONGER_THAN_CREATING)
     assert set(reap(poll_seconds=0.02)) == case.left
     assert there() == set()
     assert reap(poll_seconds=0.02) == []
@@ -171,13 +171,13 @@ def test_an_error_in_the_block_comes_out_as_it_is_after_the_end_of_the_endpoint(
     assert there() == set()
 
 
-def test_a_second_deployment_of_the_name_does_not_hide_what_the_first_left(aws: LocalRuntime, clock: Clock) -> None:
+def test_a_second_deployment_of_the_name_does_not_hide_what_the_first_left(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "slow-create", 1)
     with pytest.raises(errors.LeftBehind):
         deploy("mine", **QUICK, timeout=0.2)
     with pytest.raises(errors.NameTaken):
         deploy("mine", **QUICK)
-    clock.finish_creating()
+    aws.advance(LONGER_THAN_CREATING)
     assert set(reap(poll_seconds=0.02)) == ALL
     assert there() == set()
 
@@ -276,19 +276,19 @@ def test_the_end_of_python_deletes_what_a_block_that_was_never_left_made(aws: Lo
     assert there() == set()
 
 
-def test_ctrl_c_while_creating_waits_until_it_can_delete_and_deletes(aws: LocalRuntime, clock: Clock) -> None:
+def test_ctrl_c_while_creating_waits_until_it_can_delete_and_deletes(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "slow-create", 1)
     process = started("deploy")
     creating()
     process.send_signal(signal.SIGINT)
     wait_until(lambda: "cannot be deleted before that is over" in next_line(process), 60)
-    clock.finish_creating()
+    aws.advance(LONGER_THAN_CREATING)
     said(process)
     assert process.returncode in (1, -signal.SIGINT)
     assert there() == set()
 
 
-def test_a_second_ctrl_c_leaves_it_to_reap_and_says_so(aws: LocalRuntime, clock: Clock) -> None:
+def test_a_second_ctrl_c_leaves_it_to_reap_and_says_so(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "slow-create", 1)
     process = started("deploy")
     creating()
@@ -297,24 +297,24 @@ def test_a_second_ctrl_c_leaves_it_to_reap_and_says_so(aws: LocalRuntime, clock:
     process.send_signal(signal.SIGINT)
     assert "still there: endpoint mine, configuration mine, model mine. `sagechain endpoints reap`" in said(process)
     assert there() == ALL
-    clock.finish_creating()
+    aws.advance(LONGER_THAN_CREATING)
     assert set(reap(poll_seconds=0.02)) == ALL
     assert there() == set()
 
 
-def test_sigterm_while_creating_does_not_wait_and_reap_goes_on(aws: LocalRuntime, clock: Clock) -> None:
+def test_sigterm_while_creating_does_not_wait_and_reap_goes_on(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "slow-create", 1)
     process = started("deploy")
     creating()
     process.terminate()
     assert "still there: endpoint mine, configuration mine, model mine" in said(process)
-    clock.finish_creating()
+    aws.advance(LONGER_THAN_CREATING)
     assert set(reap(poll_seconds=0.02)) == ALL
     assert there() == set()
 
 
 @pytest.mark.parametrize("how", ["deploy", "block"])
-def test_after_kill_9_reap_deletes_what_is_left(how: str, aws: LocalRuntime, clock: Clock) -> None:
+def test_after_kill_9_reap_deletes_what_is_left(how: str, aws: LocalRuntime) -> None:
     if how == "deploy":
         aws.fail("CreateEndpoint", "slow-create", 1)
     process = started(how)
@@ -323,7 +323,7 @@ def test_after_kill_9_reap_deletes_what_is_left(how: str, aws: LocalRuntime, clo
     process.kill()
     said(process)
     assert there() == ALL
-    clock.finish_creating()
+    aws.advance(LONGER_THAN_CREATING)
     assert set(reap(poll_seconds=0.02)) == ALL
     assert there() == set()
 

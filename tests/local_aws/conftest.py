@@ -13,17 +13,8 @@ from sagechain.local_aws import LocalRuntime
 TGI = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-inference:2.4.0-gpu"
 HF = "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.6.0-cpu"
 ROLE = "arn:aws:iam::000000000000:role/service-role/deployer"
+NOW = 1_800_000_000.0  # seconds since the epoch, by the clock of a runtime in these tests
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
-
-
-class Clock:
-    """Seconds since the epoch, as the test has it."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass(frozen=True)
@@ -31,7 +22,6 @@ class Cloud:
     """A runtime and its clients."""
 
     runtime: LocalRuntime
-    clock: Clock
     sagemaker: Any
     invoking: Any
     s3: Any
@@ -45,7 +35,7 @@ class Cloud:
         given = {"Tags": [{"Key": key, "Value": value} for key, value in dict(tags).items()]} if tags else {}
         self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, **given)
         if wait:
-            self.clock.now += 1
+            self.runtime.advance(1)
 
     def create_config(self, name: str) -> None:
         """An endpoint configuration of the model of that name."""
@@ -63,12 +53,12 @@ class Cloud:
         return [request.operation for request in self.runtime.requests]
 
 
-def cloud_of(runtime: LocalRuntime, clock: Clock) -> Cloud:
+def cloud_of(runtime: LocalRuntime) -> Cloud:
     """The clients of a runtime; they do not repeat what fails."""
     settings = Config(retries={"total_max_attempts": 1})
     services = ("sagemaker", "sagemaker-runtime", "s3", "sts")
     clients = [_session().client(name, endpoint_url=runtime.url, config=settings) for name in services]
-    return Cloud(runtime, clock, *clients)
+    return Cloud(runtime, *clients)
 
 
 @cache
@@ -80,6 +70,5 @@ def _session() -> boto3.Session:
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
     """An empty runtime, where it takes a second to create and to delete an endpoint."""
-    clock = Clock()
-    with LocalRuntime({}, clock=clock, creating_seconds=1, deleting_seconds=1) as runtime:
-        yield cloud_of(runtime, clock)
+    with LocalRuntime({}, clock=lambda: NOW, creating_seconds=1, deleting_seconds=1) as runtime:
+        yield cloud_of(runtime)

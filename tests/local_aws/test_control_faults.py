@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from sagechain.local_aws import LocalRuntime, list_failures
 
-from tests.local_aws.conftest import ARN, ROLE, TGI, Clock, Cloud, cloud_of
+from tests.local_aws.conftest import ARN, NOW, ROLE, TGI, Cloud, cloud_of
 
 REFUSALS = [
     ("throttled", "ListEndpoints", 400, "ThrottlingException", "Rate exceeded"),
@@ -91,28 +91,28 @@ def test_an_endpoint_can_come_to_nothing_and_be_deleted(cloud: Cloud, failure: s
     cloud.runtime.fail("CreateEndpoint", failure)
     cloud.create("mine", wait=False)
     assert cloud.status("mine") == "Creating"
-    cloud.clock.now += 1
+    cloud.runtime.advance(1)
     described = cloud.sagemaker.describe_endpoint(EndpointName="mine")
     assert described["EndpointStatus"] == "Failed"
     assert reason in described["FailureReason"]
     cloud.sagemaker.delete_endpoint(EndpointName="mine")
-    cloud.clock.now += 1
+    cloud.runtime.advance(1)
     assert cloud.sagemaker.list_endpoints()["Endpoints"] == []
 
 
 def test_a_stuck_endpoint_stays_creating(cloud: Cloud) -> None:
     cloud.runtime.fail("CreateEndpoint", "stuck")
     cloud.create("mine")
-    cloud.clock.now += 86_400
+    cloud.runtime.advance(86_400)
     assert cloud.status("mine") == "Creating"
 
 
 def test_a_slow_creation_takes_a_thousand_times_as_long(cloud: Cloud) -> None:
     cloud.runtime.fail("CreateEndpoint", "slow-create")
     cloud.create("mine")
-    cloud.clock.now += 990
+    cloud.runtime.advance(990)
     assert cloud.status("mine") == "Creating"
-    cloud.clock.now += 10
+    cloud.runtime.advance(10)
     assert cloud.status("mine") == "InService"
 
 
@@ -120,9 +120,9 @@ def test_a_slow_deletion_takes_ten_times_as_long(cloud: Cloud) -> None:
     cloud.create("mine")
     cloud.runtime.fail("DeleteEndpoint", "slow-delete")
     cloud.sagemaker.delete_endpoint(EndpointName="mine")
-    cloud.clock.now += 9
+    cloud.runtime.advance(9)
     assert cloud.status("mine") == "Deleting"
-    cloud.clock.now += 2
+    cloud.runtime.advance(2)
     assert cloud.sagemaker.list_endpoints()["Endpoints"] == []
 
 
@@ -148,12 +148,11 @@ def test_an_answer_can_be_lost_once_the_container_has_given_it(container_request
 @pytest.fixture
 def container_requests() -> Iterator[Any]:
     """A runtime with an endpoint before a container elsewhere, and how often that has been asked."""
-    clock = Clock()
     with (
         LocalRuntime({}) as behind,
-        LocalRuntime({}, upstream=behind.url, clock=clock) as runtime,
+        LocalRuntime({}, upstream=behind.url, clock=lambda: NOW) as runtime,
     ):
-        cloud = cloud_of(runtime, clock)
+        cloud = cloud_of(runtime)
         cloud.create("mine")
         yield cloud, lambda: len(behind.requests)
 
@@ -182,9 +181,10 @@ def test_failures_come_as_often_as_asked_for_one_after_the_other(cloud: Cloud) -
 
 
 def test_a_runtime_can_fail_from_the_start() -> None:
-    clock = Clock()
-    with LocalRuntime({}, failures=["ListEndpoints=throttled:1", "CreateModel=missing-role"], clock=clock) as runtime:
-        cloud = cloud_of(runtime, clock)
+    with LocalRuntime(
+        {}, failures=["ListEndpoints=throttled:1", "CreateModel=missing-role"], clock=lambda: NOW
+    ) as runtime:
+        cloud = cloud_of(runtime)
         ask = asking(cloud, "ListEndpoints")
         assert [outcome(ask), outcome(ask)] == ["ThrottlingException", "done"]
         assert outcome(asking(cloud, "CreateModel")) == "ValidationException"

@@ -17,7 +17,7 @@ from sagechain.local_aws.refusals import Refused
 from sagechain.local_aws.sagemaker.failures import operations
 from sagechain.local_aws.sagemaker.validation import checked, sagemaker
 
-from tests.local_aws.conftest import ARN, ROLE, TGI, Cloud
+from tests.local_aws.conftest import ARN, NOW, ROLE, TGI, Cloud
 
 
 def refused(call: Callable[[], Any]) -> tuple[str, str]:
@@ -72,26 +72,25 @@ def test_a_stock_client_deploys_asks_and_tears_down_at_one_address(
 
 
 def test_an_endpoint_is_creating_then_in_service_then_deleting_then_gone(cloud: Cloud) -> None:
-    began = cloud.clock.now
     cloud.create("mine", wait=False)
     assert cloud.status("mine") == "Creating"
     assert refused(lambda: cloud.sagemaker.delete_endpoint(EndpointName="mine")) == (
         "ValidationException",
         f'Cannot update in-progress endpoint "{ARN}:endpoint/mine".',
     )
-    cloud.clock.now += 0.9
+    cloud.runtime.advance(0.9)
     assert cloud.status("mine") == "Creating"
-    cloud.clock.now += 0.2
+    cloud.runtime.advance(0.2)
     described = cloud.sagemaker.describe_endpoint(EndpointName="mine")
     assert described["EndpointStatus"] == "InService"
-    assert (described["CreationTime"].timestamp(), described["LastModifiedTime"].timestamp()) == (began, began + 1)
+    assert (described["CreationTime"].timestamp(), described["LastModifiedTime"].timestamp()) == (NOW, NOW + 1)
     [variant] = described["ProductionVariants"]
     assert (variant["VariantName"], variant["CurrentInstanceCount"]) == ("AllTraffic", 1)
     assert variant["DeployedImages"][0]["SpecifiedImage"] == TGI
     cloud.sagemaker.delete_endpoint(EndpointName="mine")
-    cloud.clock.now += 0.9
+    cloud.runtime.advance(0.9)
     assert cloud.status("mine") == "Deleting"
-    cloud.clock.now += 0.2
+    cloud.runtime.advance(0.2)
     assert refused(lambda: cloud.status("mine")) == (
         "ValidationException",
         f'Could not find endpoint "{ARN}:endpoint/mine".',
@@ -107,7 +106,7 @@ def test_an_endpoint_that_is_not_in_service_answers_as_if_it_were_not_there(clou
         return cloud.invoking.invoke_endpoint(EndpointName="mine", Body=b"{}")
 
     assert refused(ask) == ("ValidationError", "Endpoint mine of account 000000000000 not found.")
-    cloud.clock.now += 1
+    cloud.runtime.advance(1)
     assert refused(ask)[0] == "ModelError"
     cloud.sagemaker.delete_endpoint(EndpointName="mine")
     assert refused(ask)[0] == "ValidationError"
@@ -275,7 +274,7 @@ def test_a_page_goes_on_where_the_one_before_ended_though_items_come_and_go(clou
     first = cloud.sagemaker.list_endpoints(SortBy="Name", SortOrder="Ascending", MaxResults=3)
     cloud.sagemaker.delete_endpoint(EndpointName="a")
     cloud.sagemaker.delete_endpoint(EndpointName="c")
-    cloud.clock.now += 1
+    cloud.runtime.advance(1)
     cloud.create("aa")
     rest = cloud.sagemaker.list_endpoints(
         SortBy="Name", SortOrder="Ascending", MaxResults=3, NextToken=first["NextToken"]

@@ -13,7 +13,7 @@ from sagechain.llms import LlamaCppLLM, load_llm
 from sagechain.local_aws import LocalRuntime
 
 from tests.llms.conftest import gpt2
-from tests.local_aws.conftest import HF, Clock, Cloud, cloud_of
+from tests.local_aws.conftest import HF, NOW, Cloud, cloud_of
 
 __all__ = ["gpt2"]
 
@@ -78,9 +78,8 @@ def test_files_under_a_prefix_are_a_model_too(cloud: Cloud, gpt2: Path) -> None:
 
 
 def test_endpoints_with_one_archive_share_its_folder_and_the_last_takes_it_along(gpt2: Path, tmp_path: Path) -> None:
-    clock = Clock()
-    with LocalRuntime({}, folder=tmp_path, clock=clock, creating_seconds=0, deleting_seconds=0) as runtime:
-        cloud = cloud_of(runtime, clock)
+    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW, creating_seconds=0, deleting_seconds=0) as runtime:
+        cloud = cloud_of(runtime)
         upload(cloud, packed(gpt2))
         for name in ("first", "second"):
             cloud.create(name, image=HF, ModelDataUrl=URL)
@@ -94,13 +93,12 @@ def test_endpoints_with_one_archive_share_its_folder_and_the_last_takes_it_along
 
 
 def test_a_deployment_that_a_restart_interrupts_goes_on(gpt2: Path, tmp_path: Path) -> None:
-    clock = Clock()
-    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
-        cloud = cloud_of(runtime, clock)
+    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
+        cloud = cloud_of(runtime)
         upload(cloud, packed(gpt2))
         cloud.create("mine", image=HF, ModelDataUrl=URL)
-    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
-        cloud = cloud_of(runtime, clock)
+    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
+        cloud = cloud_of(runtime)
         assert settled(cloud, "mine")["EndpointStatus"] == "InService"
         assert ask(cloud, "mine")[0]["generated_text"].startswith("def add")
 
@@ -127,10 +125,9 @@ def hostile(name: str) -> bytes:
 def test_an_archive_that_is_missing_broken_or_no_model_makes_the_endpoint_fail(
     archive: bytes | None, reason: str, tmp_path: Path
 ) -> None:
-    clock = Clock()
     folder = tmp_path / "kept" / "runtime"
-    with LocalRuntime({}, folder=folder, clock=clock) as runtime:
-        cloud = cloud_of(runtime, clock)
+    with LocalRuntime({}, folder=folder, clock=lambda: NOW) as runtime:
+        cloud = cloud_of(runtime)
         upload(cloud, archive or b"", "mine/model.tar.gz" if archive else "mine/other.tar.gz")
         cloud.create("mine", image=HF, ModelDataUrl=URL)
         failed = settled(cloud, "mine")
@@ -173,9 +170,8 @@ def container(llm: LlamaCppLLM) -> Iterator[str]:
 
 
 def test_a_container_elsewhere_answers_for_all_that_is_deployed(container: str) -> None:
-    clock = Clock()
-    with LocalRuntime({}, upstream=container, clock=clock) as runtime:
-        cloud = cloud_of(runtime, clock)
+    with LocalRuntime({}, upstream=container, clock=lambda: NOW) as runtime:
+        cloud = cloud_of(runtime)
         cloud.create("mine", image="mine:latest")
         assert ask(cloud, "mine", "The capital of France is", 1) == {"generated_text": " Paris"}
 

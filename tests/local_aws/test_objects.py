@@ -19,7 +19,7 @@ from sagechain.local_aws import LocalRuntime
 from sagechain.local_aws.s3.objects import Objects, StoredObject
 from sagechain.local_aws.s3.uploads import Chunks
 
-from tests.local_aws.conftest import Clock, Cloud, cloud_of
+from tests.local_aws.conftest import NOW, Cloud, cloud_of
 
 MEGABYTE = 1024**2
 HOSTILE = [
@@ -245,9 +245,9 @@ def test_a_bucket_may_be_named_as_a_path_of_the_runtime(s3: Any) -> None:
 
 @pytest.mark.parametrize("key", HOSTILE)
 def test_any_key_is_kept_and_none_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
-    clock, folder = Clock(), tmp_path / "one" / "two" / "runtime"
-    with LocalRuntime({}, folder=folder, clock=clock) as runtime:
-        cloud = cloud_of(runtime, clock)
+    folder = tmp_path / "one" / "two" / "runtime"
+    with LocalRuntime({}, folder=folder, clock=lambda: NOW) as runtime:
+        cloud = cloud_of(runtime)
         cloud.s3.create_bucket(Bucket="models")
         path = "/models/" + quote(key, safe="")
         assert bare(cloud, "PUT", path, b"abc")[0] == 200

@@ -15,14 +15,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from sagechain.local_aws import LocalRuntime
 
-from tests.local_aws.conftest import ARN, Clock, cloud_of
+from tests.local_aws.conftest import ARN, NOW, cloud_of
 
 
 def test_what_was_deployed_and_uploaded_survives_a_restart(tmp_path: Path) -> None:
-    clock = Clock()
-    settings: dict[str, Any] = {"folder": tmp_path / "new" / "folder", "clock": clock, "deleting_seconds": 5}
-    with LocalRuntime({}, **settings) as runtime:
-        cloud = cloud_of(runtime, clock)
+    settings: dict[str, Any] = {"folder": tmp_path / "new" / "folder", "deleting_seconds": 5}
+    with LocalRuntime({}, clock=lambda: NOW, **settings) as runtime:
+        cloud = cloud_of(runtime)
         cloud.create("mine", tags={"owner": "ada"})
         cloud.create("leaving")
         cloud.sagemaker.delete_endpoint(EndpointName="leaving")
@@ -30,9 +29,8 @@ def test_what_was_deployed_and_uploaded_survives_a_restart(tmp_path: Path) -> No
         cloud.s3.create_bucket(Bucket="models")
         cloud.s3.put_object(Bucket="models", Key="a/b", Body=b"abc", Metadata={"x": "y"})
         described = cloud.sagemaker.describe_endpoint(EndpointName="mine")
-    clock.now += 3
-    with LocalRuntime({}, **settings) as runtime:
-        cloud = cloud_of(runtime, clock)
+    with LocalRuntime({}, clock=lambda: NOW + 5, **settings) as runtime:
+        cloud = cloud_of(runtime)
         again = cloud.sagemaker.describe_endpoint(EndpointName="mine")
         assert {**again, "ResponseMetadata": None} == {**described, "ResponseMetadata": None}
         assert cloud.sagemaker.list_tags(ResourceArn=f"{ARN}:endpoint/mine")["Tags"] == [
@@ -41,7 +39,7 @@ def test_what_was_deployed_and_uploaded_survives_a_restart(tmp_path: Path) -> No
         assert (cloud.status("leaving"), cloud.status("coming")) == ("Deleting", "InService")
         got = cloud.s3.get_object(Bucket="models", Key="a/b")
         assert (got["Body"].read(), got["Metadata"]) == (b"abc", {"x": "y"})
-        clock.now += 3
+        runtime.advance(3)
         listed = cloud.sagemaker.list_endpoints(SortBy="Name")["Endpoints"]
         assert [endpoint["EndpointName"] for endpoint in listed] == ["mine", "coming"]
 
@@ -58,21 +56,19 @@ def test_a_folder_has_one_runtime_at_a_time(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_cannot_stand_where_one_is_deployed(tmp_path: Path) -> None:
-    clock = Clock()
-    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
-        cloud_of(runtime, clock).create("mine")
+    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
+        cloud_of(runtime).create("mine")
     standing = LocalRuntime({"mine": {"upstream": "http://127.0.0.1:9"}}, folder=tmp_path)
     with pytest.raises(ValueError, match="endpoint 'mine': one of that name is deployed"), standing:
         pass
-    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
+    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
         assert runtime.endpoints == ("mine",)
 
 
 def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    clock = Clock()
-    with LocalRuntime({}, clock=clock) as runtime:
-        cloud_of(runtime, clock).create("mine")
+    with LocalRuntime({}, clock=lambda: NOW) as runtime:
+        cloud_of(runtime).create("mine")
         assert len(list(tmp_path.iterdir())) == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -131,9 +127,8 @@ def test_a_runtime_killed_while_it_writes_leaves_a_folder_that_can_be_read(tmp_p
     served.communicate()
     for writer in writers:
         writer.join()
-    clock = Clock()
-    with LocalRuntime({}, folder=tmp_path, clock=clock) as runtime:
-        cloud = cloud_of(runtime, clock)
+    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
+        cloud = cloud_of(runtime)
         pages = cloud.sagemaker.get_paginator("list_models").paginate()
         models = [model["ModelName"] for page in pages for model in page["Models"]]
         assert models
