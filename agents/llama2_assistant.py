@@ -69,7 +69,7 @@ def chain(
     from langchain.agents import create_agent
     from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ToolCallLimitMiddleware
     from langchain_core.language_models.chat_models import BaseChatModel
-    from sagechain.chains.stores import LatestInMemory
+    from sagechain.chains.stores import PrunableInMemorySaver
     from sagechain.prompts import load_prompt
 
     from .default_parameters import suited
@@ -95,8 +95,8 @@ def chain(
         ToolCallLimitMiddleware(run_limit=TOOL_CALLS),
         ModelCallLimitMiddleware(run_limit=MODEL_CALLS),
     ]
-    agent = create_agent(chat, tools, middleware=middleware, checkpointer=checkpointer or LatestInMemory())
-    return cast(ShopVisit, ShopVisit.of(agent))
+    agent = create_agent(chat, tools, middleware=middleware, checkpointer=checkpointer or PrunableInMemorySaver())
+    return cast(ShopVisit, ShopVisit.from_graph(agent))
 
 
 def open_shop(file: Path | None = None) -> "ShopDatabase":

@@ -10,7 +10,7 @@ from .reasoning.chain import chain_of_thought as chain_of_thought
 from .reasoning.chain import list_strategies as list_strategies
 from .reasoning.result import Reasoning as Reasoning
 from .stores.base import Store as Store
-from .stores.base import StoreFailed as StoreFailed
-from .stores.base import open_store as open_store
+from .stores.errors import StoreFailed as StoreFailed
+from .stores.open import open_store as open_store
 from .stores.transcripts import Entry as Entry
 from .stores.transcripts import ThreadInfo as ThreadInfo

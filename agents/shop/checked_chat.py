@@ -24,7 +24,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import ConfigDict
-from sagechain.chains.conversations import GivenUp
+from sagechain.chains.conversations import StreamClosed
 
 from .facts import Facts
 
@@ -108,7 +108,7 @@ class CheckedChat(BaseChatModel):
         with closing(cast(Any, self.chat._stream(messages, stop, None, **kwargs))) as pieces:
             for piece in pieces:
                 if self.left is not None and self.left.is_set():
-                    raise GivenUp
+                    raise StreamClosed
                 yield from _told(gate.checked(piece), run_manager)
                 if gate.is_shut and not kwargs.get("tools"):
                     break

@@ -22,7 +22,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.config import get_config
 from langgraph.runtime import Runtime
-from sagechain.chains.conversations import LEFT, History
+from sagechain.chains.conversations import STREAM_CLOSED, History
 
 from ..middleware.turns import this_turn
 from .checked_chat import CheckedChat, unfounded
@@ -101,7 +101,7 @@ class Advising(AgentMiddleware[AgentState[Any], Any, Any]):
     def _without_room(self, messages: list[AnyMessage]) -> list[AnyMessage]:
         """The oldest turns; and words that were too long for an answer, which would keep others from theirs."""
         try:
-            return messages[: len(messages) - len(self._history.fitting(messages))]
+            return messages[: len(messages) - len(self._history.window(messages))]
         except ValueError:
             said = list(takewhile(lambda message: message.type == "human", reversed(messages)))
             return said[1:]
@@ -113,7 +113,7 @@ class Advising(AgentMiddleware[AgentState[Any], Any, Any]):
         sheets = "\n\n".join(product.sheet for product in products)
         prompt = self._prompt.format(products=sheets or f"{in_the_catalogue(self._shop)}.")
         note = f"\n\n({_NOTE.format(figure=held_back)})" if held_back else ""
-        messages = self._history.fitting(request.messages)
+        messages = self._history.window(request.messages)
         last = max(i for i, message in enumerate(messages) if message.type == "human")
         messages[last] = HumanMessage(f"{prompt}\n\n{messages[last].text}{note}")
         earlier = [each.sheet for turn in turns[-REMEMBERED_TURNS:] for each in self._shop.search(turn)]
@@ -122,7 +122,7 @@ class Advising(AgentMiddleware[AgentState[Any], Any, Any]):
             facts=Facts([sheets, *earlier, *_results(request.messages)]),
             instead=self._quoted(_results(this_turn(request.messages)), sheets),
             quoted=held_back is not None,
-            left=get_config().get("configurable", {}).get(LEFT),
+            left=get_config().get("configurable", {}).get(STREAM_CLOSED),
         )
         return request.override(model=chat, messages=cast("list[AnyMessage]", messages))
 

@@ -1,4 +1,4 @@
 from .history import History as History
-from .threads import LEFT as LEFT
+from .threads import STREAM_CLOSED as STREAM_CLOSED
 from .threads import Conversation as Conversation
-from .threads import GivenUp as GivenUp
+from .threads import StreamClosed as StreamClosed

@@ -1,8 +1,8 @@
-"""The newest turns of a conversation that a model's context has room for, counted with the model's own tokenizer.
+"""The newest turns of a conversation that fit the model's context, counted with the model's own tokenizer.
 
-LangChain's `trim_messages` counts messages in another order than they are sent in; here what is counted is the prompt that
-would be sent, so that it fits to the token. It also drops one turn at every turn, so that each prompt begins in another way
-and no server can use what it has computed before; here a part is dropped at once, and the beginning stays for many turns.
+LangChain's `trim_messages` counts messages in another order than they are sent in; here the prompt that would be sent is
+counted, so that it fits to the token. `trim_messages` also drops one turn at every turn, so each prompt starts differently
+and no server can reuse its prompt cache; here a quarter is dropped at once, and the start stays the same for many turns.
 """
 
 from bisect import bisect_left
@@ -12,12 +12,10 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from sagechain.llms import PromptedChatModel
 
-from .turns import beginnings
+from ..turns import turn_starts
 
-MOST_TURNS = (
-    80  # where no limit is given: what a turn costs must not grow with what a large or unknown context would hold
-)
-KEPT_PART = 0.75  # of the room, when turns have to be dropped: the rest is for turns to come
+MAX_TURNS = 80  # without a limit: the cost of a turn must not grow with what a large or unknown context has room for
+TRIMMED_SHARE = 0.75  # of the room, filled after trimming: the rest is for the turns to come
 LAYOUT_BYTES = 64  # more than any prompt family puts around a message
 
 
@@ -25,58 +23,60 @@ class History:
     """Picks the newest whole turns that fit.
 
     Args:
-        chat: whose tokens are counted. Its room for a prompt is its profile's `max_input_tokens`, where it has one.
-        first: what always stands before the turns: system text and examples.
-        tokens: most tokens of the turns. If None, all that the model has room for, and at most `MOST_TURNS` turns.
-        reserved: tokens that are left free for what else may stand before the turns.
+        chat: the model whose tokens are counted. Its room for a prompt is its profile's `max_input_tokens`, if known.
+        prefix: the messages before the turns: system text and examples.
+        tokens: most tokens of the turns. None: all that the model has room for, and at most `MAX_TURNS` turns.
+        reserved: tokens left free for a summary.
     """
 
     def __init__(
-        self, chat: BaseChatModel, first: Sequence[BaseMessage], tokens: int | None, reserved: int = 0
+        self, chat: BaseChatModel, prefix: Sequence[BaseMessage], tokens: int | None, reserved: int = 0
     ) -> None:
-        self._chat, self._first, self._tokens, self._reserved = chat, list(first), tokens, reserved
+        self._chat, self._prefix, self._tokens, self._reserved = chat, list(prefix), tokens, reserved
         self._room: int | None = None
-        self._before = 0
+        self._prefix_tokens = 0
 
-    def fitting(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-        """The newest turns, the first of them with its question.
+    def window(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        """The newest turns that fit, from the first message of a turn on.
 
         Raises:
-            ValueError: not even the last turn fits; the message says by how many tokens.
+            ValueError: not even the last turn fits; the message gives the number of tokens.
         """
-        starts = [start for start in beginnings(messages) if start]
+        starts = [start for start in turn_starts(messages) if start]
         newest = list(messages)
-        if self._tokens is None and len(starts) >= MOST_TURNS:
-            newest = newest[starts[-int(KEPT_PART * MOST_TURNS)] :]
-        room = self._room_for_prompt()
+        if self._tokens is None and len(starts) >= MAX_TURNS:
+            newest = newest[starts[-int(TRIMMED_SHARE * MAX_TURNS)] :]
+        room = self._prompt_room()
         if room is None or self._surely_fits(newest, room) or self._count(newest) <= room:
             return newest
-        return list(messages[self._beginning(messages, starts or [0], room) :])
+        return list(messages[self._window_start(messages, starts or [0], room) :])
 
-    def _beginning(self, messages: Sequence[BaseMessage], starts: list[int], room: int) -> int:
-        kept = bisect_left(starts, True, key=lambda start: self._count(messages[start:]) <= KEPT_PART * room)
-        start = starts[min(kept, len(starts) - 1)]
-        if kept == len(starts) and (asked := self._count(messages[start:])) > room:
+    def _window_start(self, messages: Sequence[BaseMessage], starts: list[int], room: int) -> int:
+        first_fitting = bisect_left(
+            starts, True, key=lambda start: self._count(messages[start:]) <= TRIMMED_SHARE * room
+        )
+        start = starts[min(first_fitting, len(starts) - 1)]
+        if first_fitting == len(starts) and (tokens := self._count(messages[start:])) > room:
             raise ValueError(
-                f"messages: the last turn is {asked - room} tokens too long for the {room} that a prompt may have here, "
-                "system text and examples among them; shorten it"
+                f"messages: the last turn is {tokens - room} tokens too long for the {room} that a prompt may have here, "
+                "system text and examples included; shorten it"
             )
         return start
 
-    def _room_for_prompt(self) -> int | None:
+    def _prompt_room(self) -> int | None:
         if self._room is None:
-            self._before = self._count([]) if self._first else 0
-            limits = [] if self._tokens is None else [self._before + self._tokens]
-            own = (self._chat.profile or {}).get("max_input_tokens")
-            self._room = min([*limits, *([own - self._reserved] if own else [])], default=None)
+            self._prefix_tokens = self._count([]) if self._prefix else 0
+            limits = [] if self._tokens is None else [self._prefix_tokens + self._tokens]
+            context = (self._chat.profile or {}).get("max_input_tokens")
+            self._room = min([*limits, *([context - self._reserved] if context else [])], default=None)
         return self._room
 
     def _surely_fits(self, messages: Sequence[BaseMessage], room: int) -> bool:
-        """Without counting: a token has at least one byte, and escaping puts one more to a tag of three or more."""
+        """Without counting: a token has at least one byte, and escaping adds one to a tag of three or more."""
         if not isinstance(self._chat, PromptedChatModel):
             return False
         texts = (f"{message.content}{getattr(message, 'tool_calls', '')}" for message in messages)
-        return self._before + sum(len(text.encode()) * 4 // 3 + LAYOUT_BYTES for text in texts) <= room
+        return self._prefix_tokens + sum(len(text.encode()) * 4 // 3 + LAYOUT_BYTES for text in texts) <= room
 
     def _count(self, messages: Sequence[BaseMessage]) -> int:
-        return self._chat.get_num_tokens_from_messages([*self._first, *messages])
+        return self._chat.get_num_tokens_from_messages([*self._prefix, *messages])

@@ -1,9 +1,9 @@
-"""What keeps a thread of a conversation whole: it holds finished turns only, and takes one turn at a time.
+"""The graph of a conversation: a thread holds finished turns only, and runs one turn at a time.
 
-LangGraph saves what a user said before the model has answered. A turn that fails, is cancelled, or dies with its process
-would so leave half of itself in the thread, and of two turns at once one would be lost. `FinishedTurns` is the channel that
-is never saved with an unanswered turn; `Conversation` is the graph that lets turns of one thread follow one another, saves
-each once, and tells its node when a stream has been left.
+LangGraph saves a person's message before the model has answered. A turn that fails, is cancelled, or dies with its process
+would leave half of itself in the thread, and of two simultaneous turns one would be lost. `FinishedTurns` is a channel that
+is never saved with an open turn; `Conversation` is a graph that runs the turns of a thread one after another, saves each
+once, and signals its node when the reader of a stream has left.
 """
 
 import threading
@@ -21,120 +21,123 @@ from langgraph.graph.state import CompiledStateGraph
 from sagechain.llms import POLL_SECONDS, Turns
 
 from ..stores.base import Store
-from ..stores.memory import LatestInMemory
-from .turns import finished
+from ..stores.memory import PrunableInMemorySaver
+from ..turns import finished_turns
 
-LEFT = "__left"  # in a run's configuration: the event that says that nobody reads its tokens any more
+STREAM_CLOSED = "__stream_closed"  # in a run's configuration: the event that is set when the reader has left
 
 
-class GivenUp(Exception):
-    """Nobody waits for the answer any more; never seen outside."""
+class StreamClosed(Exception):
+    """The reader of the stream has left; raised inside the graph only, to end the generation."""
 
 
 class FinishedTurns(BinaryOperatorAggregate[list[AnyMessage]]):
-    """The messages of a thread; those after the last answer are there while it runs, and are not saved."""
+    """The messages of a thread; those of an open turn are in it while the graph runs, and are not saved."""
 
     __slots__ = ()
 
     def checkpoint(self) -> list[AnyMessage]:
         """The messages up to the last answer."""
-        return cast(list[AnyMessage], finished(self.value))
+        return cast(list[AnyMessage], finished_turns(self.value))
 
 
 class ConversationState(TypedDict):
-    """The state of a conversation: LangGraph's `MessagesState`, and what became of the turns that fell out of it."""
+    """The state of a conversation: LangGraph's `MessagesState`, and a summary of the turns trimmed from it."""
 
     messages: Annotated[list[AnyMessage], FinishedTurns(list, add_messages)]
     summary: NotRequired[str]
 
 
 class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState, ConversationState]):
-    """A graph whose turns on one thread follow one another: in this process, and over a `Store` in all that use it."""
+    """A graph that runs the turns of a thread one after another: in this process, and over a `Store` in all processes."""
 
     @classmethod
-    def of(cls, graph: CompiledStateGraph[Any, Any, Any, Any]) -> "Conversation":
-        """The same graph, as a conversation."""
-        conversation = cls.__new__(cls)
-        conversation.__dict__.update(graph.__dict__)
-        return conversation
+    def from_graph(cls, graph: CompiledStateGraph[Any, Any, Any, Any]) -> "Conversation":
+        """A conversation with the nodes, channels and checkpointer of a compiled graph."""
+        # LangGraph's own `copy` builds a graph from its attributes in the same way.
+        return cls(**{name: value for name, value in vars(graph).items() if name != "__orig_class__"})
 
     def stream(self, input: Any, config: Any = None, **options: Any) -> Iterator[Any]:
-        """As LangGraph's; `invoke` goes through it too. Closing it while tokens come ends the model's work."""
-        merged, left = merge_configs(self.config, config), threading.Event()
+        """As LangGraph's; `invoke` uses it too. Closing it while tokens arrive ends the generation."""
+        config, stream_closed = merge_configs(self.config, config), threading.Event()
         if "messages" in (options.get("stream_mode") or ()):
-            merged = merge_configs(merged, {"configurable": {LEFT: left}})
-        with self.turn(merged):
-            if (keeper := self._letting_go(merged)) is not None:
-                keeper.prune([str(_thread(merged))])
-            parts = cast(Generator[Any, None, None], super().stream(input, merged, **_saved_once(options)))
+            config = merge_configs(config, {"configurable": {STREAM_CLOSED: stream_closed}})
+        with self.thread_lock(config):
+            if (checkpointer := self._prunable(config)) is not None:
+                checkpointer.prune([str(_thread_id(config))])
+            parts = cast(Generator[Any, None, None], super().stream(input, config, **_saved_once(options)))
             try:
                 # Not `yield from`: that would close LangGraph's stream first, which waits for the node.
                 for part in parts:  # noqa: UP028
                     yield part
             finally:
-                left.set()
+                stream_closed.set()
                 parts.close()
 
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
-        """As `stream`; `ainvoke` goes through it."""
-        merged = merge_configs(self.config, config)
-        stream = cast(AsyncGenerator[Any, None], super().astream(input, merged, **_saved_once(options)))
-        async with self.aturn(merged):
-            if (keeper := self._letting_go(merged)) is not None:
-                await keeper.aprune([str(_thread(merged))])
-            async with aclosing(stream) as parts:
+        """As `stream`; `ainvoke` uses it."""
+        config = merge_configs(self.config, config)
+        parts = cast(AsyncGenerator[Any, None], super().astream(input, config, **_saved_once(options)))
+        async with self.athread_lock(config):
+            if (checkpointer := self._prunable(config)) is not None:
+                await checkpointer.aprune([str(_thread_id(config))])
+            async with aclosing(parts):
                 async for part in parts:
                     yield part
 
     @contextmanager
-    def turn(self, config: RunnableConfig) -> Iterator[None]:
-        """The turn of a run's thread, once nobody else has it."""
-        turns, owner, thread = self._turns_of(config), threading.get_ident(), _thread(config)
-        turns.take(owner)
+    def thread_lock(self, config: RunnableConfig) -> Iterator[None]:
+        """The lock of a run's thread: waits until its running turn has ended."""
+        lock, owner, thread_id = self._process_lock(config), threading.get_ident(), _thread_id(config)
+        lock.take(owner)
         try:
-            keeper = self.checkpointer
-            with keeper.turn(thread) if thread is not None and isinstance(keeper, Store) else nullcontext():
+            store = self.checkpointer
+            with store.turn(thread_id) if thread_id is not None and isinstance(store, Store) else nullcontext():
                 yield
         finally:
-            turns.end(owner)
+            lock.end(owner)
 
     @asynccontextmanager
-    async def aturn(self, config: RunnableConfig) -> AsyncIterator[None]:
-        """As `turn`."""
-        turns, owner, thread = self._turns_of(config), threading.get_ident(), _thread(config)
-        while not turns.taken(owner):
+    async def athread_lock(self, config: RunnableConfig) -> AsyncIterator[None]:
+        """As `thread_lock`."""
+        lock, owner, thread_id = self._process_lock(config), threading.get_ident(), _thread_id(config)
+        while not lock.taken(owner):
             await anyio.sleep(POLL_SECONDS)
         try:
-            keeper = self.checkpointer
-            async with keeper.aturn(thread) if thread is not None and isinstance(keeper, Store) else nullcontext():
+            store = self.checkpointer
+            async with store.aturn(thread_id) if thread_id is not None and isinstance(store, Store) else nullcontext():
                 yield
         finally:
-            turns.end(owner)
+            lock.end(owner)
 
-    def _letting_go(self, config: RunnableConfig) -> Store | LatestInMemory | None:
-        """Who lets older checkpoints go before a turn: after it, a failure would make a turn that is saved look lost."""
-        goes_back = config.get("configurable", {}).get("checkpoint_id") is not None
-        keeper = self.checkpointer if _thread(config) is not None and not goes_back else None
-        return keeper if isinstance(keeper, Store | LatestInMemory) else None
+    def _prunable(self, config: RunnableConfig) -> Store | PrunableInMemorySaver | None:
+        """The checkpointer whose older checkpoints are deleted before a turn.
 
-    def _turns_of(self, config: RunnableConfig) -> Turns:
-        """The one turn of a thread: graphs over one checkpointer share their threads. Without a thread nobody waits."""
-        thread = _thread(config)
-        if thread is None or not self.checkpointer:
+        Not after the turn: a failure there would make a saved turn look lost. And not before a run that starts from an
+        older checkpoint.
+        """
+        if _thread_id(config) is None or config.get("configurable", {}).get("checkpoint_id") is not None:
+            return None
+        return self.checkpointer if isinstance(self.checkpointer, Store | PrunableInMemorySaver) else None
+
+    def _process_lock(self, config: RunnableConfig) -> Turns:
+        """The lock of a thread in this process, shared by graphs over one checkpointer. Without a thread: a free one."""
+        thread_id = _thread_id(config)
+        if thread_id is None or not self.checkpointer:
             return Turns(1)
-        with _turns_lock:
-            return _turns.setdefault((id(self.checkpointer), thread), Turns(1))
+        with _locks_guard:
+            return _locks.setdefault((id(self.checkpointer), thread_id), Turns(1))
 
 
-_turns: "WeakValueDictionary[tuple[int, str], Turns]" = WeakValueDictionary()
-_turns_lock = threading.Lock()
+_locks: "WeakValueDictionary[tuple[int, str], Turns]" = WeakValueDictionary()
+_locks_guard = threading.Lock()
 
 
-def _thread(config: RunnableConfig) -> str | None:
-    name = config.get("configurable", {}).get("thread_id")
-    return None if name is None else str(name)
+def _thread_id(config: RunnableConfig) -> str | None:
+    thread_id = config.get("configurable", {}).get("thread_id")
+    return None if thread_id is None else str(thread_id)
 
 
 def _saved_once(options: dict[str, Any]) -> dict[str, Any]:
-    """LangGraph would save a turn three times on its way, half of it at first."""
+    """LangGraph would save a turn three times, half of it at first."""
     return options if options.get("durability") else {**options, "durability": "exit"}

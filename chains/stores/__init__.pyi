@@ -1,2 +1,2 @@
 from .base import check_name as check_name
-from .memory import LatestInMemory as LatestInMemory
+from .memory import PrunableInMemorySaver as PrunableInMemorySaver

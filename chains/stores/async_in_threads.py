@@ -1,6 +1,6 @@
-"""The async half of a checkpointer of LangGraph's, for databases whose libraries wait: each call runs in a thread.
+"""The async half of a LangGraph checkpointer over a blocking database library: each method runs in a Python thread.
 
-So one object serves `invoke` and `ainvoke`, several threads, and one event loop after another.
+One object then serves `invoke` and `ainvoke`, several threads, and one event loop after another.
 """
 
 import asyncio
@@ -48,9 +48,9 @@ class AsyncInThreads(BaseCheckpointSaver[str]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """As `list`."""
-        found = self.list(config, filter=filter, before=before, limit=limit)
-        for saved in await asyncio.to_thread(tuple, found):
-            yield saved
+        checkpoints = self.list(config, filter=filter, before=before, limit=limit)
+        for checkpoint in await asyncio.to_thread(tuple, checkpoints):
+            yield checkpoint
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""

@@ -1,11 +1,10 @@
-"""One turn of a thread at a time, among all processes that use a store: how one is waited for, and given back.
+"""Locks on threads among all processes that use a store, so that a thread runs one turn at a time.
 
-    with turns.held("ada"):            # waits while any other process, thread or task has it
+    with locks.lock("ada"):            # waits while another process, Python thread or task has it
         ...
 
-A turn is taken without waiting, by a lock file or a database's lock (`sqlite_store.py`, `postgres_store.py`), which whoever
-waits asks for again and again: so nobody who waits holds a thread of Python's, a connection or the event loop, and Ctrl-C
-and a cancel end the waiting at once.
+A lock is acquired without blocking, by a lock file or a database's lock (`sqlite.py`, `postgres.py`), and polled while
+another has it: so waiting blocks no Python thread, connection or event loop, and Ctrl-C and a cancellation end it at once.
 """
 
 import asyncio
@@ -16,53 +15,53 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
-LOOK_SECONDS = 0.02  # how often who waits looks whether the thread is free
+POLL_SECONDS = 0.02
 
 
-class ThreadTurns(ABC):
-    """The turns of all threads of a store."""
+class ThreadLocks(ABC):
+    """The locks of all threads of a store."""
 
     def __init__(self) -> None:
-        self._asking = ThreadPoolExecutor(1, thread_name_prefix="thread-turns")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="thread-locks")
 
     @abstractmethod
-    def take(self, thread: str) -> bool:
-        """Take a thread's one turn, if it is free; a process that dies gives it back."""
+    def try_acquire(self, thread: str) -> bool:
+        """Acquire a thread's lock if it is free; a process that dies releases it."""
 
     @abstractmethod
-    def end(self, thread: str) -> None:
-        """Give a thread's turn back, if it is still there to give."""
+    def release(self, thread: str) -> None:
+        """Release a thread's lock, if it is still acquired."""
 
     @contextmanager
-    def held(self, thread: str) -> Iterator[None]:
-        """A turn of a thread, once nobody else has one."""
-        while not self.take(thread):
-            time.sleep(LOOK_SECONDS)
+    def lock(self, thread: str) -> Iterator[None]:
+        """A thread's lock; waits until it is free."""
+        while not self.try_acquire(thread):
+            time.sleep(POLL_SECONDS)
         try:
             yield
         finally:
-            self.end(thread)
+            self.release(thread)
 
     @asynccontextmanager
-    async def aheld(self, thread: str) -> AsyncIterator[None]:
-        """As `held`."""
-        while not await self._ataken(thread):
-            await asyncio.sleep(LOOK_SECONDS)
+    async def alock(self, thread: str) -> AsyncIterator[None]:
+        """As `lock`."""
+        while not await self._atry_acquire(thread):
+            await asyncio.sleep(POLL_SECONDS)
         try:
             yield
         finally:
-            # Shielded: a cancel must not leave the turn taken.
-            await asyncio.shield(asyncio.wrap_future(self._asking.submit(self.end, thread)))
+            # Shielded: a cancellation must not leave the lock acquired.
+            await asyncio.shield(asyncio.wrap_future(self._executor.submit(self.release, thread)))
 
-    async def _ataken(self, thread: str) -> bool:
-        taking = self._asking.submit(self.take, thread)
+    async def _atry_acquire(self, thread: str) -> bool:
+        acquired = self._executor.submit(self.try_acquire, thread)
         try:
-            return await asyncio.wrap_future(taking)
+            return await asyncio.wrap_future(acquired)
         except asyncio.CancelledError:
-            # The asking goes on, and nobody else would give back what it gets.
-            taking.add_done_callback(partial(self._given_back, thread))
+            # The attempt continues in its Python thread, and its lock has no other owner.
+            acquired.add_done_callback(partial(self._release_if_acquired, thread))
             raise
 
-    def _given_back(self, thread: str, taking: "Future[bool]") -> None:
-        if not taking.cancelled() and taking.exception() is None and taking.result():
-            self.end(thread)
+    def _release_if_acquired(self, thread: str, acquired: "Future[bool]") -> None:
+        if not acquired.cancelled() and acquired.exception() is None and acquired.result():
+            self.release(thread)

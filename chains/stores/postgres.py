@@ -1,7 +1,7 @@
 """Threads in a PostgreSQL database, for any number of processes and machines.
 
-The turns of a thread are advisory locks of one connection, the session, which the server gives back when a process dies or
-the connection breaks. So a pooler between the two has to keep sessions (pgbouncer: `pool_mode = session`).
+The locks on threads are advisory locks of one connection, the session; the server releases them when the process dies or
+the connection breaks. A connection pooler in between must therefore preserve sessions (pgbouncer: `pool_mode = session`).
 """
 
 import threading
@@ -17,15 +17,16 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg_pool import ConnectionPool
 
-from .base import Store, StoreFailed, telling
-from .locks import ThreadTurns
+from .base import Store
+from .errors import StoreFailed, store_errors
+from .locks import ThreadLocks
 from .transcripts import Transcript
 
 CONNECT_SECONDS = 10
-# So that no router forgets a connection that waits for the next turn, and a server that is gone is noticed in a minute.
-ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+# Keeps an idle connection in routers' tables, and notices a lost server within a minute.
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 CONNECTIONS = 4
-SETUP = ""  # no thread's name
+SETUP_LOCK = ""  # not the name of a thread
 FAILURES = (psycopg.Error,)
 
 
@@ -33,21 +34,21 @@ class PostgresStore(Store, PostgresSaver):
     """Threads in a PostgreSQL database.
 
     Args:
-        url: as libpq reads it; what it lacks comes from libpq's own settings (PGUSER, PGPASSWORD, ~/.pgpass …).
+        url: as libpq reads it; missing parts come from libpq's own settings (PGUSER, PGPASSWORD, ~/.pgpass …).
 
     Raises:
-        ValueError: a malformed URL, or tables that are not ours.
+        ValueError: a malformed URL, or tables of another program.
         StoreFailed: the server cannot be reached, or refuses.
     """
 
     failures = FAILURES
-    turns: "SessionTurns"
+    thread_locks: "SessionLocks"
 
     def __init__(self, url: str) -> None:
         self.place = _without_password(url)
-        url = make_conninfo("", **{**ALIVE, **conninfo_to_dict(url)})
-        self.turns = SessionTurns(self.place, url)
-        with self._telling():
+        url = make_conninfo("", **{**KEEPALIVE, **conninfo_to_dict(url)})
+        self.thread_locks = SessionLocks(self.place, url)
+        with self._errors():
             self._pool = ConnectionPool[psycopg.Connection[DictRow]](
                 url,
                 kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
@@ -59,8 +60,8 @@ class PostgresStore(Store, PostgresSaver):
             )
             super().__init__(self._pool)
             try:
-                # Processes that made LangGraph's tables at once would wait for one another for ever.
-                with self.turns.held(SETUP):
+                # Processes that created LangGraph's tables at the same time would deadlock.
+                with self.thread_locks.lock(SETUP_LOCK):
                     self.setup()
                     self._check_tables()
             except BaseException:
@@ -68,9 +69,9 @@ class PostgresStore(Store, PostgresSaver):
                 raise
 
     def close(self) -> None:
-        """Close all connections; turns that are still taken are given back."""
+        """Close all connections and release the remaining locks."""
         self._pool.close()
-        self.turns.close()
+        self.thread_locks.close()
 
     def _run(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._pool.connection() as connection:
@@ -80,7 +81,7 @@ class PostgresStore(Store, PostgresSaver):
     def _transaction(self, thread: str) -> Iterator[tuple[Transcript, BaseCheckpointSaver[str]]]:
         with self._pool.connection() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_key("append", thread)])
-            self.turns.check(thread)
+            self.thread_locks.check(thread)
             transcript = Transcript(lambda statement, values: _rows(connection, statement, values))
             yield transcript, PostgresSaver(connection, serde=self.serde)
 
@@ -88,11 +89,11 @@ class PostgresStore(Store, PostgresSaver):
         PostgresSaver.prune(self, threads)
 
 
-class SessionTurns(ThreadTurns):
-    """Turns as advisory locks of a connection that is kept.
+class SessionLocks(ThreadLocks):
+    """Advisory locks of one long-lived connection.
 
     Args:
-        place: the store, for people.
+        place: the store's address, for messages.
         url: the database.
 
     Raises:
@@ -102,62 +103,62 @@ class SessionTurns(ThreadTurns):
     def __init__(self, place: str, url: str) -> None:
         super().__init__()
         self._place, self._url, self._closed = place, url, False
-        # A session gives the same lock to itself again and again, so who holds what in this process is kept here.
-        self._held: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
-        self._lock = threading.Lock()
-        with telling(place, FAILURES):
+        # A session may acquire its own lock again, so the locks of this process are recorded here.
+        self._acquired: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
+        self._guard = threading.Lock()
+        with store_errors(place, FAILURES):
             self._session = self._connection()
 
-    def take(self, thread: str) -> bool:
-        """Take a thread's one turn, if it is free; over a new connection where the old one broke."""
-        with self._lock, telling(self._place, FAILURES):
+    def try_acquire(self, thread: str) -> bool:
+        """Acquire a thread's lock if it is free; over a new connection if the old one broke."""
+        with self._guard, store_errors(self._place, FAILURES):
             if self._closed:
                 raise psycopg.OperationalError("the store is closed")
-            if thread in self._held:
+            if thread in self._acquired:
                 return False
             try:
-                taken = self._asked(self._session, "SELECT pg_try_advisory_lock(%s)", thread)
+                acquired = self._select(self._session, "SELECT pg_try_advisory_lock(%s)", thread)
             except psycopg.OperationalError:
-                if self._answers():
+                if self._is_alive():
                     raise
                 self._session = self._connection()
-                taken = self._asked(self._session, "SELECT pg_try_advisory_lock(%s)", thread)
-            if taken:
-                self._held[thread] = self._session
-            return taken
+                acquired = self._select(self._session, "SELECT pg_try_advisory_lock(%s)", thread)
+            if acquired:
+                self._acquired[thread] = self._session
+            return acquired
 
-    def end(self, thread: str) -> None:
-        """Give a thread's turn back; where the session broke it has gone back already."""
-        with self._lock:
-            if session := self._held.pop(thread, None):
+    def release(self, thread: str) -> None:
+        """Release a thread's lock; if the session broke, the server has released it already."""
+        with self._guard:
+            if session := self._acquired.pop(thread, None):
                 try:
-                    self._asked(session, "SELECT pg_advisory_unlock(%s)", thread)
+                    self._select(session, "SELECT pg_advisory_unlock(%s)", thread)
                 except psycopg.OperationalError:
-                    session.close()  # whatever it still has goes back
+                    session.close()  # releases its remaining locks
 
     def check(self, thread: str) -> None:
-        """Raises StoreFailed where this process had a thread's turn and has lost it: another may have had one since."""
-        with self._lock:
-            if thread in self._held and not (self._held[thread] is self._session and self._answers()):
-                what = f"The connection that held the turn of thread {thread!r} broke; the turn is not saved."
-                raise StoreFailed(self._place, what)
+        """Raise StoreFailed if this process has lost a lock it acquired: another process may have run a turn since."""
+        with self._guard:
+            if thread in self._acquired and not (self._acquired[thread] is self._session and self._is_alive()):
+                reason = f"The connection that held the lock of thread {thread!r} broke; the turn is not saved."
+                raise StoreFailed(self._place, reason)
 
     def close(self) -> None:
-        """Give all turns back."""
-        with self._lock:
+        """Release all locks."""
+        with self._guard:
             self._closed = True
-            self._held.clear()
+            self._acquired.clear()
             self._session.close()
 
     def _connection(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_SECONDS)
 
-    def _answers(self) -> bool:
+    def _is_alive(self) -> bool:
         with suppress(psycopg.OperationalError):
             self._session.execute("SELECT 1")
         return not self._session.closed
 
-    def _asked(self, session: psycopg.Connection[tuple[Any, ...]], statement: LiteralString, thread: str) -> bool:
+    def _select(self, session: psycopg.Connection[tuple[Any, ...]], statement: LiteralString, thread: str) -> bool:
         row = session.execute(statement, [_key("turn", thread)]).fetchone()
         return row is not None and bool(row[0])
 
@@ -169,15 +170,15 @@ def _rows(connection: psycopg.Connection[DictRow], statement: str, values: Seque
 
 
 def _key(kind: str, thread: str) -> int:
-    """What an advisory lock goes by: 64 bits."""
+    """The 64-bit key of an advisory lock."""
     return int.from_bytes(sha256(f"sagechain {kind} {thread}".encode()).digest()[:8], "big", signed=True)
 
 
 def _without_password(url: str) -> str:
-    """The address for people.
+    """The address for messages.
 
     Raises:
-        ValueError: it is malformed, or has been read so that a part of its password may have become something else.
+        ValueError: it is malformed, or parsed so that a part of the password may have ended up in another field.
     """
     try:
         parts = conninfo_to_dict(url)
@@ -185,7 +186,7 @@ def _without_password(url: str) -> str:
         parts = {"host": "@"}
     user, host, port, name = (str(parts.get(part, "")) for part in ("user", "host", "port", "dbname"))
     if "@" in host + name or (not port.replace(",", "0").isdigit() and port):
-        # Neither the URL nor the cause, which quotes it.
+        # The message contains neither the URL nor the cause, which quotes it.
         raise ValueError(
             "store: the PostgreSQL URL is malformed; write postgresql://USER:PASSWORD@HOST:PORT/NAME, "
             "with %40 for an @ in the password, %2F for a / and so on"

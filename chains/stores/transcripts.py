@@ -1,14 +1,14 @@
 """The transcript of a thread: every message of every finished turn, as rows that are added and never changed.
 
-A thread's state holds only what the model is still sent. The transcript stands beside it, in the same database, and from it
-threads are listed, shown and exported:
+A thread's state contains only the messages that the model is still sent. The transcript is in the same database; threads
+are listed, shown and exported from it:
 
-    transcript = Transcript(run)            # run: one statement and its values, to a list of rows
-    transcript.append("ada", messages)      # those that are not there yet
+    transcript = Transcript(run)            # run: executes a statement with its values and returns rows
+    transcript.append("ada", messages)      # those that it lacks
     transcript.threads()                    # [ThreadInfo(name="ada", turns=1, messages=2, …)]
 
-A message is known by its id, so that the same messages may be given again and again. Transactions are the caller's
-(`stores.py`), the statements are SQLite's and PostgreSQL's alike.
+A message is identified by its id, so the same messages can be appended repeatedly. Transactions are the caller's
+(`base.py`); SQLite and PostgreSQL accept the same statements.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
 
-from ..conversations.turns import begins_turn
+from ..turns import starts_turn
 
 Run = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
@@ -41,7 +41,7 @@ INSERT = "INSERT INTO transcript (thread, position, message_id, turn, created_at
 ENTRIES = """
 SELECT position, turn, created_at, message FROM transcript
 WHERE thread = ? AND position > ? ORDER BY position LIMIT ?"""
-# Read at the ends of each thread only, however long it is.
+# Reads only the first and last row of each thread.
 THREADS = """
 SELECT last.thread, last.turn, last.position + 1, opening.created_at, last.created_at, opening.message
 FROM (SELECT thread, MAX(position) AS position FROM transcript GROUP BY thread) AS ends
@@ -54,7 +54,7 @@ DELETE = "DELETE FROM transcript WHERE thread = ?"
 
 @dataclass(frozen=True)
 class ThreadInfo:
-    """A thread in short; times are seconds since the epoch, `first_words` the text of its first message."""
+    """A summary of a thread; times are seconds since the epoch, `first_words` is the text of its first message."""
 
     name: str
     turns: int
@@ -66,7 +66,7 @@ class ThreadInfo:
 
 @dataclass(frozen=True)
 class Entry:
-    """A message of a thread: its place from 0 on, its turn from 1 on, when its turn was over (seconds since the epoch)."""
+    """A message of a thread: its position from 0, its turn from 1, and when its turn ended (seconds since the epoch)."""
 
     position: int
     turn: int
@@ -78,22 +78,22 @@ class Transcript:
     """The transcripts of all threads of a database.
 
     Args:
-        run: runs a statement with values for its question marks, and gives its rows.
+        run: executes a statement with values for its question marks and returns the rows.
     """
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def append(self, thread: str, messages: Sequence[BaseMessage]) -> None:
-        """Add those of a thread's newest messages that are not there yet.
+        """Add the messages that the transcript lacks.
 
         Args:
-            thread: its name.
-            messages: whole turns, oldest first; a part of them, or all, may be there already.
+            thread: the thread's name.
+            messages: finished turns, oldest first; some or all may be in the transcript already.
         """
         last = self._run(LAST, [thread])
         position, last_id, turn, text = last[0] if last else (-1, None, 0, None)
-        before = None if text is None else _message(text)
+        previous = None if text is None else _message(text)
         ids = [message.id or f"message {place}" for place, message in enumerate(messages)]
         if last_id in ids:
             known = set(ids[: ids.index(last_id) + 1])
@@ -103,36 +103,36 @@ class Transcript:
         for name, message in zip(ids, messages, strict=True):
             if name in known:
                 continue
-            position, turn = position + 1, max(1, turn + begins_turn(message, before))
+            position, turn = position + 1, max(1, turn + starts_turn(message, previous))
             self._run(INSERT, [thread, position, name, turn, now, _json(message)])
             known.add(name)
-            before = message
+            previous = message
 
     def threads(self) -> list[ThreadInfo]:
-        """All threads, that which was talked in last first."""
+        """All threads, the most recent turn first."""
         return [
             ThreadInfo(name, turns, messages, first, last, _message(text).text)
             for name, turns, messages, first, last, text in self._run(THREADS, [])
         ]
 
     def entries(self, thread: str, after: int = -1, most: int | None = None) -> list[Entry]:
-        """A thread's messages behind a position, oldest first; none of a thread that is unknown."""
+        """A thread's messages behind a position, oldest first; an unknown thread has none."""
         rows = self._run(ENTRIES, [thread, after, ALL if most is None else most])
         return [Entry(place, turn, at, _message(text)) for place, turn, at, text in rows]
 
     def delete(self, thread: str) -> None:
-        """Forget a thread."""
+        """Delete a thread."""
         self._run(DELETE, [thread])
 
 
 def _json(message: BaseMessage) -> str:
-    # A tool may hand any object on as its artifact, which no model sees: what is no JSON is kept as Python shows it.
-    told = message_to_dict(message)
+    # A tool may return any object as its artifact, which no model sees: objects that are not JSON are stored as their repr.
+    fields = message_to_dict(message)
     try:
-        return json.dumps(told, default=repr)
-    except TypeError:  # keys that are no texts
+        return json.dumps(fields, default=repr)
+    except TypeError:  # keys that are not strings
         return json.dumps(
-            {**told, "data": {**told["data"], "artifact": repr(told["data"].get("artifact"))}}, default=repr
+            {**fields, "data": {**fields["data"], "artifact": repr(fields["data"].get("artifact"))}}, default=repr
         )
 
 

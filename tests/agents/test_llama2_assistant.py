@@ -24,7 +24,7 @@ from sagechain.agents.shop.graph import ShopVisit, waiting
 from sagechain.agents.shop.orders import placed
 from sagechain.agents.shop.terminal import serve
 from sagechain.chains import open_store, reset
-from sagechain.chains.conversations.history import MOST_TURNS
+from sagechain.chains.conversations.history import MAX_TURNS
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_chat_model
 from sagechain.llms.testing import ScriptedLLM
 from sagechain.local_aws import LocalRuntime
@@ -154,13 +154,13 @@ def test_after_a_turn_that_was_too_long_the_visit_goes_on(shop: ShopDatabase) ->
 def test_a_visit_without_end_keeps_as_many_turns_as_the_model_is_sent(shop: ShopDatabase, tmp_path: Path) -> None:
     with open_store(tmp_path / "talks.sqlite") as store:
         graph = chain(ScriptedChat(script=[says("The Marsh tarp.")]), database=shop, checkpointer=store)
-        for i in range(MOST_TURNS + 3):
+        for i in range(MAX_TURNS + 3):
             say(graph, f"A tarp? {i}")
         kept = graph.get_state(THREAD).values["messages"]
-        assert MOST_TURNS // 2 < len(kept) / 2 < MOST_TURNS
-        assert kept[-2].text == f"A tarp? {MOST_TURNS + 2}"
+        assert MAX_TURNS // 2 < len(kept) / 2 < MAX_TURNS
+        assert kept[-2].text == f"A tarp? {MAX_TURNS + 2}"
         assert [entry.message.text for entry in store.transcript("a")][::2] == [
-            f"A tarp? {i}" for i in range(MOST_TURNS + 3)
+            f"A tarp? {i}" for i in range(MAX_TURNS + 3)
         ]
 
 

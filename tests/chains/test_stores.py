@@ -18,7 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from sagechain.chains import StoreFailed, conversation, open_store, reset
-from sagechain.chains.conversations.history import MOST_TURNS
+from sagechain.chains.conversations.history import MAX_TURNS
 from sagechain.llms import errors
 
 TALKER = [sys.executable, str(Path(__file__).with_name("talker.py"))]
@@ -66,14 +66,14 @@ def test_a_turn_costs_the_same_at_any_length(place: str) -> None:
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
         sizes = {}
-        for number in range(3 * MOST_TURNS):
+        for number in range(3 * MAX_TURNS):
             say(graph, f"Question {number:04}")
-            if number + 1 in (50, 2 * MOST_TURNS, 3 * MOST_TURNS):
+            if number + 1 in (50, 2 * MAX_TURNS, 3 * MAX_TURNS):
                 sizes[number + 1] = size(store)
         assert max(sizes.values()) <= 2 * sizes[50]
         assert len(store._run("SELECT checkpoint_id FROM checkpoints", [])) == 2
-        assert len(graph.get_state(THREAD).values["messages"]) <= 2 * MOST_TURNS
-        assert questions(store) == [f"Question {number:04}" for number in range(3 * MOST_TURNS)]
+        assert len(graph.get_state(THREAD).values["messages"]) <= 2 * MAX_TURNS
+        assert questions(store) == [f"Question {number:04}" for number in range(3 * MAX_TURNS)]
 
 
 def test_2000_turns_leave_no_larger_state_than_50(tmp_path: Path) -> None:

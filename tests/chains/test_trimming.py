@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.runnables import RunnableConfig
 from pydantic import Field
 from sagechain.chains import conversation
-from sagechain.chains.conversations.history import MOST_TURNS, History
+from sagechain.chains.conversations.history import MAX_TURNS, History
 from sagechain.llms import errors
 from sagechain.prompts import load_prompt
 
@@ -54,7 +54,7 @@ def histories(draw: st.DrawFn) -> list[BaseMessage]:
 
 @given(histories(), st.integers(20, 600), st.sampled_from([None, 10_000]))
 def test_no_call_is_parted_from_its_result(messages: list[BaseMessage], room: int, limit: int | None) -> None:
-    sent = History(scripted(["Yes."], room), [], limit).fitting(messages)
+    sent = History(scripted(["Yes."], room), [], limit).window(messages)
     assert sent == messages[-len(sent) :]
     assert sent[0].type == "human"
     assert sum(len(message.text) for message in sent) <= room
@@ -65,13 +65,13 @@ def test_no_call_is_parted_from_its_result(messages: list[BaseMessage], room: in
 def test_a_model_whose_context_nobody_knows_is_sent_a_stated_number_of_turns() -> None:
     model = scripted(["Yes."])
     graph = conversation(model)
-    for number in range(2 * MOST_TURNS):
+    for number in range(2 * MAX_TURNS):
         graph.invoke({"messages": [HumanMessage(f"Question {number}")]}, THREAD)
-    assert max(len(asked) for asked in model.asked) == 2 * MOST_TURNS - 1
+    assert max(len(asked) for asked in model.asked) == 2 * MAX_TURNS - 1
     unlimited = conversation(model, history_tokens=10**6)
-    for number in range(2 * MOST_TURNS):
+    for number in range(2 * MAX_TURNS):
         unlimited.invoke({"messages": [HumanMessage(f"Question {number}")]}, {"configurable": {"thread_id": "b"}})
-    assert len(model.asked[-1]) == 4 * MOST_TURNS - 1
+    assert len(model.asked[-1]) == 4 * MAX_TURNS - 1
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
