@@ -70,7 +70,7 @@ def test_what_cannot_be_gone_on_with_is_a_usage_error(tmp_path: Path) -> None:
     for arguments, complaint in [
         (["-c"], "no conversation is kept yet"),
         (["-c", "--thread", "ada"], "not both"),
-        (["--kept-in", str(tmp_path / "no.txt")], "is no SQLite database of threads"),
+        (["--kept-in", str(tmp_path / "no.txt")], "is not a SQLite database of threads"),
         (["--thread", ""], "thread: '' is no name"),
     ]:
         (tmp_path / "no.txt").write_text("This is a text of some length, and no file of SQLite's.\n" * 30)

@@ -121,7 +121,7 @@ def test_a_place_where_no_file_can_be_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreFailed, match="Not a directory"):
         open_store(tmp_path / "file" / "kept.sqlite")
     for place in (tmp_path, ":memory:"):
-        with pytest.raises(ValueError, match="is no file"):
+        with pytest.raises(ValueError, match="is not a file"):
             open_store(place)
 
 
@@ -142,7 +142,7 @@ def test_a_file_that_is_made_can_be_read_by_its_owner_only(tmp_path: Path) -> No
 def test_a_file_has_the_same_turns_by_whatever_name_it_is_opened(tmp_path: Path) -> None:
     (tmp_path / "link.sqlite").symlink_to(tmp_path / "kept.sqlite")
     with open_store(tmp_path / "kept.sqlite") as one, open_store(tmp_path / "link.sqlite") as other, one.turn("ada"):
-        assert not other.turns.take("ada")
+        assert not other.thread_locks.try_acquire("ada")
 
 
 def test_a_closed_store_says_so_and_leaves_no_turn_taken(place: str) -> None:
@@ -167,9 +167,9 @@ async def test_a_name_that_no_database_keeps_is_refused(place: str, name: str) -
     thread: RunnableConfig = {"configurable": {"thread_id": name}}
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
-        with pytest.raises(ValueError, match=r"^thread: .* is no name"):
+        with pytest.raises(ValueError, match=r"^thread: .* is not a valid name"):
             say(graph, "Hi", thread)
-        with pytest.raises(ValueError, match=r"^thread: .* is no name"):
+        with pytest.raises(ValueError, match=r"^thread: .* is not a valid name"):
             await graph.ainvoke({"messages": [HumanMessage("Hi")]}, thread)
 
 
@@ -185,7 +185,7 @@ def test_any_other_name_is_kept(place: str) -> None:
 def test_text_that_is_no_unicode_is_refused_before_it_is_sent(place: str) -> None:
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
-        with pytest.raises(ValueError, match=r"messages: '\\udce9' at 3 is no character; give text in UTF-8"):
+        with pytest.raises(ValueError, match=r"messages: '\\udce9' at 3 is not a character; give text in UTF-8"):
             say(graph, "caf\udce9")
         say(graph, "A NUL: \x00.")
         assert questions(store, graph) == (["A NUL: \x00."],) * 2
@@ -204,7 +204,7 @@ def test_a_turn_is_one_among_the_threads_of_a_process_too(place: str) -> None:
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(talk, range(20)))
             with store.turn("ada"):
-                assert not threads.submit(store.turns.take, "ada").result()
+                assert not threads.submit(store.thread_locks.try_acquire, "ada").result()
         assert most == [1] * 20
 
 
@@ -250,7 +250,7 @@ def test_a_turn_whose_connection_breaks_is_not_saved_and_says_so(database: str) 
     with open_store(database) as store:
         graph = conversation(MODEL, checkpointer=store)
         say(graph, "Before.")
-        with pytest.raises(StoreFailed, match="the turn of thread 'ada' broke; the turn is not saved"):
+        with pytest.raises(StoreFailed, match="the lock of thread 'ada' broke; the turn is not saved"):
             say(conversation(Breaking(url=database), checkpointer=store), "Lost.")
         say(graph, "After.")
         assert questions(store, graph) == (["Before.", "After."],) * 2

@@ -211,7 +211,7 @@ def test_a_file_that_is_missing_or_no_database_is_refused(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="there is no file"):
         open_store(tmp_path / "no.sqlite", create=False)
     (tmp_path / "no.txt").write_text("This is a text of some length, and no file of SQLite's.\n" * 30)
-    with pytest.raises(ValueError, match=r"no\.txt' is no SQLite database of threads: file is not a database"):
+    with pytest.raises(ValueError, match=r"no\.txt' is not a SQLite database of threads: file is not a database"):
         open_store(f"sqlite:///{tmp_path / 'no.txt'}")
 
 
