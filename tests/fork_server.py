@@ -1,7 +1,8 @@
 """A Python interpreter that has its imports behind it and forks a child for each command line that `processes.py` sends.
 
 The child leaves this module's loop and goes on as any interpreter would: signals, exit codes, tracebacks and the end of the
-process are Python's own. Nothing that depends on the environment may happen while the server imports, and no thread may start.
+process are Python's own. Nothing that depends on the environment may happen while the server imports, and no thread may
+start.
 """
 
 import gc
@@ -47,7 +48,9 @@ def serve(control: socket.socket) -> Request | None:
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the client ends the server
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C in a terminal reaches the whole group; the client ends the server
     clients: dict[int, socket.socket] = {}
     while True:
         ready, _, _ = select.select([control, wake], [], [])

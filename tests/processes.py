@@ -57,9 +57,9 @@ class Process:
         theirs.close()
         ours.sendall(json.dumps(request).encode() + b"\n")
         self.args = arguments
-        self.stdin = open(ours_in, "w", encoding="utf-8") if ours_in is not None else None
-        self.stdout: IO[str] = open(ours_out, encoding="utf-8")
-        self.stderr: IO[str] = open(ours_err, encoding="utf-8")
+        self.stdin = os.fdopen(ours_in, "w", encoding="utf-8") if ours_in is not None else None
+        self.stdout: IO[str] = os.fdopen(ours_out, encoding="utf-8")
+        self.stderr: IO[str] = os.fdopen(ours_err, encoding="utf-8")
         self._connection = ours
         self.pid = self._report()
         self.returncode: int | None = None

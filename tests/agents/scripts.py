@@ -1,10 +1,10 @@
 """Run an agent's script as its users do."""
 
 import subprocess
-import sys
 from typing import Any
+
+from tests import processes
 
 
 def run(agent: str, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", f"sagechain.agents.{agent}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **({"input": ""} | options))
+    return processes.run("-m", f"sagechain.agents.{agent}", *arguments, **options)

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ from botocore.exceptions import ClientError
 from sagechain.chains import extract_answer
 from sagechain.local_aws import LocalRuntime
 
+from tests import processes
 from tests.conftest import FALCON, FALCON_URI, LLAMA, LLAMA_URI
+from tests.processes import SAGECHAIN, Process
 from tests.waiting import wait_until
-
-COMMAND = [str(Path(sys.executable).with_name("sagechain"))]
 
 
 def run(*arguments: str, stdin: str = "", **options: Any) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, *arguments], input=stdin, capture_output=True, text=True, check=False, **options)
+    return processes.run(SAGECHAIN, *arguments, input=stdin, **options)
 
 
 def test_ask_prints_the_answer_and_nothing_else_on_standard_output(smollm2: Path) -> None:
@@ -120,7 +119,7 @@ def test_a_mistake_is_one_line_on_standard_error_and_an_exit_code(
 
 
 def test_a_broken_pipe_is_silent(runtime: LocalRuntime) -> None:
-    line = f"{COMMAND[0]} ask 'Tell a story.' -m '{FALCON_URI}' -p max_new_tokens=100 </dev/null"
+    line = f"{SAGECHAIN} ask 'Tell a story.' -m '{FALCON_URI}' -p max_new_tokens=100 </dev/null"
     done = subprocess.run(
         ["bash", "-c", f"{line} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
     )
@@ -135,16 +134,8 @@ def test_help_and_version_and_no_arguments() -> None:
         assert "Example: sagechain" in run(name, "--help").stdout or name == "models"
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
-    # Whatever runs the tests in the background may have them ignore Ctrl-C, and their children with them.
-    listening = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from sagechain.apps.cli "
-    return subprocess.Popen(
-        [sys.executable, "-c", f"{listening}import main; main()", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(*arguments: str) -> Process:
+    return processes.start(SAGECHAIN, *arguments)
 
 
 def test_serve_tells_where_it_is_and_ends_on_ctrl_c(smollm2: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from sagechain.chains import open_store
 from sagechain.local_aws import LocalRuntime
 
-from tests.apps.test_cli import COMMAND, run, start
+from tests.apps.test_cli import run, start
 from tests.conftest import FALCON_URI
+from tests.processes import SAGECHAIN
 
 CHAT = ("chat", "-m", FALCON_URI, "-p", "max_new_tokens=2", "-s", "")
 
@@ -83,7 +84,7 @@ def test_what_cannot_be_gone_on_with_is_a_usage_error(tmp_path: Path) -> None:
 def test_bytes_that_are_no_utf_8_are_a_usage_error(runtime: LocalRuntime) -> None:
     before = len(runtime.requests)
     done = subprocess.run(
-        [*COMMAND, *CHAT], input=b"caf\xe9\n", capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        [SAGECHAIN, *CHAT], input=b"caf\xe9\n", capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
     )
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"Traceback" not in done.stderr

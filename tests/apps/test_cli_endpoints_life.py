@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import boto3
@@ -10,19 +9,19 @@ import pytest
 from sagechain.endpoints import deploy
 from sagechain.local_aws import LocalRuntime
 
+from tests import processes
 from tests.endpoints.account import IMAGE, QUICK, aws, changes, there
 from tests.pretraining.runs import write_run
+from tests.processes import SAGECHAIN
 
 __all__ = ["aws"]
 
-COMMAND = str(Path(sys.executable).with_name("sagechain"))
 ALL = {"endpoint mine", "configuration mine", "model mine"}
 GIVEN = ("--image", IMAGE, "--instance-type", "ml.g5.2xlarge", "--family", "falcon", "--poll-seconds", "0.02")
 
 
 def endpoints(*arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
-    command = [COMMAND, "endpoints", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, input=said, check=False)
+    return processes.run(SAGECHAIN, "endpoints", *arguments, input=said)
 
 
 def test_deploy_list_delete(aws: LocalRuntime) -> None:
@@ -105,8 +104,7 @@ def test_the_next_command_deletes_what_a_killed_one_left(aws: LocalRuntime) -> N
     script = (
         f"from sagechain.endpoints import deployed\nwith deployed('mine', **{QUICK!r}):\n print(flush=True)\n input()"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout is not None
+    process = processes.start("-c", script)
     process.stdout.readline()
     process.kill()
     process.communicate()

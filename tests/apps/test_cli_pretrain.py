@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,14 @@ from sagechain.chains import code_completion
 from sagechain.llms import load_llm
 from sagechain.pretraining.publishing.charts import terminal_curve
 
-COMMAND = str(Path(sys.executable).with_name("sagechain"))
+from tests import processes
+from tests.processes import SAGECHAIN
+
 TINY = ("-p", "layers=1", "-p", "width=32", "-p", "heads=2", "-p", "batch_tokens=128", "-p", "evaluations=1")
 
 
 def sagechain(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    return processes.run(SAGECHAIN, *arguments, server="torch")
 
 
 @pytest.fixture(scope="module")

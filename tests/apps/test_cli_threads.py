@@ -11,7 +11,8 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, messages_from_dict
 from sagechain.chains import conversation, open_store
 
-from tests.apps.test_cli import COMMAND, run
+from tests.apps.test_cli import run
+from tests.processes import SAGECHAIN
 
 CALL = {"name": "search", "args": {"query": "tent"}, "id": "1", "type": "tool_call"}
 SAID: list[BaseMessage] = [
@@ -111,7 +112,11 @@ def test_a_long_thread_is_exported_whole(long: list[BaseMessage]) -> None:
 
 def test_a_terminal_that_knows_no_utf_8_is_shown_escapes_and_none_gets_commands(long: list[BaseMessage]) -> None:
     for encoding, tent in (("ascii", "\\xe9t\\xe9 \\u26fa"), ("utf-8", "été ⛺")):
-        done = run("threads", "show", "long", env={**os.environ, "PYTHONIOENCODING": encoding}, encoding=encoding)
+        # An interpreter takes the encoding from its environment when it starts.
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(
+            [SAGECHAIN, "threads", "show", "long"], env=environment, encoding=encoding, capture_output=True, check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")
         mark = "\ufffd" if encoding == "utf-8" else "\\ufffd"
         assert done.stdout.startswith(f"You: 0 {tent} {mark}[31m {mark}\n0 ")
@@ -120,7 +125,7 @@ def test_a_terminal_that_knows_no_utf_8_is_shown_escapes_and_none_gets_commands(
 @pytest.mark.parametrize("command", ["show", "export"])
 def test_who_reads_only_the_beginning_ends_the_command_silently(long: list[BaseMessage], command: str) -> None:
     with subprocess.Popen(
-        [*COMMAND, "threads", command, "long"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [SAGECHAIN, "threads", command, "long"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

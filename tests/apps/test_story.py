@@ -3,8 +3,6 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +11,15 @@ import pytest
 from sagechain.chains import code_completion
 from sagechain.llms import load_llm
 
-COMMAND = str(Path(sys.executable).with_name("sagechain"))
+from tests import processes
+from tests.processes import SAGECHAIN
+
 TINY = ("-p", "layers=1", "-p", "width=32", "-p", "heads=2", "-p", "batch_tokens=128", "-p", "evaluations=1")
 
 
 def sagechain(*arguments: str) -> str:
     """What a command prints; it has to end well."""
-    done = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    done = processes.run(SAGECHAIN, *arguments, server="torch")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -27,14 +27,10 @@ def sagechain(*arguments: str) -> str:
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """`sagechain serve` in a process of its own, and what it says to export."""
-    process = subprocess.Popen(
-        [COMMAND, "serve", "--port", "0", "--folder", str(tmp_path / "runtime"), "--creating-seconds", "0.5",
-         "--deleting-seconds", "0.2"],
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    process = processes.start(
+        SAGECHAIN, "serve", "--port", "0", "--folder", str(tmp_path / "runtime"), "--creating-seconds", "0.5",
+        "--deleting-seconds", "0.2", server="torch",
     )  # fmt: skip
-    assert process.stderr is not None
     exported: dict[str, str] = {}
     while "SAGECHAIN_ROLE" not in exported:
         line = process.stderr.readline()
