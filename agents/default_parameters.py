@@ -41,7 +41,7 @@ def suited(model: BaseLanguageModel[Any], suggested: Mapping[str, Any]) -> BaseC
     if not added:
         return chat
     own = {name: getattr(chat, name) for name in chat.model_fields_set - {"llm", "profile"}}
-    return PromptedChatModel(llm=chat.llm.renewed(**added), **own)
+    return PromptedChatModel(llm=chat.llm.with_fields(**added), **own)
 
 
 def carried(llm: TextModel) -> Collection[str]:

@@ -49,7 +49,7 @@ def chain(
 
     telling = model
     if isinstance(model, TextModel):
-        telling = TellingLLM(llm=model if model.max_new_tokens else model.renewed(max_new_tokens=LONG))
+        telling = TellingLLM(llm=model if model.max_new_tokens else model.with_fields(max_new_tokens=LONG))
     return RunnableParallel(
         {
             DIRECT: chain_of_thought(model, strategy=DIRECT, task=task).with_config(tags=[DIRECT]),

@@ -1,7 +1,6 @@
 from . import errors as errors
 from .chat.model import PromptedChatModel as PromptedChatModel
-from .concurrency import POLL_SECONDS as POLL_SECONDS
-from .concurrency import Turns as Turns
+from .concurrency import ConcurrencyLimit as ConcurrencyLimit
 from .generation import Prompt as Prompt
 from .load import ENGINES as ENGINES
 from .load import load_chat_model as load_chat_model

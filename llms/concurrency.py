@@ -1,48 +1,106 @@
-"""So many at once: who comes when all turns are taken waits, unless nobody could ever give one back."""
+"""A limit on generations in flight, shared by threads, event loops and batches.
+
+limit = ConcurrencyLimit(2)
+with limit.slot():             # a thread waits here while two others hold a slot
+    ...
+async with limit.aslot():      # a task waits here, and its event loop goes on
+    ...
+complete_all(generations, limit)
+"""
 
 import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 
-POLL_SECONDS = 0.005  # how often who waits looks whether it has been given up
+import anyio
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
+from langchain_core.outputs import GenerationChunk
+
+from .generation import RunningGeneration
+
+POLL_SECONDS = 0.005  # between two looks at whether the wait was cancelled, or a slot became free for an event loop
 
 
-class Turns:
-    """Turns that are taken and given back, in any thread.
+class ConcurrencyLimit:
+    """A counting semaphore that raises instead of deadlocking when one thread holds every slot and wants another.
 
     Args:
-        number: how many there are.
+        slots: how many may be held at once.
     """
 
-    def __init__(self, number: int) -> None:
-        self._free = threading.BoundedSemaphore(number)
-        self._owners: list[int | None] = []
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._free = threading.BoundedSemaphore(slots)
+        self._owners: list[int] = []
+        # Tasks of one event loop queue here first, in the order in which they came.
+        self._queue: RunVar[CapacityLimiter] = RunVar("waiting tasks")
 
-    def taken(self, owner: int | None = None) -> bool:
-        """Take one, if one is free."""
-        if not self._free.acquire(blocking=False):
-            return False
-        self._owners.append(owner)
-        return True
-
-    def take(self, owner: int | None = None, given_up: threading.Event | None = None) -> bool:
-        """Take one, once one is free; False if this is given up before.
-
-        Args:
-            owner: the thread that will give it back; None if that may be any.
+    @contextmanager
+    def slot(self, cancelled: threading.Event | None = None) -> Iterator[bool]:
+        """Hold a slot. Yields False, and holds none, if `cancelled` was set before one was free.
 
         Raises:
-            RuntimeError: the thread that would wait owns all of them, so that it would wait for ever.
+            RuntimeError: this thread holds every slot, so it would wait for itself.
         """
+        owner = threading.get_ident()
         while not self._free.acquire(timeout=POLL_SECONDS):
-            if given_up is not None and given_up.is_set():
-                return False
-            if owner is not None and set(self._owners) == {owner}:
+            if cancelled is not None and cancelled.is_set():
+                yield False
+                return
+            if set(self._owners) == {owner}:
                 raise RuntimeError(
-                    "the turn that this one waits for is this thread's own: read its stream to the end or close it first"
+                    "this thread would wait for itself: it has an open stream; read that to its end or close it first"
                 )
-        self._owners.append(owner)
-        return True
+        with self._released_by(owner):
+            yield True
 
-    def end(self, owner: int | None = None) -> None:
-        """Give one back."""
-        self._owners.remove(owner)
-        self._free.release()
+    @asynccontextmanager
+    async def aslot(self) -> AsyncIterator[None]:
+        """As `slot`, without blocking the event loop."""
+        queue = self._queue.get(None)
+        if queue is None:
+            queue = CapacityLimiter(self.slots)
+            self._queue.set(queue)
+        place = object()
+        await queue.acquire_on_behalf_of(place)
+        try:
+            while not self._free.acquire(blocking=False):
+                await anyio.sleep(POLL_SECONDS)
+            with self._released_by(threading.get_ident()):
+                yield
+        finally:
+            queue.release_on_behalf_of(place)
+
+    @contextmanager
+    def _released_by(self, owner: int) -> Iterator[None]:
+        self._owners.append(owner)
+        try:
+            yield
+        finally:
+            self._owners.remove(owner)
+            self._free.release()
+
+
+def complete_all(generations: Sequence[RunningGeneration], limit: ConcurrencyLimit) -> list[list[GenerationChunk]]:
+    """The answers of each generation; as many run at once as `limit` has slots. The first failure ends the others."""
+    cancelled = threading.Event()
+
+    def complete(generation: RunningGeneration) -> list[GenerationChunk]:
+        with limit.slot(cancelled) as may_run:
+            return generation.answers() if may_run else []
+
+    with ThreadPoolExecutor(min(len(generations), limit.slots)) as threads:
+        answers = [threads.submit(copy_context().run, complete, generation) for generation in generations]
+        try:
+            for answer in wait(answers, return_when=FIRST_EXCEPTION).done:
+                answer.result()
+            return [answer.result() for answer in answers]
+        finally:
+            # After a failure, or Ctrl-C, nobody reads the other answers.
+            cancelled.set()
+            threads.shutdown(wait=False, cancel_futures=True)
+            for generation in generations:
+                generation.close()

@@ -1,82 +1,111 @@
-"""A call on its way to a model, and its answer up to the first stop string."""
+"""One generation: a request to a model and its answer, in chunks or whole, up to the first stop string.
+
+An engine subclasses `RunningGeneration` and gives the raw chunks; `chunks()` and `answers()` are what its readers see.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Self
 
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import GenerationChunk
 
 from .errors import LLMError, StreamInterrupted
-from .parameters import GenerationParameters
 from .stop_strings import StopCutter
 
 Prompt = str | Sequence[BaseMessage]
 
 
-class ModelCall(ABC):
-    """One call on its way: iterate over it for the answer's pieces, or for the answers of a whole reply."""
+class RunningGeneration(ABC):
+    """One request to a model and its answer; nothing is sent before it is read.
+
+    Attributes:
+        stop: strings at which the answer ends.
+        prefix: text that goes before the answer: the prompt, where `return_full_text` is set.
+    """
+
+    stop: Sequence[str] = ()
+    prefix: str = ""
 
     @abstractmethod
     def __iter__(self) -> Iterator[GenerationChunk]:
-        """The pieces as they arrive. Raises LLMError."""
+        """What the model gives: the chunks of a stream as they arrive, or each answer of a whole reply. Raises LLMError."""
 
     @abstractmethod
     def close(self) -> None:
-        """End the model's work for this call. Any thread may close, at any time, also twice; a reader then stops."""
+        """End the model's work. Any thread may close, at any time and more than once; a reader then stops."""
 
+    def __enter__(self) -> Self:
+        return self
 
-def has_answer(piece: GenerationChunk) -> bool:
-    """Whether a piece holds some of the answer: text, or some of a tool call."""
-    return bool(piece.text or (piece.generation_info or {}).get("tool_calls"))
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
+    def answers(self) -> list[GenerationChunk]:
+        """Every answer of a whole reply, each up to its first stop string."""
+        answers = []
+        for answer in self:
+            cutter, info = StopCutter(self.stop), answer.generation_info
+            text = cutter.feed(answer.text) + cutter.flush()
+            if cutter.stopped:
+                info = {**(info or {}), "finish_reason": "stop"}
+            answers.append(GenerationChunk(text=self.prefix + text, generation_info=info))
+        return answers
 
-def cut(call: ModelCall, parameters: GenerationParameters, prefix: str = "") -> Iterator[GenerationChunk]:
-    """The pieces of a call up to the first stop string, at least one; `prefix` goes before the first."""
-    cutter = StopCutter(parameters.stop or ())
-    shown: list[GenerationChunk] = []
-    try:
-        for chunk in call:
+    def chunks(self) -> Iterator[GenerationChunk]:
+        """The chunks of a stream up to the first stop string, at least one.
+
+        Raises:
+            LLMError: a failure before the first chunk that has some of the answer.
+            StreamInterrupted: any failure after it.
+        """
+        shown: list[GenerationChunk] = []
+        with _interruption_after(shown):
+            for chunk in self._cut_chunks():
+                shown.append(chunk)
+                yield chunk
+
+    def _cut_chunks(self) -> Iterator[GenerationChunk]:
+        cutter, prefix = StopCutter(self.stop), self.prefix
+        is_empty = True
+        for chunk in self:
             text, info = cutter.feed(chunk.text), chunk.generation_info
             if cutter.stopped:
                 info = {**(info or {}), "finish_reason": "stop"}
-            elif info and "finish_reason" in info:  # some servers tell the usage so far with each piece
+            elif info and "finish_reason" in info:  # some servers report the usage so far with every chunk
                 text += cutter.flush()
             if text or info:
-                shown.append(GenerationChunk(text=prefix + text, generation_info=info))
-                yield shown[-1]
-                prefix = ""
+                yield GenerationChunk(text=prefix + text, generation_info=info)
+                prefix, is_empty = "", False
             if cutter.stopped:
                 return
         rest = prefix + cutter.flush()
-        if rest or not shown:
+        if rest or is_empty:
             yield GenerationChunk(text=rest)
-    except LLMError as error:
-        if not any(map(has_answer, shown)):
-            raise
-        raise _broken_off(error, shown) from error
 
 
-def joined(pieces: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
-    """The pieces of a stream as one. A failure after the first of them is a StreamInterrupted, as in a stream."""
+def has_answer(chunk: GenerationChunk) -> bool:
+    """Whether a chunk has some of the answer: text, or part of a tool call."""
+    return bool(chunk.text or (chunk.generation_info or {}).get("tool_calls"))
+
+
+def join_chunks(chunks: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
+    """The chunks of a stream as one; it fails as `RunningGeneration.chunks` does."""
     shown: list[GenerationChunk] = []
-    try:
-        for piece in pieces:
-            shown.append(piece)
-    except LLMError as error:
-        if not any(map(has_answer, shown)):
-            raise
-        raise _broken_off(error, shown) from error
-    # Figures are told anew with each piece; LangChain's own sum of pieces would add them up.
-    infos = [piece.generation_info or {} for piece in shown]
-    info = {name: value for told in infos for name, value in told.items()}
-    if "tool_calls" in info:
-        info["tool_calls"] = whole_calls(delta for told in infos for delta in told.get("tool_calls", ()))
-    yield GenerationChunk(text="".join(piece.text for piece in shown), generation_info=info or None)
+    with _interruption_after(shown):
+        for chunk in chunks:
+            shown.append(chunk)
+    # Each chunk replaces the figures of the one before; LangChain's own sum of chunks would add them up.
+    infos = [chunk.generation_info or {} for chunk in shown]
+    joined = {name: value for info in infos for name, value in info.items()}
+    if "tool_calls" in joined:
+        joined["tool_calls"] = join_tool_calls(delta for info in infos for delta in info.get("tool_calls", ()))
+    yield GenerationChunk(text="".join(chunk.text for chunk in shown), generation_info=joined or None)
 
 
-def whole_calls(deltas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each tool call once, out of its pieces."""
+def join_tool_calls(deltas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each tool call once, out of its parts."""
     calls: dict[int, dict[str, Any]] = {}
     for delta in deltas:
         call = calls.setdefault(delta["index"], {"index": delta["index"], "id": None, "name": None, "arguments": ""})
@@ -85,17 +114,13 @@ def whole_calls(deltas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(calls.values())
 
 
-def whole(call: ModelCall, parameters: GenerationParameters, prefix: str = "") -> list[GenerationChunk]:
-    """Every answer of a whole reply, each up to its first stop string and with `prefix` before it."""
-    answers = []
-    for answer in call:
-        cutter = StopCutter(parameters.stop or ())
-        text = cutter.feed(answer.text) + cutter.flush()
-        info = {**(answer.generation_info or {}), "finish_reason": "stop"} if cutter.stopped else answer.generation_info
-        answers.append(GenerationChunk(text=prefix + text, generation_info=info))
-    return answers
-
-
-def _broken_off(error: LLMError, shown: Sequence[GenerationChunk]) -> StreamInterrupted:
-    text = "".join(piece.text for piece in shown)
-    return StreamInterrupted(error.endpoint, f"the stream broke off: {error.message}", text)
+@contextmanager
+def _interruption_after(shown: Sequence[GenerationChunk]) -> Iterator[None]:
+    """Turn a failure into StreamInterrupted if any chunk in `shown`, as it is by then, has some of the answer."""
+    try:
+        yield
+    except LLMError as error:
+        if not any(map(has_answer, shown)):
+            raise
+        text = "".join(chunk.text for chunk in shown)
+        raise StreamInterrupted(error.endpoint, f"the stream broke off: {error.message}", text) from error

@@ -25,12 +25,13 @@ from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_valid
 from sagechain.prompts import OutputFormat, check_known, get_family
 from sagechain.prompts.families import to_role_messages
 
-from .generation import ModelCall, Prompt
+from .generation import Prompt, RunningGeneration
 from .ideal_answers import ideal_answer
 from .parameters import GenerationParameters
 from .prompt_reading import layout_of, read_prompt
 from .stop_strings import StopCutter
-from .text_model import TextModel, too_long
+from .text_model import TextModel
+from .token_counting import prompt_too_long
 
 TOKEN = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
 
@@ -85,14 +86,14 @@ class ScriptedLLM(TextModel):
         """How many answers the script still has; None without a script."""
         return None if self._script.answers is None else len(self._script.answers) - self._script.given
 
-    def renewed(self, **changes: Any) -> Self:
+    def with_fields(self, **changes: Any) -> Self:
         """As for every text model. The script goes on: both models take from it, and both tell its prompts."""
-        model = super().renewed(**changes)
+        model = super().with_fields(**changes)
         model._script = self._script
         return model
 
     @property
-    def name_of_model(self) -> str:
+    def display_name(self) -> str:
         """What it is."""
         return "scripted"
 
@@ -110,7 +111,7 @@ class ScriptedLLM(TextModel):
         return self.context
 
     @property
-    def _remedy(self) -> str:
+    def _length_advice(self) -> str:
         return "shorten it, or give the model more context"
 
     def get_token_ids(self, text: str) -> list[int]:
@@ -125,14 +126,14 @@ class ScriptedLLM(TextModel):
         """How many tokens a prompt has: those of its text, since nothing is put before it."""
         return self.text_tokens(_text(prompt))
 
-    def _start(
+    def _start_generation(
         self,
         prompt: Prompt,
         parameters: GenerationParameters,
         *,
         stream: bool,
         output_format: OutputFormat | None = None,
-    ) -> ModelCall:
+    ) -> RunningGeneration:
         text = _text(prompt)
         answers = [self._answer(text, parameters) for _ in range(parameters.num_return_sequences or 1)]
         return ScriptedCall(self._pieces(answers[0]) if stream else answers)
@@ -154,7 +155,7 @@ class ScriptedLLM(TextModel):
             return most
         asked = self.text_tokens(prompt)
         if asked >= self.context:
-            raise too_long(asked, self.context, self._remedy)
+            raise prompt_too_long(asked, self.context, self._length_advice)
         return min(most or self.context, self.context - asked)
 
     def _pieces(self, answer: GenerationChunk) -> list[GenerationChunk]:
@@ -166,7 +167,7 @@ class ScriptedLLM(TextModel):
         return [*(GenerationChunk(text=part) for part in parts), figures]
 
 
-class ScriptedCall(ModelCall):
+class ScriptedCall(RunningGeneration):
     """An answer that is there already, given piece by piece."""
 
     def __init__(self, pieces: Sequence[GenerationChunk]) -> None:

@@ -136,7 +136,7 @@ def _fitted(
     changes["num_return_sequences"] = candidates if candidates > 1 and gives_several(model) else None
     if ranked and "likelihood" in type(model).model_fields:
         changes["likelihood"] = True
-    return model.renewed(**changes)
+    return model.with_fields(**changes)
 
 
 def _stops(until: str | Sequence[str]) -> tuple[str, ...]:

@@ -12,13 +12,12 @@ from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontex
 from typing import Annotated, Any, NotRequired, TypedDict, cast
 from weakref import WeakValueDictionary
 
-import anyio
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
 from langgraph.graph.state import CompiledStateGraph
-from sagechain.llms import POLL_SECONDS, Turns
+from sagechain.llms import ConcurrencyLimit
 
 from ..stores.base import Store
 from ..stores.memory import PrunableInMemorySaver
@@ -88,27 +87,22 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
     @contextmanager
     def thread_lock(self, config: RunnableConfig) -> Iterator[None]:
         """The lock of a run's thread: waits until its running turn has ended."""
-        lock, owner, thread_id = self._process_lock(config), threading.get_ident(), _thread_id(config)
-        lock.take(owner)
-        try:
-            store = self.checkpointer
-            with store.turn(thread_id) if thread_id is not None and isinstance(store, Store) else nullcontext():
-                yield
-        finally:
-            lock.end(owner)
+        store, thread_id = self.checkpointer, _thread_id(config)
+        with (
+            self._process_lock(config).slot(),
+            store.turn(thread_id) if thread_id is not None and isinstance(store, Store) else nullcontext(),
+        ):
+            yield
 
     @asynccontextmanager
     async def athread_lock(self, config: RunnableConfig) -> AsyncIterator[None]:
         """As `thread_lock`."""
-        lock, owner, thread_id = self._process_lock(config), threading.get_ident(), _thread_id(config)
-        while not lock.taken(owner):
-            await anyio.sleep(POLL_SECONDS)
-        try:
-            store = self.checkpointer
-            async with store.aturn(thread_id) if thread_id is not None and isinstance(store, Store) else nullcontext():
-                yield
-        finally:
-            lock.end(owner)
+        store, thread_id = self.checkpointer, _thread_id(config)
+        async with (
+            self._process_lock(config).aslot(),
+            store.aturn(thread_id) if thread_id is not None and isinstance(store, Store) else nullcontext(),
+        ):
+            yield
 
     def _prunable(self, config: RunnableConfig) -> Store | PrunableInMemorySaver | None:
         """The checkpointer whose older checkpoints are deleted before a turn.
@@ -120,16 +114,16 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
             return None
         return self.checkpointer if isinstance(self.checkpointer, Store | PrunableInMemorySaver) else None
 
-    def _process_lock(self, config: RunnableConfig) -> Turns:
+    def _process_lock(self, config: RunnableConfig) -> ConcurrencyLimit:
         """The lock of a thread in this process, shared by graphs over one checkpointer. Without a thread: a free one."""
         thread_id = _thread_id(config)
         if thread_id is None or not self.checkpointer:
-            return Turns(1)
+            return ConcurrencyLimit(1)
         with _locks_guard:
-            return _locks.setdefault((id(self.checkpointer), thread_id), Turns(1))
+            return _locks.setdefault((id(self.checkpointer), thread_id), ConcurrencyLimit(1))
 
 
-_locks: "WeakValueDictionary[tuple[int, str], Turns]" = WeakValueDictionary()
+_locks: "WeakValueDictionary[tuple[int, str], ConcurrencyLimit]" = WeakValueDictionary()
 _locks_guard = threading.Lock()
 
 

@@ -17,7 +17,7 @@ from langchain_core.utils.json import parse_partial_json
 from sagechain.prompts import NO_ESCAPING, Escaping, ToolCallFormat
 from sagechain.prompts.tool_calls import AnswerPart, ToolCallReader
 
-from ..generation import whole_calls
+from ..generation import join_tool_calls
 
 ERRORS = "tool_call_errors"
 """In `response_metadata`: what is wrong with the invalid tool calls, by their ids. LangChain's chunks lose it."""
@@ -150,7 +150,7 @@ class Replies:
 
     def _spoilt(self) -> list[ToolCallChunk]:
         """The ends of a server's calls that are not whole: LangChain's chunks would mend whatever can be an object."""
-        chunks, served = [], whole_calls(self._deltas)
+        chunks, served = [], join_tool_calls(self._deltas)
         for delta, call in zip(served, _served(served, cut=_is_cut(self._figures)), strict=True):
             if call["type"] == "invalid_tool_call":
                 self._errors[str(call["id"])] = str(call["error"])

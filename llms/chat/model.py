@@ -41,8 +41,8 @@ from sagechain.prompts.families import COMMON_ESCAPING, to_role_messages
 
 from ..errors import StreamInterrupted
 from ..generation import Prompt
-from ..text_model import TextModel, estimated_tokens
-from ..token_counting import token_ids_by
+from ..text_model import TextModel
+from ..token_counting import estimate_tokens, load_tokenizer
 from .messages import Replies
 from .structured_output import Method, structured
 
@@ -125,10 +125,10 @@ class PromptedChatModel(BaseChatModel):
         changes = {name: value for name in names if (value := getattr(self, name)) is not None}
         if isinstance(self.llm, TextModel):
             if "tokenizer" in changes and "tokenizer" not in type(self.llm).model_fields:
-                raise ValueError(f"tokenizer: {self.llm.name_of_model} has its own")
-            self.llm = self.llm.renewed(**changes) if changes else self.llm
+                raise ValueError(f"tokenizer: {self.llm.display_name} has its own")
+            self.llm = self.llm.with_fields(**changes) if changes else self.llm
         elif self.tokenizer is not None:
-            self.custom_get_token_ids = token_ids_by(str(self.tokenizer), self.llm._llm_type)
+            self.custom_get_token_ids = load_tokenizer(str(self.tokenizer), self.llm._llm_type)
         return self
 
     @property
@@ -173,7 +173,7 @@ class PromptedChatModel(BaseChatModel):
             return len(self.custom_get_token_ids(text))
         counts = llm.custom_get_token_ids or type(llm).get_token_ids is not BaseLanguageModel.get_token_ids
         # LangChain's own would count by GPT-2's tokenizer, which it fetches.
-        return llm.get_num_tokens(text) if counts else estimated_tokens(text)
+        return llm.get_num_tokens(text) if counts else estimate_tokens(text)
 
     def get_num_tokens_from_messages(
         self,
@@ -337,14 +337,14 @@ class PromptedChatModel(BaseChatModel):
 
     def _pieces(self, asked: _Asked) -> Generator[GenerationChunk, None, None]:
         if isinstance(self.llm, TextModel):
-            yield from self.llm.pieces(asked.prompt, **asked.for_text_model)
+            yield from self.llm.chunks(asked.prompt, **asked.for_text_model)
             return
         for text in self.llm.stream(_text(asked.prompt), **asked.options):
             yield GenerationChunk(text=text)
 
     async def _apieces(self, asked: _Asked) -> AsyncGenerator[GenerationChunk, None]:
         if isinstance(self.llm, TextModel):
-            async with aclosing(self.llm.apieces(asked.prompt, **asked.for_text_model)) as pieces:
+            async with aclosing(self.llm.achunks(asked.prompt, **asked.for_text_model)) as pieces:
                 async for piece in pieces:
                     yield piece
             return
@@ -373,7 +373,7 @@ class PromptedChatModel(BaseChatModel):
         return get_family(self.family)
 
     def _model_name(self, kwargs: dict[str, Any]) -> str:
-        own = self.llm.name_of_model if isinstance(self.llm, TextModel) else self.llm._llm_type
+        own = self.llm.display_name if isinstance(self.llm, TextModel) else self.llm._llm_type
         return str(kwargs.get("model") or own)
 
     def _replies(self, asked: _Asked, kwargs: dict[str, Any]) -> Replies:

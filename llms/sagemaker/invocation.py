@@ -15,7 +15,7 @@ from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import EventStreamError, ParamValidationError
 from langchain_core.outputs import GenerationChunk
 
-from ..generation import ModelCall, has_answer, joined
+from ..generation import RunningGeneration, has_answer, join_chunks
 from ..wires import Wire
 from ..wires.base import WireError
 from .aws_errors import as_llm_error
@@ -23,7 +23,7 @@ from .retry import retrying
 from .transport import Deadline, Line
 
 
-class EndpointCall(ModelCall):
+class EndpointCall(RunningGeneration):
     """One invocation: sent when iterated, sent again only before its first piece of text or of a tool call.
 
     Args:
@@ -59,7 +59,7 @@ class EndpointCall(ModelCall):
         self._deadline = Deadline(self._timeout)
         begun, rest = retrying(self._attempt, max_retries=self._max_retries, deadline=self._deadline, sleep=self._sleep)
         pieces = chain(begun, rest)
-        yield from joined(pieces) if self._is_joined else pieces
+        yield from join_chunks(pieces) if self._is_joined else pieces
 
     def close(self) -> None:
         """Shut the connection, which is how the server learns that nobody waits."""

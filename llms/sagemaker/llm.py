@@ -22,10 +22,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family
 
 from ..capabilities import Capabilities
-from ..generation import ModelCall, Prompt
+from ..generation import Prompt, RunningGeneration
 from ..parameters import PARAMETER_NAMES, GenerationParameters
-from ..text_model import TextModel, too_long
-from ..token_counting import token_ids_by
+from ..text_model import TextModel
+from ..token_counting import load_tokenizer, prompt_too_long
 from ..wires import DEFAULT_WIRES, Wire, get_wire
 from ..wires.base import OnUnsupported
 from .content_handlers import WireContentHandler
@@ -97,7 +97,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         if self.family is not None and not get_family(self.family).stop and not self._wire.capabilities.takes_roles:
             raise ValueError(f"family: {self.family!r} lays nothing out, and the {self.wire} wire takes text only")
         if self.tokenizer is not None:
-            self.custom_get_token_ids = token_ids_by(str(self.tokenizer), self.endpoint_name)
+            self.custom_get_token_ids = load_tokenizer(str(self.tokenizer), self.endpoint_name)
         carried = {"max_length": None} if self.custom_get_token_ids is not None else {}
         self._wire.parameters(self._parameters(None, {}).updated(carried), self.on_unsupported)
         if self.client is None:
@@ -107,9 +107,9 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         watch(self.client)
         return self
 
-    def renewed(self, **changes: Any) -> Self:
+    def with_fields(self, **changes: Any) -> Self:
         """As for every text model; the client is made anew, unless it was given."""
-        return super().renewed(**({"client": None} if self._own_client else {}), **changes)
+        return super().with_fields(**({"client": None} if self._own_client else {}), **changes)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -117,7 +117,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return self._wire.capabilities
 
     @property
-    def name_of_model(self) -> str:
+    def display_name(self) -> str:
         """The endpoint's name."""
         return self.endpoint_name
 
@@ -137,14 +137,14 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         }
         return {**super()._identifying_params, **where}
 
-    def _start(
+    def _start_generation(
         self,
         prompt: Prompt,
         parameters: GenerationParameters,
         *,
         stream: bool,
         output_format: OutputFormat | None = None,
-    ) -> ModelCall:
+    ) -> RunningGeneration:
         joined = self.streaming and not stream and (parameters.num_return_sequences or 1) == 1
         stream = (stream or joined) and self._wire.streams
         body = self._wire.request(
@@ -191,16 +191,16 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         text = None if self.custom_get_token_ids is None else self._wire.laid_out(prompt, output_format)
         return None if text is None or self.custom_get_token_ids is None else len(self.custom_get_token_ids(text))
 
-    def _counted(
+    def _resolve_length_limits(
         self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None = None
     ) -> GenerationParameters:
         room, asked = self.context_size, self.prompt_tokens(prompt, output_format)
         if room is not None and asked is not None and asked > room:
-            raise too_long(asked, room, self._remedy)
+            raise prompt_too_long(asked, room, self._length_advice)
         return (
             parameters
             if "max_length" in self._wire.parameter_names
-            else super()._counted(prompt, parameters, output_format)
+            else super()._resolve_length_limits(prompt, parameters, output_format)
         )
 
     def _new_client(self) -> Any:

@@ -84,7 +84,7 @@ def test_over_the_llama_2_wire_it_is_told_whole(runtime: LocalRuntime) -> None:
 
 
 def test_an_llm_that_tells_answers_as_it_does_without(llm: LlamaCppLLM) -> None:
-    short = llm.renewed(max_new_tokens=6)
+    short = llm.with_fields(max_new_tokens=6)
     told, whole = (model.generate(["Q: 1 + 1?\nA:"], ["\nQ:"]) for model in (TellingLLM(llm=short), short))
     assert told.generations[0][0].text == whole.generations[0][0].text
     info = told.generations[0][0].generation_info

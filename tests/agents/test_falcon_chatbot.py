@@ -46,7 +46,7 @@ def test_over_the_llama_2_wire_what_it_does_not_carry_is_left_out(runtime: Local
 
 
 def test_over_the_embedded_model_it_streams(llm: LlamaCppLLM) -> None:
-    pieces = list(chain(llm.renewed(max_new_tokens=3), "summary").stream({"text": "It rains."}))
+    pieces = list(chain(llm.with_fields(max_new_tokens=3), "summary").stream({"text": "It rains."}))
     assert len(pieces) > 1
 
 

@@ -134,7 +134,7 @@ def test_the_sheets_go_before_the_last_turn_and_follow_the_conversation(
 
 
 def test_a_long_conversation_fits_the_embedded_models_context(llm: LlamaCppLLM) -> None:
-    graph = chain(PromptedChatModel(llm=llm.renewed(max_new_tokens=200)))
+    graph = chain(PromptedChatModel(llm=llm.with_fields(max_new_tokens=200)))
     long = " ".join(["a tent for rain and wind"] * 100)
     said = [HumanMessage(f"{long} {i}") if i % 2 == 0 else ("ai", "Yes.") for i in range(8)]
     graph.update_state(THREAD, {"messages": said})

@@ -51,7 +51,7 @@ def test_over_the_falcon_wire_examples_are_turns_of_its_layout(runtime: LocalRun
 
 
 def test_over_the_embedded_model_it_streams_and_keeps_what_was_said(llm: LlamaCppLLM) -> None:
-    graph = chain(llm.renewed(max_new_tokens=4))
+    graph = chain(llm.with_fields(max_new_tokens=4))
     pieces = [
         piece.text for piece, _ in graph.stream({"messages": [HumanMessage("Hi")]}, THREAD, stream_mode="messages")
     ]

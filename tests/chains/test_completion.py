@@ -344,7 +344,7 @@ def test_one_candidate_is_what_the_model_says_up_to_the_stop_string(tiny: Huggin
     )
     stop = tiny.invoke(PROMPT, max_new_tokens=20)[5:7]
     assert code_completion(tiny, until=[stop]).invoke(PROMPT) == tiny.invoke(PROMPT, stop=[stop])
-    assert code_completion(tiny.renewed(return_full_text=True), until=[stop]).invoke(PROMPT) == tiny.invoke(
+    assert code_completion(tiny.with_fields(return_full_text=True), until=[stop]).invoke(PROMPT) == tiny.invoke(
         PROMPT, stop=[stop]
     )
 
@@ -366,7 +366,7 @@ def test_the_candidates_of_a_checkpoint_are_ranked_by_what_the_model_gives_them(
     found = ranked_completions(tiny, candidates=6, seed=2, temperature=1.0, max_new_tokens=5).invoke("a = ")
     order = [(each.parses, each.likelihood) for each in found]
     assert order == sorted(order, reverse=True)
-    drawn = tiny.renewed(likelihood=True).complete(
+    drawn = tiny.with_fields(likelihood=True).complete(
         "a = ", BLOCK, num_return_sequences=6, seed=2, temperature=1.0, max_new_tokens=5
     )
     told = {(each.text, (each.generation_info or {})["likelihood"]) for each in drawn}

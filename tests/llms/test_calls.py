@@ -108,7 +108,7 @@ def test_a_call_that_waits_for_a_stream_of_its_own_thread_is_an_error_and_no_dea
     llm = SageMakerLLM(endpoint_name=FALCON, family="falcon", max_concurrency=1)
     stream: Any = llm.stream(PROMPT)
     next(stream)
-    with pytest.raises(RuntimeError, match="this thread's own"):
+    with pytest.raises(RuntimeError, match="this thread would wait for itself"):
         llm.invoke(PROMPT)
     stream.close()
 

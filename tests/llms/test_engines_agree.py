@@ -86,7 +86,7 @@ def test_a_stop_string_is_cut_exactly_and_ends_the_work(engine: TextModel, stop:
     [answer] = engine.complete(PROMPT, [stop], max_new_tokens=20)
     info = {"finish_reason": "stop", "input_tokens": 13, "output_tokens": tokens}
     assert (answer.text, answer.generation_info) == (shown, info)
-    pieces = list(engine.pieces(PROMPT, [stop], max_new_tokens=20))
+    pieces = list(engine.chunks(PROMPT, [stop], max_new_tokens=20))
     assert ("".join(piece.text for piece in pieces), pieces[-1].generation_info) == (shown, info)
 
 

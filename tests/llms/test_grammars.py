@@ -66,11 +66,11 @@ def test_without_a_schema_it_is_any_object(llm: LlamaCppLLM) -> None:
 def test_text_prompts_streams_and_several_answers_are_held_too(llm: LlamaCppLLM) -> None:
     output_format, schema = JsonFormat(SCHEMAS["integer"]), SCHEMAS["integer"]
     assert fits(llm.complete("A small number: ", output_format=output_format)[0].text, schema)
-    assert fits("".join(piece.text for piece in llm.pieces(ASKED, output_format=output_format)), schema)
+    assert fits("".join(piece.text for piece in llm.chunks(ASKED, output_format=output_format)), schema)
     several = llm.complete(ASKED, output_format=output_format, num_return_sequences=6, **HOT)
     assert len({answer.text for answer in several}) > 1
     assert all(fits(answer.text, schema) for answer in several)
-    likely = llm.renewed(likelihood=True, repetition_penalty=1.3, top_k=5, top_p=0.5)
+    likely = llm.with_fields(likelihood=True, repetition_penalty=1.3, top_k=5, top_p=0.5)
     assert fits(likely.complete(ASKED, output_format=output_format, **HOT)[0].text, schema)
 
 
@@ -83,7 +83,7 @@ def test_calls_that_run_together_are_each_held_to_their_own(llm: LlamaCppLLM) ->
 
 def test_after_a_held_stream_that_was_left_the_next_is_held(llm: LlamaCppLLM) -> None:
     endless = {"type": "array", "items": {"const": "again"}, "minItems": 500}
-    with closing(llm.pieces(ASKED, output_format=JsonFormat(endless))) as pieces:
+    with closing(llm.chunks(ASKED, output_format=JsonFormat(endless))) as pieces:
         assert next(pieces).text
     assert llm.complete(ASKED, output_format=JsonFormat({"const": "done"}))[0].text == '"done"'
 
@@ -164,7 +164,7 @@ def test_a_part_that_cannot_be_held_to_is_named_with_its_tool(llm: LlamaCppLLM) 
 def test_what_llama_cpp_does_not_take_is_refused_and_never_answered_freely(
     llm: LlamaCppLLM, schema: dict[str, Any]
 ) -> None:
-    for ask in (llm.complete, llm.pieces):
+    for ask in (llm.complete, llm.chunks):
         with pytest.raises(ValueError, match=r"llama\.cpp can't hold decoding to this JSON schema"):
             list(ask(ASKED, output_format=JsonFormat(schema), max_new_tokens=5))
 

@@ -41,7 +41,7 @@ def test_it_is_langchains_pipeline_and_transformers_own_is_in_it(tiny: HuggingFa
     assert isinstance(tiny, HuggingFacePipeline)
     assert tiny.model_id == str(tiny.path)
     assert tiny.pipeline.model is tiny._engine.model
-    assert (tiny._llm_type, tiny.name_of_model, tiny.context_size) == ("sagechain-hugging-face", "tiny-gpt2", 128)
+    assert (tiny._llm_type, tiny.display_name, tiny.context_size) == ("sagechain-hugging-face", "tiny-gpt2", 128)
 
 
 def test_all_ways_of_asking_give_the_same_answer_without_the_prompt(tiny: HuggingFaceLLM) -> None:
@@ -151,7 +151,7 @@ def test_an_answer_ends_at_an_end_token_which_is_counted_and_not_shown(gpt2: Pat
     [answer] = llm.complete(PROMPT)
     assert answer.text == expected == "".join(llm.stream(PROMPT))
     info = {"finish_reason": "stop", "input_tokens": llm.prompt_tokens(PROMPT), "output_tokens": 3}
-    assert answer.generation_info == info == list(llm.pieces(PROMPT))[-1].generation_info
+    assert answer.generation_info == info == list(llm.chunks(PROMPT))[-1].generation_info
 
 
 def test_min_length_keeps_the_end_off_until_prompt_and_answer_have_so_many_tokens(gpt2: Path, tmp_path: Path) -> None:
@@ -257,10 +257,10 @@ def test_the_likelihood_is_the_mean_log_probability_of_the_answers_tokens(tiny: 
     asked, answered = tiny.get_token_ids(PROMPT), greedy_tokens(tiny, 12)
     told = log_probabilities(tiny, asked + answered)[len(asked) - 1 : -1]
     expected = float(sum(told[place, token] for place, token in enumerate(answered))) / 12
-    for llm in (tiny.renewed(likelihood=True), tiny.renewed(likelihood=True, context=len(asked) + 12)):
+    for llm in (tiny.with_fields(likelihood=True), tiny.with_fields(likelihood=True, context=len(asked) + 12)):
         for info in (
             llm.complete(PROMPT, max_new_tokens=12)[0].generation_info,
-            list(llm.pieces(PROMPT, max_new_tokens=12))[-1].generation_info,
+            list(llm.chunks(PROMPT, max_new_tokens=12))[-1].generation_info,
             llm.generate([PROMPT, "a"], max_new_tokens=12).generations[0][0].generation_info,
         ):
             assert info is not None
@@ -270,7 +270,7 @@ def test_the_likelihood_is_the_mean_log_probability_of_the_answers_tokens(tiny: 
 
 def test_the_likelihood_is_the_models_own_whatever_changed_the_draw(tiny: HuggingFaceLLM) -> None:
     told = log_probabilities(tiny, tiny.get_token_ids(PROMPT))[-1]
-    drawn = tiny.renewed(likelihood=True).complete(
+    drawn = tiny.with_fields(likelihood=True).complete(
         PROMPT, num_return_sequences=20, seed=1, temperature=9.0, top_k=50, repetition_penalty=1.5, max_new_tokens=1
     )
     assert len({answer.text for answer in drawn}) > 3
@@ -285,14 +285,14 @@ def test_the_end_counts_and_what_comes_after_it_does_not(gpt2: Path, tmp_path: P
     asked, answered = llm.get_token_ids(PROMPT), greedy_tokens(loaded_exactly(gpt2), 3)
     told = log_probabilities(llm, asked + answered)[len(asked) - 1 : -1]
     expected = float(sum(told[place, token] for place, token in enumerate(answered))) / 3
-    result = llm.renewed(likelihood=True).generate([PROMPT, "a b a b"], max_new_tokens=30)
+    result = llm.with_fields(likelihood=True).generate([PROMPT, "a b a b"], max_new_tokens=30)
     assert (result.generations[0][0].generation_info or {})["likelihood"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_nothing_is_told_of_likelihood_unless_it_is_asked_for_and_of_beams_never(tiny: HuggingFaceLLM) -> None:
-    for answer in (tiny.complete(PROMPT), tiny.renewed(likelihood=True).complete(PROMPT, num_beams=2)):
+    for answer in (tiny.complete(PROMPT), tiny.with_fields(likelihood=True).complete(PROMPT, num_beams=2)):
         assert "likelihood" not in (answer[0].generation_info or {})
-    assert tiny.renewed(likelihood=True)._identifying_params != tiny._identifying_params
+    assert tiny.with_fields(likelihood=True)._identifying_params != tiny._identifying_params
 
 
 # Many at once
@@ -343,7 +343,7 @@ def test_a_batch_is_one_generate_and_a_large_one_several(tiny: HuggingFaceLLM, m
     monkeypatch.setattr(model, "generate", counting)
     tiny.batch(PROMPTS, max_new_tokens=2)
     tiny.complete(PROMPT, num_return_sequences=10, temperature=1.0, max_new_tokens=2)
-    tiny.renewed(batch_size=3).batch(PROMPTS, max_new_tokens=2)
+    tiny.with_fields(batch_size=3).batch(PROMPTS, max_new_tokens=2)
     assert sizes == [4, 10, 3, 1]
 
 
@@ -366,7 +366,7 @@ def test_threads_get_their_own_answers(tiny: HuggingFaceLLM) -> None:
 
 
 def test_a_stream_with_beams_is_one_piece(tiny: HuggingFaceLLM) -> None:
-    [piece] = tiny.pieces(PROMPT, num_beams=2, max_new_tokens=8)
+    [piece] = tiny.chunks(PROMPT, num_beams=2, max_new_tokens=8)
     assert piece.text == text(tiny, num_beams=2, max_new_tokens=8)
     assert (piece.generation_info or {})["output_tokens"] == 8
 
@@ -581,13 +581,13 @@ def test_models_over_one_folder_share_one_engine_until_its_files_change(gpt2: Pa
     folder = shutil.copytree(gpt2, tmp_path / "shared")
     one, other = loaded_exactly(folder), loaded_exactly(folder)
     assert one._engine is other._engine
-    assert one.renewed(temperature=0.5)._engine is one._engine
+    assert one.with_fields(temperature=0.5)._engine is one._engine
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 1]}))
     assert loaded_exactly(folder)._engine is not one._engine
 
 
 def test_what_an_answer_depends_on_is_in_the_key_of_langchains_cache(gpt2: Path, tiny: HuggingFaceLLM) -> None:
-    models = [tiny, tiny.renewed(temperature=0.5), load_llm(f"local:{gpt2}?context=64")]
+    models = [tiny, tiny.with_fields(temperature=0.5), load_llm(f"local:{gpt2}?context=64")]
     assert len({json.dumps(model._identifying_params, sort_keys=True) for model in models}) == 3
 
 
@@ -665,7 +665,7 @@ def test_a_text_begins_once_and_a_template_by_itself(gpt2: Path, tmp_path: Path)
 
 
 def test_a_gguf_is_converted_once_and_then_loaded_without_a_word(converted: HuggingFaceLLM, smollm2: Path) -> None:
-    assert converted.name_of_model == smollm2.name
+    assert converted.display_name == smollm2.name
     assert isinstance(converted, HuggingFacePipeline)
     script = f"from sagechain.llms import load_llm; print(load_llm('local:{smollm2}?engine=transformers').context_size)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

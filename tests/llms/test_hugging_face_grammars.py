@@ -70,30 +70,29 @@ def test_a_schema_may_refer_to_itself(tiny: HuggingFaceLLM) -> None:
 
 def test_streams_stops_and_limits_are_as_ever(tiny: HuggingFaceLLM) -> None:
     output_format = JsonFormat({"const": "no yes no"})
-    assert "".join(piece.text for piece in tiny.pieces(PROMPT, output_format=output_format)) == '"no yes no"'
+    assert "".join(piece.text for piece in tiny.chunks(PROMPT, output_format=output_format)) == '"no yes no"'
     assert tiny.complete(PROMPT, ["yes"], output_format=output_format)[0].text == '"no '
     [cut] = tiny.complete(PROMPT, output_format=output_format, max_new_tokens=3)
     assert (cut.generation_info or {})["finish_reason"] == "length"
     assert '"no yes no"'.startswith(cut.text)
-    likely = tiny.renewed(likelihood=True).complete(PROMPT, output_format=output_format)[0].generation_info or {}
+    likely = tiny.with_fields(likelihood=True).complete(PROMPT, output_format=output_format)[0].generation_info or {}
     assert -30 < likely["likelihood"] < 0
 
 
 def test_after_a_held_stream_that_was_left_the_next_is_held(tiny: HuggingFaceLLM) -> None:
     endless = {"type": "array", "items": {"const": "again"}, "minItems": 500}
-    with closing(tiny.pieces(PROMPT, output_format=JsonFormat(endless))) as pieces:
+    with closing(tiny.chunks(PROMPT, output_format=JsonFormat(endless))) as pieces:
         assert next(pieces).text
     assert tiny.complete(PROMPT, output_format=JsonFormat({"const": "done"}))[0].text == '"done"'
 
 
 def test_rows_that_share_a_batch_are_each_held(tiny: HuggingFaceLLM) -> None:
-    from sagechain.llms.generation import whole
     from sagechain.llms.local.transformers.request import HuggingFaceCall, start
 
     shapes = [JsonFormat({"const": "a"}), None, JsonFormat({"const": "b or c"})]
     parameters = tiny._parameters(None, {"max_new_tokens": 30})
     calls = [
-        tiny._start(prompt, parameters, stream=False, output_format=output_format)
+        tiny._start_generation(prompt, parameters, stream=False, output_format=output_format)
         for prompt, output_format in zip(["a", PROMPT * 4, "b b"], shapes, strict=True)
     ]
     assert all(isinstance(call, HuggingFaceCall) for call in calls)
@@ -101,7 +100,7 @@ def test_rows_that_share_a_batch_are_each_held(tiny: HuggingFaceLLM) -> None:
     texts = []
     for call in calls:
         with closing(call):
-            texts.append(whole(call, parameters)[0].text)
+            texts.append(call.answers()[0].text)
     assert texts[::2] == ['"a"', '"b or c"']
     assert texts[1] == tiny.complete(PROMPT * 4, max_new_tokens=30)[0].text
 
@@ -151,7 +150,7 @@ def test_what_xgrammar_cannot_hold_to_is_refused(tiny: HuggingFaceLLM) -> None:
     composed = {"allOf": [{"type": "object", "properties": {"a": {}}}, {"type": "object", "properties": {"b": {}}}]}
     with pytest.raises(ValueError, match="decoding can't be held to several schemas in 'allOf'"):
         tiny.complete(PROMPT, output_format=JsonFormat(composed))
-    for ask in (tiny.complete, tiny.pieces):
+    for ask in (tiny.complete, tiny.chunks):
         with pytest.raises(ValueError, match="xgrammar can't hold decoding to it"):
             list(ask(PROMPT, output_format=JsonFormat({"type": "string", "pattern": "("})))
 
@@ -161,7 +160,7 @@ def test_where_nothing_fits_the_model_has_failed_and_writes_nothing_freely(tiny:
     with pytest.raises(errors.ModelFailed, match="does any value fit the schema"):
         tiny.complete(PROMPT, output_format=nothing)
     with pytest.raises(errors.StreamInterrupted) as caught:
-        list(tiny.pieces(PROMPT, output_format=nothing))
+        list(tiny.chunks(PROMPT, output_format=nothing))
     assert caught.value.partial_text == '"'
 
 

@@ -38,7 +38,7 @@ def test_all_ways_of_asking_give_the_same_answer(llm: LlamaCppLLM) -> None:
 
 
 def test_a_piece_tells_why_the_answer_ended_and_how_many_tokens_it_took(llm: LlamaCppLLM) -> None:
-    info = list(llm.pieces(PROMPT, max_new_tokens=7))[-1].generation_info
+    info = list(llm.chunks(PROMPT, max_new_tokens=7))[-1].generation_info
     assert info == {"finish_reason": "length", "input_tokens": 13, "output_tokens": 7}
     [answer] = llm.complete(PROMPT, ["France"], max_new_tokens=7)
     assert answer.text == " The capital of "
@@ -99,10 +99,10 @@ def test_the_likelihood_is_the_mean_of_what_llama_cpp_gives_to_the_tokens(llm: L
     events: list[Any] = []
     llm._engine.run({"prompt": PROMPT, "max_tokens": 7, "temperature": 0.0, "n_probs": 1}, events.append)
     told = [token["logprob"] for token in events[-1]["choices"][0]["logprobs"]["content"]]
-    likely = llm.renewed(likelihood=True)
+    likely = llm.with_fields(likelihood=True)
     for info in (
         likely.complete(PROMPT, max_new_tokens=7)[0].generation_info,
-        list(likely.pieces(PROMPT, max_new_tokens=7))[-1].generation_info,
+        list(likely.chunks(PROMPT, max_new_tokens=7))[-1].generation_info,
     ):
         assert info is not None
         # What is read from the cache differs from what is computed anew in the last digits.

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms import GenerationParameters, PromptedChatModel, SageMakerLLM, errors
 from sagechain.llms.chat.messages import ERRORS
-from sagechain.llms.generation import whole_calls
+from sagechain.llms.generation import join_tool_calls
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.base import WireError
 from sagechain.prompts.output_format import JsonFormat, OutputFormat, ToolCallFormat
@@ -319,14 +319,14 @@ def test_streams_of_every_server_come_to_the_same_calls(
     deltas: list[dict[str, Any]], calls: list[dict[str, Any]], reason: str
 ) -> None:
     got = pieces([events(*deltas, reason=reason)])
-    assert whole_calls(calls_of(got)) == calls
+    assert join_tool_calls(calls_of(got)) == calls
     assert got[-1].generation_info == {"finish_reason": "tool_calls"}
 
 
 def test_calls_without_ids_get_ids_of_their_own() -> None:
     bare = {"function": {"name": "clock", "arguments": "{}"}}
     whole = (read({"tool_calls": [bare, bare]}).generation_info or {})["tool_calls"]
-    streamed = whole_calls(calls_of(pieces([events({"tool_calls": [bare, bare]})])))
+    streamed = join_tool_calls(calls_of(pieces([events({"tool_calls": [bare, bare]})])))
     ids = {call["id"] for call in (*whole, *streamed)}
     assert len(ids) == 4
     assert all(ToolMessage("12:00", tool_call_id=each).tool_call_id == each for each in ids)
@@ -353,7 +353,7 @@ def test_text_and_calls_arrive_unchanged_however_pieces_and_bytes_are_split(
         deltas += [piece(part, index=index) for part in arguments]
     got = pieces(split(events(*deltas), cuts))
     assert "".join(chunk.text for chunk in got) == "".join(content)
-    assert whole_calls(calls_of(got)) == [
+    assert join_tool_calls(calls_of(got)) == [
         {"index": number, "id": f"c{number}", "name": name, "arguments": "".join(arguments)}
         for number, (name, arguments) in enumerate(calls)
     ]
@@ -380,16 +380,16 @@ def endpoint(name: str, **settings: Any) -> SageMakerLLM:
 
 def answered(llm: SageMakerLLM, way: str) -> list[GenerationChunk]:
     async def pieces() -> list[GenerationChunk]:
-        return [piece async for piece in llm.apieces(ASKED, output_format=TOOLS)]
+        return [piece async for piece in llm.achunks(ASKED, output_format=TOOLS)]
 
     if way == "complete":
         return llm.complete(ASKED, output_format=TOOLS)
     if way == "acomplete":
         return asyncio.run(llm.acomplete(ASKED, output_format=TOOLS))
-    return list(llm.pieces(ASKED, output_format=TOOLS)) if way == "pieces" else asyncio.run(pieces())
+    return list(llm.chunks(ASKED, output_format=TOOLS)) if way == "chunks" else asyncio.run(pieces())
 
 
-WAYS = ("complete", "acomplete", "pieces", "apieces")
+WAYS = ("complete", "acomplete", "chunks", "achunks")
 STREAM = events(
     {"role": "assistant", "content": ""},
     piece("", name="weather", identity="c1"),
@@ -407,11 +407,11 @@ def test_only_the_messages_wire_has_tools_and_schemas_of_the_servers_own() -> No
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_endpoint_is_sent_the_tools_and_its_calls_come_back(server: ScriptedServer, way: str) -> None:
-    streams = "pieces" in way
+    streams = "chunks" in way
     unary = json.dumps(reply({"content": None, "tool_calls": [CALL]})).encode()
     server.replies["calls"] = [STREAM if streams else unary]
     got = answered(endpoint("calls"), way)
-    assert whole_calls(calls_of(got)) == [ROME]
+    assert join_tool_calls(calls_of(got)) == [ROME]
     assert got[-1].generation_info is not None
     assert got[-1].generation_info["finish_reason"] == "tool_calls"
     assert json.loads(server.requests[-1]) == {
@@ -440,7 +440,7 @@ def test_calls_arrive_unchanged_under_any_splitting(server: ScriptedServer) -> N
     @given(st.lists(st.integers(0, 2000), max_size=12))
     def check(cuts: list[int]) -> None:
         server.replies["split"] = split(STREAM, cuts)
-        assert whole_calls(calls_of(list(llm.pieces(ASKED, output_format=TOOLS)))) == [ROME]
+        assert join_tool_calls(calls_of(list(llm.chunks(ASKED, output_format=TOOLS)))) == [ROME]
 
     check()
 
@@ -452,7 +452,7 @@ def test_a_stream_that_breaks_after_some_of_a_call_is_not_asked_for_again(
     server.replies["cut"] = [STREAM.partition(b'data: {"choices": [{"index": 0, "delta": {}')[0]]
     before = len(server.requests)
     with pytest.raises(errors.StreamInterrupted) as caught:
-        answered(endpoint("cut", streaming=streaming), "complete" if streaming else "pieces")
+        answered(endpoint("cut", streaming=streaming), "complete" if streaming else "chunks")
     assert caught.value.partial_text == ""
     assert len(server.requests) == before + 1
 
@@ -460,7 +460,7 @@ def test_a_stream_that_breaks_after_some_of_a_call_is_not_asked_for_again(
 def test_a_stream_with_calls_of_another_shape_is_a_malformed_response(server: ScriptedServer) -> None:
     server.replies["shape"] = [events({"tool_calls": ["weather"]})]
     with pytest.raises(errors.MalformedResponse, match="unexpected shape"):
-        answered(endpoint("shape"), "pieces")
+        answered(endpoint("shape"), "chunks")
     server.replies["shape"] = [json.dumps(reply({"content": None})).encode()]
     with pytest.raises(errors.MalformedResponse, match="unexpected shape"):
         answered(endpoint("shape"), "complete")

@@ -192,13 +192,13 @@ def test_a_wrong_field_is_a_value_error(field: dict[str, Any], said: str) -> Non
 @given(text=st.text())
 def test_tokens_are_words_and_marks_and_add_up_to_the_text(text: str) -> None:
     llm = ScriptedLLM(answers=[text])
-    pieces = [piece.text for piece in llm.pieces("?")][:-1]
+    pieces = [piece.text for piece in llm.chunks("?")][:-1]
     assert "".join(pieces) == text
     assert len(pieces) == llm.text_tokens(text) == len(llm.get_token_ids(text))
 
 
 def test_the_tokens_of_a_sentence() -> None:
-    assert [piece.text for piece in ScriptedLLM(answers=["It's 3.5 °C, I think. "]).pieces("?")][:-1] == (
+    assert [piece.text for piece in ScriptedLLM(answers=["It's 3.5 °C, I think. "]).chunks("?")][:-1] == (
         ["It", "'", "s", " 3", ".", "5", " °", "C", ",", " I", " think", ".", " "]
     )
 
@@ -219,7 +219,7 @@ def test_an_answer_ends_at_its_limit_or_a_stop_string_and_a_stream_gives_the_sam
 ) -> None:
     llm = ScriptedLLM(answers=["One, two, three."] * 2, stream_by=stream_by)
     [whole] = llm.complete("Count to three:", **settings)
-    pieces = list(llm.pieces("Count to three:", **settings))
+    pieces = list(llm.chunks("Count to three:", **settings))
     info = {"finish_reason": reason, "input_tokens": 4, "output_tokens": tokens}
     assert (whole.text, whole.generation_info) == (text, info)
     assert ("".join(piece.text for piece in pieces), pieces[-1].generation_info) == (text, info)

@@ -275,7 +275,7 @@ def test_the_wire_and_the_server_agree_on_calls(serve: Serve, monkeypatch: pytes
     use = ToolCallFormat.from_tools([tool["function"] for tool in TOOLS])
     messages = convert_to_messages([USER])
     [whole] = llm.complete(messages, output_format=use)
-    pieces = list(llm.pieces(messages, output_format=use))
+    pieces = list(llm.chunks(messages, output_format=use))
     assert whole.generation_info is not None
     told = [(c["index"], c["name"], c["arguments"]) for c in whole.generation_info["tool_calls"]]
     assert told == [(0, "weather", ROME), (1, "clock", "{}")]

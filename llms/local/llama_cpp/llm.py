@@ -12,7 +12,7 @@ from sagechain.prompts import OutputFormat, check_known, get_family
 
 from ...capabilities import Capabilities
 from ...constrained.grammars import grammar_of
-from ...generation import ModelCall, Prompt
+from ...generation import Prompt, RunningGeneration
 from ...parameters import OFF, GenerationParameters
 from ...role_messages import dialog
 from ...text_model import TextModel
@@ -87,7 +87,7 @@ class LlamaCppLLM(TextModel):
         return Capabilities(takes_roles=self.family is None, constrained_decoding=True)  # by llguidance
 
     @property
-    def name_of_model(self) -> str:
+    def display_name(self) -> str:
         """The file's name."""
         return self.path.name
 
@@ -106,7 +106,7 @@ class LlamaCppLLM(TextModel):
         return self.context
 
     @property
-    def _remedy(self) -> str:
+    def _length_advice(self) -> str:
         return REMEDY
 
     def get_token_ids(self, text: str) -> list[int]:
@@ -122,14 +122,14 @@ class LlamaCppLLM(TextModel):
         text = prompt if isinstance(prompt, str) else self._engine.laid_out(dialog(prompt, output_format))
         return len(self.get_token_ids(text))
 
-    def _start(
+    def _start_generation(
         self,
         prompt: Prompt,
         parameters: GenerationParameters,
         *,
         stream: bool,
         output_format: OutputFormat | None = None,
-    ) -> ModelCall:
+    ) -> RunningGeneration:
         grammar = grammar_of(output_format)
         request = {
             **_sent(parameters),

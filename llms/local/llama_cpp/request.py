@@ -13,8 +13,8 @@ from langchain_core.outputs import GenerationChunk
 
 from ...constrained.grammars import START
 from ...errors import ModelFailed
-from ...generation import ModelCall
-from ...text_model import too_long
+from ...generation import RunningGeneration
+from ...token_counting import prompt_too_long
 from .server import Engine
 
 MARK = "~"
@@ -25,7 +25,7 @@ NOT_TAKEN = (
 )
 
 
-class LlamaCppCall(ModelCall):
+class LlamaCppCall(RunningGeneration):
     """One generation; llama.cpp calls back from a thread of its own.
 
     Args:
@@ -127,7 +127,7 @@ class LlamaCppCall(ModelCall):
     def _refusal(self, error: Mapping[str, Any]) -> Exception:
         if error.get("type") == "exceed_context_size_error":
             asked, room = error["n_prompt_tokens"], error["n_ctx"]
-            return too_long(asked, room, REMEDY)
+            return prompt_too_long(asked, room, REMEDY)
         if 400 <= int(error.get("code", 500)) < 500:
             return ValueError(f"llama.cpp refuses the request: {error.get('message')}")
         return ModelFailed(self._engine.name, f"llama.cpp failed: {error.get('message')}.")

@@ -18,10 +18,11 @@ from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family
 
 from ...capabilities import Capabilities
-from ...generation import ModelCall, Prompt, whole
+from ...generation import Prompt, RunningGeneration
 from ...parameters import PARAMETER_NAMES, GenerationParameters
 from ...role_messages import dialog
-from ...text_model import TextModel, too_long
+from ...text_model import TextModel
+from ...token_counting import prompt_too_long
 from .engine import Engine, engine
 from .request import HuggingFaceCall, start
 
@@ -83,9 +84,9 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             raise ValueError(f"context: {self.context} is more than the {self._engine.context} that the model takes")
         return self
 
-    def renewed(self, **changes: Any) -> Self:
+    def with_fields(self, **changes: Any) -> Self:
         """As for every text model; the weights stay where they are."""
-        return super().renewed(**{"pipeline": None, **changes})
+        return super().with_fields(**{"pipeline": None, **changes})
 
     @property
     def capabilities(self) -> Capabilities:
@@ -96,7 +97,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         )
 
     @property
-    def name_of_model(self) -> str:
+    def display_name(self) -> str:
         """The name of the folder, or of the file."""
         return self.path.resolve().name
 
@@ -115,7 +116,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         return self.context or self._engine.context
 
     @property
-    def _remedy(self) -> str:
+    def _length_advice(self) -> str:
         may_be_longer = self.context_size < self._engine.context
         return "shorten it, or load the model with ?context=…" if may_be_longer else "shorten it"
 
@@ -136,7 +137,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             return self._engine.token_ids(prompt)
         return self._engine.token_ids(self._engine.laid_out(dialog(prompt, output_format)), laid_out=True)
 
-    def _start(
+    def _start_generation(
         self,
         prompt: Prompt,
         parameters: GenerationParameters,
@@ -149,7 +150,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             raise ValueError("prompt: the model's tokenizer makes no tokens of it")
         room = self.context_size - len(tokens)
         if room <= 0:
-            raise too_long(len(tokens), self.context_size, self._remedy)
+            raise prompt_too_long(len(tokens), self.context_size, self._length_advice)
         limit = min(parameters.max_new_tokens or room, room)
         answers, beams = parameters.num_return_sequences or 1, parameters.num_beams or 1
         if answers > beams > 1:
@@ -173,12 +174,11 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
 
         return held_to(self._engine, output_format)
 
-    def _together(self, batch: list[tuple[ModelCall, GenerationParameters, str]]) -> list[list[GenerationChunk]]:
+    def _complete_batch(self, generations: list[RunningGeneration]) -> list[list[GenerationChunk]]:
         """The answers to several prompts, generated side by side."""
-        calls = [call for call, _, _ in batch if isinstance(call, HuggingFaceCall)]
-        start(calls, most_rows=self.batch_size)
+        start([each for each in generations if isinstance(each, HuggingFaceCall)], most_rows=self.batch_size)
         try:
-            return [whole(call, parameters, prefix) for call, parameters, prefix in batch]
+            return [generation.answers() for generation in generations]
         finally:
-            for call in calls:
-                call.close()
+            for generation in generations:
+                generation.close()

@@ -11,12 +11,12 @@ from langchain_core.outputs import GenerationChunk
 
 from ...constrained.schemas import NotHeld
 from ...errors import ModelFailed
-from ...generation import ModelCall
+from ...generation import RunningGeneration
 from ...parameters import GenerationParameters
 from .engine import Engine
 
 
-class HuggingFaceCall(ModelCall):
+class HuggingFaceCall(RunningGeneration):
     """One prompt's generation.
 
     Args:

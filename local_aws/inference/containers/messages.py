@@ -80,7 +80,7 @@ class ChatContainer(ModelContainer):
         prompt, settings = self._asked(request)
         head, arrived, reason = _head("chat.completion.chunk"), list[GenerationChunk](), "stop"
         answer, role = Answer(request.use, self._escaping), {"role": "assistant"}
-        async with aclosing(self.llm.apieces(prompt, **settings)) as pieces:
+        async with aclosing(self.llm.achunks(prompt, **settings)) as pieces:
             async for piece in pieces:
                 arrived.append(piece)
                 reason = _info(piece).get("finish_reason", reason)

@@ -141,7 +141,7 @@ async def _tokens(llm: TextModel, request: TgiRequest) -> AsyncGenerator[_Token,
     names = ("repetition_penalty", "do_sample", "temperature", "top_k", "top_p", "seed")
     given = {name: value for name in names if (value := getattr(asked, name)) is not None}
     text, count, held = "", 0, None
-    pieces = llm.apieces(request.inputs, stop=[], max_new_tokens=asked.max_new_tokens, **greedy(given))
+    pieces = llm.achunks(request.inputs, stop=[], max_new_tokens=asked.max_new_tokens, **greedy(given))
     async with aclosing(pieces):
         async for piece in pieces:
             if held is not None and (piece.text or _reason(piece) != "length"):
