@@ -1,13 +1,13 @@
-"""The four reasoning tasks over Falcon (and any other model): direct answers beside chains of thought, and which are right.
+"""The four reasoning tasks over Falcon, and over any other model: direct answers beside chains of thought.
 
     python -m sagechain.agents.falcon_chain_of_thought                    # all tasks, five problems each
     python -m sagechain.agents.falcon_chain_of_thought coin-flip -n 2
 
     chain(load_llm("local:smollm2"), "arithmetic").invoke({"question": "…"})["few-shot-cot"].answer
 
-What is streamed: the chain of thought, token by token, where the model's wire has a stream (`llama2-dialog`, `llama2-text`
-and `hf` have none: there it comes whole). The direct answer is a few words, and is shown once it is there. On a terminal
-both stand side by side; in a pipe there is a line for each. Problems and truths are in `problems.yaml`.
+The chain of thought is streamed token by token. The wires `llama2-dialog`, `llama2-text` and `hf` have no stream: there it
+arrives whole. On a terminal both answers are shown in two columns, in a pipe on a line each. The problems and their correct
+answers are in `falcon_chain_of_thought.yaml`.
 """
 
 import sys
@@ -15,7 +15,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import DEFAULT_MODEL, EulaOption, ModelOption, ParameterOption, chosen, run
+from sagechain.command import (
+    DEFAULT_MODEL,
+    EulaOption,
+    ModelOption,
+    ParameterOption,
+    model_parameters,
+    run,
+)
 from sagechain.prompts import read_yaml
 
 if TYPE_CHECKING:
@@ -32,10 +39,10 @@ DIRECT, STEPS = "direct", "few-shot-cot"
 def chain(
     model: "BaseLanguageModel[Any]", task: str = "arithmetic"
 ) -> "Runnable[dict[str, str], dict[str, Reasoning]]":
-    """Both ways at once: a Runnable from `{"question": …}` to a `Reasoning` for `direct` and for `few-shot-cot`.
+    """Both strategies at once: a Runnable from `{"question": …}` to a `Reasoning` for `direct` and for `few-shot-cot`.
 
-    An LLM is asked with plain `Q: … A: …` text, and tells of each token of its chain of thought by LangChain's callback
-    `on_llm_new_token`, in a run tagged `few-shot-cot`. A chat model tells of them if it is set to stream.
+    An LLM gets plain `Q: … A: …` text, and reports each token of its chain of thought to LangChain's callback
+    `on_llm_new_token`, in a run with the tag `few-shot-cot`. A chat model reports them if it is set to stream.
 
     Raises:
         ValueError: an unknown task; at the call, no question.
@@ -45,15 +52,15 @@ def chain(
     from sagechain.chains.reasoning import LONG
     from sagechain.llms import TextModel
 
-    from .streaming_llm import TellingLLM
+    from .streaming_llm import StreamingLLM
 
-    telling = model
+    streaming_model = model
     if isinstance(model, TextModel):
-        telling = TellingLLM(llm=model if model.max_new_tokens else model.with_fields(max_new_tokens=LONG))
+        streaming_model = StreamingLLM(llm=model if model.max_new_tokens else model.with_fields(max_new_tokens=LONG))
     return RunnableParallel(
         {
             DIRECT: chain_of_thought(model, strategy=DIRECT, task=task).with_config(tags=[DIRECT]),
-            STEPS: chain_of_thought(telling, strategy=STEPS, task=task).with_config(tags=[STEPS]),
+            STEPS: chain_of_thought(streaming_model, strategy=STEPS, task=task).with_config(tags=[STEPS]),
         }
     )
 
@@ -61,45 +68,43 @@ def chain(
 def script(
     tasks: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="TASK...", help="arithmetic, last-letters, reverse-list, coin-flip; all if none is given."
-        ),
+        typer.Argument(metavar="TASK...", help="arithmetic, last-letters, reverse-list, coin-flip; all if not given."),
     ] = None,
-    problems: Annotated[int, typer.Option("-n", "--problems", min=1, max=5, help="So many problems a task.")] = 5,
+    problems: Annotated[int, typer.Option("-n", "--problems", min=1, max=5, help="Number of problems a task.")] = 5,
     model: ModelOption = DEFAULT_MODEL,
     accept_eula: EulaOption = False,
-    given: ParameterOption = None,
+    parameters: ParameterOption = None,
 ) -> None:
-    """Solve problems of four tasks directly and by chain of thought, and count what is right.
+    """Solve problems of four tasks directly and by chain of thought, and count the correct answers.
 
     Example: python -m sagechain.agents.falcon_chain_of_thought arithmetic -m "sagemaker:my-falcon?family=falcon"
     """
     from sagechain.llms import load_llm
     from sagechain.prompts import load_task
 
-    from .side_by_side import LiveView, PlainView, show_table
+    from .side_by_side import LiveView, PlainView, print_table
 
-    chosen_tasks = [load_task(name) for name in tasks or read_yaml(__package__, "problems.yaml")]
-    llm = load_llm(model, **chosen(given, accept_eula))
+    chosen_tasks = [load_task(name) for name in tasks or read_yaml(__package__, "falcon_chain_of_thought.yaml")]
+    llm = load_llm(model, **model_parameters(parameters, accept_eula))
     view = LiveView() if sys.stdout.isatty() else PlainView()
-    right = {task.name: _right(llm, task, problems, view) for task in chosen_tasks}
-    show_table({DIRECT: "direct", STEPS: "chain of thought"}, right, problems)
+    correct = {task.name: _correct_answers(llm, task, problems, view) for task in chosen_tasks}
+    print_table({DIRECT: "direct", STEPS: "chain of thought"}, correct, problems)
 
 
-def _right(llm: "BaseLanguageModel[Any]", task: "Task", problems: int, view: "View") -> Counter[str]:
-    """How many problems of a task each way gets right."""
+def _correct_answers(llm: "BaseLanguageModel[Any]", task: "Task", problems: int, view: "View") -> Counter[str]:
+    """The number of problems that each strategy solves."""
     from sagechain.chains import same_answer
 
-    both, right = chain(llm, task.name), Counter[str]()
+    both, correct = chain(llm, task.name), Counter[str]()
     view.begin(task.name)
-    for problem in read_yaml(__package__, "problems.yaml")[task.name][:problems]:
-        with view.problem(problem["question"], problem["answer"]) as shown:
-            found = both.invoke({"question": problem["question"]}, {"callbacks": [shown.tokens_of(STEPS)]})
-            for way in (STEPS, DIRECT):
-                is_right = same_answer(found[way].answer, problem["answer"], task.answer_kind)
-                right[way] += is_right
-                shown.end(way, found[way], is_right)
-    return right
+    for problem in read_yaml(__package__, "falcon_chain_of_thought.yaml")[task.name][:problems]:
+        with view.problem(problem["question"], problem["answer"]) as display:
+            results = both.invoke({"question": problem["question"]}, {"callbacks": [display.callback(STEPS)]})
+            for strategy in (STEPS, DIRECT):
+                is_correct = same_answer(results[strategy].answer, problem["answer"], task.answer_kind)
+                correct[strategy] += is_correct
+                display.end(strategy, results[strategy], is_correct)
+    return correct
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The uses of Falcon (and any other model): code, translation, sentiment, question answering, recipes, summaries, chat.
+"""The uses of Falcon, and of any other model: code, translation, sentiment, question answering, recipes, summaries, chat.
 
     python -m sagechain.agents.falcon_chatbot                                     # all uses, with their example values
     python -m sagechain.agents.falcon_chatbot sentiment -v text="What a day!"     # one, with your own
@@ -6,7 +6,7 @@
 
     chain(load_chat_model("local:smollm2"), "sentiment").invoke({"text": "What a day!"})
 
-Prompts, example values and the parameters that suit each stand in the prompt library.
+Prompts, example values and default parameters come from the prompt library.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,13 +19,14 @@ from sagechain.command import (
     ModelOption,
     ParameterOption,
     VariableOption,
-    chosen,
-    note,
+    model_parameters,
+    print_note,
     run,
     talk,
-    typed,
-    variables,
-    warn_if_cut,
+    typed_turns,
+    variables_by_name,
+    warn_if_truncated,
+    with_defaults,
 )
 
 if TYPE_CHECKING:
@@ -50,70 +51,67 @@ def chain(model: "BaseLanguageModel[Any]", use: str) -> "Runnable[dict[str, str]
     """
     from sagechain.prompts import load_prompt
 
-    from .default_parameters import suited
-
     prompt = load_prompt(use)
-    return prompt | suited(model, prompt.metadata["parameters"])
+    return prompt | with_defaults(model, prompt.metadata["parameters"])
 
 
 def remembered(
     model: "BaseLanguageModel[Any]", *, checkpointer: "BaseCheckpointSaver[Any] | None" = None
 ) -> "Conversation":
-    """The chat as a compiled graph over `{"messages": […]}`; threads go by `{"configurable": {"thread_id": …}}`."""
+    """The chat as a compiled graph over `{"messages": […]}`, with threads by `{"configurable": {"thread_id": …}}`."""
     from sagechain.chains import conversation
     from sagechain.prompts import load_prompt
 
-    from .default_parameters import suited
-
     prompt = load_prompt("chatbot")
-    chat = suited(model, prompt.metadata["parameters"])
+    chat = with_defaults(model, prompt.metadata["parameters"])
     return conversation(chat, system=prompt.format(), checkpointer=checkpointer)
 
 
 def script(
     uses: Annotated[
-        list[str] | None, typer.Argument(metavar="USE...", help=f"{', '.join(USES)}. All of them if none is given.")
+        list[str] | None, typer.Argument(metavar="USE...", help=f"{', '.join(USES)}. All of them if not given.")
     ] = None,
-    values: VariableOption = None,
+    variables: VariableOption = None,
     model: ModelOption = DEFAULT_MODEL,
     interactive: InteractiveOption = False,
     accept_eula: EulaOption = False,
-    given: ParameterOption = None,
+    parameters: ParameterOption = None,
 ) -> None:
-    """Show what one model is used for: code, translation, sentiment, answers from a passage, recipes, summaries, chat.
+    """Show the uses of one model: code, translation, sentiment, answers from a passage, recipes, summaries, chat.
 
     Example: python -m sagechain.agents.falcon_chatbot translation -v text="Good morning." -v language=French
     """
-    if values and (not uses or len(uses) > 1):
+    if variables and (not uses or len(uses) > 1):
         raise typer.BadParameter("-v fills one use; name it.")
-    wanted = [(use, _filled(use, variables(values))) for use in uses or USES]
+    examples = {use: _with_examples(use, variables_by_name(variables)) for use in uses or USES}
+    from sagechain.chains import reset
     from sagechain.llms import load_chat_model
 
-    chat = load_chat_model(model, **chosen(given, accept_eula))
+    chat = load_chat_model(model, **model_parameters(parameters, accept_eula))
     if interactive:
-        talk(remembered(chat), typed())
+        talk(remembered(chat), typed_turns(), reset=reset)
         return
-    for use, filled in wanted:
-        _show(chain(chat, use), use, filled)
+    for use, values in examples.items():
+        _show(use, chain(chat, use), values)
 
 
-def _filled(use: str, values: dict[str, str]) -> dict[str, str]:
-    """A use's variables: your own values, and the library's examples. Raises ValueError on a name it does not have."""
+def _with_examples(use: str, values: dict[str, str]) -> dict[str, str]:
+    """The user's values, and the library's examples for other variables. Raises ValueError on an unknown variable."""
     from sagechain.prompts import check_known, load_prompt
 
-    known = load_prompt(use).metadata["variables"]
-    check_known(f"variable of {use}", values, known or ["none"])
-    return {name: variable["example"] for name, variable in known.items()} | values
+    variables = load_prompt(use).metadata["variables"]
+    check_known(f"variable of {use}", values, variables or ["none"])
+    return {name: variable["example"] for name, variable in variables.items()} | values
 
 
-def _show(one: "Runnable[dict[str, str], AIMessage]", use: str, filled: dict[str, str]) -> None:
-    note(f"— {use}: {'; '.join(f'{name}={value!r}' for name, value in filled.items())}")
-    reason = None
-    for piece in one.stream(filled):
-        print(piece.text, end="", flush=True)
-        reason = piece.response_metadata.get("finish_reason", reason)
+def _show(use: str, runnable: "Runnable[dict[str, str], AIMessage]", values: dict[str, str]) -> None:
+    print_note(f"— {use}: {'; '.join(f'{name}={value!r}' for name, value in values.items())}")
+    finish_reason = None
+    for chunk in runnable.stream(values):
+        print(chunk.text, end="", flush=True)
+        finish_reason = chunk.response_metadata.get("finish_reason", finish_reason)
     print(flush=True)
-    warn_if_cut(reason)
+    warn_if_truncated(finish_reason)
 
 
 if __name__ == "__main__":

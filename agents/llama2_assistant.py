@@ -24,12 +24,14 @@ from sagechain.command import (
     InteractiveOption,
     ModelOption,
     ParameterOption,
-    chosen,
-    note,
+    announced,
+    carriers,
+    model_parameters,
+    print_note,
     run,
-    shown,
     talk,
-    typed,
+    typed_turns,
+    with_defaults,
 )
 from sagechain.prompts import read_yaml
 
@@ -72,7 +74,6 @@ def chain(
     from sagechain.chains.stores import PrunableInMemorySaver
     from sagechain.prompts import load_prompt
 
-    from .default_parameters import suited
     from .middleware import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
     from .shop.approvals import approval
     from .shop.graph import ShopVisit
@@ -80,7 +81,7 @@ def chain(
     from .shop.tools import PLACE_ORDER, shop_tools
 
     prompt, shop = load_prompt("shop-assistant"), database or open_shop()
-    chat = suited(model, prompt.metadata["parameters"])
+    chat = with_defaults(model, prompt.metadata["parameters"])
     calls_tools = type(chat).bind_tools is not BaseChatModel.bind_tools
     tools = shop_tools(shop) if takes_orders and calls_tools else []
     # What comes after a model call runs from the last to the first: calls are refused before anyone is asked to approve.
@@ -96,7 +97,7 @@ def chain(
         ModelCallLimitMiddleware(run_limit=MODEL_CALLS),
     ]
     agent = create_agent(chat, tools, middleware=middleware, checkpointer=checkpointer or PrunableInMemorySaver())
-    return cast(ShopVisit, ShopVisit.from_graph(agent))
+    return cast(ShopVisit, ShopVisit.of(agent))
 
 
 def open_shop(file: Path | None = None) -> "ShopDatabase":
@@ -133,7 +134,7 @@ def script(
         ),
     ] = None,
     accept_eula: EulaOption = False,
-    given: ParameterOption = None,
+    parameters: ParameterOption = None,
 ) -> None:
     """Serve a customer of a shop: advice from its catalogue, and orders, each when you have approved it.
 
@@ -143,7 +144,7 @@ def script(
     """
     if decision is not None and thread is None:
         raise typer.BadParameter("--approve and --reject need --thread NAME, which has the order that waits")
-    options = chosen(given, accept_eula)
+    options = model_parameters(parameters, accept_eula)
     asked = turns or ([] if decision is not None else read_yaml(__package__, "llama2_assistant.yaml")["turns"])
     if beams is not None:
         _compare(model, options, beams, turns or asked[:1])
@@ -157,26 +158,25 @@ def script(
         lambda keeper: chain(chat, database=shop, checkpointer=keeper),
         shop,
         thread or new_thread(),
-        typed() if interactive else shown(asked),
+        typed_turns() if interactive else announced(asked),
         decision=decision,
     )
 
 
 def _compare(model: str, options: dict[str, Any], beams: int, turns: Sequence[str]) -> None:
     """The same turns by both searches; a model that cannot search by beams says so before anything is asked."""
+    from sagechain.chains import reset
     from sagechain.llms import load_chat_model
 
-    from .default_parameters import carriers
-
     carry, refuse = carriers("num_beams")
-    note(f"(Beam search reaches the model by {', '.join(carry)}; it is refused by {', '.join(refuse)}.)")
+    print_note(f"(Beam search reaches the model by {', '.join(carry)}; it is refused by {', '.join(refuse)}.)")
     searches = read_yaml(__package__, "llama2_assistant.yaml")["searches"]
     searched = {**searches["beams"], "num_beams": beams, **options}
     greedy = {**searches["greedy"], **options}
     graphs = [chain(load_chat_model(model, **each), takes_orders=False) for each in (greedy, searched)]
     for name, graph in zip(("Greedy search", f"Beam search, {beams} beams"), graphs, strict=True):
-        note(f"{name}:")
-        talk(graph, shown(turns))
+        print_note(f"{name}:")
+        talk(graph, announced(turns), reset=reset)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A chatbot for Llama 2 (and any other model): it remembers, has a system text, is shown examples, and can be reset.
+"""A chatbot for Llama 2, and for any other model: it remembers, has a system text and examples, and can be reset.
 
     python -m sagechain.agents.llama2_chatbot -m "sagemaker:NAME?family=llama2&wire=llama2-dialog" --accept-eula
 
@@ -6,7 +6,7 @@
     graph.invoke({"messages": [("human", "My name is Ada.")]}, {"configurable": {"thread_id": "ada"}})
     reset(graph, "ada")     # sagechain.chains.reset
 
-Examples, parameters and the turns that it shows without arguments are in `llama2_chatbot.yaml`.
+Examples, default parameters and the turns of the script without arguments are in `llama2_chatbot.yaml`.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,12 @@ from sagechain.command import (
     InteractiveOption,
     ModelOption,
     ParameterOption,
-    chosen,
+    announced,
+    model_parameters,
     run,
-    shown,
     talk,
-    typed,
+    typed_turns,
+    with_defaults,
 )
 from sagechain.prompts import read_yaml
 
@@ -40,45 +41,47 @@ def chain(
     examples: Sequence[tuple[str, str]] | None = None,
     checkpointer: "BaseCheckpointSaver[Any] | None" = None,
 ) -> "Conversation":
-    """The chatbot as a compiled graph over `{"messages": […]}`; threads go by `{"configurable": {"thread_id": …}}`.
+    """The chatbot as a compiled graph over `{"messages": […]}`, with threads by `{"configurable": {"thread_id": …}}`.
 
     Args:
         model: a chat model, or an LLM.
-        system: what the model is told first; the library's `chatbot` prompt if not given.
+        system: the system text; the library's `chatbot` prompt if not given.
         examples: questions with the answers one would like; those in `llama2_chatbot.yaml` if not given, `()` for none.
-        checkpointer: keeps the threads; in memory if not given.
+        checkpointer: stores the threads; in memory if not given.
     """
     from sagechain.chains import conversation
     from sagechain.prompts import load_prompt
 
-    from .default_parameters import suited
-
-    given = read_yaml(__package__, "llama2_chatbot.yaml")
+    defaults = read_yaml(__package__, "llama2_chatbot.yaml")
     if examples is None:
-        examples = [(each["question"], each["answer"]) for each in given["examples"]]
-    told = load_prompt("chatbot").format() if system is None else system
-    return conversation(suited(model, given["parameters"]), system=told, examples=examples, checkpointer=checkpointer)
+        examples = [(example["question"], example["answer"]) for example in defaults["examples"]]
+    if system is None:
+        system = load_prompt("chatbot").format()
+    chat = with_defaults(model, defaults["parameters"])
+    return conversation(chat, system=system, examples=examples, checkpointer=checkpointer)
 
 
 def script(
     turns: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TURN...", help="What you say; /reset forgets. A short show if not given."),
+        typer.Argument(metavar="TURN...", help="Your messages; /reset forgets. A short example if not given."),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
-    system: Annotated[str | None, typer.Option("-s", "--system", help="What the model is told first.")] = None,
+    system: Annotated[str | None, typer.Option("-s", "--system", help="The system text.")] = None,
     interactive: InteractiveOption = False,
     accept_eula: EulaOption = False,
-    given: ParameterOption = None,
+    parameters: ParameterOption = None,
 ) -> None:
-    """A chatbot that remembers, answers in the style of its examples, and forgets on /reset.
+    """Talk with a chatbot that remembers, answers in the style of its examples, and forgets on /reset.
 
     Example: python -m sagechain.agents.llama2_chatbot "My name is Ada." "What is my name?"
     """
+    from sagechain.chains import reset
     from sagechain.llms import load_chat_model
 
-    graph = chain(load_chat_model(model, **chosen(given, accept_eula)), system=system)
-    talk(graph, typed() if interactive else shown(turns or read_yaml(__package__, "llama2_chatbot.yaml")["turns"]))
+    graph = chain(load_chat_model(model, **model_parameters(parameters, accept_eula)), system=system)
+    prepared = turns or read_yaml(__package__, "llama2_chatbot.yaml")["turns"]
+    talk(graph, typed_turns() if interactive else announced(prepared), reset=reset)
 
 
 if __name__ == "__main__":

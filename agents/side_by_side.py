@@ -1,4 +1,4 @@
-"""Show two ways of answering as they go: two columns on a terminal (`LiveView`), lines in a pipe (`PlainView`)."""
+"""Show how two strategies answer a problem: in two columns on a terminal (`LiveView`), on lines in a pipe (`PlainView`)."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,42 +17,42 @@ from sagechain.chains import Reasoning
 DIRECT = "direct"
 
 
-class Shown:
-    """One problem on show."""
+class Display:
+    """One problem on the screen."""
 
-    def token(self, way: str, text: str) -> None:
-        """A piece of an answer has come."""
+    def token(self, strategy: str, text: str) -> None:
+        """Add a token to a strategy's answer."""
 
-    def end(self, way: str, found: Reasoning, is_right: bool) -> None:
-        """An answer is there."""
+    def end(self, strategy: str, reasoning: Reasoning, is_correct: bool) -> None:
+        """Show a strategy's whole answer."""
 
-    def tokens_of(self, way: str) -> BaseCallbackHandler:
-        """A LangChain callback for the runs tagged with a way."""
-        return _Tokens(way, lambda text: self.token(way, text))
+    def callback(self, strategy: str) -> BaseCallbackHandler:
+        """A LangChain callback that passes on the tokens of the runs tagged with the strategy."""
+        return _TokenCallback(strategy, lambda text: self.token(strategy, text))
 
 
 class View(Protocol):
-    """Where problems are shown."""
+    """Where the problems of one task after another are shown."""
 
     def begin(self, task: str) -> None:
-        """A task's problems come next."""
+        """Show a task's heading."""
 
-    def problem(self, question: str, truth: str) -> AbstractContextManager[Shown]:
+    def problem(self, question: str, correct_answer: str) -> AbstractContextManager[Display]:
         """Show one problem while it is solved."""
 
 
 class PlainView:
-    """Lines, the chain of thought as it comes."""
+    """Lines; the chain of thought grows token by token."""
 
     def begin(self, task: str) -> None:
-        """A heading."""
+        """Print a heading."""
         print(f"{task}", flush=True)
 
     @contextmanager
-    def problem(self, question: str, truth: str) -> Iterator[Shown]:
-        """The question, then the answers."""
-        print(f"  Q: {question}  (truth: {truth})", flush=True)
-        yield _PlainShown()
+    def problem(self, question: str, correct_answer: str) -> Iterator[Display]:
+        """Print the question."""
+        print(f"  Q: {question}  (truth: {correct_answer})", flush=True)
+        yield _PlainDisplay()
 
 
 class LiveView:
@@ -62,96 +62,98 @@ class LiveView:
         self._console = console or Console(highlight=False)
 
     def begin(self, task: str) -> None:
-        """A heading."""
+        """Print a heading."""
         self._console.rule(Text(task, "bold"), align="left")
 
     @contextmanager
-    def problem(self, question: str, truth: str) -> Iterator[Shown]:
-        """The question above both columns, which stay when it is solved."""
-        shown = _LiveShown(question, truth)
-        with Live(get_renderable=shown.panel, console=self._console, refresh_per_second=12):
-            yield shown
+    def problem(self, question: str, correct_answer: str) -> Iterator[Display]:
+        """Show the question above both columns. They stay on the screen when the problem is solved."""
+        display = _LiveDisplay(question, correct_answer)
+        with Live(get_renderable=display.panel, console=self._console, refresh_per_second=12):
+            yield display
 
 
-class _PlainShown(Shown):
+class _PlainDisplay(Display):
     def __init__(self) -> None:
-        self._begun = False
+        self._has_tokens = False
 
-    def token(self, way: str, text: str) -> None:
-        text = text if self._begun else f"  chain of thought: {text.lstrip()}"
-        self._begun = True
+    def token(self, strategy: str, text: str) -> None:
+        text = text if self._has_tokens else f"  chain of thought: {text.lstrip()}"
+        self._has_tokens = True
         print(text.replace("\n", " "), end="", flush=True)
 
-    def end(self, way: str, found: Reasoning, is_right: bool) -> None:
-        verdict = f"[{found.answer}: {'right' if is_right else 'wrong'}]"
-        if way == DIRECT:
-            print(f"  direct: {_one_line(found.text)}  {verdict}", flush=True)
-        elif self._begun:
+    def end(self, strategy: str, reasoning: Reasoning, is_correct: bool) -> None:
+        verdict = f"[{reasoning.answer}: {'right' if is_correct else 'wrong'}]"
+        if strategy != DIRECT and self._has_tokens:
             print(f"  {verdict}", flush=True)
         else:
-            print(f"  chain of thought: {_one_line(found.text)}  {verdict}", flush=True)
+            name = "direct" if strategy == DIRECT else "chain of thought"
+            print(f"  {name}: {' '.join(reasoning.text.split())}  {verdict}", flush=True)
 
 
-class _LiveShown(Shown):
-    def __init__(self, question: str, truth: str) -> None:
-        self._title = f"{question}  (truth: {truth})"
+class _LiveDisplay(Display):
+    def __init__(self, question: str, correct_answer: str) -> None:
+        self._title = f"{question}  (truth: {correct_answer})"
         self._verdicts: dict[str, bool] = {}
         self._texts: dict[str, str] = {}
 
-    def token(self, way: str, text: str) -> None:
-        self._texts[way] = self._texts.get(way, "") + text
+    def token(self, strategy: str, text: str) -> None:
+        self._texts[strategy] = self._texts.get(strategy, "") + text
 
-    def end(self, way: str, found: Reasoning, is_right: bool) -> None:
-        self._texts[way], self._verdicts[way] = found.text, is_right
+    def end(self, strategy: str, reasoning: Reasoning, is_correct: bool) -> None:
+        self._texts[strategy], self._verdicts[strategy] = reasoning.text, is_correct
 
     def panel(self) -> Panel:
         """Both columns as they are now."""
         columns = Table.grid(padding=(0, 2), expand=True)
-        ways = [DIRECT, *(way for way in self._texts if way != DIRECT)]
-        for way in ways:
-            columns.add_column(ratio=1 if way == DIRECT else 2)
-        columns.add_row(*(self._column(way) for way in ways))
+        strategies = [DIRECT, *(strategy for strategy in self._texts if strategy != DIRECT)]
+        for strategy in strategies:
+            columns.add_column(ratio=1 if strategy == DIRECT else 2)
+        columns.add_row(*(self._column(strategy) for strategy in strategies))
         return Panel(columns, title=Text(self._title), title_align="left")
 
-    def _column(self, way: str) -> Text:
-        said = Text(self._texts.get(way, "…").strip())
-        if way in self._verdicts:
-            said.append("  right" if self._verdicts[way] else "  wrong", "green" if self._verdicts[way] else "red")
-        return said
+    def _column(self, strategy: str) -> Text:
+        column = Text(self._texts.get(strategy, "…").strip())
+        if strategy in self._verdicts:
+            is_correct = self._verdicts[strategy]
+            column.append("  right" if is_correct else "  wrong", "green" if is_correct else "red")
+        return column
 
 
-class _Tokens(BaseCallbackHandler):
-    """Passes the tokens of runs with one tag on."""
+class _TokenCallback(BaseCallbackHandler):
+    """Passes on the tokens of the runs that have one tag."""
 
     raise_error = True
 
-    def __init__(self, tag: str, listener: Callable[[str], None]) -> None:
-        self._tag, self._listener = tag, listener
+    def __init__(self, tag: str, on_token: Callable[[str], None]) -> None:
+        self._tag, self._on_token = tag, on_token
         self._runs = set[UUID]()
 
     def on_llm_start(
         self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, tags: Any = None, **kwargs: Any
     ) -> None:
-        """Remember the runs that count."""
+        """Note the run if it has the tag: LangChain passes no tags with a token."""
         if self._tag in (tags or ()):
             self._runs.add(run_id)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A token of one of them."""
+        """Pass the token on."""
         if run_id in self._runs and token:
-            self._listener(token)
+            self._on_token(token)
 
 
-def show_table(ways: Mapping[str, str], right: Mapping[str, Counter[str]], problems: int) -> None:
-    """How many problems of each task each way got right, and of all."""
-    table = Table("right", *ways.values(), title=None)
-    for task, counts in right.items():
-        table.add_row(task, *(f"{counts[way]} of {problems}" for way in ways))
-    if len(right) > 1:
-        totals = sum(right.values(), Counter[str]())
-        table.add_row("all", *(f"{totals[way]} of {problems * len(right)}" for way in ways))
+def print_table(strategies: Mapping[str, str], correct: Mapping[str, Counter[str]], problems: int) -> None:
+    """Print how many problems each strategy solved, for each task and in all.
+
+    Args:
+        strategies: strategy → heading of its column.
+        correct: task → strategy → number of correct answers.
+        problems: number of problems a task.
+    """
+    table = Table("right", *strategies.values(), title=None)
+    for task, counts in correct.items():
+        table.add_row(task, *(f"{counts[strategy]} of {problems}" for strategy in strategies))
+    if len(correct) > 1:
+        totals = sum(correct.values(), Counter[str]())
+        table.add_row("all", *(f"{totals[strategy]} of {problems * len(correct)}" for strategy in strategies))
     Console(highlight=False).print(table)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -1,7 +1,7 @@
-"""An LLM that tells of each piece of its answer as it comes, inside `invoke` and `generate` too.
+"""An LLM that reports each chunk of its answer to the callbacks, in `invoke` and `generate` too.
 
-LangChain streams inside a chain where a chat model runs in it; an LLM says nothing before its answer is whole. This one
-asks for a stream and passes each piece to LangChain's own callback `on_llm_new_token`. The answer is the same.
+In a chain whose answer is streamed, LangChain streams from a chat model, but runs an LLM without a stream. `StreamingLLM`
+always streams from the LLM below it, and reports the chunks to the callback `on_llm_new_token`. The answer is the same.
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from sagechain.llms import TextModel
 
 
-class TellingLLM(BaseLLM):
-    """`llm`, telling. Prompts that are given together are answered one after another."""
+class StreamingLLM(BaseLLM):
+    """Streams from `llm`. The prompts of one call are answered one after another."""
 
     llm: TextModel
 
@@ -32,12 +32,10 @@ class TellingLLM(BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        return LLMResult(generations=[[self._told(prompt, stop, run_manager, kwargs)] for prompt in prompts])
-
-    def _told(
-        self, prompt: str, stop: list[str] | None, run_manager: CallbackManagerForLLMRun | None, options: dict[str, Any]
-    ) -> Generation:
-        whole = GenerationChunk(text="")
-        for piece in self.llm._stream(prompt, stop, run_manager, **options):
-            whole += piece
-        return Generation(text=whole.text, generation_info=whole.generation_info)
+        generations = []
+        for prompt in prompts:
+            answer = GenerationChunk(text="")
+            for chunk in self.llm._stream(prompt, stop, run_manager, **kwargs):
+                answer += chunk
+            generations.append([Generation(text=answer.text, generation_info=answer.generation_info)])
+        return LLMResult(generations=generations)

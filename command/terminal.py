@@ -1,48 +1,77 @@
-"""Talk with a conversation in the terminal: turns that are given, or typed a line each. `/reset` forgets, `/exit` ends.
+"""Chat in the terminal. Answers go to standard output as they are generated, everything else to standard error.
 
-Answers go to standard output as they come, all else to standard error.
+    talk(graph, typed_turns(), reset=sagechain.chains.reset)
+
+`/reset` forgets the thread, `/exit` ends.
 """
 
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
-
-from .runner import note, warn_if_cut
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
-    from sagechain.chains.conversations import Conversation
+    from langgraph.graph.state import CompiledStateGraph
 
-THREAD = "terminal"
-
-
-def talk(graph: "Conversation", turns: Iterable[str]) -> None:
-    """Take the turns one after another, in one thread."""
-    import asyncio
-
-    from sagechain.chains import reset
-
-    thread: RunnableConfig = {"configurable": {"thread_id": THREAD}}
-    with asyncio.Runner() as runner:
-        for turn in turns:
-            if turn == "/exit":
-                return
-            if turn == "/reset":
-                reset(graph, THREAD)
-                note("(forgotten)")
-            elif turn:
-                runner.run(answer(graph, turn, thread))
+    Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 
-def shown(turns: Iterable[str]) -> Iterator[str]:
-    """Turns that nobody typed, each put before its answer."""
+def print_note(text: str) -> None:
+    """Print a line that is not part of an answer."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warn_if_truncated(finish_reason: str | None) -> None:
+    """Print a note if the answer is truncated.
+
+    Every wire reports `length` both for the token limit and for the end of the model's context.
+    """
+    if finish_reason == "length":
+        print_note(
+            "(The answer was cut at the token limit, or where the model's context ends; up to there "
+            "-p max_new_tokens=… gives it more room.)"
+        )
+
+
+def talk(
+    graph: "Graph",
+    turns: Iterable[str],
+    *,
+    reset: "Callable[[Any, str], None]",
+    thread: str = "terminal",
+    after_answer: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer the turns one after another in one thread.
+
+    Args:
+        graph: takes `{"messages": […]}`.
+        turns: what the person says, with `/reset` and `/exit`.
+        reset: forgets a thread of the graph.
+        thread: the thread's name.
+        after_answer: called after each answer.
+    """
+    from langchain_core.messages import HumanMessage
+
     for turn in turns:
-        note(f"> {turn}")
+        if turn == "/exit":
+            return
+        if turn == "/reset":
+            reset(graph, thread)
+            print_note("(forgotten)")
+        elif turn:
+            print_answer(graph, {"messages": [HumanMessage(turn)]}, {"configurable": {"thread_id": thread}})
+            after_answer()
+
+
+def announced(turns: Iterable[str]) -> Iterator[str]:
+    """Prepared turns; each is printed before its answer."""
+    for turn in turns:
+        print_note(f"> {turn}")
         yield turn
 
 
-def typed() -> Iterator[str]:
-    """A turn a line, from the terminal or a pipe."""
+def typed_turns() -> Iterator[str]:
+    """Turns from the terminal or a pipe, one a line."""
     while True:
         if sys.stdin.isatty():
             print("> ", end="", file=sys.stderr, flush=True)
@@ -52,26 +81,28 @@ def typed() -> Iterator[str]:
         yield line.strip()
 
 
-async def answer(graph: "Conversation", turn: str, thread: "RunnableConfig") -> None:
-    """Show the answer to a turn as it comes. Async, so that a Ctrl-C ends the model's work at once."""
-    from langchain_core.messages import HumanMessage
+def print_answer(graph: "Graph", input: Any, config: "RunnableConfig") -> None:
+    """Run the graph, and print the model's messages as they are generated; results of tools are not printed.
 
-    await show(graph, {"messages": [HumanMessage(turn)]}, thread)
+    It runs in an event loop, so that Ctrl-C cancels the generation at once.
+    """
+    import asyncio
+
+    asyncio.run(_print_answer(graph, input, config))
 
 
-async def show(graph: "Conversation", given: Any, thread: "RunnableConfig") -> None:
-    """Show what the model says as it comes, and nothing of what tools say to it."""
+async def _print_answer(graph: "Graph", input: Any, config: "RunnableConfig") -> None:
     from langchain_core.messages import AIMessage
 
-    reason, said = None, None
-    parts: AsyncIterator[Any] = graph.astream(given, thread, stream_mode="messages")
-    async for piece, _ in parts:
-        if not isinstance(piece, AIMessage):
+    finish_reason, message_id = None, None
+    parts: AsyncIterator[Any] = graph.astream(input, config, stream_mode="messages")
+    async for chunk, _ in parts:
+        if not isinstance(chunk, AIMessage):
             continue
-        reason = piece.response_metadata.get("finish_reason", reason)
-        if piece.text:
-            # What is said before a tool is called, and after it, are messages of their own.
-            print("\n" if said not in (None, piece.id) else "", piece.text, sep="", end="", flush=True)
-            said = piece.id
+        finish_reason = chunk.response_metadata.get("finish_reason", finish_reason)
+        if chunk.text:
+            # The text before a tool call and the text after it are two messages.
+            print("\n" if message_id not in (None, chunk.id) else "", chunk.text, sep="", end="", flush=True)
+            message_id = chunk.id
     print(flush=True)
-    warn_if_cut(reason)
+    warn_if_truncated(finish_reason)

@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
-from sagechain.command import NOT_NOW, answer, note, show
+from sagechain.command import NOT_READY, print_answer, print_note, talk
 
 if TYPE_CHECKING:
-    import asyncio
-
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.types import Interrupt
@@ -46,12 +44,10 @@ def serve(
     Raises:
         ValueError: a decision, and no order that waits.
     """
-    import asyncio
-
     from sagechain.chains import open_store
 
-    with open_store(shop.path) as store, asyncio.Runner() as runner:
-        _Counter(runner, visit_over(store), shop, thread).serve(turns, decision)
+    with open_store(shop.path) as store:
+        _Counter(visit_over(store), shop, thread).serve(turns, decision)
 
 
 def new_thread() -> str:
@@ -62,38 +58,27 @@ def new_thread() -> str:
 
 
 class _Counter:
-    def __init__(self, runner: "asyncio.Runner", visit: "ShopVisit", shop: "ShopDatabase", thread: str) -> None:
-        self._runner, self._visit, self._shop, self._thread = runner, visit, shop, thread
+    def __init__(self, visit: "ShopVisit", shop: "ShopDatabase", thread: str) -> None:
+        self._visit, self._shop, self._thread = visit, shop, thread
         self._config: RunnableConfig = {"configurable": {"thread_id": thread}}
 
     def serve(self, turns: Iterable[str], decision: bool | None) -> None:
-        if self._runner.run(self._visit.ais_cut_off(self._config)):
-            note("(The last visit was cut off; it goes on.)")
-            self._runner.run(show(self._visit, None, self._config))
+        from sagechain.chains import reset
+
+        if self._visit.is_cut_off(self._config):
+            print_note("(The last visit was cut off; it goes on.)")
+            print_answer(self._visit, None, self._config)
         if decision is not None:
             self._decide(decision)
         self._settle()
-        for turn in turns:
-            if turn == "/exit":
-                return
-            if turn == "/reset":
-                self._forget()
-            elif turn:
-                self._runner.run(answer(self._visit, turn, self._config))
-                self._settle()
-
-    def _forget(self) -> None:
-        from sagechain.chains import areset
-
-        self._runner.run(areset(self._visit, self._thread))
-        note("(forgotten)")
+        talk(self._visit, turns, reset=reset, thread=self._thread, after_answer=self._settle)
 
     def _decide(self, approved: bool) -> None:
         if (asked := self._asked()) is None:
             raise ValueError(f"--approve, --reject: no order waits in thread {self._thread!r}")
         orders = asked.value["action_requests"]
         for order in orders:
-            note(f"{order['description']} {'yes' if approved else 'no'}")
+            print_note(f"{order['description']} {'yes' if approved else 'no'}")
         self._go_on(asked, [{"type": "approve" if approved else "reject"} for _ in orders])
 
     def _settle(self) -> None:
@@ -103,20 +88,20 @@ class _Counter:
             decisions = [_decision(self._shop, order) for order in orders] if sys.stdin.isatty() else [None]
             if None in decisions:
                 for order in orders:
-                    note(f"(This waits for approval: {order['description']})")
-                note(f"(To go on: --thread {self._thread} --approve, or --reject.)")
-                raise typer.Exit(NOT_NOW)
+                    print_note(f"(This waits for approval: {order['description']})")
+                print_note(f"(To go on: --thread {self._thread} --approve, or --reject.)")
+                raise typer.Exit(NOT_READY)
             self._go_on(asked, [each for each in decisions if each is not None])
 
     def _go_on(self, asked: "Interrupt", decisions: list[Decision]) -> None:
         """Answer what was asked; by its id, since another process may have gone on in the thread meanwhile."""
         from langgraph.types import Command
 
-        self._runner.run(show(self._visit, Command(resume={asked.id: {"decisions": decisions}}), self._config))
+        print_answer(self._visit, Command(resume={asked.id: {"decisions": decisions}}), self._config)
 
     def _asked(self) -> "Interrupt | None":
         """What the thread waits for."""
-        return next(iter(self._runner.run(self._visit.aget_state(self._config)).interrupts), None)
+        return next(iter(self._visit.get_state(self._config).interrupts), None)
 
 
 def _decision(shop: "ShopDatabase", order: dict[str, Any]) -> Decision | None:
@@ -130,7 +115,7 @@ def _decision(shop: "ShopDatabase", order: dict[str, Any]) -> Decision | None:
         try:
             said = _read(f"{asked(shop, args['name'], args['quantity'])} [y/N/edit] ")
         except ToolException as error:
-            note(f"({error})")
+            print_note(f"({error})")
             said = "edit"
         if said is None:
             return None

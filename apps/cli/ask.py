@@ -1,20 +1,21 @@
-"""`sagechain ask`: one question, or one prompt of the library, and one answer, shown as it comes."""
+"""`sagechain ask`: one question, or one prompt of the library, and one answer, printed as it is generated."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from .options import (
+from sagechain.command import (
     DEFAULT_MODEL,
     ModelOption,
     ParameterOption,
     VariableOption,
-    parameters,
-    question_of,
-    variables,
-    warn_if_cut,
+    parameters_by_name,
+    variables_by_name,
+    warn_if_truncated,
+    with_defaults,
 )
+
+from .standard_input import read_question
 
 if TYPE_CHECKING:
     from sagechain.prompts.library import LibraryPrompt
@@ -24,64 +25,66 @@ def ask(
     question: Annotated[
         str | None,
         typer.Argument(
-            help="The question; standard input is put below it. With -t: what fills the variable that is missing."
+            help="The question; standard input is appended. With -t it fills the variable that is still missing."
         ),
     ] = None,
     template: Annotated[
         str | None,
         typer.Option(
-            "-t", "--template", metavar="NAME", help="Ask a prompt of the library (`sagechain prompts list`)."
+            "-t", "--template", metavar="NAME", help="Send a prompt of the library (`sagechain prompts list`)."
         ),
     ] = None,
-    values: VariableOption = None,
+    variables: VariableOption = None,
     model: ModelOption = DEFAULT_MODEL,
-    system: Annotated[str | None, typer.Option("-s", "--system", help="What the model is told first.")] = None,
-    given: ParameterOption = None,
+    system: Annotated[str | None, typer.Option("-s", "--system", help="The system text.")] = None,
+    parameters: ParameterOption = None,
 ) -> None:
     """Ask a model one question.
 
     Example: sagechain ask "What is the capital of France?" -p max_new_tokens=50
 
-    Or a prompt of the library: sagechain ask -t translation -v language=French "Good morning."
+    Or send a prompt of the library: sagechain ask -t translation -v language=French "Good morning."
     """
-    chosen = parameters(given)
-    prompt = _prompt(template, values)
-    asked = question_of(question) if prompt is None else _filled(prompt, variables(values), question)
+    model_parameters = parameters_by_name(parameters)
+    prompt = _load(template, variables)
+    text = read_question(question) if prompt is None else _fill(prompt, variables_by_name(variables), question)
     from langchain_core.messages import HumanMessage, SystemMessage
-    from sagechain.agents import suited
     from sagechain.llms import load_chat_model
 
-    chat = suited(load_chat_model(model, **chosen), {} if prompt is None else prompt.metadata["parameters"])
-    reason = None
-    for piece in chat.stream([*([SystemMessage(system)] if system else []), HumanMessage(asked)]):
-        print(piece.text, end="", flush=True)
-        reason = piece.response_metadata.get("finish_reason", reason)
+    defaults = {} if prompt is None else prompt.metadata["parameters"]
+    chat = with_defaults(load_chat_model(model, **model_parameters), defaults)
+    finish_reason = None
+    for chunk in chat.stream([*([SystemMessage(system)] if system else []), HumanMessage(text)]):
+        print(chunk.text, end="", flush=True)
+        finish_reason = chunk.response_metadata.get("finish_reason", finish_reason)
     print()
-    warn_if_cut(reason)
+    warn_if_truncated(finish_reason)
 
 
-def _prompt(name: str | None, values: list[tuple[str, str]] | None) -> "LibraryPrompt | None":
-    if name is None:
-        if values:
+def _load(template: str | None, variables: list[tuple[str, str]] | None) -> "LibraryPrompt | None":
+    if template is None:
+        if variables:
             raise typer.BadParameter("-v fills a prompt of the library; name it by -t.")
         return None
     from sagechain.prompts import load_prompt
 
-    return load_prompt(name)
+    return load_prompt(template)
 
 
-def _filled(prompt: "LibraryPrompt", values: dict[str, str], question: str | None) -> str:
-    """The prompt with its values. What was typed or piped fills the one variable that is missing, else it stands below.
+def _fill(prompt: "LibraryPrompt", values: dict[str, str], question: str | None) -> str:
+    """The prompt's text with its variables.
+
+    If one variable has no value, it gets the question and standard input; otherwise they are appended to the prompt.
 
     Raises:
-        ValueError: a variable that the prompt does not have, or those that are missing.
+        ValueError: a variable that the prompt does not have, or variables without a value.
     """
     from sagechain.prompts import check_known
 
     check_known(f"variable of prompt {prompt.name!r}", values, prompt.input_variables or ["none"])
     missing = [name for name in prompt.input_variables if name not in values]
     if len(missing) == 1:
-        with suppress(typer.BadParameter):  # nothing was typed: the prompt says what is missing
-            values = {**values, missing[0]: question_of(question)}
+        with suppress(typer.BadParameter):  # there is no question either: the prompt's own error names the variable
+            values = {**values, missing[0]: read_question(question)}
         return prompt.format(**values)
-    return question_of("\n\n".join([prompt.format(**values), *([question] if question else [])]))
+    return read_question("\n\n".join([prompt.format(**values), *([question] if question else [])]))

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import note
+from sagechain.command import print_note
 
 if TYPE_CHECKING:
     from sagechain.endpoints import CatalogueEntry
@@ -97,7 +97,7 @@ def _show_table(facts: list[dict[str, Any]], region: str) -> None:
         table.add_row(*names, weights, each["instance_type"], _price(each), licence)
     Console(width=WIDTH, force_terminal=sys.stdout.isatty()).print(table)
     for text in sorted({each["price_note"] for each in facts} - {""}):
-        note(f"(~ {text})")
+        print_note(f"(~ {text})")
 
 
 def _show_facts(facts: dict[str, Any]) -> None:

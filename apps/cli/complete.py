@@ -1,21 +1,26 @@
-"""`sagechain complete`: the beginning of some code, and what comes next, shown as it comes."""
+"""`sagechain complete`: the start of some code, and its completion, printed as it is generated."""
 
 from typing import Annotated
 
 import typer
-from sagechain.agents import CandidatesOption, UntilOption
+from sagechain.command import (
+    DEFAULT_MODEL,
+    CandidatesOption,
+    ModelOption,
+    ParameterOption,
+    UntilOption,
+    parameters_by_name,
+)
 
-from .options import DEFAULT_MODEL, ModelOption, ParameterOption, parameters, piped
+from .standard_input import piped_text
 
 
 def complete(
-    prompt: Annotated[
-        str | None, typer.Argument(help="The beginning of some code; standard input is put below it.")
-    ] = None,
+    prompt: Annotated[str | None, typer.Argument(help="The start of some code; standard input is appended.")] = None,
     model: ModelOption = DEFAULT_MODEL,
     until: UntilOption = "block",
     candidates: CandidatesOption = 1,
-    given: ParameterOption = None,
+    parameters: ParameterOption = None,
 ) -> None:
     """Complete code. Only the completion goes to standard output.
 
@@ -23,17 +28,12 @@ def complete(
 
     Or a file: sagechain complete < beginning.py
     """
-    beginning = _beginning(prompt)
-    chosen = parameters(given)
-    from sagechain.command import show_completion
+    # Unlike a question, code is taken as it is: its blanks and line ends matter.
+    code = "\n".join(part for part in (prompt, piped_text()) if part)
+    if not code:
+        raise typer.BadParameter("give the start of some code, or text on standard input.")
+    model_parameters = parameters_by_name(parameters)
+    from sagechain.agents.codeparrot_completion import show_completion
     from sagechain.llms import load_llm
 
-    show_completion(load_llm(model, **chosen), beginning, until=until, candidates=candidates)
-
-
-def _beginning(prompt: str | None) -> str:
-    """What was typed and piped, as it is: blanks and line ends mean something in code."""
-    text = "\n".join(part for part in (prompt, piped()) if part)
-    if not text:
-        raise typer.BadParameter("give the beginning of some code, or text on standard input.")
-    return text
+    show_completion(load_llm(model, **model_parameters), code, until=until, candidates=candidates)

@@ -3,7 +3,7 @@
 import sys
 
 import typer
-from sagechain.command import note
+from sagechain.command import print_note
 
 
 def confirm(question: str) -> None:
@@ -11,5 +11,5 @@ def confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} There is no terminal to ask at; say --yes.")
     if not typer.confirm(question, err=True):
-        note("Nothing was changed.")
+        print_note("Nothing was changed.")
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import note
+from sagechain.command import print_note
 
 from .catalogue import show_catalogue
 from .confirmation import confirm
@@ -94,7 +94,9 @@ def deploy(
     _agree(planned, price_limit, yes)
     _finish_others(account)
     info = carry_out(planned, account, Waits(poll_seconds))
-    note(f"{name} is in service, at {_rate(info)}, until {_when(info)}. To end it: sagechain endpoints delete {name}")
+    print_note(
+        f"{name} is in service, at {_rate(info)}, until {_when(info)}. To end it: sagechain endpoints delete {name}"
+    )
     print(info.uri)
 
 
@@ -133,7 +135,7 @@ def delete(
 
     _finish_others(Account(region))
     if force:
-        note(f"Type {name} to delete it, whoever deployed it:")
+        print_note(f"Type {name} to delete it, whoever deployed it:")
         if sys.stdin.readline().strip() != name:
             raise typer.BadParameter("that is another name; nothing was changed.")
     elif not yes:
@@ -183,7 +185,7 @@ def _show_plan(planned: "Plan", model: str | None) -> None:
     shown["usd_per_hour"] = planned.price.usd_per_hour
     print(json.dumps(shown, indent=2))
     asked = "JumpStart's public files were read, and nothing else was" if is_read else "Nothing was"
-    note(f"{asked} asked of AWS. It would cost {_told_price(planned)}.")
+    print_note(f"{asked} asked of AWS. It would cost {_told_price(planned)}.")
 
 
 def _told_price(planned: "Plan") -> str:
@@ -205,9 +207,9 @@ def _finish_others(account: "Account") -> None:
 
     deleted, left = finish_unfinished(account, patient=False)
     if deleted:
-        note(f"Left behind by a process that died, and deleted now: {', '.join(deleted)}.")
+        print_note(f"Left behind by a process that died, and deleted now: {', '.join(deleted)}.")
     for error in left:
-        note(f"Left behind by a process that died: {error}")
+        print_note(f"Left behind by a process that died: {error}")
 
 
 def _facts(info: "EndpointInfo") -> dict[str, Any]:
@@ -253,7 +255,7 @@ def _show(found: "Sequence[EndpointInfo]") -> None:
     from sagechain.endpoints import told_span, told_usd
 
     if not found:
-        note("There is no endpoint in this account and region.")
+        print_note("There is no endpoint in this account and region.")
         return
     table = Table("endpoint", "status", "family", "wire", "instance", "age", box=None, pad_edge=False)
     for heading in ("price", "so far"):
@@ -269,6 +271,6 @@ def _show(found: "Sequence[EndpointInfo]") -> None:
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
     for info in found:
         if info.reason:
-            note(f"{info.name}: {info.reason}")
+            print_note(f"{info.name}: {info.reason}")
     for text in sorted({info.price.note for info in found if info.price} - {""}):
-        note(f"(~ {text})")
+        print_note(f"(~ {text})")

@@ -1,4 +1,4 @@
-"""`sagechain serve`: the local SageMaker runtime in the foreground."""
+"""`sagechain local-aws`: SageMaker on this machine, in the foreground."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
 
 import typer
-
-from .options import DEFAULT_MODEL
+from sagechain.command import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from sagechain.local_aws import LocalRuntime
@@ -16,7 +15,7 @@ CREATING_SECONDS = 3.0  # on AWS it is minutes
 DELETING_SECONDS = 2.0
 
 
-def serve(
+def local_aws(
     endpoints: Annotated[
         list[str] | None,
         typer.Argument(
@@ -59,9 +58,9 @@ def serve(
 ) -> None:
     """Serve models as SageMaker endpoints on this machine, and let any AWS client deploy more, until Ctrl-C.
 
-    Example: sagechain serve "my-falcon?family=falcon" --port 8080
+    Example: sagechain local-aws "my-falcon?family=falcon" --port 8080
 
-    An endpoint may show a fault on purpose: sagechain serve "busy?family=falcon&fault=throttled&times=2"
+    An endpoint may show a fault on purpose: sagechain local-aws "busy?family=falcon&fault=throttled&times=2"
     """
     from sagechain.local_aws import LocalRuntime
 

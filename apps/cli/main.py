@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 from sagechain.command import run_app
 
-from . import ask, chat, complete, demo, endpoints, models, pretrain, prompts, solve, threads
-from . import local_aws as serve
+from . import ask, chat, complete, demo, endpoints, local_aws, models, pretrain, prompts, solve, threads
 
 app = typer.Typer(
     help="Conversation, chain of thought and completion of code over language models that live in different places.",
@@ -19,7 +18,7 @@ app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("solve")(solve.solve)
 app.command("complete")(complete.complete)
-app.command("serve")(serve.serve)
+app.command("local-aws")(local_aws.local_aws)
 app.command("demo")(demo.demo)
 app.add_typer(threads.app, name="threads")
 app.add_typer(endpoints.app, name="endpoints")
@@ -47,4 +46,4 @@ def options(
 
 def main() -> None:
     """Run the command line; never gives back."""
-    run_app(app, program="sagechain", complains_as="sagechain")
+    run_app(app, program="sagechain", error_prefix="sagechain")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sagechain.command import FAILED, named_value, note, parameters
+from sagechain.command import FAILURE, parameters_by_name, parse_parameter, print_note
 from sagechain.pretraining import is_first
 
 from .pretrain_options import (
@@ -47,7 +47,10 @@ def prepare(
     options: Annotated[
         list[Any] | None,
         typer.Option(
-            "-o", metavar="NAME=VALUE", help="An option of that executor, such as partition=cpu.", parser=named_value
+            "-o",
+            metavar="NAME=VALUE",
+            help="An option of that executor, such as partition=cpu.",
+            parser=parse_parameter,
         ),
     ] = None,
     settings: SettingOption = None,
@@ -60,7 +63,7 @@ def prepare(
         from sagechain.pretraining import prepare as prepare_data
         from sagechain.pretraining.data import Executor
 
-        chosen = {"kind": executor, "tasks": tasks, "options": parameters(options)}
+        chosen = {"kind": executor, "tasks": tasks, "options": parameters_by_name(options)}
         chosen |= {"workers": workers} if workers else {}
         folder = prepare_data(
             source,
@@ -106,7 +109,7 @@ def train(
         )
         if is_first():
             _show_run(run)
-            note(f"Next: sagechain pretrain export {run} --out MODEL")
+            print_note(f"Next: sagechain pretrain export {run} --out MODEL")
             print(run / "model")
 
 
@@ -196,7 +199,7 @@ def run_all(
         if not is_first():
             return
         _show_run(trained)
-        note(f"Report: {write_report(trained)}")
+        print_note(f"Report: {write_report(trained)}")
         print(export_model(trained, out / "model"))
 
 
@@ -222,7 +225,7 @@ def plan(
 
 def _settings(called: typer.Context, given: list[Any] | None, besides: tuple[str, ...] = ()) -> dict[str, Any]:
     """What came by `-p`, by name. Raises ValueError for what the command has its own option for, but for `besides`."""
-    found = parameters(given)
+    found = parameters_by_name(given)
     for own in called.command.params:
         if own.name in found and own.name not in besides:
             raise ValueError(f"-p {own.name}: give {own.opts[0] if own.opts[0].startswith('-') else own.name.upper()}")
@@ -241,7 +244,7 @@ def _show_corpus(folder: Path) -> None:
 
     found = read_manifest(folder) or {}
     console().print(corpus_table(found["corpus"]))
-    note(tokenizer_summary(found))
+    print_note(tokenizer_summary(found))
 
 
 def _show_run(run: Path) -> None:
@@ -249,9 +252,9 @@ def _show_run(run: Path) -> None:
     from sagechain.pretraining import read_manifest
     from sagechain.pretraining.publishing import read_history, terminal_curve
 
-    note(terminal_curve(read_history(run)))
+    print_note(terminal_curve(read_history(run)))
     found = read_manifest(run) or {}
-    note(
+    print_note(
         f"{found['tokens']:,} tokens in {found['seconds']:.0f} s, {found['val_bits_per_byte']:.3f} bits per byte of "
         "unseen code."
     )
@@ -265,12 +268,12 @@ def _complaints() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("sagechain"):
             raise
-        note(f'sagechain: {error.name} is not installed: pip install "sagechain[pretraining]"')
-        raise typer.Exit(FAILED) from error
+        print_note(f'sagechain: {error.name} is not installed: pip install "sagechain[pretraining]"')
+        raise typer.Exit(FAILURE) from error
     except Exception as error:
         from sagechain.pretraining.errors import PretrainingError
 
         if not isinstance(error, PretrainingError):
             raise
-        note(f"sagechain: {error}")
-        raise typer.Exit(FAILED) from error
+        print_note(f"sagechain: {error}")
+        raise typer.Exit(FAILURE) from error

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import typer
-from sagechain.command import named_value
+from sagechain.command import parse_parameter
 
 SourceArgument = Annotated[
     str,
@@ -35,6 +35,6 @@ TrackerOption = Annotated[
 SettingOption = Annotated[
     list[Any] | None,
     typer.Option(
-        "-p", metavar="NAME=VALUE", help="A setting over the preset's, such as width=128.", parser=named_value
+        "-p", metavar="NAME=VALUE", help="A setting over the preset's, such as width=128.", parser=parse_parameter
     ),
 ]

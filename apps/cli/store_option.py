@@ -1,4 +1,4 @@
-"""Where the commands keep conversations: an option that `chat` and `threads` share."""
+"""Where conversations are stored: an option of `sagechain chat` and `sagechain threads`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,36 +8,36 @@ import typer
 if TYPE_CHECKING:
     from sagechain.chains import Store
 
-KeptInOption = Annotated[
+StoreOption = Annotated[
     str | None,
     typer.Option(
         "--kept-in",
         metavar="FILE|URL",
         envvar="SAGECHAIN_THREADS",
         show_envvar=True,
-        help="Where conversations are kept: a SQLite file, or postgresql://…",
+        help="Where conversations are stored: a SQLite file, or postgresql://…",
     ),
 ]
 
 
-def store(given: str | None, *, create: bool = True) -> "Store":
-    """The store that is meant; the user's own file if none is given.
+def open_threads(location: str | None, *, create: bool = True) -> "Store":
+    """The store at `location`, or in the user's own file if None.
 
     Raises:
-        ValueError: it is none, or is missing and not to be created.
+        ValueError: the file is not a store, or is missing and `create` is False.
     """
     from sagechain.chains import open_store
 
-    return open_store(given or _own_file(), create=create)
+    return open_store(location or _default_file(), create=create)
 
 
-def is_missing(given: str | None) -> bool:
-    """Whether nothing was ever kept in the file that is meant."""
-    place = given or _own_file()
-    return "://" not in place and not Path(place).exists()
+def is_missing(location: str | None) -> bool:
+    """Whether the store's file does not exist yet."""
+    location = location or _default_file()
+    return "://" not in location and not Path(location).exists()
 
 
-def _own_file() -> str:
+def _default_file() -> str:
     from platformdirs import user_data_path
 
     return str(user_data_path("sagechain") / "threads.sqlite")

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import note
+from sagechain.command import print_note
 
 from .confirmation import confirm
-from .store_option import KeptInOption, is_missing, store
+from .store_option import StoreOption, is_missing, open_threads
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -37,28 +37,28 @@ class Format(StrEnum):
 
 
 @app.command("list")
-def list_all(kept_in: KeptInOption = None) -> None:
+def list_all(location: StoreOption = None) -> None:
     """List all conversations, the last one first.
 
     Example: sagechain threads list
     """
     found: list[ThreadInfo] = []
-    if not is_missing(kept_in):
-        with store(kept_in, create=False) as kept:
+    if not is_missing(location):
+        with open_threads(location, create=False) as kept:
             found = kept.threads()
     if found:
         _table(found)
     else:
-        note("No conversation is kept yet.")
+        print_note("No conversation is kept yet.")
 
 
 @app.command("show")
-def show(name: NameArgument, kept_in: KeptInOption = None) -> None:
+def show(name: NameArgument, location: StoreOption = None) -> None:
     """Show all that was said.
 
     Example: sagechain threads show ada
     """
-    with store(kept_in, create=False) as kept:
+    with open_threads(location, create=False) as kept:
         for entry in _entries(kept, name):
             for line in _told(entry.message):
                 print(_printable(line, but="\n\t"))
@@ -70,13 +70,13 @@ def export(
     form: Annotated[
         Format, typer.Option("--format", help="JSON holds every message as LangChain knows it.")
     ] = Format.json,
-    kept_in: KeptInOption = None,
+    location: StoreOption = None,
 ) -> None:
     """Write a conversation to standard output.
 
     Example: sagechain threads export ada --format markdown > ada.md
     """
-    with store(kept_in, create=False) as kept:
+    with open_threads(location, create=False) as kept:
         for line in (_markdown if form is Format.markdown else _json)(name, _entries(kept, name)):
             print(line)
 
@@ -85,19 +85,19 @@ def export(
 def delete(
     name: NameArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
-    kept_in: KeptInOption = None,
+    location: StoreOption = None,
 ) -> None:
     """Delete a conversation for ever, once no turn of it runs any more.
 
     Example: sagechain threads delete ada --yes
     """
-    with store(kept_in, create=False) as kept:
+    with open_threads(location, create=False) as kept:
         info = _known(kept, name)
         if not yes:
             confirm(f"Delete {name}, {info.turns} turns?")
         with kept.turn(name):
             kept.delete_thread(name)
-    note(f"{name} is deleted.")
+    print_note(f"{name} is deleted.")
 
 
 def _entries(kept: "Store", name: str) -> "Iterator[Entry]":

@@ -143,7 +143,7 @@ ENDLESS = """
 import asyncio, threading
 from langchain.agents import create_agent
 from langchain_core.tools import tool
-from sagechain.agents.bounds import ToolTimeLimit
+from sagechain.agents.middleware import ToolTimeLimit
 from tests.agents.scripted_chat import ScriptedChat, calls, says
 
 @tool

@@ -22,7 +22,7 @@ PROMPT = "def add(a, b):\n"
 
 
 def test_the_four_beginnings_are_code_that_ends_with_a_comment() -> None:
-    assert [each["about"] for each in BEGINNINGS] == [
+    assert [each["title"] for each in BEGINNINGS] == [
         "a scatter plot",
         "a data frame from arrays",
         "a mean by group",
@@ -56,7 +56,7 @@ def test_the_script_shows_its_own_programs_over_the_falcon_wire(runtime: LocalRu
     sent = [json.loads(request.body) for request in runtime.requests[before:]]
     assert [body["inputs"] for body in sent] == [each["text"] for each in BEGINNINGS]
     for each in BEGINNINGS:
-        assert f"— {each['about']}\n{each['text']}" in done.stderr
+        assert f"— {each['title']}\n{each['text']}" in done.stderr
     assert "embedded model" not in done.stderr
 
 

@@ -11,7 +11,7 @@ from langchain_core.language_models.fake import FakeListLLM
 from rich.console import Console
 from sagechain.agents.falcon_chain_of_thought import chain
 from sagechain.agents.side_by_side import LiveView
-from sagechain.agents.streaming_llm import TellingLLM
+from sagechain.agents.streaming_llm import StreamingLLM
 from sagechain.chains import Reasoning, extract_answer, same_answer
 from sagechain.llms import LlamaCppLLM, load_llm
 from sagechain.local_aws import LocalRuntime
@@ -22,7 +22,7 @@ from tests.conftest import FALCON_URI, LLAMA_URI
 
 QUESTION = {"question": "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?"}
 
-PROBLEMS = read_yaml("sagechain.agents", "problems.yaml")
+PROBLEMS = read_yaml("sagechain.agents", "falcon_chain_of_thought.yaml")
 
 
 class Heard(BaseCallbackHandler):
@@ -85,7 +85,7 @@ def test_over_the_llama_2_wire_it_is_told_whole(runtime: LocalRuntime) -> None:
 
 def test_an_llm_that_tells_answers_as_it_does_without(llm: LlamaCppLLM) -> None:
     short = llm.with_fields(max_new_tokens=6)
-    told, whole = (model.generate(["Q: 1 + 1?\nA:"], ["\nQ:"]) for model in (TellingLLM(llm=short), short))
+    told, whole = (model.generate(["Q: 1 + 1?\nA:"], ["\nQ:"]) for model in (StreamingLLM(llm=short), short))
     assert told.generations[0][0].text == whole.generations[0][0].text
     info = told.generations[0][0].generation_info
     assert info is not None

@@ -593,7 +593,7 @@ TERMINAL = """
 import sys
 from pathlib import Path
 from tests.agents.test_llama2_assistant import ASKED, ShopDatabase, ordering
-from sagechain.agents.shop.serving import serve
+from sagechain.agents.shop.terminal import serve
 
 shop = ShopDatabase(Path(sys.argv[1]))
 serve(lambda keeper: ordering(shop, keeper), shop, "ada", [ASKED])

@@ -103,8 +103,8 @@ def test_models_lists_and_pulls(smollm2: Path) -> None:
         (["ask", "Hi", "--nonsense"], 2, "No such option"),
         (["solve", "Hi", "--strategy", "guess"], 2, "strategy: 'guess' is unknown"),
         (["models", "pull", "smollm3"], 2, "Did you mean 'smollm2'"),
-        (["serve", "x"], 2, "no wire is given"),
-        (["serve", "--fail", "CreateEndpoint=qota"], 2, "Did you mean 'quota'"),
+        (["local-aws", "x"], 2, "no wire is given"),
+        (["local-aws", "--fail", "CreateEndpoint=qota"], 2, "Did you mean 'quota'"),
         (["ask", "Hi", "-m", LLAMA_URI], 1, "accept_eula"),
         (["ask", "Hi", "-m", "sagemaker:nowhere?family=falcon"], 1, "Endpoint nowhere of account"),
     ],
@@ -129,7 +129,7 @@ def test_a_broken_pipe_is_silent(runtime: LocalRuntime) -> None:
 def test_help_and_version_and_no_arguments() -> None:
     assert run("--version").stdout == "sagechain 0.1.0\n"
     commands = run("--help").stdout
-    for name in ("ask", "chat", "solve", "serve", "models", "demo"):
+    for name in ("ask", "chat", "solve", "local-aws", "models", "demo"):
         assert f"\n  {name} " in commands
         assert "Example: sagechain" in run(name, "--help").stdout or name == "models"
 
@@ -139,7 +139,7 @@ def start(*arguments: str) -> Process:
 
 
 def test_serve_tells_where_it_is_and_ends_on_ctrl_c(smollm2: Path) -> None:
-    served = start("serve", "--port", "0", "my-falcon?family=falcon")
+    served = start("local-aws", "--port", "0", "my-falcon?family=falcon")
     assert served.stderr is not None
     first = served.stderr.readline()
     assert first.startswith("Serving my-falcon at http://127.0.0.1:")
@@ -199,7 +199,7 @@ def test_ctrl_c_at_the_prompt_of_a_chat_ends_it(smollm2: Path) -> None:
 
 
 def test_a_client_that_leaves_is_no_error_of_the_server(smollm2: Path) -> None:
-    served = start("serve", "--port", "0")
+    served = start("local-aws", "--port", "0")
     assert served.stderr is not None
     host = served.stderr.readline().split("http://")[1].split(" ")[0]
     leaving = HTTPConnection(host)
@@ -222,7 +222,7 @@ def test_a_client_that_leaves_is_no_error_of_the_server(smollm2: Path) -> None:
 
 def test_a_taken_port_is_one_line(runtime: LocalRuntime) -> None:
     port = runtime.url.rsplit(":", 1)[1]
-    done = run("serve", "--port", port)
+    done = run("local-aws", "--port", port)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "in use" in done.stderr
     assert os.environ["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"].endswith(port)
@@ -235,7 +235,7 @@ def test_the_default_endpoints_are_served(runtime: LocalRuntime) -> None:
 def test_serve_keeps_what_is_deployed_and_fails_on_request(smollm2: Path, tmp_path: Path) -> None:
     folder = str(tmp_path / "kept")
     for turn in ("first", "second"):
-        served = start("serve", "--port", "0", "--folder", folder, "--fail", "ListModels=throttled")
+        served = start("local-aws", "--port", "0", "--folder", folder, "--fail", "ListModels=throttled")
         assert served.stderr is not None
         lines = [served.stderr.readline() for _ in range(3)]
         url = lines[0].split(" at ")[1].split(" ")[0]
@@ -243,7 +243,7 @@ def test_serve_keeps_what_is_deployed_and_fails_on_request(smollm2: Path, tmp_pa
         s3 = boto3.client("s3", endpoint_url=url)
         if turn == "first":
             s3.create_bucket(Bucket="kept")
-            second = run("serve", "--port", "0", "--folder", folder)
+            second = run("local-aws", "--port", "0", "--folder", folder)
             assert (second.returncode, "another runtime holds" in second.stderr) == (1, True)
             with pytest.raises(ClientError, match="Rate exceeded"):
                 boto3.client(
@@ -255,7 +255,7 @@ def test_serve_keeps_what_is_deployed_and_fails_on_request(smollm2: Path, tmp_pa
 
 
 def test_serve_puts_a_container_behind_awss_framing(runtime: LocalRuntime, smollm2: Path) -> None:
-    served = start("serve", "--port", "0", "--upstream", runtime.url)
+    served = start("local-aws", "--port", "0", "--upstream", runtime.url)
     assert served.stderr is not None
     first = served.stderr.readline()
     assert first.startswith("Serving upstream at http://127.0.0.1:")

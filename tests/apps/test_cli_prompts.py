@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sagechain.agents.default_parameters import SAME_MATTER
+from sagechain.command import OVERRIDES
 from sagechain.llms import GenerationParameters
 from sagechain.llms.wires import list_wires
 from sagechain.local_aws import LocalRuntime
@@ -112,7 +112,7 @@ def test_a_chosen_parameter_stands_before_the_suited_one(runtime: LocalRuntime) 
 
 
 def test_a_chosen_parameter_is_not_outdone_by_a_suited_one_of_another_name(every_wire: LocalRuntime) -> None:
-    assert (set(SAME_MATTER) | set(SAME_MATTER.values())) - {"max_tokens"} <= set(GenerationParameters.model_fields)
+    assert (set(OVERRIDES) | set(OVERRIDES.values())) - {"max_tokens"} <= set(GenerationParameters.model_fields)
     given = ["-p", "do_sample=true", "-p", "max_length=90", "-v", "language=French", "Hi."]
     done = run("ask", "-t", "translation", "-m", "sagemaker:hf?family=falcon&wire=hf", *given, env=at(every_wire))
     assert (done.returncode, sent(every_wire)["parameters"]["max_length"]) == (0, 90)

@@ -1,4 +1,4 @@
-"""Full circle, in commands: pretrain, serve, deploy, complete, see the cost, tear down. boto3 is as anybody has it."""
+"""Full circle, in commands: pretrain, local-aws, deploy, complete, see the cost, tear down. boto3 is as anybody has it."""
 
 import json
 import re
@@ -26,15 +26,15 @@ def sagechain(*arguments: str) -> str:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """`sagechain serve` in a process of its own, and what it says to export."""
+    """`sagechain local-aws` in another process, and the variables that it says to export."""
     process = processes.start(
-        SAGECHAIN, "serve", "--port", "0", "--folder", str(tmp_path / "runtime"), "--creating-seconds", "0.5",
+        SAGECHAIN, "local-aws", "--port", "0", "--folder", str(tmp_path / "runtime"), "--creating-seconds", "0.5",
         "--deleting-seconds", "0.2", server="torch",
     )  # fmt: skip
     exported: dict[str, str] = {}
     while "SAGECHAIN_ROLE" not in exported:
         line = process.stderr.readline()
-        assert line, "serve ended"
+        assert line, "local-aws ended"
         exported |= dict(re.findall(r"(\w+)=(\S+)", line)) if "export" in line else {}
     for name, value in exported.items():
         monkeypatch.setenv(name, value)

@@ -2,7 +2,7 @@
 
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from sagechain.agents.default_parameters import carriers, suited
+from sagechain.command import carriers, with_defaults
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_llm
 from sagechain.local_aws import LocalRuntime
 
@@ -47,7 +47,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
 
 def test_a_suggestion_gives_way_to_a_choice_and_to_the_wire(runtime: LocalRuntime) -> None:
     suggested = {"max_new_tokens": 50, "temperature": 0.3, "seed": 7, "top_p": 0.9}
-    chat = suited(PromptedChatModel(llm=load_llm(LLAMA_URI, do_sample=False), max_tokens=9), suggested)
+    chat = with_defaults(PromptedChatModel(llm=load_llm(LLAMA_URI, do_sample=False), max_tokens=9), suggested)
     assert isinstance(chat, PromptedChatModel)
     assert chat.max_tokens == 9
     assert isinstance(chat.llm, type(load_llm(LLAMA_URI)))
@@ -56,7 +56,7 @@ def test_a_suggestion_gives_way_to_a_choice_and_to_the_wire(runtime: LocalRuntim
 
 def test_any_other_chat_model_stays_as_it_is() -> None:
     chat = FakeListChatModel(responses=["x"])
-    assert suited(chat, {"temperature": 0}) is chat
+    assert with_defaults(chat, {"temperature": 0}) is chat
 
 
 def test_who_carries_beams_is_what_the_tables_say(llm: LlamaCppLLM) -> None:
