@@ -97,7 +97,7 @@ def chain(
         ModelCallLimitMiddleware(run_limit=MODEL_CALLS),
     ]
     agent = create_agent(chat, tools, middleware=middleware, checkpointer=checkpointer or PrunableInMemorySaver())
-    return cast(ShopVisit, ShopVisit.of(agent))
+    return cast(ShopVisit, ShopVisit.from_graph(agent))
 
 
 def open_shop(file: Path | None = None) -> "ShopDatabase":
