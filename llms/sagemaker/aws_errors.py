@@ -14,7 +14,7 @@ from botocore.eventstream import ParserError as EventStreamParserError
 from botocore.parsers import ResponseParserError
 
 from .. import errors
-from ..wires.base import WireError
+from ..wires.wire_error import WireError
 
 _DENIED_CODES = {
     "AccessDenied",

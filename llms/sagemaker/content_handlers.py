@@ -13,7 +13,7 @@ from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler
 
 from ..parameters import GenerationParameters
 from ..wires import get_wire
-from ..wires.base import NotStreamed, WireError
+from ..wires.wire_error import NotStreamed, WireError
 
 
 class WireContentHandler(LLMContentHandler):
@@ -52,7 +52,7 @@ class WireContentHandler(LLMContentHandler):
         """
         try:
             if hasattr(output, "read"):
-                return self.wire.parsed(output.read())[0].text
+                return self.wire.parse_reply(output.read())[0].text
             return self._line(output.rstrip(b"\r\n"))
         except WireError as error:
             raise ValueError(f"wire {self.wire.name}: {error}") from error
@@ -62,10 +62,10 @@ class WireContentHandler(LLMContentHandler):
             return ""
         if self.wire.streams:
             try:
-                return self.wire.decoder().text_in(line)
+                return self.wire.decoder().text_of_line(line)
             except NotStreamed:
                 pass  # a container that was not asked for a stream answers with one line
-        return self.wire.parsed(line)[0].text
+        return self.wire.parse_reply(line)[0].text
 
 
 class Llama2ContentHandler(WireContentHandler):

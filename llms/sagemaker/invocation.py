@@ -17,7 +17,7 @@ from langchain_core.outputs import GenerationChunk
 
 from ..generation import RunningGeneration, has_answer, join_chunks
 from ..wires import Wire
-from ..wires.base import WireError
+from ..wires.wire_error import WireError
 from .aws_errors import as_llm_error
 from .retry import retrying
 from .transport import Deadline, Line
@@ -108,7 +108,7 @@ class EndpointCall(RunningGeneration):
             raise WireError(f"the reply broke off: {error}") from error
         finally:
             reply.close()  # one that was read to its end has given its connection back already
-        answers = self._wire.parsed(body)
+        answers = self._wire.parse_reply(body)
         if len(answers) < self._answers:
             raise WireError(f"the reply has {len(answers)} of {self._answers} answers.")
         yield from answers

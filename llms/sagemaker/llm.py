@@ -99,7 +99,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         if self.tokenizer is not None:
             self.custom_get_token_ids = load_tokenizer(str(self.tokenizer), self.endpoint_name)
         carried = {"max_length": None} if self.custom_get_token_ids is not None else {}
-        self._wire.parameters(self._parameters(None, {}).updated(carried), self.on_unsupported)
+        self._wire.encode_parameters(self._parameters(None, {}).updated(carried), self.on_unsupported)
         if self.client is None:
             self.client, self._own_client = self._new_client(), True
         elif getattr(getattr(self.client, "meta", None), "service_model", None) is None:
@@ -188,7 +188,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
 
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int | None:
         """How many tokens the server will read, where the tokenizer and the server's layout are known here."""
-        text = None if self.custom_get_token_ids is None else self._wire.laid_out(prompt, output_format)
+        text = None if self.custom_get_token_ids is None else self._wire.rendered_prompt(prompt, output_format)
         return None if text is None or self.custom_get_token_ids is None else len(self.custom_get_token_ids(text))
 
     def _resolve_length_limits(

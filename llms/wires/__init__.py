@@ -1,4 +1,4 @@
-"""How containers on SageMaker are asked and how they answer: one small class a wire format, found by name."""
+"""The request and reply formats of containers on SageMaker: one small class a wire, found by name."""
 
 from sagechain.prompts import unknown_name
 
@@ -29,11 +29,11 @@ DEFAULT_WIRES = {
     "plain": "hf",
     "messages": "messages",
 }
-"""The wire that a family's endpoints speak where none is named."""
+"""Family → the wire of its endpoints, unless another one is named."""
 
 
 def list_wires() -> list[str]:
-    """The names that `get_wire` knows, sorted."""
+    """The names that `get_wire` accepts, sorted."""
     return sorted(_WIRES)
 
 
@@ -41,7 +41,7 @@ def get_wire(name: str) -> Wire:
     """The wire of that name.
 
     Raises:
-        ValueError: no such wire; the message lists those there are.
+        ValueError: there is no such wire; the message lists the known ones.
     """
     if name not in _WIRES:
         raise unknown_name("wire", name, _WIRES)

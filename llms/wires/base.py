@@ -1,14 +1,16 @@
-"""What a wire says about itself, and what it does with a request and a reply.
+"""What a wire states about itself, how it writes a request, and how it reads a reply.
 
-A wire turns a prompt and parameters into bytes, and bytes into LangChain's `GenerationChunk`s. It knows no network: what
-carries the bytes is `llms/sagemaker/llm.py`.
+A wire is the format in which one kind of container takes requests and replies. It turns a prompt and parameters into a
+request's body, and a reply's bytes into LangChain's `GenerationChunk`s; `llms/sagemaker/invocation.py` sends and receives.
+A new wire is a subclass in a module of this folder, listed in `wires/__init__.py`.
 """
 
 import json
-import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any, ClassVar, Literal
 
 from langchain_core.outputs import GenerationChunk
@@ -17,73 +19,39 @@ from sagechain.prompts import OutputFormat
 from ..capabilities import Capabilities
 from ..generation import Prompt
 from ..parameters import OFF, GenerationParameters
+from .lines import LineDecoder
+from .wire_error import WireError, container_error, shortened, unexpected_reply
 
 OnUnsupported = Literal["error", "warn"]
-FAILURES = ("error", "abort")
-"""Finish reasons of an answer that is none."""
-
-
-class WireError(Exception):
-    """A reply that breaks the wire's own rules; `kind` says how."""
-
-    def __init__(self, what: str, kind: Literal["malformed", "failed", "throttled", "rejected"] = "malformed") -> None:
-        super().__init__(what)
-        self.kind = kind
-
-
-class NotStreamed(WireError):
-    """A whole reply where a piece of a stream was to be read."""
-
-    def __init__(self) -> None:
-        super().__init__("the reply is not a stream of events; the container did not take `stream`.")
-
-
-class StreamDecoder(ABC):
-    """Reads one streamed reply, in whatever pieces its bytes arrive."""
-
-    ended = False
-    """Whether the wire's end marker was seen: without it the answer is not whole."""
-
-    @abstractmethod
-    def feed(self, data: bytes) -> Iterable[GenerationChunk]:
-        """The pieces of text that are complete now. Raises `WireError` on an error inside the stream."""
-
-    @abstractmethod
-    def flush(self) -> Iterable[GenerationChunk]:
-        """What was still held when the bytes ended."""
-
-    @abstractmethod
-    def text_in(self, line: bytes) -> str:
-        """The text in one line, whatever lines came before. Raises `WireError`; of a whole reply, `NotStreamed`."""
 
 
 class Wire(ABC):
-    """One request and reply format."""
+    """One request and reply format. The body is `{"inputs", "parameters"}`, and `"stream"` where the wire has a stream."""
 
     name: ClassVar[str]
-    speakers: ClassVar[str]
-    """Which servers speak it."""
+    servers: ClassVar[str]
+    """The servers that use this wire."""
     parameter_names: ClassVar[Mapping[str, str]]
-    """Our parameter's name → its name on the wire."""
-    refuses_off: ClassVar[frozenset[str]] = frozenset()
-    """Parameters whose value for *off* a server rejects, so that it is left out."""
-    greedy_by: ClassVar[Literal["do_sample", "temperature"]] = "do_sample"
-    """What asks for the likeliest token: `do_sample: false` and no word of sampling, or temperature 0."""
-    most_stops: ClassVar[int | None] = None
-    """How many stop strings a server takes; further ones are cut by us alone."""
+    """Our parameter's name → its name on the wire, for the parameters that the wire carries."""
+    fixed_parameters: ClassVar[Mapping[str, Any]] = {}
+    """What every request has among its parameters, unless the caller sets it."""
+    omitted_when_off: ClassVar[frozenset[str]] = frozenset()
+    """Parameters whose value for *off* the servers reject, so that it is not sent."""
+    greedy_parameter: ClassVar[Literal["do_sample", "temperature"]] = "do_sample"
+    """How greedy decoding is requested: `do_sample: false` and no sampling parameter, or temperature 0."""
+    max_stop_strings: ClassVar[int | None] = None
+    """Stop strings that the servers accept; further ones are cut on this side only."""
     end_marker: ClassVar[str] = ""
-    """What ends a stream; empty where the wire has no stream."""
-    tells_reason: ClassVar[bool] = True
-    """Whether a reply says why it ended: at the token limit or by itself."""
+    """What ends a stream, for the guide; empty where the wire has no stream."""
+    reports_finish_reason: ClassVar[bool] = True
+    """Whether a reply states why the answer ended."""
     capabilities: ClassVar[Capabilities] = Capabilities()
-    """What the servers do themselves."""
 
     @property
     def streams(self) -> bool:
-        """Whether the wire has a stream; without one `stream` gives the answer whole."""
+        """Whether the wire has a stream."""
         return bool(self.end_marker)
 
-    @abstractmethod
     def request(
         self,
         prompt: Prompt,
@@ -93,89 +61,98 @@ class Wire(ABC):
         output_format: OutputFormat | None = None,
         on_unsupported: OnUnsupported = "error",
     ) -> dict[str, Any]:
-        """The body of a request, still to be made JSON; roles are told of `output_format`.
+        """The body of a request, before it is encoded as JSON.
+
+        Args:
+            prompt: text, or messages where the wire takes roles.
+            stream: whether a streamed reply is requested; False on a wire without a stream.
+            output_format: sent beside messages; a text prompt contains it already.
+            on_unsupported: what happens with a parameter that the wire does not carry.
 
         Raises:
-            ValueError: a parameter is not carried.
+            ValueError: a parameter is not carried, and `on_unsupported` is "error".
         """
+        return self._body(prompt, self.encode_parameters(parameters, on_unsupported), stream, output_format)
 
-    def laid_out(self, prompt: Prompt, output_format: OutputFormat | None = None) -> str | None:
-        """The text that the model reads; None where only the server knows."""
+    def _body(
+        self, prompt: Prompt, parameters: dict[str, Any], stream: bool, output_format: OutputFormat | None
+    ) -> dict[str, Any]:
+        body = {"inputs": self._inputs(prompt, output_format), "parameters": {**self.fixed_parameters, **parameters}}
+        return {**body, "stream": stream} if self.streams else body
+
+    def _inputs(self, prompt: Prompt, output_format: OutputFormat | None) -> Any:
+        return prompt
+
+    def rendered_prompt(self, prompt: Prompt, output_format: OutputFormat | None = None) -> str | None:
+        """The text that the model reads; None where only the server knows it."""
         return prompt if isinstance(prompt, str) else None
 
-    @abstractmethod
-    def replies(self, reply: Any) -> list[GenerationChunk]:
-        """The answers in a whole reply, parsed from JSON. Raises `WireError` where it has another shape."""
-
-    def decoder(self) -> StreamDecoder:
-        """A reader for one streamed reply."""
-        raise NotImplementedError(f"the {self.name} wire has no stream")
-
-    def parameters(self, parameters: GenerationParameters, on_unsupported: OnUnsupported = "error") -> dict[str, Any]:
-        """The parameters under their names on the wire. `stop` is cut by us as well, so no wire refuses it.
+    def encode_parameters(
+        self, parameters: GenerationParameters, on_unsupported: OnUnsupported = "error"
+    ) -> dict[str, Any]:
+        """The parameters under their names on the wire. `stop` is cut on this side as well, so no wire refuses it.
 
         Raises:
-            ValueError: one that this wire does not carry is set.
+            ValueError: a parameter that this wire does not carry is set, and `on_unsupported` is "error".
         """
-        given = self._with_greedy(parameters)
-        sent = {}
-        for name, value in given.items():
-            off = name in OFF and value == OFF[name]
-            if off and (name not in self.parameter_names or name in self.refuses_off):
+        encoded = {}
+        for name, value in self._with_greedy_decoding(parameters).items():
+            is_off = name in OFF and value == OFF[name]
+            if is_off and (name not in self.parameter_names or name in self.omitted_when_off):
                 continue
             if name in self.parameter_names:
-                sent[self.parameter_names[name]] = list(value)[: self.most_stops] if name == "stop" else value
+                sent = list(value)[: self.max_stop_strings] if name == "stop" else value
+                encoded[self.parameter_names[name]] = sent
             elif name not in ("stop", "do_sample"):
-                carried = f"it carries {', '.join(sorted(self.parameter_names))}"
-                if name == "max_length":
-                    carried += (
-                        "; give max_new_tokens, or custom_get_token_ids (the model's tokenizer) to have it counted"
-                    )
-                if on_unsupported == "error":
-                    raise ValueError(f"{name}: the {self.name} wire does not carry it; {carried}")
-                warnings.warn(f"{name} dropped: the {self.name} wire does not carry it; {carried}", stacklevel=2)
-        return sent
+                self._refuse(name, on_unsupported)
+        return encoded
 
-    def parsed(self, body: bytes) -> list[GenerationChunk]:
-        """The answers in the bytes of a whole reply. Raises `WireError`."""
-        try:
-            reply = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise WireError(f"the reply is not JSON: {shortened(body)!r}.") from error
-        return self.replies(reply)
-
-    def _with_greedy(self, parameters: GenerationParameters) -> dict[str, Any]:
+    def _with_greedy_decoding(self, parameters: GenerationParameters) -> dict[str, Any]:
         given = parameters.given()
-        if self.greedy_by == "temperature":
+        if self.greedy_parameter == "temperature":
             return given | ({"temperature": 0} if parameters.do_sample is False else {})
         if not parameters.samples:
             # Servers sample as soon as one of these is there, and some reject temperature 0.
             given = {name: value for name, value in given.items() if name not in ("temperature", "top_k", "top_p")}
         return given | {"do_sample": parameters.samples}
 
+    def _refuse(self, name: str, on_unsupported: OnUnsupported) -> None:
+        carried = f"it carries {', '.join(sorted(self.parameter_names))}"
+        if name == "max_length":
+            carried += "; give max_new_tokens, or custom_get_token_ids (the model's tokenizer) to have it counted"
+        if on_unsupported == "error":
+            raise ValueError(f"{name}: the {self.name} wire does not carry it; {carried}")
+        warnings.warn(f"{name} dropped: the {self.name} wire does not carry it; {carried}", stacklevel=4)
 
-def wrong_shape(reply: Any) -> WireError:
-    """The error for a reply that is JSON, but not of this wire."""
-    return WireError(f"the reply has an unexpected shape: {shortened(json.dumps(reply).encode())!r}.")
+    def parse_reply(self, body: bytes) -> list[GenerationChunk]:
+        """The answers in a whole reply.
+
+        Raises:
+            WireError: it is not JSON, has another format, or reports an error of the container.
+        """
+        try:
+            reply = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise WireError(f"the reply is not JSON: {shortened(body)!r}.") from error
+        if isinstance(reply, dict) and reply.get("error"):
+            raise container_error(reply)
+        return self._answers(reply)
+
+    @abstractmethod
+    def _answers(self, reply: Any) -> list[GenerationChunk]:
+        """The answers in a parsed reply. Raises `WireError` where it has another format."""
+
+    def decoder(self) -> LineDecoder:
+        """A new reader for one streamed reply."""
+        raise NotImplementedError(f"the {self.name} wire has no stream")
 
 
-def container_error(reply: Mapping[str, Any]) -> WireError:
-    """The error that a container reports inside a reply: `{"error": "…" or {"message", "code"}, "error_type", "code"}`."""
-    said = reply["error"]
-    details = said if isinstance(said, dict) else reply
-    what = f"the container says: {str(details.get('message') or said).rstrip('.')}."
-    code, kinds = str(details.get("code", "")), (details.get("type"), reply.get("error_type"))
-    if code == "429" or "overloaded" in kinds:
-        return WireError(what, "throttled")
-    return WireError(what, "rejected" if re.fullmatch("4[0-9][0-9]", code) or "validation" in kinds else "failed")
-
-
-def failed_answer(reason: Any, said: Any = None) -> WireError:
-    """The error for an answer that ended with one of `FAILURES`; `said` is the container's own reason, if it gave one."""
-    return WireError(f"the container failed: {said or f'finish_reason is {reason!r}'}.", "failed")
-
-
-def shortened(body: bytes, limit: int = 200) -> str:
-    """The beginning of a body, for an error."""
-    text = body[:limit].decode("utf-8", "replace")
-    return text + "…" if len(body) > limit else text
+def answers_in_list(reply: Any, *path: str) -> list[GenerationChunk]:
+    """The answers in a reply that is a list of objects, with an answer's text at `path`. Raises `WireError`."""
+    try:
+        texts = [reduce(getitem, path, item) for item in reply]
+    except (TypeError, KeyError) as error:
+        raise unexpected_reply(reply) from error
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise unexpected_reply(reply)
+    return [GenerationChunk(text=text) for text in texts]

@@ -1,105 +1,109 @@
-"""Streams of one JSON value a line: lines out of bytes in any pieces, and what a line is in each framing.
+r"""Streams of one JSON object a line: lines out of bytes in chunks of any size, and the JSON in a line.
 
-reader = LineReader()
-reader.feed(b'data: {"a"')        # nothing yet
-reader.feed(b': 1}\r\n\n: ping')  # b'data: {"a": 1}', b''
-reader.flush()                    # b': ping', since a last line needs no end
+    reader = LineReader()
+    reader.feed(b'data: {"a"')        # nothing yet
+    reader.feed(b': 1}\r\n\n: ping')  # b'data: {"a": 1}', b''
+    reader.flush()                    # b': ping', since a last line needs no line end
+
+A wire subclasses `LineDecoder` and reads the JSON objects; whether a line is an event or bare JSON is its framing.
 """
 
 import json
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
 
 from langchain_core.outputs import GenerationChunk
 
-from .base import NotStreamed, StreamDecoder, WireError, container_error, wrong_shape
+from .wire_error import NotStreamed, WireError, container_error, shortened, unexpected_reply
 
 
 class LineReader:
-    """Gives whole lines, without their ends (`\\n` or `\\r\\n`); a last line needs no end."""
+    r"""Yields whole lines without their ends (`\n` or `\r\n`)."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._buffer = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The lines that are complete now."""
-        *lines, self._held = (self._held + data).split(b"\n")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
             yield line.removesuffix(b"\r")
 
     def flush(self) -> Iterator[bytes]:
-        """The last line, if it had no end."""
-        held, self._held = self._held, b""
-        if held:
-            yield held.removesuffix(b"\r")
+        """The last line, if it had no line end."""
+        line, self._buffer = self._buffer, b""
+        if line:
+            yield line.removesuffix(b"\r")
 
 
 class Framing(Protocol):
-    """What a line holds."""
+    """How JSON is put into a line."""
 
     def payload(self, line: bytes) -> bytes | None:
-        """The JSON in a line; None for a line that holds none. Raises `WireError` on a line of another framing."""
+        """The JSON in a line; None for a line without any. Raises `WireError` on a line of another framing."""
 
 
 class ServerSentEvents:
-    """`data:` lines. Comments, which keep a connection alive, other fields and events of other names are passed over.
+    """`data:` lines. Comments, which keep a connection alive, other fields and events with other names are skipped.
 
-    Each `data:` line is taken as an event of its own, although the specification would join neighbours: the servers
-    send JSON, which holds no line ends, and not all send the blank line between events.
+    Each `data:` line is taken as one event, although the specification joins neighbours: the servers send JSON, which
+    contains no line ends, and not all send the blank line between events.
 
     Source: the HTML Living Standard, "Server-sent events".
     """
 
     def __init__(self) -> None:
-        self._event = ""
+        self._event_name = ""
 
     def payload(self, line: bytes) -> bytes | None:
-        """The JSON in a line; None for a line that holds none. Raises `WireError` on a line that is no field."""
+        """The JSON in a line; None for a line without any. Raises `WireError` on a line that is not a field."""
         if not line.strip():
-            self._event = ""
+            self._event_name = ""
             return None
         field, _, value = line.partition(b":")
         if field == b"event":
-            self._event = value.strip().decode("utf-8", "replace")
+            self._event_name = value.strip().decode("utf-8", "replace")
         if field == b"data":
-            return value if self._event in ("", "message", "error") else None
+            return value if self._event_name in ("", "message", "error") else None
         if field in (b"", b"event", b"id", b"retry"):
             return None
         if line.lstrip().startswith((b"{", b"[")):
             raise _whole_reply(line)
-        raise WireError(f"a line is no field of an event: {line[:200]!r}.")
+        raise WireError(f"a line is not a field of an event: {shortened(line)!r}.")
 
 
 class JsonLines:
-    """A JSON value a line; blank lines, and comments as in server-sent events, are passed over."""
+    """One JSON object a line; blank lines, and comments as in server-sent events, are skipped."""
 
     def payload(self, line: bytes) -> bytes | None:
-        """The line, unless it holds nothing."""
+        """The line, unless it is blank or a comment."""
         return None if not line.strip() or line.startswith(b":") else line
 
 
-class LineDecoder(StreamDecoder):
-    """Reads a stream of one JSON object a line; what an object says is the wire's (`_event`)."""
+class LineDecoder(ABC):
+    """Reads one streamed reply of one JSON object a line, in chunks of any size."""
 
     last_line: ClassVar[bytes | None] = None
-    """What the last line holds, where that is not JSON."""
+    """The payload of the last line, where that is not JSON."""
+    ended = False
+    """Whether the wire's end marker has arrived; without it the answer is not whole."""
 
     def __init__(self, framing: Framing) -> None:
         self._lines, self._framing = LineReader(), framing
 
     def feed(self, data: bytes) -> Iterator[GenerationChunk]:
-        """Text of the lines that are complete."""
+        """The chunks of text that are complete now. Raises `WireError`, also on an error inside the stream."""
         for line in self._lines.feed(data):
             yield from self._line(line)
 
     def flush(self) -> Iterator[GenerationChunk]:
-        """Text of a last line that had no end."""
+        """The chunks of a last line without a line end. Raises `WireError`."""
         for line in self._lines.flush():
             yield from self._line(line)
 
-    def text_in(self, line: bytes) -> str:
-        """The text in one line, whatever lines came before."""
+    def text_of_line(self, line: bytes) -> str:
+        """The text in one line, whatever lines came before. Raises `WireError`; on a whole reply, `NotStreamed`."""
         payload = self._framing.payload(line)
         if payload is None or payload.strip() == self.last_line:
             return ""
@@ -111,27 +115,27 @@ class LineDecoder(StreamDecoder):
             return
         if payload.strip() == self.last_line:
             self._end()
-            return
-        yield from self._event(_parsed(payload))
+        else:
+            yield from self._event(_parsed(payload))
 
     def _end(self) -> None:
-        """The last line is there. Raises `WireError` where the answer is not whole."""
+        """The last line has arrived. Raises `WireError` where the answer is not whole."""
         self.ended = True
 
     @abstractmethod
     def _event(self, event: dict[str, Any]) -> Iterator[GenerationChunk]:
-        """The pieces in one object; sets `ended` at the last."""
+        """The chunks in one JSON object; sets `ended` at the last."""
 
 
 def _parsed(payload: bytes) -> dict[str, Any]:
     try:
         event = json.loads(payload)
     except (ValueError, RecursionError) as error:
-        raise WireError(f"an event is not JSON: {payload[:200]!r}.") from error
+        raise WireError(f"an event is not JSON: {shortened(payload)!r}.") from error
     if isinstance(event, list):
         raise NotStreamed
     if not isinstance(event, dict):
-        raise wrong_shape(event)
+        raise unexpected_reply(event)
     if event.get("error"):
         raise container_error(event)
     return event

@@ -1,19 +1,17 @@
 """The wire of Text Generation Inference: JumpStart's Falcon, and its Llama 2 from model version 3.
 
-Source: the HTTP API of TGI 2.x. Checked facts: it rejects values that mean *off* (`top_p` 1, `top_k` 0), and streams only
-when the body says `"stream": true`; the last event of a stream carries `generated_text` and `details`.
+Source: the HTTP API of TGI 2.x. It rejects values that mean *off* (`top_p` 1, `top_k` 0), and streams only when the body
+has `"stream": true`; the last event of a stream has `generated_text` and `details`.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
-from sagechain.prompts import OutputFormat
 
-from ..generation import Prompt
-from ..parameters import GenerationParameters
-from .base import FAILURES, NotStreamed, OnUnsupported, Wire, container_error, failed_answer, wrong_shape
-from .lines import Framing, LineDecoder, ServerSentEvents
+from .base import Wire
+from .lines import LineDecoder, ServerSentEvents
+from .wire_error import FAILURES, NotStreamed, container_error, failed_answer, unexpected_reply
 
 FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 
@@ -22,7 +20,9 @@ class TextGenerationInference(Wire):
     """`{"inputs", "parameters", "stream"}` → `[{"generated_text"}]`, or server-sent events."""
 
     name: ClassVar[str] = "tgi"
-    speakers: ClassVar[str] = "Text Generation Inference: JumpStart's Falcon, and its Llama 2 from model version 3"
+    servers: ClassVar[str] = "Text Generation Inference: JumpStart's Falcon, and its Llama 2 from model version 3"
+    fixed_parameters: ClassVar[Mapping[str, Any]] = {"details": True}
+    """Without `details` a reply does not report whether the answer was truncated."""
     parameter_names: ClassVar[Mapping[str, str]] = {
         name: name
         for name in (
@@ -37,40 +37,24 @@ class TextGenerationInference(Wire):
             "seed",
         )
     }
-    refuses_off: ClassVar[frozenset[str]] = frozenset({"top_k", "top_p"})
-    most_stops: ClassVar[int | None] = 4  # TGI's default --max-stop-sequences
+    omitted_when_off: ClassVar[frozenset[str]] = frozenset({"top_k", "top_p"})
+    max_stop_strings: ClassVar[int | None] = 4  # TGI's default --max-stop-sequences
     end_marker: ClassVar[str] = "an event with `generated_text`"
 
-    def request(
-        self,
-        prompt: Prompt,
-        parameters: GenerationParameters,
-        *,
-        stream: bool,
-        output_format: OutputFormat | None = None,
-        on_unsupported: OnUnsupported = "error",
-    ) -> dict[str, Any]:
-        """The body; `details` is asked for, since it alone tells a whole answer from one cut at the token limit."""
-        sent = self.parameters(parameters, on_unsupported)
-        return {"inputs": prompt, "parameters": {**sent, "details": True}, "stream": stream}
-
-    def replies(self, reply: Any) -> list[GenerationChunk]:
-        """The reply is a list of one, or the bare object."""
+    def _answers(self, reply: Any) -> list[GenerationChunk]:
+        """The reply is a list of one object, or the bare object."""
         items = reply if isinstance(reply, list) else [reply]
         if not items or not all(isinstance(item, dict) for item in items):
-            raise wrong_shape(reply)
+            raise unexpected_reply(reply)
         return [_answer(item) for item in items]
 
     def decoder(self) -> "TokenDecoder":
-        """A reader of server-sent events."""
+        """A new reader of server-sent events."""
         return TokenDecoder(ServerSentEvents())
 
 
 class TokenDecoder(LineDecoder):
-    """Reads `{"token": {"text", "special"}, "generated_text", "details"}`, a line a token."""
-
-    def __init__(self, framing: Framing) -> None:
-        super().__init__(framing)
+    """Reads `{"token": {"text", "special"}, "generated_text", "details"}`, one line a token."""
 
     def _event(self, event: dict[str, Any]) -> Iterator[GenerationChunk]:
         token = event.get("token")
@@ -78,7 +62,7 @@ class TokenDecoder(LineDecoder):
         if token is None and isinstance(event.get("generated_text"), str):
             raise NotStreamed
         if not isinstance(token, dict) or not isinstance(token.get("text"), str):
-            raise wrong_shape(event)
+            raise unexpected_reply(event)
         self.ended = event.get("generated_text") is not None
         text = "" if token.get("special") or token.get("special_token") else token["text"]
         yield GenerationChunk(text=text, generation_info=info if self.ended else None)
@@ -89,19 +73,21 @@ def _answer(item: dict[str, Any]) -> GenerationChunk:
         raise container_error(item)
     info, text = _info(item), item.get("generated_text")
     if not isinstance(text, str):
-        raise wrong_shape(item)
+        raise unexpected_reply(item)
     return GenerationChunk(text=text, generation_info=info)
 
 
 def _info(item: dict[str, Any]) -> dict[str, Any] | None:
+    """Finish reason and token count; None where the container sent neither. Raises `WireError` on a failed answer."""
     details = item.get("details")
     if not isinstance(details, dict):
         details = {"finish_reason": item["finish_reason"]} if "finish_reason" in item else None
+    # LMI has put its error message into each of these, depending on its version.
     places = [place for place in (item, item.get("token"), details) if isinstance(place, dict)]
-    said = next((place["error_msg"] for place in places if place.get("error_msg")), None)
+    error_message = next((place["error_msg"] for place in places if place.get("error_msg")), None)
     reason = details.get("finish_reason") if details else None
-    if said or reason in FAILURES:
-        raise failed_answer(reason, said)
+    if error_message or reason in FAILURES:
+        raise failed_answer(reason, error_message)
     if details is None:
         return None
     info: dict[str, Any] = {"finish_reason": FINISH_REASONS.get(str(reason), reason)}

@@ -80,11 +80,11 @@ def test_each_line_of_a_stream_gives_its_own_text(wire: str, line: bytes, text: 
         ("messages", b'data: {"error": {"message": "no room", "code": 500}}', "no room"),
         ("messages", b'data: {"choices": [{"delta": {}, "finish_reason": "abort"}]}', "abort"),
         ("messages", b"data: {broken", "not JSON"),
-        ("tgi", b"%$ garbage", "no field of an event"),
+        ("tgi", b"%$ garbage", "not a field of an event"),
         ("lmi", b"%$ garbage", "not JSON"),
     ],
 )
-def test_a_line_that_tells_of_an_error_is_a_value_error(wire: str, line: bytes, words: str) -> None:
+def test_a_line_with_an_error_is_a_value_error(wire: str, line: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         WireContentHandler(wire).transform_output(line)
 

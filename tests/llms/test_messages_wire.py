@@ -15,7 +15,7 @@ from sagechain.llms import GenerationParameters, PromptedChatModel, SageMakerLLM
 from sagechain.llms.chat.messages import ERRORS
 from sagechain.llms.generation import join_tool_calls
 from sagechain.llms.wires import get_wire, list_wires
-from sagechain.llms.wires.base import WireError
+from sagechain.llms.wires.wire_error import WireError
 from sagechain.prompts.output_format import JsonFormat, OutputFormat, ToolCallFormat
 
 from tests.scripted_server import ScriptedServer, split
@@ -152,7 +152,7 @@ def reply(message: dict[str, Any], reason: str | None = "tool_calls") -> dict[st
 
 
 def read(message: dict[str, Any], reason: str | None = "tool_calls") -> GenerationChunk:
-    [answer] = get_wire("messages").replies(reply(message, reason))
+    [answer] = get_wire("messages").parse_reply(json.dumps(reply(message, reason)).encode())
     return answer
 
 

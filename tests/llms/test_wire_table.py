@@ -1,4 +1,4 @@
-"""The table of the wires in the guide is made of what the wires say, and that is what they send."""
+"""The guide's table of wires states what each wire sends."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +38,7 @@ def sent(wire: str, parameters: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore:.* dropped")
 @pytest.mark.parametrize("name", PARAMETER_NAMES)
 @pytest.mark.parametrize("wire", list_wires())
-def test_each_parameter_goes_out_under_the_name_that_the_wire_states_or_not_at_all(wire: str, name: str) -> None:
+def test_each_parameter_is_sent_under_the_name_that_the_wire_states_or_not_at_all(wire: str, name: str) -> None:
     needed = {"temperature": 0.9} if name == "num_return_sequences" else {}
     value = VALUES[name]
     before, body = sent(wire, needed), sent(wire, {**needed, name: value})
@@ -53,9 +53,9 @@ def test_each_parameter_goes_out_under_the_name_that_the_wire_states_or_not_at_a
 
 @pytest.mark.parametrize("parameters", [{"temperature": 0}, {"do_sample": False}])
 @pytest.mark.parametrize("wire", list_wires())
-def test_greedy_is_asked_for_in_each_wires_own_way(wire: str, parameters: dict[str, Any]) -> None:
+def test_greedy_decoding_is_requested_in_the_form_that_the_wire_states(wire: str, parameters: dict[str, Any]) -> None:
     body = sent(wire, parameters)
-    if get_wire(wire).greedy_by == "do_sample":
+    if get_wire(wire).greedy_parameter == "do_sample":
         assert body["do_sample"] is False
         assert not body.keys() & {"temperature", "top_k", "top_p"}
     else:
@@ -73,11 +73,14 @@ def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> Non
     lines = [
         ["", *(f"`{wire.name}`" for wire in wires)],
         ["---"] * (len(wires) + 1),
-        ["spoken by", *(wire.speakers for wire in wires)],
+        ["used by", *(wire.servers for wire in wires)],
         ["takes", *("roles" if wire.capabilities.takes_roles else "text" for wire in wires)],
         ["a stream ends with", *(wire.end_marker or "no stream" for wire in wires)],
-        ["says why it ended", *("yes" if wire.tells_reason else "no" for wire in wires)],
-        ["greedy by", *("`do_sample: false`" if w.greedy_by == "do_sample" else "`temperature: 0`" for w in wires)],
+        ["reports why an answer ended", *("yes" if wire.reports_finish_reason else "no" for wire in wires)],
+        [
+            "greedy by",
+            *("`do_sample: false`" if w.greedy_parameter == "do_sample" else "`temperature: 0`" for w in wires),
+        ],
         ["stop strings sent", *(_stops(wire) for wire in wires)],
         ["tools are", *(_place(wire.capabilities.native_tools) for wire in wires)],
         ["JSON of a schema is", *(_place(wire.capabilities.constrained_decoding) for wire in wires)],
@@ -90,7 +93,7 @@ def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> Non
 def _stops(wire: Any) -> str:
     if "stop" not in wire.parameter_names:
         return "none"
-    return "all" if wire.most_stops is None else f"the first {wire.most_stops}"
+    return "all" if wire.max_stop_strings is None else f"the first {wire.max_stop_strings}"
 
 
 def _place(by_the_server: bool) -> str:
@@ -103,19 +106,19 @@ def _cell(name: str | None) -> str:
 
 INTRODUCTION = """# Wires
 
-A wire is the format in which a container on SageMaker is asked and answers: which one an endpoint speaks decides which
-inference parameters it takes. `?wire=…` names it; without it the family's usual one is taken.
+A wire is the format in which a container on SageMaker takes requests and sends replies. The wire of an endpoint decides
+which inference parameters it takes. `?wire=…` names it; by default it is the usual one of the family.
 
 A parameter that a wire does not carry (–) is a `ValueError` before anything is sent; `SageMakerLLM(on_unsupported="warn")`
-drops it with a warning. Stop strings are always cut by sagechain, exactly, and sent where the wire has them, so that the
-server stops too. On a wire without a stream `stream` makes one call and gives the answer whole. Where a wire does not say
-why an answer ended, one that was cut at its token limit cannot be told from a whole one: give `max_new_tokens` enough room.
+drops it with a warning. sagechain always cuts the answer at stop strings, exactly, and also sends them where the wire has
+them, so that the server stops too. On a wire without a stream `stream` makes one request and yields the whole answer. Where
+a wire does not report why an answer ended, a truncated answer looks like a whole one: give `max_new_tokens` enough room.
 `max_length` counts prompt and answer together: the server counts on `hf`, the model's own tokenizer on this machine and
-where `SageMakerLLM(custom_get_token_ids=…)` gives one.
+with `SageMakerLLM(custom_get_token_ids=…)`.
 
-On `messages` the tools of a chat model go out in the server's own form (`tools`, `tool_choice`, `parallel_tool_calls`), the
-calls in its answers come back as they are told there, and the JSON schema of a structured answer is its `response_format`.
-A server has to be set up for tools: vLLM and LMI ask for a tool parser. On every other wire tools and schemas are told in
-the prompt, and what the model writes is read and checked here. Neither `tgi` nor `lmi` is sent a grammar: which name it
-has, and which schemas it takes, differs between versions of those servers, and some refuse the request for it.
+On `messages` the tools of a chat model are sent in OpenAI's form (`tools`, `tool_choice`, `parallel_tool_calls`), tool
+calls are returned as the server sends them, and the JSON schema of a structured answer is sent as `response_format`. The
+server has to be set up for tools: vLLM and LMI need a tool parser. On every other wire tools and schemas are part of the
+prompt, and sagechain reads and validates what the model writes. No grammar is sent to `tgi` or `lmi`: its name, and the
+schemas that are accepted, differ between versions of those servers, and some refuse such a request.
 """

@@ -1,4 +1,4 @@
-"""The wires: the bytes that go out, and every shape in which an answer may come back."""
+"""The wires: the body of each request, and every form in which an answer may arrive."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from sagechain.llms import GenerationParameters
 from sagechain.llms.wires import get_wire, list_wires
-from sagechain.llms.wires.base import WireError
+from sagechain.llms.wires.wire_error import WireError
 
 FULL = {
     "max_new_tokens": 5,
@@ -28,13 +28,19 @@ def event(text: str, **more: Any) -> bytes:
     return f"data:{json.dumps({'index': 1, 'token': token, 'generated_text': None, **more})}\n\n".encode()
 
 
-def read(chunks: list[bytes]) -> tuple[str, bool]:
+def decode(stream: list[bytes]) -> tuple[str, bool]:
+    """The text of a TGI stream, and whether its end marker has arrived."""
     decoder = get_wire("tgi").decoder()
-    text = "".join(chunk.text for data in chunks for chunk in decoder.feed(data))
+    text = "".join(chunk.text for data in stream for chunk in decoder.feed(data))
     return text + "".join(chunk.text for chunk in decoder.flush()), decoder.ended
 
 
-def test_the_known_wires_are_listed_and_another_is_an_error() -> None:
+def parse(wire: str, reply: Any) -> list[str]:
+    """The texts of the answers in a reply."""
+    return [answer.text for answer in get_wire(wire).parse_reply(json.dumps(reply).encode())]
+
+
+def test_known_wires_are_listed_and_an_unknown_one_is_an_error() -> None:
     assert list_wires() == ["hf", "llama2-dialog", "llama2-text", "lmi", "messages", "tgi"]
     with pytest.raises(ValueError, match=r"wire: 'tgl' is unknown\. Did you mean 'tgi'\?"):
         get_wire("tgl")
@@ -46,12 +52,12 @@ def test_tgi_carries_every_parameter_under_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"temperature": 0}, {"temperature": 0, "top_p": 0.9, "top_k": 4}])
-def test_greedy_on_tgi_names_nothing_that_would_make_it_sample(given: dict[str, Any]) -> None:
+def test_greedy_decoding_on_tgi_sends_no_sampling_parameter(given: dict[str, Any]) -> None:
     body = get_wire("tgi").request("Hi", GenerationParameters(**given), stream=False)
     assert body["parameters"] == {"do_sample": False, "details": True}
 
 
-def test_values_that_mean_off_are_left_out_where_tgi_would_refuse_them() -> None:
+def test_values_that_mean_off_are_not_sent_where_tgi_rejects_them() -> None:
     off = GenerationParameters(temperature=1.0, top_p=1.0, top_k=0, num_beams=1, no_repeat_ngram_size=0)
     body = get_wire("tgi").request("Hi", off, stream=False)
     assert body["parameters"] == {"temperature": 1.0, "do_sample": True, "details": True}
@@ -96,7 +102,7 @@ def test_a_string_over_dialog_is_one_user_turn_and_greedy_is_temperature_0() -> 
 
 @pytest.mark.parametrize("reply", [[{"generated_text": "Hi"}], {"generated_text": "Hi"}])
 def test_tgi_answers_with_a_list_of_one_or_the_bare_object(reply: Any) -> None:
-    assert [answer.text for answer in get_wire("tgi").replies(reply)] == ["Hi"]
+    assert parse("tgi", reply) == ["Hi"]
 
 
 @pytest.mark.parametrize(
@@ -107,21 +113,21 @@ def test_tgi_answers_with_a_list_of_one_or_the_bare_object(reply: Any) -> None:
         for body in (b"", b"null", b"[]", b"<html>", b'"text"', b"[1]", b'{"x": 1}', b'[{"generation": 1}]', b"\xff")
     ],
 )
-def test_a_reply_that_is_not_the_wires_is_an_error(wire: str, body: bytes) -> None:
+def test_a_reply_in_another_format_is_an_error(wire: str, body: bytes) -> None:
     with pytest.raises(WireError):
-        get_wire(wire).parsed(body)
+        get_wire(wire).parse_reply(body)
 
 
 def test_an_error_in_a_reply_is_not_an_answer() -> None:
     with pytest.raises(WireError, match="out of memory"):
-        get_wire("tgi").replies({"error": "out of memory", "error_type": "generation"})
+        parse("tgi", {"error": "out of memory", "error_type": "generation"})
     with pytest.raises(WireError, match="overloaded") as caught:
-        read([b'data:{"error":"Model is overloaded","error_type":"overloaded"}\n\n'])
+        decode([b'data:{"error":"Model is overloaded","error_type":"overloaded"}\n\n'])
     assert caught.value.kind == "throttled"
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("error", "kind"),
     [
         ({"error": "Input validation error: too long", "error_type": "validation"}, "rejected"),  # TGI
         ({"error": {"message": "too long", "type": "BadRequestError", "code": 400}}, "rejected"),  # vLLM
@@ -135,13 +141,13 @@ def test_an_error_in_a_reply_is_not_an_answer() -> None:
         ({"error": "broken", "code": 4000}, "failed"),
     ],
 )
-def test_an_error_in_a_reply_or_a_stream_is_rejected_throttled_or_failed(said: dict[str, Any], kind: str) -> None:
+def test_an_error_in_a_reply_or_a_stream_is_rejected_throttled_or_failed(error: dict[str, Any], kind: str) -> None:
     for wire in list_wires():
         with pytest.raises(WireError) as caught:
-            get_wire(wire).replies(said)
+            parse(wire, error)
         assert caught.value.kind == kind
     for wire in ("tgi", "lmi", "messages"):
-        line = json.dumps(said).encode()
+        line = json.dumps(error).encode()
         with pytest.raises(WireError) as caught:
             list(get_wire(wire).decoder().feed(line + b"\n" if wire == "lmi" else b"data: " + line + b"\n\n"))
         assert caught.value.kind == kind
@@ -151,29 +157,29 @@ def choice(text: str, reason: str | None = None, part: str = "delta", **more: An
     return {"choices": [{part: {"role": "assistant", "content": text}, "finish_reason": reason, **more}]}
 
 
-def read_chat(*events: dict[str, Any]) -> str:
+def decode_chat(*events: dict[str, Any]) -> str:
     decoder = get_wire("messages").decoder()
     return "".join(
         chunk.text for each in events for chunk in decoder.feed(b"data: " + json.dumps(each).encode() + b"\n\n")
     )
 
 
-def test_a_second_answer_in_a_stream_of_messages_is_an_error() -> None:
-    assert read_chat(choice("Hel", index=0), choice("lo", index=0)) == "Hello"
+def test_a_second_answer_in_a_stream_is_an_error() -> None:
+    assert decode_chat(choice("Hel", index=0), choice("lo", index=0)) == "Hello"
     with pytest.raises(WireError, match="a second answer"):
-        read_chat(choice("Hel", index=0), choice("Bon", index=1))
+        decode_chat(choice("Hel", index=0), choice("Bon", index=1))
     both = {"choices": [*choice("Hel", index=0)["choices"], *choice("Bon", index=1)["choices"]]}
     with pytest.raises(WireError, match="a second answer"):
-        read_chat(both)
+        decode_chat(both)
 
 
 @pytest.mark.parametrize("reason", ["abort", "error"])
 @pytest.mark.parametrize("text", ["Par", None])
-def test_messages_that_ended_in_a_failure_are_no_answer(reason: str, text: Any) -> None:
+def test_a_chat_completion_with_a_failed_finish_reason_is_an_error(reason: str, text: Any) -> None:
     with pytest.raises(WireError, match=f"finish_reason is '{reason}'") as whole:
-        get_wire("messages").replies(choice(text, reason, "message"))
+        parse("messages", choice(text, reason, "message"))
     with pytest.raises(WireError, match=f"finish_reason is '{reason}'") as streamed:
-        read_chat(choice("Pa"), choice(text, reason))
+        decode_chat(choice("Pa"), choice(text, reason))
     assert (whole.value.kind, streamed.value.kind) == ("failed", "failed")
 
 
@@ -186,7 +192,7 @@ def test_messages_that_ended_in_a_failure_are_no_answer(reason: str, text: Any) 
         {"token": {"id": -1, "text": ""}, "details": {"finish_reason": "error"}, "error_msg": "out of memory"},
     ],
 )
-def test_why_an_lmi_answer_failed_is_told_wherever_it_stands(places: dict[str, Any]) -> None:
+def test_the_error_message_of_lmi_is_found_in_every_place_where_it_may_be(places: dict[str, Any]) -> None:
     last = {**places, "generated_text": ""}
     with pytest.raises(WireError, match="the container failed: out of memory") as caught:
         list(get_wire("lmi").decoder().feed(json.dumps(last).encode() + b"\n"))
@@ -195,24 +201,24 @@ def test_why_an_lmi_answer_failed_is_told_wherever_it_stands(places: dict[str, A
 
 def test_a_closing_special_token_is_not_text_and_its_event_ends_the_stream() -> None:
     end = event("</s>", special=True, generated_text="Hi", details={"finish_reason": "eos_token"})
-    assert read([event("Hi"), end]) == ("Hi", True)
-    assert read([event("Hi")]) == ("Hi", False)
+    assert decode([event("Hi"), end]) == ("Hi", True)
+    assert decode([event("Hi")]) == ("Hi", False)
 
 
-def test_comments_blank_lines_other_fields_and_carriage_returns_are_passed_over() -> None:
+def test_comments_blank_lines_other_fields_and_carriage_returns_are_skipped() -> None:
     end = event("!", generated_text="Hi!").replace(b"\n\n", b"\r\n\r\n")
-    assert read([b": keep-alive\n\n\n", b"event: ping\ndata: {}\n\nid: 3\n", event("Hi"), end]) == ("Hi!", True)
+    assert decode([b": keep-alive\n\n\n", b"event: ping\ndata: {}\n\nid: 3\n", event("Hi"), end]) == ("Hi!", True)
 
 
-def test_a_last_line_needs_no_end() -> None:
-    assert read([event("Hi", generated_text="Hi").rstrip(b"\n")]) == ("Hi", True)
+def test_a_last_line_needs_no_line_end() -> None:
+    assert decode([event("Hi", generated_text="Hi").rstrip(b"\n")]) == ("Hi", True)
 
 
-def test_a_whole_reply_where_a_stream_was_asked_for_is_an_error() -> None:
+def test_a_whole_reply_to_a_request_for_a_stream_is_an_error() -> None:
     with pytest.raises(WireError, match="not a stream of events"):
-        read([b'[{"generated_text": "Hi"}]'])
+        decode([b'[{"generated_text": "Hi"}]'])
     with pytest.raises(WireError, match="an event is not JSON"):
-        read([b"data:{broken\n"])
+        decode([b"data:{broken\n"])
 
 
 @given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=6), st.data())
@@ -224,4 +230,4 @@ def test_text_arrives_unchanged_however_its_bytes_are_split(texts: list[str], da
     raw += event("", generated_text="")
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
     chunks = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
-    assert read(chunks) == ("".join(texts), True)
+    assert decode(chunks) == ("".join(texts), True)

@@ -1,8 +1,8 @@
-"""A conversation, and the output format of its answer, as the body of a chat completion holds them.
+"""Messages, and the output format of the answer, as fields of a chat completion's body.
 
-LangChain's own conversion is used for what people write. What models and tools wrote is laid out here, since servers refuse
-what that gives for it: calls without an id, and `content: ""` beside calls, for which Text Generation Inference drops the
-calls. It also leaves out that a tool failed, and calls that could not be read.
+LangChain's own conversion is used for what people write. Messages of models and tools are converted here, since servers
+refuse LangChain's result: tool calls without an id, and `content: ""` beside tool calls (Text Generation Inference drops
+such calls). LangChain also leaves out that a tool failed, and invalid tool calls.
 
 Source: OpenAI's API reference, "Chat completions".
 """
@@ -15,27 +15,27 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolMessage, convert_to_openai_messages
 from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
 
-CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 NOT_IN_NAMES = re.compile(r"[\s<|\\/>]+")  # what OpenAI refuses in the name of a message's author
 
 
 def openai_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """The messages, each with its role.
+    """The messages as `{"role", "content", …}`.
 
-    A call that could not be read stands as text, and its result is a user's message: servers refuse arguments that are not
-    JSON, and results of calls that they do not know.
+    An invalid tool call becomes text, and its result a user's message: servers refuse arguments that are not JSON, and
+    results of tool calls that they do not know.
 
     Raises:
         ValueError: no messages, or one of a kind that has no role.
     """
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
-    unread = {call["id"] for m in messages if isinstance(m, AIMessage) for call in m.invalid_tool_calls}
-    return [sent for position, message in enumerate(messages) for sent in _openai(message, position, unread)]
+    invalid = {call["id"] for m in messages if isinstance(m, AIMessage) for call in m.invalid_tool_calls}
+    return [sent for position, message in enumerate(messages) for sent in _openai_message(message, position, invalid)]
 
 
 def openai_output_format(output_format: OutputFormat | None) -> dict[str, Any]:
-    """The fields of the body that tell what the answer has to be."""
+    """The fields of the body for tools, or for JSON of a schema."""
     if isinstance(output_format, JsonFormat):
         return {"response_format": output_format.response_format}
     if output_format is None or not output_format.tools:  # an empty list of tools is refused
@@ -47,18 +47,19 @@ def openai_output_format(output_format: OutputFormat | None) -> dict[str, Any]:
     }
 
 
-def _tool_choice(use: ToolCallFormat) -> str | dict[str, Any]:
-    return CHOICES.get(use.choice) or {"type": "function", "function": {"name": use.choice}}
+def _tool_choice(output_format: ToolCallFormat) -> str | dict[str, Any]:
+    choice = output_format.choice
+    return TOOL_CHOICES.get(choice) or {"type": "function", "function": {"name": choice}}
 
 
-def _openai(message: BaseMessage, position: int, unread: set[str | None]) -> Iterable[dict[str, Any]]:
+def _openai_message(message: BaseMessage, position: int, invalid: set[str | None]) -> Iterable[dict[str, Any]]:
     if isinstance(message, AIMessage):
-        sent = [_assistant(message, position)]
+        converted = [_assistant_message(message, position)]
     elif isinstance(message, ToolMessage):
-        sent = [_result(message, message.tool_call_id in unread)]
+        converted = [_tool_message(message, message.tool_call_id in invalid)]
     else:
-        sent = convert_to_openai_messages([_with_text_joined(message)])
-    return [{**each, **_name(message)} for each in sent]
+        converted = convert_to_openai_messages([_with_text_joined(message)])
+    return [{**each, **_author(message)} for each in converted]
 
 
 def _with_text_joined(message: BaseMessage) -> BaseMessage:
@@ -69,13 +70,14 @@ def _with_text_joined(message: BaseMessage) -> BaseMessage:
     return message
 
 
-def _name(message: BaseMessage) -> dict[str, str]:
+def _author(message: BaseMessage) -> dict[str, str]:
     return {"name": NOT_IN_NAMES.sub("_", message.name)} if message.name else {}
 
 
-def _assistant(message: AIMessage, position: int) -> dict[str, Any]:
-    text = "\n".join([*([message.text] if message.text else []), *map(_unread, message.invalid_tool_calls)])
-    calls = [
+def _assistant_message(message: AIMessage, position: int) -> dict[str, Any]:
+    texts = [*([message.text] if message.text else []), *map(_invalid_call_text, message.invalid_tool_calls)]
+    text = "\n".join(texts)
+    tool_calls = [
         {
             "id": call["id"] or f"call_{position}_{number}",
             "type": "function",
@@ -83,26 +85,26 @@ def _assistant(message: AIMessage, position: int) -> dict[str, Any]:
         }
         for number, call in enumerate(message.tool_calls)
     ]
-    if calls:
-        return {"role": "assistant", "content": text or None, "tool_calls": calls}
+    if tool_calls:
+        return {"role": "assistant", "content": text or None, "tool_calls": tool_calls}
     return {"role": "assistant", "content": text}
 
 
-def _unread(call: InvalidToolCall) -> str:
+def _invalid_call_text(call: InvalidToolCall) -> str:
     return f"Invalid tool call: {call['name'] or ''}({call['args'] or ''})"
 
 
-def _result(message: ToolMessage, is_unread: bool) -> dict[str, Any]:
-    [sent] = convert_to_openai_messages([message])
-    content = sent["content"]
+def _tool_message(message: ToolMessage, call_was_invalid: bool) -> dict[str, Any]:
+    [converted] = convert_to_openai_messages([message])
+    content = converted["content"]
     if message.status == "error":
-        content = _told_as_error(content)
-    if is_unread:
+        content = _marked_as_error(content)
+    if call_was_invalid:
         return {"role": "user", "content": content}
     return {"role": "tool", "tool_call_id": message.tool_call_id, "content": content}
 
 
-def _told_as_error(content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+def _marked_as_error(content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     if isinstance(content, list):
         return [{"type": "text", "text": "Error:"}, *content]
     return content if content.lower().startswith("error") else f"Error: {content}"

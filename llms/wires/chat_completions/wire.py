@@ -1,7 +1,7 @@
-"""The wire of OpenAI's chat completions: vLLM, LMI and TGI from 1.4 on speak it; the server lays the messages out.
+"""The wire of OpenAI's chat completions, which vLLM, LMI and TGI from 1.4 on offer; the server applies its chat template.
 
-Source: OpenAI's API reference, "Chat completions". Only parameters of that reference are carried: what single servers add
-(`top_k`, `repetition_penalty`) others drop without a word. Tools are the server's own, and so is the JSON of a schema.
+Source: OpenAI's API reference, "Chat completions". Only parameters of that reference are carried: what one server adds
+(`top_k`, `repetition_penalty`) another one ignores silently. Tools and JSON schemas are sent in OpenAI's form.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,30 +13,30 @@ from sagechain.prompts import NO_ESCAPING, OutputFormat
 
 from ...capabilities import Capabilities
 from ...generation import Prompt
-from ...parameters import GenerationParameters
-from ..base import FAILURES, OnUnsupported, Wire, WireError, container_error, failed_answer, wrong_shape
+from ..base import Wire
 from ..lines import Framing, LineDecoder, ServerSentEvents
+from ..wire_error import FAILURES, WireError, failed_answer, unexpected_reply
 from .messages import openai_messages, openai_output_format
-from .tool_calls import CallReader
+from .tool_calls import ToolCallReader
 
-BY_ITSELF = ("stop", "eos_token", "stop_sequence", "tool_calls", "function_call")
-"""Finish reasons, Text Generation Inference's own among them, of an answer that was not cut."""
+NOT_TRUNCATED = ("stop", "eos_token", "stop_sequence", "tool_calls", "function_call")
+"""Finish reasons of an answer that is not truncated, Text Generation Inference's own among them."""
 
 
 class ChatCompletions(Wire):
     """`{"messages", "max_tokens", …}` → `{"choices": [{"message"}], "usage"}`, or server-sent events of deltas."""
 
     name: ClassVar[str] = "messages"
-    speakers: ClassVar[str] = "vLLM, DJL Large Model Inference, Text Generation Inference from 1.4"
-    greedy_by: ClassVar[Any] = "temperature"
+    servers: ClassVar[str] = "vLLM, DJL Large Model Inference, Text Generation Inference from 1.4"
+    greedy_parameter: ClassVar[Any] = "temperature"
     capabilities: ClassVar[Capabilities] = Capabilities(
         takes_roles=True,
         requires_roles=True,
-        role_escaping=NO_ESCAPING,  # the server's own template is its own to protect
+        role_escaping=NO_ESCAPING,  # the server's template decides what special tokens in a message mean
         native_tools=True,
         constrained_decoding=True,
     )
-    most_stops: ClassVar[int | None] = 4
+    max_stop_strings: ClassVar[int | None] = 4
     end_marker: ClassVar[str] = "`data: [DONE]`"
     parameter_names: ClassVar[Mapping[str, str]] = {
         "max_new_tokens": "max_tokens",
@@ -47,40 +47,29 @@ class ChatCompletions(Wire):
         "seed": "seed",
     }
 
-    def request(
-        self,
-        prompt: Prompt,
-        parameters: GenerationParameters,
-        *,
-        stream: bool,
-        output_format: OutputFormat | None = None,
-        on_unsupported: OnUnsupported = "error",
+    def _body(
+        self, prompt: Prompt, parameters: dict[str, Any], stream: bool, output_format: OutputFormat | None
     ) -> dict[str, Any]:
-        """The body; a string is one user message. A stream is asked to tell its usage."""
+        """A text prompt becomes one user message; a stream reports its token usage in the last event."""
         messages = [HumanMessage(prompt)] if isinstance(prompt, str) else prompt
-        sent = {"messages": openai_messages(messages), **openai_output_format(output_format)}
-        sent |= {**self.parameters(parameters, on_unsupported), "stream": stream}
-        return sent | ({"stream_options": {"include_usage": True}} if stream else {})
+        body = {"messages": openai_messages(messages), **openai_output_format(output_format), **parameters}
+        return body | {"stream": stream} | ({"stream_options": {"include_usage": True}} if stream else {})
 
-    def laid_out(self, prompt: Prompt, output_format: OutputFormat | None = None) -> None:
-        """The server alone knows its model's template."""
+    def rendered_prompt(self, prompt: Prompt, output_format: OutputFormat | None = None) -> None:
+        """Only the server knows its model's chat template."""
 
-    def replies(self, reply: Any) -> list[GenerationChunk]:
+    def _answers(self, reply: Any) -> list[GenerationChunk]:
         """One answer a choice."""
-        if not isinstance(reply, dict):
-            raise wrong_shape(reply)
-        if reply.get("error"):
-            raise container_error(reply)
-        choices = reply.get("choices")
+        choices = reply.get("choices") if isinstance(reply, dict) else None
         if not isinstance(choices, list) or not choices:
-            raise wrong_shape(reply)
+            raise unexpected_reply(reply)
         answers = [_answer(choice, reply) for choice in choices]
-        # The usage is that of all choices together, so it stands with the first.
+        # The usage is that of all choices together, so only the first has it.
         answers[0].generation_info = {**(answers[0].generation_info or {}), **_usage(reply)}
         return answers
 
     def decoder(self) -> "ChatDecoder":
-        """A reader of server-sent events."""
+        """A new reader of server-sent events."""
         return ChatDecoder(ServerSentEvents())
 
 
@@ -88,68 +77,68 @@ class ChatDecoder(LineDecoder):
     """Reads `{"choices": [{"delta": {"content", "tool_calls"}, "finish_reason"}], "usage"}` until `[DONE]`."""
 
     last_line: ClassVar[bytes] = b"[DONE]"
-    _has_reason = False
+    _has_finish_reason = False
 
     def __init__(self, framing: Framing) -> None:
         super().__init__(framing)
-        self._calls = CallReader()
+        self._tool_calls = ToolCallReader()
 
     def _end(self) -> None:
-        if not self._has_reason:
-            raise WireError("the stream says that it is done, but not why the answer ended.")
+        if not self._has_finish_reason:
+            raise WireError("the stream ended without a finish reason.")
         super()._end()
 
     def _event(self, event: dict[str, Any]) -> Iterator[GenerationChunk]:
         choices = event.get("choices")
         if not isinstance(choices, list):
-            raise wrong_shape(event)
-        text, calls, info = "", [], _usage(event)
+            raise unexpected_reply(event)
+        text, deltas, info = "", [], _usage(event)
         for choice in choices:
-            reason, delta = _reason(choice), _message(choice, "delta", event)
+            reason, message = _finish_reason(choice), _message(choice, "delta", event)
             if choice.get("index"):
-                raise WireError("the stream has a second answer; one was asked for.")
-            text += _text(delta, event)
-            calls += self._calls.deltas(delta)
-            info |= _told(reason, self._calls)
-        self._has_reason = self._has_reason or "finish_reason" in info
-        info |= {"tool_calls": calls} if calls else {}
+                raise WireError("the stream contains a second answer; only one was requested.")
+            text += _text(message, event)
+            deltas += self._tool_calls.deltas(message)
+            info |= _finish_info(reason, self._tool_calls)
+        self._has_finish_reason = self._has_finish_reason or "finish_reason" in info
+        info |= {"tool_calls": deltas} if deltas else {}
         yield GenerationChunk(text=text, generation_info=info or None)
 
 
 def _answer(choice: Any, reply: Any) -> GenerationChunk:
-    reason, message, reader = _reason(choice), _message(choice, "message", reply), CallReader()
-    calls = reader.whole(message)
-    if message.get("content") is None and not calls:
-        raise wrong_shape(reply)
-    info = _told(reason, reader) | ({"tool_calls": calls} if calls else {})
+    reason, message, tool_calls = _finish_reason(choice), _message(choice, "message", reply), ToolCallReader()
+    deltas = tool_calls.whole(message)
+    if message.get("content") is None and not deltas:
+        raise unexpected_reply(reply)
+    info = _finish_info(reason, tool_calls) | ({"tool_calls": deltas} if deltas else {})
     return GenerationChunk(text=_text(message, reply), generation_info=info)
 
 
-def _message(choice: Any, part: str, reply: Any) -> dict[str, Any]:
-    message = choice.get(part) if isinstance(choice, dict) else None
+def _message(choice: Any, key: str, reply: Any) -> dict[str, Any]:
+    message = choice.get(key) if isinstance(choice, dict) else None
     if not isinstance(message, dict):
-        raise wrong_shape(reply)
+        raise unexpected_reply(reply)
     return message
 
 
 def _text(message: dict[str, Any], reply: Any) -> str:
     content = message.get("content")
     if not isinstance(content, str | None):
-        raise wrong_shape(reply)
+        raise unexpected_reply(reply)
     return content or ""
 
 
-def _reason(choice: Any) -> Any:
+def _finish_reason(choice: Any) -> Any:
     reason = choice.get("finish_reason") if isinstance(choice, dict) else None
     if reason in FAILURES:
         raise failed_answer(reason)
     return reason
 
 
-def _told(reason: Any, calls: CallReader) -> dict[str, Any]:
-    """Why the answer ended, in OpenAI's words; servers say `stop` in spite of calls too."""
-    if reason in BY_ITSELF:
-        reason = "tool_calls" if calls.found else "stop"
+def _finish_info(reason: Any, tool_calls: ToolCallReader) -> dict[str, Any]:
+    """The finish reason in OpenAI's words; some servers send `stop` although there are tool calls."""
+    if reason in NOT_TRUNCATED:
+        reason = "tool_calls" if tool_calls.found else "stop"
     return {"finish_reason": reason} if reason else {}
 
 
