@@ -5,6 +5,7 @@ process are Python's own. Nothing that depends on the environment may happen whi
 start.
 """
 
+import atexit
 import gc
 import importlib.util
 import json
@@ -137,9 +138,32 @@ def execute(arguments: list[str]) -> None:
     exec(code, vars(main))
 
 
+@atexit.register  # the first to be registered, so the last to run
+def end_at_once() -> None:
+    """Skip the clearing of all modules, which takes 0.16 s: threads have ended, and `atexit` has run."""
+    if exit_code is not None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(exit_code)
+
+
+def exit_code_of(end: BaseException) -> int | None:
+    """What the interpreter makes of the exception that ended a program; None for Ctrl-C, whose signal it repeats."""
+    if isinstance(end, SystemExit):
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return None if isinstance(end, KeyboardInterrupt) else 1
+
+
+exit_code: int | None = None
+
 if __name__ == "__main__":
     exec(PRELOADED[sys.argv[1]], {})
     gc.collect()
     gc.freeze()
     if request := serve(socket.socket(fileno=int(sys.argv[2]))):
-        execute(request.arguments)
+        try:
+            execute(request.arguments)
+            exit_code = 0
+        except BaseException as end:
+            exit_code = exit_code_of(end)
+            raise
