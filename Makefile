@@ -1,7 +1,9 @@
 # Every task of the project. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-MARK := .venv/installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+MARK := .venv/extras
+SPREAD := --numprocesses auto --dist loadfile --no-loadscope-reorder
 SDK := .venv-deploy
 ROOMS := prompts llms chains agents pretraining endpoints local_aws command apps
 .DEFAULT_GOAL := help
@@ -10,20 +12,25 @@ ROOMS := prompts llms chains agents pretraining endpoints local_aws command apps
 help: ## List the tasks
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-install: $(MARK) ## Make .venv with sagechain and all that its tests need
-$(MARK): pyproject.toml constraints.txt
+# `make demo` alone needs a part of what the tests need: each is installed into the same .venv once it is wanted.
+install: $(MARK)/dev ## Make .venv with sagechain and all that its tests need
+$(MARK)/demo $(MARK)/dev: $(MARK)/%: pyproject.toml constraints.txt | $(MARK)/pip
+	$(PIP) --no-build-isolation --editable '.[$*]'
+	@touch $@
+$(MARK)/pip:
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $(MARK)
+	$(PIP) pip setuptools
+	@mkdir -p $(MARK) && touch $@
 
-demo: install ## Show the main job: Llama 2 and Falcon wires with a real model behind them
+demo: $(MARK)/demo ## Show the main job: Llama 2 and Falcon wires with a real model behind them
 	$(BIN)/sagechain demo
 
 # A test process for each processor, up to four (conftest.py), and one thread each: several threads in each would wait for one
-# another.
-test: lint types ## Run all tests, with lint and types
-	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# another. Lint and types run beside them, and what they found is shown at the end.
+test: install ## Run all tests, with lint and types
+	@$(MAKE) --silent lint types >.checks.log 2>&1 & checks=$$!; \
+	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest $(SPREAD); tests=$$?; \
+	wait $$checks; checks=$$?; cat .checks.log; exit $$((tests ? tests : checks))
 
 prove: install ## Run the long proofs
 	$(BIN)/python -m pytest -m prove -s
@@ -43,8 +50,7 @@ types: install ## Check types (strict)
 	@mkdir -p .types/sagechain
 	@for name in $(ROOMS) $(notdir $(wildcard package/*.py*)); do \
 		ln -sfn ../../$$(test -d $$name || echo package/)$$name .types/sagechain/$$name; done
-	MYPYPATH=.types $(BIN)/mypy -p sagechain
-	MYPYPATH=.types $(BIN)/mypy tests benchmarks
+	MYPYPATH=.types $(BIN)/mypy -p sagechain -p tests -p benchmarks
 
 bench: install ## Measure side by side, medians on standard output
 	@for script in startup endpoints conversations local_models; do $(BIN)/python benchmarks/$$script.py || exit 1; done
@@ -56,4 +62,4 @@ docs: install ## Build the guide into site/
 	$(BIN)/zensical build --clean
 
 clean: ## Remove what the tasks made
-	rm -rf .venv $(SDK) .types site build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv $(SDK) .types site build dist .pytest_cache .mypy_cache .ruff_cache .checks.log *.egg-info
