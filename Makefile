@@ -32,8 +32,9 @@ test: install ## Run all tests, with lint and types
 	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest $(SPREAD); tests=$$?; \
 	wait $$checks; checks=$$?; cat .checks.log; exit $$((tests ? tests : checks))
 
-prove: install ## Run the long proofs
+prove: install ## Run the long proofs, and the tests of properties with many examples
 	$(BIN)/python -m pytest -m prove -s
+	$(BIN)/python -m pytest -m 'hypothesis and not prove' --hypothesis-profile many
 
 test-deploy: $(SDK)/installed ## Test with the sagemaker SDK, in an environment of its own
 	$(SDK)/bin/python -m pytest -c tests/deploy/pytest.ini tests/deploy

@@ -31,11 +31,15 @@ LONGEST_FILES = ("test_benchmarks.py", "test_demo.py", "test_llama2_assistant.py
 lock_new_connections()
 # Where a proxy is set, botocore and others ask it for loopback too.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost,::1"
-# How long an example takes to draw and to run is a matter of the machine.
-hypothesis.settings.register_profile(
-    "sagechain", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("sagechain")
+# How long an example takes to draw and to run is a matter of the machine. `make prove` draws many.
+for profile, examples in {"few": 25, "many": 500}.items():
+    hypothesis.settings.register_profile(
+        profile,
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+    )
+hypothesis.settings.load_profile("few")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

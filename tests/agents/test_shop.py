@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
@@ -82,7 +82,6 @@ def test_every_product_is_found_by_its_name(shop: ShopDatabase) -> None:
         assert product.name in names(shop.search(product.name))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200)
 @given(st.one_of(st.text(), st.from_regex(r'[\w"*():^+-]{1,40}( (AND|OR|NOT|NEAR\()? ?[\w"]+)*')))
 def test_what_people_write_is_never_syntax_of_the_search(shop: ShopDatabase, text: str) -> None:
     assert len(shop.search(text)) <= 4

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.llms import SageMakerLLM, errors
 from sagechain.llms.wires import get_wire, list_wires
@@ -75,7 +75,6 @@ def answer(llm: SageMakerLLM, way: str, **changes: Any) -> str:
 def test_all_text_arrives_unchanged_under_any_splitting(server: ScriptedServer, wire: str) -> None:
     llm = SageMakerLLM(endpoint_name=wire, wire=wire, accept_eula=True)
 
-    @settings(max_examples=200)
     @given(st.lists(st.text(max_size=8), min_size=1, max_size=6), st.lists(st.integers(0, 2000), max_size=12))
     def check(tokens: list[str], cuts: list[int]) -> None:
         text = "".join(tokens)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from sagechain.llms import LlamaCppLLM, errors, load_chat_model, load_llm
@@ -235,7 +235,6 @@ hostile = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(hostile, hostile, hostile)
 def test_hostile_text_adds_no_special_token_and_our_chatml_is_the_models_own_template(
     llm: LlamaCppLLM, system: str, answered: str, asked: str

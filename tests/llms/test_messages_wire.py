@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import GenerationChunk
@@ -436,7 +436,6 @@ def test_a_whole_answer_that_is_streamed_inside_has_each_call_once(server: Scrip
 def test_calls_arrive_unchanged_under_any_splitting(server: ScriptedServer) -> None:
     llm = endpoint("split")
 
-    @settings(max_examples=50)
     @given(st.lists(st.integers(0, 2000), max_size=12))
     def check(cuts: list[int]) -> None:
         server.replies["split"] = split(STREAM, cuts)

@@ -3,14 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.llms import HuggingFaceLLM
 from sagechain.llms.local.transformers.token_text import UNFINISHED, TokenText
-
-shared_fixture = settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
 
 
 def pieces(llm: HuggingFaceLLM, tokens: list[int], context: list[int]) -> list[str]:
@@ -18,14 +14,12 @@ def pieces(llm: HuggingFaceLLM, tokens: list[int], context: list[int]) -> list[s
     return [*(text.feed(token) for token in tokens), text.flush()]
 
 
-@shared_fixture
 @given(st.lists(st.integers(0, 399), max_size=40), st.text(max_size=10))
 def test_pieces_of_any_tokens_come_to_the_whole_text(tiny: HuggingFaceLLM, tokens: list[int], before: str) -> None:
     context = tiny.get_token_ids(before)
     assert "".join(pieces(tiny, tokens, context)) == tiny._engine.decode(tokens)
 
 
-@shared_fixture
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters=UNFINISHED), max_size=30))
 def test_no_piece_holds_half_a_character(tiny: HuggingFaceLLM, text: str) -> None:
     shown = pieces(tiny, tiny.get_token_ids(text), [])

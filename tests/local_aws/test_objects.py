@@ -13,7 +13,7 @@ import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.local_aws import LocalRuntime
 from sagechain.local_aws.s3.objects import Objects, StoredObject
@@ -261,7 +261,6 @@ def test_any_key_is_kept_and_none_leads_out_of_the_folder(tmp_path: Path, key: s
         assert [path for path in (folder / "buckets").rglob("*") if path.is_file()] == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=250))
 def test_the_file_of_an_object_lies_in_its_buckets_folder(tmp_path: Path, key: str) -> None:
     objects = Objects(tmp_path)

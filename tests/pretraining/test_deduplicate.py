@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from datatrove.pipeline.dedup.minhash import MinhashDedupSignature
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.pretraining.data.deduplicate import SHINGLES_AT_ONCE, CodeSignature, near_config
 
@@ -50,7 +50,6 @@ def test_a_near_copy_shares_a_bucket_and_another_text_none(signature: CodeSignat
     assert buckets_shared(signature, text, other) == 0
 
 
-@settings(max_examples=30)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20), st.sampled_from([1, SHINGLES_AT_ONCE]))
 def test_the_signature_is_datatroves_bit_for_bit(signature: CodeSignature, values: list[int], repeats: int) -> None:
     shingles = np.array(values, dtype=np.uint64).reshape(-1, 1)

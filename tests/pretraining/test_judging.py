@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sagechain.pretraining.data.tokens import TokenArray
 from sagechain.pretraining.quality.completions import Completion, completed, share_that_parses, verdict
@@ -32,7 +32,6 @@ def brute(completion: list[int], train: list[int]) -> tuple[int, int]:
 tokens = st.lists(st.integers(0, 3), max_size=60)
 
 
-@settings(max_examples=200)
 @given(st.lists(tokens, max_size=4), tokens, st.integers(1, 70))
 @example([[2, END, 1, END, END]], [2, END, END, 1, END, END], 6)  # four tokens in a row that an end of text cuts
 def test_the_longest_copies_are_those_of_a_search_by_force(
@@ -42,7 +41,6 @@ def test_the_longest_copies_are_those_of_a_search_by_force(
     assert [(copy.tokens, copy.start) for copy in found] == [brute(completion, train) for completion in completions]
 
 
-@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(0, 340), st.integers(1, 50))
 def test_a_planted_copy_is_found_over_every_border_of_chunks(seed: int, length: int, place: int, chunk: int) -> None:
     drawn = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.pretraining.manifest import write_json, write_manifest
 from sagechain.pretraining.publishing.charts import HEIGHT, WIDTH, chart
@@ -130,7 +130,6 @@ def test_every_curve_is_drawn_within_its_frame(tmp_path: Path) -> None:
 any_number = st.one_of(st.floats(), st.integers(-(10**20), 10**20), st.none(), st.text(max_size=3))
 
 
-@settings(max_examples=60)
 @given(st.lists(st.tuples(st.floats() | st.integers(-(10**20), 10**20), any_number), max_size=12))
 def test_whatever_the_history_holds_no_drawing_leaves_its_frame(
     tmp_path_factory: Any, pairs: list[tuple[Any, Any]]

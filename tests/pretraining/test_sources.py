@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 import zstandard
 from datatrove.data import Document
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.pretraining import PretrainingError
 from sagechain.pretraining.data.counts import counted, left_out
@@ -245,7 +245,6 @@ def test_a_row_that_no_program_reads_is_counted(line: bytes, reason: str, code: 
 
 
 @given(lines=st.lists(st.binary(max_size=80).map(lambda line: line.replace(b"\n", b"")), max_size=8))
-@settings(max_examples=50, deadline=None)
 def test_any_bytes_between_good_rows_lose_none_of_them(
     lines: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -279,7 +278,6 @@ def test_where_a_row_has_text_and_code_the_code_is_read(kind: str, code: Path, t
     assert (document.text, nothing) == (row["code"], {})
 
 
-@settings(max_examples=50, deadline=None)
 @given(place=st.floats(0, 1), damage=st.binary(min_size=1, max_size=60))
 def test_wherever_a_parquet_is_damaged_its_rows_are_read_or_counted(
     place: float, damage: bytes, tmp_path_factory: pytest.TempPathFactory
@@ -345,7 +343,6 @@ def test_a_large_file_of_lines_feeds_several_tasks_and_no_line_is_lost(code: Pat
     assert sorted(chain.from_iterable(shares)) == sorted(lines)
 
 
-@settings(max_examples=50)
 @given(
     sizes=st.lists(st.integers(0, 60), min_size=1, max_size=30),
     cuts=st.lists(st.integers(0, 2_000), max_size=4),
