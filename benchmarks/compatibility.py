@@ -1,6 +1,6 @@
 """Which of LangChain's standard tests pass, over which model? The table in README.md, and why the others fail.
 
-Method: langchain-tests' two suites for chat models, as `tests/llms/test_standard.py` runs them over the scripted model and
+Method: langchain-tests' two suites for chat models, as `tests/llms/test_standard.py` runs them over a rule-based model and
 the `messages` wire, and `tests/llms/standard_smollm2.py` over the embedded model. The ceiling is the 60 tests less the
 seven that cannot apply to a model that reads text.
 

@@ -1,7 +1,7 @@
-"""LangChain's own standard tests judge the chat model; none is overridden, skipped or expected to fail here.
+"""LangChain's own standard tests of a chat model; none is overridden, skipped or expected to fail here.
 
-They need a model that can do what they ask. The scripted one reads only the prompt's text, so what is judged is ours: the
-layout, tools told and calls read back, streams, figures. What the suites leave out by themselves is `NOT_APPLICABLE`.
+The model below it follows a few rules and reads only the prompt's text (`rule_based_llm.py`), so what is tested is ours:
+layouts, tools in prompts, tool calls in answers, streams, usage. Tests that the suites skip are in `NOT_APPLICABLE`.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from sagechain.llms import PromptedChatModel, SageMakerLLM
-from sagechain.llms.testing import ScriptedLLM
 from sagechain.local_aws import LocalRuntime
 
 from tests.llms.conftest import OUTCOMES
+from tests.llms.rule_based_llm import RuleBasedLLM
 from tests.standard_counts import line_in_readme
 
 NOT_APPLICABLE = [
@@ -30,7 +30,7 @@ NOT_APPLICABLE = [
 
 
 class Abilities:
-    """What the suites are told of the chat model, whatever stands below it."""
+    """The settings of the suites, the same for every model below the chat model."""
 
     llm: Any
 
@@ -61,12 +61,12 @@ class Abilities:
 
 @pytest.fixture(scope="module")
 def vcr_config() -> dict[str, Any]:
-    """Nothing is recorded: what answers is in this process, or on loopback."""
+    """Nothing is recorded: the model is in this process, or on loopback."""
     return {"ignore_localhost": True}
 
 
 class OverLlama2(Abilities):
-    llm = ScriptedLLM(family="llama2")
+    llm = RuleBasedLLM(family="llama2")
 
 
 class TestUnitLlama2(OverLlama2, ChatModelUnitTests):
@@ -78,7 +78,7 @@ class TestLlama2(OverLlama2, ChatModelIntegrationTests):
 
 
 class OverFalcon(Abilities):
-    llm = ScriptedLLM(family="falcon")
+    llm = RuleBasedLLM(family="falcon")
 
 
 class TestUnitFalcon(OverFalcon, ChatModelUnitTests):
@@ -90,7 +90,7 @@ class TestFalcon(OverFalcon, ChatModelIntegrationTests):
 
 
 class OverChatML(Abilities):
-    llm = ScriptedLLM(family="chatml")
+    llm = RuleBasedLLM(family="chatml")
 
 
 class TestUnitChatML(OverChatML, ChatModelUnitTests):
@@ -102,17 +102,17 @@ class TestChatML(OverChatML, ChatModelIntegrationTests):
 
 
 @pytest.fixture(scope="module")
-def scripted_endpoint() -> Iterator[LocalRuntime]:
-    """An endpoint that speaks chat completions, and knows tools itself."""
-    with LocalRuntime({"scripted": {"model": ScriptedLLM(family="chatml"), "wire": "messages"}}) as runtime:
+def rule_based_endpoint() -> Iterator[LocalRuntime]:
+    """An endpoint that speaks chat completions and takes tools in its own form."""
+    with LocalRuntime({"rule-based": {"model": RuleBasedLLM(family="chatml"), "wire": "messages"}}) as runtime:
         yield runtime
 
 
 class OverMessagesWire(Abilities):
     @pytest.fixture(autouse=True)
-    def _endpoint(self, scripted_endpoint: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", scripted_endpoint.url)
-        self.llm = SageMakerLLM(endpoint_name="scripted", family="messages")
+    def _endpoint(self, rule_based_endpoint: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", rule_based_endpoint.url)
+        self.llm = SageMakerLLM(endpoint_name="rule-based", family="messages")
 
 
 class TestUnitMessagesWire(OverMessagesWire, ChatModelUnitTests):
@@ -124,7 +124,7 @@ class TestMessagesWire(OverMessagesWire, ChatModelIntegrationTests):
 
 
 @pytest.mark.parametrize("row", ["Llama2", "Falcon", "ChatML", "MessagesWire"])
-def test_nothing_failed_and_the_readme_tells_what_passed(row: str, request: pytest.FixtureRequest) -> None:
+def test_nothing_failed_and_the_readme_has_the_counts(row: str, request: pytest.FixtureRequest) -> None:
     outcomes = request.config.stash[OUTCOMES]
     if not outcomes.complete(row):
         pytest.skip("the suites did not run as a whole")
