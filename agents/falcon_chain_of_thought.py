@@ -49,14 +49,15 @@ def chain(
     """
     from langchain_core.runnables import RunnableParallel
     from sagechain.chains import chain_of_thought
-    from sagechain.chains.reasoning import LONG
+    from sagechain.chains.reasoning import MAX_REASONING_TOKENS
     from sagechain.llms import TextModel
 
     from .streaming_llm import StreamingLLM
 
     streaming_model = model
     if isinstance(model, TextModel):
-        streaming_model = StreamingLLM(llm=model if model.max_new_tokens else model.with_fields(max_new_tokens=LONG))
+        limit = model.max_new_tokens or MAX_REASONING_TOKENS
+        streaming_model = StreamingLLM(llm=model.with_fields(max_new_tokens=limit))
     return RunnableParallel(
         {
             DIRECT: chain_of_thought(model, strategy=DIRECT, task=task).with_config(tags=[DIRECT]),

@@ -1,4 +1,4 @@
-"""The chain-of-thought family: `chain.py` runs a strategy, `strategies.py` holds them, `asking.py` asks the model."""
+"""Chain of thought: `chain.py` runs a strategy, `strategies.py` contains them, `prompting.py` sends their prompts."""
 
 import lazy_loader
 

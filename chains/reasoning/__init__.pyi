@@ -1,1 +1,1 @@
-from .strategies import LONG as LONG
+from .strategies import MAX_REASONING_TOKENS as MAX_REASONING_TOKENS

@@ -1,9 +1,9 @@
-"""Find the answer in what a model wrote, and compare it with the truth.
+"""Find the answer in a model's text, and compare it with the correct one.
 
     extract_answer("2 + 2 = 4. The answer is 4.\\nQ: Next", "number")   # "4"
     same_answer("$1,000.00", "1000", "number")                           # True
 
-Models that continue text go on with a next question of their own: everything from the next `Q:` on is cut off first.
+Models that continue text often add a next question of their own: everything from the next `Q:` on is removed first.
 """
 
 import re
@@ -21,21 +21,21 @@ _AROUND = " \t\n\"'`*.!"
 
 
 def before_next_question(text: str) -> str:
-    """The text up to where the model begins a question of its own."""
+    """The text before the model's own next question."""
     return _NEXT_QUESTION.split(text, maxsplit=1)[0].rstrip()
 
 
 def extract_answer(text: str, kind: AnswerKind, *, announced: bool = False) -> str | None:
-    """The answer in a model's text; None where there is none.
+    """The answer in a model's text; None if there is none.
 
-    It is looked for behind "the answer is": in the first paragraph that says so, behind the last time it does. A number,
-    or a yes or no, that nothing announces is taken where it stands last, unless only what is `announced` counts.
+    It is the text after "the answer is": in the first paragraph with these words, after their last occurrence. Without
+    them, the last number, or the last yes or no, is the answer, unless only an `announced` answer counts.
     """
     text = before_next_question(text)
     for paragraph in _PARAGRAPHS.split(text):
-        stated = _ANSWER.split(paragraph)
-        if len(stated) > 1:
-            return _stated(stated[-1].split("\n", 1)[0], kind)
+        parts = _ANSWER.split(paragraph)
+        if len(parts) > 1:
+            return _announced_answer(parts[-1].split("\n", 1)[0], kind)
     if announced:
         return None
     if kind == "number":
@@ -45,14 +45,14 @@ def extract_answer(text: str, kind: AnswerKind, *, announced: bool = False) -> s
     return None
 
 
-def same_answer(found: str | None, truth: str, kind: AnswerKind) -> bool:
-    """Whether an answer says the same as the truth: numbers by value, lists item by item, words whatever their case."""
-    return found is not None and _value(found, kind) == _value(truth, kind)
+def same_answer(answer: str | None, truth: str, kind: AnswerKind) -> bool:
+    """Whether an answer equals the correct one: numbers by value, lists item by item, words ignoring case."""
+    return answer is not None and _value(answer, kind) == _value(truth, kind)
 
 
-def _stated(rest: str, kind: AnswerKind) -> str | None:
+def _announced_answer(rest: str, kind: AnswerKind) -> str | None:
     if kind == "number":
-        # "The answer is 3 * 6 = 18": what counts stands behind the last equals sign of the sentence.
+        # "The answer is 3 * 6 = 18": the value is after the last equals sign of the sentence.
         sentence = re.split(r"\.(?=\s|$)", rest, maxsplit=1)[0]
         numbers = _NUMBER.findall(sentence.rpartition("=")[2])
         return numbers[0] if numbers else None

@@ -1,4 +1,4 @@
-"""What a chain of thought gives back."""
+"""The result of a chain of thought."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Reasoning(BaseModel):
-    """An answer, and how it came about.
+    """An answer and how it was reached.
 
-    `answer` is None where the model gave none. `text` is what the model wrote, up to a next question of its own; `steps`
-    are its lines. `votes` counts the answers that were drawn. `prompts` are the texts that were sent (to a chat model
-    they go as messages). `usage` holds `calls`, `cut` (answers that ran into the token limit), and `input_tokens` and
-    `output_tokens` where the model counts them.
+    `answer` is None where the model's text contains none. `text` is the model's text up to a next question of its own;
+    `steps` are its lines. `votes` counts the sampled answers. `prompts` are the texts that were sent (a chat model gets the
+    same as messages). `usage` contains `calls`, `cut` (truncated answers), and `input_tokens` and `output_tokens` where the
+    model reports them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

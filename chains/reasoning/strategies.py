@@ -1,7 +1,7 @@
-"""The strategies: what is asked, in which order, and where the answer is found.
+"""The strategies: which prompts are sent, in which order, and where the answer is found.
 
-A strategy is a generator. It yields questions, is sent their answers, and returns what they come to; so one text of it
-serves sync and async chains alike (`chain.py` runs it).
+A strategy is a generator that yields prompts, receives their answers, and returns its conclusion. So one definition serves
+sync and async chains (`chain.py` runs it).
 
 Sources: direct and few-shot prompting as the baselines, and few-shot chain of thought, in arXiv 2201.11903; zero-shot
 chain of thought in arXiv 2205.11916.
@@ -13,52 +13,54 @@ from dataclasses import dataclass
 from sagechain.prompts import Exemplar, Task
 
 from .answers import before_next_question, extract_answer
-from .prompting import Answer, Ask
+from .prompting import Answer, Prompt
 
 THE_ANSWER_IS = "The answer is"
 STEP_BY_STEP = "Let's think step by step."
-SHORT = 32  # tokens: an answer without reasoning
-LONG = 256  # tokens: an answer with its steps
+MAX_ANSWER_TOKENS = 32  # for an answer without reasoning
+MAX_REASONING_TOKENS = 256  # for an answer with its steps
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a strategy came to."""
+class Conclusion:
+    """The answer that a strategy found (None: it found none), and the text with it."""
 
     answer: str | None
     text: str
 
 
-Strategy = Callable[[Task, str], Generator[list[Ask], list[Answer], Outcome]]
+Steps = Generator[list[Prompt], list[Answer], Conclusion]
+Strategy = Callable[[Task, str], Steps]
 
 
-def direct(task: Task, question: str) -> Generator[list[Ask], list[Answer], Outcome]:
-    """Ask for the answer at once."""
-    [answer] = yield [Ask(question, begun=THE_ANSWER_IS, max_new_tokens=SHORT)]
-    return _read(task, answer, THE_ANSWER_IS)
+def direct(task: Task, question: str) -> Steps:
+    """Request the answer at once."""
+    [answer] = yield [Prompt(question, answer_start=THE_ANSWER_IS, max_new_tokens=MAX_ANSWER_TOKENS)]
+    return _conclusion(task, answer, THE_ANSWER_IS)
 
 
-def few_shot(task: Task, question: str) -> Generator[list[Ask], list[Answer], Outcome]:
-    """Show answers to other questions, without their steps, then ask."""
+def few_shot(task: Task, question: str) -> Steps:
+    """Show other questions with their answers, without steps."""
     examples = tuple((each.question, f"{THE_ANSWER_IS} {each.answer}.") for each in task.exemplars)
-    [answer] = yield [Ask(question, examples, max_new_tokens=SHORT)]
-    return _read(task, answer)
+    [answer] = yield [Prompt(question, examples, max_new_tokens=MAX_ANSWER_TOKENS)]
+    return _conclusion(task, answer)
 
 
-def zero_shot_cot(task: Task, question: str) -> Generator[list[Ask], list[Answer], Outcome]:
-    """Ask for the steps, then, with these before its eyes, for the answer."""
-    [steps] = yield [Ask(question, begun=STEP_BY_STEP, max_new_tokens=LONG)]
-    thought = before_next_question(steps.text).strip()
-    [answer] = yield [Ask(question, begun=f"{STEP_BY_STEP} {thought}\n{task.answer_cue}", max_new_tokens=SHORT)]
-    said = f"{task.answer_cue} {before_next_question(answer.text).strip()}"
-    return Outcome(extract_answer(said, task.answer_kind), f"{thought}\n{said}")
+def zero_shot_cot(task: Task, question: str) -> Steps:
+    """Request the steps first, then the answer with the steps before it."""
+    [reasoning] = yield [Prompt(question, answer_start=STEP_BY_STEP, max_new_tokens=MAX_REASONING_TOKENS)]
+    steps = before_next_question(reasoning.text).strip()
+    start = f"{STEP_BY_STEP} {steps}\n{task.answer_cue}"
+    [answer] = yield [Prompt(question, answer_start=start, max_new_tokens=MAX_ANSWER_TOKENS)]
+    sentence = f"{task.answer_cue} {before_next_question(answer.text).strip()}"
+    return Conclusion(extract_answer(sentence, task.answer_kind), f"{steps}\n{sentence}")
 
 
-def few_shot_cot(task: Task, question: str) -> Generator[list[Ask], list[Answer], Outcome]:
-    """Show other questions with the steps to their answers, then ask."""
-    examples = tuple((each.question, _worked(each)) for each in task.exemplars)
-    [answer] = yield [Ask(question, examples, max_new_tokens=LONG)]
-    return _read(task, answer)
+def few_shot_cot(task: Task, question: str) -> Steps:
+    """Show other questions with the steps to their answers."""
+    examples = tuple((each.question, _worked_answer(each)) for each in task.exemplars)
+    [answer] = yield [Prompt(question, examples, max_new_tokens=MAX_REASONING_TOKENS)]
+    return _conclusion(task, answer)
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -69,11 +71,12 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def _worked(exemplar: Exemplar) -> str:
+def _worked_answer(exemplar: Exemplar) -> str:
     return f"{exemplar.steps} {THE_ANSWER_IS} {exemplar.answer}."
 
 
-def _read(task: Task, answer: Answer, begun: str = "") -> Outcome:
+def _conclusion(task: Task, answer: Answer, answer_start: str = "") -> Conclusion:
     text = before_next_question(answer.text).strip()
-    said = text if not begun or text.startswith(begun) else f"{begun} {text}"
-    return Outcome(extract_answer(said, task.answer_kind, announced=not answer.whole), said)
+    if answer_start and not text.startswith(answer_start):
+        text = f"{answer_start} {text}"
+    return Conclusion(extract_answer(text, task.answer_kind, announced=answer.is_truncated), text)

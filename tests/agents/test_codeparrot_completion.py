@@ -85,7 +85,7 @@ def test_the_script_has_help_with_an_example() -> None:
         ([PROMPT, "-n", "0"], 2, "'--candidates': Input should be greater than or equal to 1"),
         ([""], 2, "codeparrot_completion: prompt: '' is empty"),
         ([PROMPT, "-m", "local:/no/folder"], 2, "there is no file '/no/folder'"),
-        ([PROMPT, "-n", "2", "-p", "temperature=0"], 2, "candidates: without chance all 2 are the same"),
+        ([PROMPT, "-n", "2", "-p", "temperature=0"], 2, "candidates: without sampling all 2 are the same"),
         ([PROMPT, "-m", "sagemaker:nowhere?family=falcon"], 1, "Endpoint nowhere of account"),
     ],
 )

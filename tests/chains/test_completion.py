@@ -425,7 +425,7 @@ def test_a_bad_prompt_does_not_cost_its_neighbours_their_answer(
             assert [str(found[place]) for place in (1, 3, 4)] == [
                 "prompt: '' is empty; give the beginning of some code",
                 "prompt: it has 500 tokens, 372 more than the context of 128; shorten it",
-                "prompt: 5 is no text; give the beginning of some code",
+                "prompt: 5 is not text; give the beginning of some code",
             ]
 
 
@@ -477,12 +477,12 @@ def test_a_prompt_too_long_for_the_embedded_model_does_not_cost_its_neighbours_t
             {"until": "blok"},
             "until: 'blok' is unknown. Did you mean 'block'\\? Known: a list of stop strings, block, end",
         ),
-        ({"until": []}, "until: \\[\\] holds no stop strings; give block, line, end or a list of texts, none empty"),
-        ({"until": ["a", ""]}, "until: \\['a', ''\\] holds no stop strings"),
-        ({"until": 3}, "until: 3 holds no stop strings"),
-        ({"candidates": 0}, "candidates: 0 is no number of completions; give 1 or more"),
-        ({"candidates": "4"}, "candidates: '4' is no number of completions"),
-        ({"candidates": True}, "candidates: True is no number of completions"),
+        ({"until": []}, "until: \\[\\] contains no stop strings; give block, line, end or a list of texts, none empty"),
+        ({"until": ["a", ""]}, "until: \\['a', ''\\] contains no stop strings"),
+        ({"until": 3}, "until: 3 contains no stop strings"),
+        ({"candidates": 0}, "candidates: 0 is not a number of completions; give 1 or more"),
+        ({"candidates": "4"}, "candidates: '4' is not a number of completions"),
+        ({"candidates": True}, "candidates: True is not a number of completions"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_asked(options: dict[str, Any], message: str) -> None:
@@ -498,11 +498,11 @@ def test_what_makes_no_sense_is_refused_before_anything_is_asked(options: dict[s
         ({"temperature": -1}, "temperature"),
         (
             {"candidates": 3, "temperature": 0},
-            "candidates: without chance all 3 are the same; give a temperature above 0",
+            "candidates: without sampling all 3 are the same; give a temperature above 0",
         ),
         (
             {"candidates": 3, "num_return_sequences": 2},
-            "num_return_sequences=2: leave it out; candidates=3 says how many",
+            "num_return_sequences=2: leave it out; candidates=3 replaces it",
         ),
         ({"return_full_text": True}, "return_full_text: a completion comes without its prompt"),
     ],
@@ -520,7 +520,7 @@ def test_a_parameter_that_the_wire_does_not_carry_is_refused(runtime: LocalRunti
 def test_a_model_that_continues_no_text_is_refused() -> None:
     bound: Any = FakeListLLM(responses=["x"]).bind(stop=["y"])
     for model in (FakeListChatModel(responses=["x"]), bound):
-        with pytest.raises(ValueError, match=f"model: {type(model).__name__} continues no text; give an LLM"):
+        with pytest.raises(ValueError, match=f"model: {type(model).__name__} does not continue text; give an LLM"):
             code_completion(model)
 
 
