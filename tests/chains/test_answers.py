@@ -29,7 +29,7 @@ from sagechain.chains.reasoning.answers import before_next_question
         ("The answer is unknown.", "number", None),
         ("The answer is yes.", "yes-no", "yes"),
         ("No, it is not.", "yes-no", "No"),
-        ("Nobody knows.", "yes-no", None),
+        ("Hard to know.", "yes-no", None),
         ('The answer is "ol".', "word", "ol"),
         ("The answer is ol, since o and l.", "word", "ol"),
         ("Joining them gives ol.", "word", None),

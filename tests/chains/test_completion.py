@@ -1,4 +1,4 @@
-"""Completion of code: what is asked, where it ends, which candidate is best; and that all ways of asking agree."""
+"""Completion of code: the request, where it ends, which candidate is best; and that all ways to invoke it agree."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ BLOCK = ["\ndef", "\nclass", "\n#", "\nif", "\nprint"]
 
 
 class Likely(BaseLLM):
-    """Gives several answers a prompt, each with what it tells of it."""
+    """Returns several answers for each prompt, each with its metadata."""
 
     answers: list[tuple[str, dict[str, Any]]]
     seen: list[Any] = []  # noqa: RUF012  # pydantic copies it
@@ -138,7 +138,7 @@ def test_prose_behind_a_comment_is_no_code_that_is_cut() -> None:
     "prompt",
     ["# mean of the rows\n", "x = '# mean", 'x = """\n# mean', "x = '#'", "# mean\n   ", "x = f('#', ", "# it's\nx ="],
 )
-def test_what_only_looks_like_a_comment_goes_on_with_code(prompt: str) -> None:
+def test_what_only_looks_like_a_comment_continues_with_code(prompt: str) -> None:
     found = ranked("\n# a comment", "x = 1", prompt=prompt, until="end")
     assert texts(found) == ["x = 1", "\n# a comment"]
 
@@ -213,7 +213,7 @@ def test_among_those_that_parse_the_likeliest_is_best_and_of_equals_the_first() 
     assert code_completion(model, candidates=4).invoke(PROMPT) == "    return b + a\n"
 
 
-def test_without_likelihoods_the_models_own_order_is_kept() -> None:
+def test_without_likelihoods_the_models_own_order_stays() -> None:
     assert texts(ranked("    return 2\n", "    return 1\n", "    return 3\n")) == [
         "    return 2\n",
         "    return 1\n",
@@ -236,7 +236,7 @@ def test_no_text_is_too_odd_to_be_ranked(text: str) -> None:
     assert (found.text, found.parses) == (text, text == "'\\d'")
 
 
-# What is asked
+# The request
 
 
 def test_the_prompt_goes_over_the_falcon_wire_as_it_is_and_the_completion_streams(runtime: LocalRuntime) -> None:
@@ -282,7 +282,7 @@ def test_the_candidates_of_a_seed_are_those_of_the_seeds_after_it(runtime: Local
     assert len(singly) == 3
 
 
-def test_of_a_chat_model_the_llm_below_is_asked_with_the_chats_parameters(runtime: LocalRuntime) -> None:
+def test_a_chat_models_llm_completes_with_the_chats_parameters(runtime: LocalRuntime) -> None:
     chat = PromptedChatModel(llm=load_llm(FALCON_URI), max_tokens=3, temperature=0.5, stop=["zz"])
     code_completion(chat).invoke(PROMPT)
     body = json.loads(runtime.requests[-1].body)
@@ -440,7 +440,7 @@ def test_a_batch_of_bad_prompts_only_asks_the_model_nothing() -> None:
 
 @pytest.mark.parametrize("make", [code_completion, ranked_completions])
 @pytest.mark.parametrize("candidates", [1, 2])
-def test_the_first_bad_prompt_is_raised_before_anything_is_asked(make: Any, candidates: int) -> None:
+def test_the_first_bad_prompt_is_raised_before_any_request(make: Any, candidates: int) -> None:
     model = ScriptedLLM(answers=["x"] * 9, context=6)
     chain = make(model, candidates=candidates, temperature=1.0)
     for prompts, words in (
@@ -485,7 +485,7 @@ def test_a_prompt_too_long_for_the_embedded_model_does_not_cost_its_neighbours_t
         ({"candidates": True}, "candidates: True is not a number of completions"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_asked(options: dict[str, Any], message: str) -> None:
+def test_what_makes_no_sense_is_refused_before_any_request(options: dict[str, Any], message: str) -> None:
     for make in (code_completion, ranked_completions):
         with pytest.raises(ValueError, match=message):
             make(FakeListLLM(responses=["x"]), **options)
@@ -524,7 +524,7 @@ def test_a_model_that_continues_no_text_is_refused() -> None:
             code_completion(model)
 
 
-@pytest.mark.parametrize(("prompt", "words"), [("", "prompt: '' is empty"), (5, "prompt: 5 is no text")])
+@pytest.mark.parametrize(("prompt", "words"), [("", "prompt: '' is empty"), (5, "prompt: 5 is not text")])
 def test_a_prompt_without_text_is_refused(prompt: Any, words: str) -> None:
     for candidates in (1, 2):
         chain = code_completion(FakeListLLM(responses=["x"]), candidates=candidates)

@@ -1,4 +1,4 @@
-"""Conversations: what is sent, what is remembered, what a reset forgets."""
+"""Conversations: the messages sent, remembered, and deleted by a reset."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def sent(runtime: LocalRuntime) -> list[dict[str, str]]:
     return dialog
 
 
-def test_it_sends_what_was_said_before_and_after_a_reset_nothing_of_it(runtime: LocalRuntime) -> None:
+def test_earlier_turns_are_sent_until_a_reset(runtime: LocalRuntime) -> None:
     chat = load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=60)
     graph = conversation(chat, system=load_prompt("chatbot").format())
     first, second = say(graph, "Hello! My name is Ada."), say(graph, "I live in Paris.")
@@ -56,7 +56,7 @@ def test_threads_do_not_know_of_each_other(runtime: LocalRuntime) -> None:
     assert len(graph.get_state(THREAD).values["messages"]) == 2
 
 
-def test_the_system_text_is_sent_at_every_turn_and_not_kept_in_the_thread(runtime: LocalRuntime) -> None:
+def test_the_system_text_is_sent_at_every_turn_and_not_stored_in_the_thread(runtime: LocalRuntime) -> None:
     graph = conversation(load_chat_model(FALCON_URI, max_new_tokens=4), system="Be brief.")
     for _ in range(2):
         say(graph, "Hi")

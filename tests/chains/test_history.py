@@ -85,11 +85,11 @@ def test_a_conversation_of_60_turns_stays_within_its_window(
         assert most > 0.9 * (WINDOW - ANSWER)
         # Turns are dropped many at a time, so that a server's prompt cache serves between.
         assert len(beginnings) <= 20
-    # What is not sent any more is not kept in the state either.
+    # Messages that are no longer sent are not in the state either.
     assert len(graph.get_state(THREAD).values["messages"]) == len(dialog) - len(examples) + 1
 
 
-def test_a_real_model_with_a_small_context_is_never_asked_too_much(llm: LlamaCppLLM, tmp_path: Path) -> None:
+def test_a_real_model_with_a_small_context_never_gets_more_than_its_context(llm: LlamaCppLLM, tmp_path: Path) -> None:
     small = load_llm(f"local:{llm.path}?context=256&slots=1", max_new_tokens=8)
     with open_store(tmp_path / "threads.sqlite") as store:
         graph = conversation(small, system=SYSTEM, examples=EXAMPLES, checkpointer=store)
@@ -98,7 +98,7 @@ def test_a_real_model_with_a_small_context_is_never_asked_too_much(llm: LlamaCpp
         assert len(store.transcript("a")) == 24
 
 
-def test_a_turn_that_cannot_fit_is_refused_before_it_is_sent_and_not_kept(
+def test_a_turn_that_cannot_fit_is_refused_before_it_is_sent_and_not_stored(
     server: ScriptedServer, llm: LlamaCppLLM
 ) -> None:
     model = SageMakerLLM(

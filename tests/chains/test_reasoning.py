@@ -1,4 +1,4 @@
-"""Chains of thought: the text that is asked, how it is read, and that it helps a real small model."""
+"""Chains of thought: the text that is sent, how its answer is read, and that it helps a real small model."""
 
 import asyncio
 import json
@@ -65,7 +65,7 @@ def test_no_answer_is_none_not_a_guess(strategy: str, task: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", list_strategies())
-def test_a_chat_model_is_asked_by_messages_and_sync_and_async_agree(strategy: str) -> None:
+def test_a_chat_model_gets_messages_and_sync_and_async_agree(strategy: str) -> None:
     def chain() -> Any:
         return chain_of_thought(FakeListChatModel(responses=[STEPS, "15"]), strategy=strategy)
 
@@ -88,7 +88,7 @@ def test_every_strategy_runs_over_the_falcon_wire_sync_and_async(runtime: LocalR
     }
 
 
-def test_a_chat_over_a_text_model_is_asked_by_messages(llm: LlamaCppLLM) -> None:
+def test_a_chat_over_a_text_model_gets_messages(llm: LlamaCppLLM) -> None:
     chain = chain_of_thought(PromptedChatModel(llm=llm), strategy="few-shot-cot")
     got = chain.invoke({"question": QUESTION})
     assert got.usage["calls"] == 1

@@ -20,7 +20,7 @@ TABLES = {"sqlite": ["checkpoints", "writes"], "postgresql": ["checkpoints", "ch
 
 
 class Scripted(GenericFakeChatModel):
-    """Says one message after the other, whatever it is asked."""
+    """Answers with one given message after the other."""
 
     messages: Iterator[AIMessage | str]
 
@@ -39,12 +39,12 @@ def agent(store: Store, *answers: AIMessage | str) -> Any:
     return create_agent(Scripted(messages=iter(answers)), [order], middleware=middleware, checkpointer=store)
 
 
-def said(store: Store) -> list[str]:
+def messages(store: Store) -> list[str]:
     return [entry.message.text for entry in store.transcript("ada")]
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
-async def test_what_waits_for_approval_goes_on_in_another_process(place: str, way: str) -> None:
+async def test_a_turn_that_waits_for_approval_resumes_in_another_process(place: str, way: str) -> None:
     async def run(graph: Any, given: Any) -> Any:
         return graph.invoke(given, THREAD) if way == "sync" else await graph.ainvoke(given, THREAD)
 
@@ -58,14 +58,14 @@ async def test_what_waits_for_approval_goes_on_in_another_process(place: str, wa
             {"name": "tent"}
         ]
         await run(graph, Command(resume={"decisions": [{"type": "approve"}]}))
-        assert said(store) == ["A tent, please.", "", "tent is ordered.", "It is on its way."]
+        assert messages(store) == ["A tent, please.", "", "tent is ordered.", "It is on its way."]
         await run(agent(store, "You are welcome."), {"messages": [HumanMessage("Thanks.")]})
         assert [entry.turn for entry in store.transcript("ada")] == [1, 1, 1, 1, 2, 2]
     with open_store(place) as store:
         assert store.threads()[0].messages == 6
 
 
-async def test_an_answer_that_is_made_anew_stands_beside_the_first_and_all_else_once(place: str) -> None:
+async def test_a_second_answer_is_added_after_the_first_and_everything_else_once(place: str) -> None:
     with open_store(place) as store:
         graph = agent(store, "First.", "Second.", "Third.")
         graph.invoke(ASKED, THREAD)
@@ -73,13 +73,13 @@ async def test_an_answer_that_is_made_anew_stands_beside_the_first_and_all_else_
         graph.invoke(None, before.config)
         assert graph.get_state(THREAD).values["messages"][-1].text == "Second."
         await graph.ainvoke(None, before.config)
-        assert said(store) == ["A tent, please.", "First.", "Second.", "Third."]
+        assert messages(store) == ["A tent, please.", "First.", "Second.", "Third."]
         assert [entry.turn for entry in store.transcript("ada")] == [1] * 4
         states = [state async for state in graph.aget_state_history(THREAD)]
         assert [state.config for state in states] == [state.config for state in graph.get_state_history(THREAD)]
 
 
-def test_the_last_answer_of_a_conversation_can_be_made_anew(place: str) -> None:
+def test_the_last_answer_of_a_conversation_can_be_generated_again(place: str) -> None:
     with open_store(place) as store:
         graph = conversation(Scripted(messages=iter(["One.", "Two.", "Two again."])), checkpointer=store)
         graph.invoke({"messages": [HumanMessage("First?")]}, THREAD)
@@ -88,7 +88,7 @@ def test_the_last_answer_of_a_conversation_can_be_made_anew(place: str) -> None:
         graph.invoke({"messages": [HumanMessage("Second?", id="q")]}, before.config)
         texts = [message.text for message in graph.get_state(THREAD).values["messages"]]
         assert texts == ["First?", "One.", "Second?", "Two again."]
-        assert said(store) == ["First?", "One.", "Second?", "Two.", "Two again."]
+        assert messages(store) == ["First?", "One.", "Second?", "Two.", "Two again."]
 
 
 async def test_a_deleted_thread_leaves_no_row(place: str) -> None:

@@ -1,4 +1,4 @@
-"""When something fails (disk, server, a cancel, a name) nothing half is kept, and no turn stays taken."""
+"""After a failure (disk, server, cancellation, name) no half turn is stored, and no lock stays acquired."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ def talk(graph: Any, turns: int, text: str) -> None:
 
 
 def questions(store: Any, graph: Any) -> tuple[list[str], list[str]]:
-    """What was asked, by the transcript and by the state."""
+    """The questions in the transcript, and those in the state."""
     state = graph.get_state(THREAD).values.get("messages", [])
     kept = [entry.message for entry in store.transcript("ada")]
     return [each.text for each in kept if each.type == "human"], [each.text for each in state if each.type == "human"]
@@ -89,7 +89,7 @@ def test_a_turn_whose_checkpoint_is_refused_is_not_in_the_transcript_either(plac
 
 
 def test_a_full_disk_is_an_error_that_leaves_the_thread_as_it_was(tmp_path: Path) -> None:
-    with open_store(tmp_path / "kept.sqlite") as store:
+    with open_store(tmp_path / "threads.sqlite") as store:
         graph = conversation(MODEL, checkpointer=store)
         say(graph, "Before.")
         [[pages]] = store._run("PRAGMA page_count", [])
@@ -104,8 +104,8 @@ def test_a_full_disk_is_an_error_that_leaves_the_thread_as_it_was(tmp_path: Path
         assert questions(store, graph)[0][-1] == "After."
 
 
-def test_what_may_not_be_written_may_still_be_read(tmp_path: Path) -> None:
-    with open_store(tmp_path / "kept.sqlite") as store:
+def test_a_read_only_store_can_still_be_read(tmp_path: Path) -> None:
+    with open_store(tmp_path / "threads.sqlite") as store:
         graph = conversation(MODEL, checkpointer=store)
         say(graph, "Before.")
         store._run("PRAGMA query_only = 1", [])
@@ -119,7 +119,7 @@ def test_what_may_not_be_written_may_still_be_read(tmp_path: Path) -> None:
 def test_a_place_where_no_file_can_be_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed, match="Not a directory"):
-        open_store(tmp_path / "file" / "kept.sqlite")
+        open_store(tmp_path / "file" / "threads.sqlite")
     for place in (tmp_path, ":memory:"):
         with pytest.raises(ValueError, match="is not a file"):
             open_store(place)
@@ -133,19 +133,19 @@ def test_a_table_of_another_program_or_version_is_refused(place: str) -> None:
 
 
 def test_a_file_that_is_made_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
-    with open_store(tmp_path / "kept.sqlite") as store:
+    with open_store(tmp_path / "threads.sqlite") as store:
         say(conversation(MODEL, checkpointer=store), "Hi")
-        modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("kept.sqlite*") if file.is_file()}
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("threads.sqlite*") if file.is_file()}
     assert modes == {0o600}
 
 
-def test_a_file_has_the_same_turns_by_whatever_name_it_is_opened(tmp_path: Path) -> None:
-    (tmp_path / "link.sqlite").symlink_to(tmp_path / "kept.sqlite")
-    with open_store(tmp_path / "kept.sqlite") as one, open_store(tmp_path / "link.sqlite") as other, one.turn("ada"):
+def test_a_file_has_the_same_locks_under_each_of_its_names(tmp_path: Path) -> None:
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "threads.sqlite")
+    with open_store(tmp_path / "threads.sqlite") as one, open_store(tmp_path / "link.sqlite") as other, one.turn("ada"):
         assert not other.thread_locks.try_acquire("ada")
 
 
-def test_a_closed_store_says_so_and_leaves_no_turn_taken(place: str) -> None:
+def test_a_closed_store_says_so_and_leaves_no_lock_acquired(place: str) -> None:
     closed = open_store(place)
     graph = conversation(MODEL, checkpointer=closed)
     turn = closed.turn("ada")
@@ -163,7 +163,7 @@ def test_a_closed_store_says_so_and_leaves_no_turn_taken(place: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a\x00b", "caf\udce9"])
-async def test_a_name_that_no_database_keeps_is_refused(place: str, name: str) -> None:
+async def test_a_name_that_no_database_can_store_is_refused(place: str, name: str) -> None:
     thread: RunnableConfig = {"configurable": {"thread_id": name}}
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
@@ -173,7 +173,7 @@ async def test_a_name_that_no_database_keeps_is_refused(place: str, name: str) -
             await graph.ainvoke({"messages": [HumanMessage("Hi")]}, thread)
 
 
-def test_any_other_name_is_kept(place: str) -> None:
+def test_any_other_name_is_stored(place: str) -> None:
     names = [" ", "../x", "a/b\\c", "'; DROP TABLE transcript; --", "%s ? {}", "two\nlines", "⛺ été", "--yes"]
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
@@ -182,7 +182,7 @@ def test_any_other_name_is_kept(place: str) -> None:
         assert {thread.name for thread in store.threads()} == set(names)
 
 
-def test_text_that_is_no_unicode_is_refused_before_it_is_sent(place: str) -> None:
+def test_text_that_is_not_unicode_is_refused_before_it_is_sent(place: str) -> None:
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
         with pytest.raises(ValueError, match=r"messages: '\\udce9' at 3 is not a character; give text in UTF-8"):
@@ -191,7 +191,7 @@ def test_text_that_is_no_unicode_is_refused_before_it_is_sent(place: str) -> Non
         assert questions(store, graph) == (["A NUL: \x00."],) * 2
 
 
-def test_a_turn_is_one_among_the_threads_of_a_process_too(place: str) -> None:
+def test_the_threads_of_a_process_exclude_one_another_too(place: str) -> None:
     with open_store(place) as store:
         inside, most = [], []
 
@@ -208,7 +208,7 @@ def test_a_turn_is_one_among_the_threads_of_a_process_too(place: str) -> None:
         assert most == [1] * 20
 
 
-async def test_whoever_is_cancelled_at_any_moment_leaves_the_turn_free(place: str) -> None:
+async def test_a_cancellation_at_any_moment_leaves_the_lock_free(place: str) -> None:
     with open_store(place) as store, open_store(place) as other:
         for number in range(20):
             with anyio.move_on_after(number / 4000):
@@ -256,7 +256,7 @@ def test_a_turn_whose_connection_breaks_is_not_saved_and_says_so(database: str) 
         assert questions(store, graph) == (["Before.", "After."],) * 2
 
 
-async def test_connections_that_broke_between_turns_are_made_anew(database: str) -> None:
+async def test_connections_that_broke_between_turns_are_opened_again(database: str) -> None:
     with open_store(database) as store:
         graph = conversation(MODEL, checkpointer=store)
         say(graph, "One.")
@@ -268,7 +268,7 @@ async def test_connections_that_broke_between_turns_are_made_anew(database: str)
         assert [thread.turns for thread in store.threads()] == [3]
 
 
-def test_a_tools_result_of_any_kind_is_kept(place: str) -> None:
+def test_a_tools_result_of_any_kind_is_stored(place: str) -> None:
     with open_store(place) as store:
         with store._transaction("ada") as (transcript, _):
             for name, artifact in (("a", {(1, 2): 3}), ("b", {(1, 2): object()}), ("c", object())):
@@ -278,7 +278,7 @@ def test_a_tools_result_of_any_kind_is_kept(place: str) -> None:
         assert told == ["{(1, 2): 3}", "{(1, 2): <object object>}", "<object object>"]
 
 
-def test_a_message_given_twice_is_kept_once(place: str) -> None:
+def test_a_message_given_twice_is_stored_once(place: str) -> None:
     said: list[Any] = [HumanMessage("Hi", id="a"), AIMessage("Yes.", id="b"), AIMessage("Yes.", id="b")]
     with open_store(place) as store:
         with store._transaction("ada") as (transcript, _):

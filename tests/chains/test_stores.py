@@ -1,4 +1,4 @@
-"""Stores: the same over SQLite and PostgreSQL, whatever kills a process, and whoever else talks on the thread."""
+"""Stores: the same over SQLite and PostgreSQL, through kills and concurrent turns on a thread."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ def size(store: Any) -> int:
     return int(total)
 
 
-def test_what_was_said_is_there_when_the_store_is_opened_again(place: str) -> None:
+def test_messages_are_there_when_the_store_is_opened_again(place: str) -> None:
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
         say(graph, "My name is Ada.")
@@ -62,7 +62,7 @@ def test_what_was_said_is_there_when_the_store_is_opened_again(place: str) -> No
 
 
 def test_a_turn_costs_the_same_at_any_length(place: str) -> None:
-    """The state and what is written stay bounded; 2,000 turns are timed in benchmarks/conversations.py."""
+    """The state and the rows written by a turn stay bounded; 2,000 turns are timed in benchmarks/conversations.py."""
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
         sizes = {}
@@ -77,7 +77,7 @@ def test_a_turn_costs_the_same_at_any_length(place: str) -> None:
 
 
 def test_2000_turns_leave_no_larger_state_than_50(tmp_path: Path) -> None:
-    with open_store(tmp_path / "kept.sqlite") as store:
+    with open_store(tmp_path / "threads.sqlite") as store:
         graph = conversation(MODEL, checkpointer=store)
         for number in range(2000):
             say(graph, f"Question {number:04}")
@@ -133,7 +133,7 @@ async def test_a_task_that_is_cancelled_while_it_waits_leaves_the_turn_free(plac
 
 
 def test_a_turn_that_lacks_in_the_transcript_is_caught_up_by_the_next_or_by_who_reads(tmp_path: Path) -> None:
-    file = tmp_path / "kept.sqlite"
+    file = tmp_path / "threads.sqlite"
     with SqliteSaver.from_conn_string(str(file)) as plain:
         for thread in ("ada", "ben"):
             say(conversation(MODEL, checkpointer=plain), "Before.", {"configurable": {"thread_id": thread}})
@@ -201,7 +201,7 @@ def test_a_reset_thread_is_gone_with_its_transcript(place: str) -> None:
         ("postgresql://me:s3%zzcret@host/db", "malformed"),
     ],
 )
-def test_a_place_that_is_none_is_refused_without_telling_a_password(place: str, complaint: str) -> None:
+def test_a_place_that_is_not_valid_is_refused_and_its_password_not_shown(place: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as caught:
         open_store(place)
     assert "cret" not in "".join(traceback.format_exception(caught.value)).replace(f'open_store("{place}")', "")

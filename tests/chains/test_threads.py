@@ -27,7 +27,7 @@ THREAD: RunnableConfig = {"configurable": {"thread_id": "a"}}
 LONG = {"messages": [HumanMessage("Write the numbers from one to one thousand, one a line.")]}
 
 
-def said(graph: Any, thread: RunnableConfig = THREAD) -> list[str]:
+def messages(graph: Any, thread: RunnableConfig = THREAD) -> list[str]:
     return [message.type for message in graph.get_state(thread).values.get("messages", [])]
 
 
@@ -45,9 +45,9 @@ def test_a_failed_turn_leaves_the_thread_as_it_was(llm: LlamaCppLLM, monkeypatch
         graph = conversation(load_chat_model("sagemaker:failing?family=falcon", max_new_tokens=4, max_retries=0))
         with pytest.raises(errors.ModelFailed):
             graph.invoke({"messages": [HumanMessage("Lost.")]}, THREAD)
-        assert said(graph) == []
+        assert messages(graph) == []
         graph.invoke({"messages": [HumanMessage("Hi")]}, THREAD)
-        assert said(graph) == ["human", "ai"]
+        assert messages(graph) == ["human", "ai"]
         assert "Lost" not in runtime.requests[-1].body.decode()
 
 
@@ -68,7 +68,7 @@ def test_a_cancelled_turn_leaves_the_thread_as_it_was_and_ends_the_servers_work(
 
     asyncio.run(cancel())
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)
-    assert said(graph) == ["human", "ai"]
+    assert messages(graph) == ["human", "ai"]
 
 
 def test_a_stream_that_is_left_ends_the_servers_work_also_when_it_is_sync(
@@ -78,7 +78,7 @@ def test_a_stream_that_is_left_ends_the_servers_work_also_when_it_is_sync(
     next(stream)
     stream.close()
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)
-    assert said(graph) == ["human", "ai"]
+    assert messages(graph) == ["human", "ai"]
 
 
 def test_a_turn_that_waits_for_itself_is_an_error_and_no_deadlock(graph: Any) -> None:
@@ -137,9 +137,9 @@ def test_a_process_that_is_killed_in_mid_turn_leaves_the_thread_readable_and_who
         os.kill(process.pid, signal.SIGKILL)
     with SqliteSaver.from_conn_string(file) as keeper:
         graph = conversation(load_chat_model(f"local:{smollm2}", max_new_tokens=4), checkpointer=keeper)
-        assert said(graph) == ["human", "ai"]
+        assert messages(graph) == ["human", "ai"]
         graph.invoke({"messages": [HumanMessage("And now?")]}, THREAD)
-        assert said(graph) == ["human", "ai"] * 2
+        assert messages(graph) == ["human", "ai"] * 2
 
 
 def test_whatever_is_saved_on_the_way_holds_no_half_turn(runtime: LocalRuntime) -> None:

@@ -1,4 +1,4 @@
-"""Whatever is cut from a history of tools and turns, no call is parted from its result; a summary tells what was cut."""
+"""Trimming a history never separates a tool call from its result; a summary describes the trimmed turns."""
 
 import asyncio
 from typing import Any
@@ -19,12 +19,12 @@ THREAD: RunnableConfig = {"configurable": {"thread_id": "ada"}}
 
 
 class Scripted(FakeListChatModel):
-    """A model that counts a token a character, and keeps what it was asked."""
+    """A model that counts one token per character, and records its prompts."""
 
-    asked: list[list[BaseMessage]] = Field(default_factory=list)
+    prompts: list[list[BaseMessage]] = Field(default_factory=list)
 
     def _call(self, messages: list[BaseMessage], *args: Any, **options: Any) -> str:
-        self.asked.append(messages)
+        self.prompts.append(messages)
         return str(super()._call(messages, *args, **options))
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Any = None) -> int:
@@ -33,7 +33,7 @@ class Scripted(FakeListChatModel):
 
 def scripted(responses: list[str], room: int | None = None) -> Scripted:
     profile: Any = None if room is None else {"max_input_tokens": room}
-    return Scripted(responses=responses, profile=profile, asked=[])
+    return Scripted(responses=responses, profile=profile, prompts=[])
 
 
 @st.composite
@@ -53,7 +53,7 @@ def histories(draw: st.DrawFn) -> list[BaseMessage]:
 
 
 @given(histories(), st.integers(20, 600), st.sampled_from([None, 10_000]))
-def test_no_call_is_parted_from_its_result(messages: list[BaseMessage], room: int, limit: int | None) -> None:
+def test_no_call_is_separated_from_its_result(messages: list[BaseMessage], room: int, limit: int | None) -> None:
     sent = History(scripted(["Yes."], room), [], limit).window(messages)
     assert sent == messages[-len(sent) :]
     assert sent[0].type == "human"
@@ -62,20 +62,20 @@ def test_no_call_is_parted_from_its_result(messages: list[BaseMessage], room: in
     assert {message.tool_call_id for message in sent if isinstance(message, ToolMessage)} == calls
 
 
-def test_a_model_whose_context_nobody_knows_is_sent_a_stated_number_of_turns() -> None:
+def test_a_model_with_an_unknown_context_is_sent_a_stated_number_of_turns() -> None:
     model = scripted(["Yes."])
     graph = conversation(model)
     for number in range(2 * MAX_TURNS):
         graph.invoke({"messages": [HumanMessage(f"Question {number}")]}, THREAD)
-    assert max(len(asked) for asked in model.asked) == 2 * MAX_TURNS - 1
+    assert max(len(prompt) for prompt in model.prompts) == 2 * MAX_TURNS - 1
     unlimited = conversation(model, history_tokens=10**6)
     for number in range(2 * MAX_TURNS):
         unlimited.invoke({"messages": [HumanMessage(f"Question {number}")]}, {"configurable": {"thread_id": "b"}})
-    assert len(model.asked[-1]) == 4 * MAX_TURNS - 1
+    assert len(model.prompts[-1]) == 4 * MAX_TURNS - 1
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
-def test_what_falls_out_is_summed_up_and_told_after_the_system_text(way: str) -> None:
+def test_trimmed_turns_are_summarised_after_the_system_text(way: str) -> None:
     model = scripted(["Yes.", "Yes.", "Ada likes tents.", "Yes.", "Ada is 30.", "Yes."])
     graph = conversation(model, system="Be brief.", history_tokens=40, summarise=True)
 
@@ -88,55 +88,55 @@ def test_what_falls_out_is_summed_up_and_told_after_the_system_text(way: str) ->
 
     for text in ("I am Ada.", "I like tents.", "Tell me all about yourself.", "My age is thirty years."):
         say(text)
-    _, _, asking, told, asking_again, told_again = model.asked
-    prompt = load_prompt("conversation-summary")
-    assert asking == [
-        HumanMessage(prompt.format(turns="Person: I am Ada.\nReply: Yes.\nPerson: I like tents.\nReply: Yes."))
+    _, _, request, prompt_with_summary, second_request, last_prompt = model.prompts
+    template = load_prompt("conversation-summary")
+    assert request == [
+        HumanMessage(template.format(turns="Person: I am Ada.\nReply: Yes.\nPerson: I like tents.\nReply: Yes."))
     ]
-    assert told[0] == SystemMessage("Be brief.\n\nEarlier in this conversation: Ada likes tents.")
-    assert [message.text for message in told[1:]] == ["Tell me all about yourself."]
-    assert "Earlier in this conversation: Ada likes tents.\nPerson: Tell me all" in asking_again[0].text
-    assert told_again[0] == SystemMessage("Be brief.\n\nEarlier in this conversation: Ada is 30.")
+    assert prompt_with_summary[0] == SystemMessage("Be brief.\n\nEarlier in this conversation: Ada likes tents.")
+    assert [message.text for message in prompt_with_summary[1:]] == ["Tell me all about yourself."]
+    assert "Earlier in this conversation: Ada likes tents.\nPerson: Tell me all" in second_request[0].text
+    assert last_prompt[0] == SystemMessage("Be brief.\n\nEarlier in this conversation: Ada is 30.")
 
 
-def test_without_summarise_no_more_is_asked() -> None:
+def test_without_summarise_there_are_no_further_requests() -> None:
     model = scripted(["Yes."])
     graph = conversation(model, history_tokens=40)
     for _ in range(6):
         graph.invoke({"messages": [HumanMessage("I am Ada, and I like tents.")]}, THREAD)
-    assert len(model.asked) == 6
+    assert len(model.prompts) == 6
 
 
 def test_a_summary_is_not_streamed_as_if_it_were_the_answer() -> None:
     model = scripted(["One.", "SUMMARY", "Two."])
     graph: Any = conversation(model, history_tokens=30, summarise=True)
-    said = []
+    texts = []
     for text in ("I am Ada, and I like.", "Which do you like, say?"):
         turn = {"messages": [HumanMessage(text)]}
-        said.append("".join(piece.text for piece, _ in graph.stream(turn, THREAD, stream_mode="messages")))
-    assert said == ["One.", "Two."]
+        texts.append("".join(chunk.text for chunk, _ in graph.stream(turn, THREAD, stream_mode="messages")))
+    assert texts == ["One.", "Two."]
 
 
-def test_a_turn_too_long_to_be_summed_up_loses_its_oldest_part() -> None:
+def test_a_turn_too_long_to_be_summarised_loses_its_oldest_part() -> None:
     model = scripted(["A" * 60, "Yes."], room=500)
     graph = conversation(model, summarise=True)
     graph.invoke({"messages": [HumanMessage("x" * 150 + "END")]}, THREAD)
     graph.invoke({"messages": [HumanMessage("y" * 180)]}, THREAD)
-    assert all(sum(len(message.text) for message in asked) <= 500 for asked in model.asked)
+    assert all(sum(len(message.text) for message in prompt) <= 500 for prompt in model.prompts)
 
 
 class Failing(Scripted):
     """A model that fails at its third question, the first summary."""
 
     def _call(self, messages: list[BaseMessage], *args: Any, **options: Any) -> str:
-        if len(self.asked) == 2:
-            self.asked.append(messages)
+        if len(self.prompts) == 2:
+            self.prompts.append(messages)
             raise errors.ModelFailed("falcon", "Out of memory.")
         return super()._call(messages, *args, **options)
 
 
 def test_a_turn_whose_summary_fails_leaves_the_thread_as_it_was_and_may_be_given_again() -> None:
-    model = Failing(responses=["Yes.", "Yes.", "Ada likes tents.", "Yes."], asked=[])
+    model = Failing(responses=["Yes.", "Yes.", "Ada likes tents.", "Yes."], prompts=[])
     graph = conversation(model, history_tokens=40, summarise=True)
     for text in ("I am Ada.", "I like tents."):
         graph.invoke({"messages": [HumanMessage(text)]}, THREAD)
@@ -153,21 +153,21 @@ def test_a_summary_longer_than_it_may_be_loses_its_end() -> None:
     graph = conversation(model, summarise=True)
     for number in range(8):
         graph.invoke({"messages": [HumanMessage(f"{number}" * 200)]}, {"configurable": {"thread_id": "long"}})
-    assert all(sum(len(message.text) for message in asked) <= 600 for asked in model.asked)
+    assert all(sum(len(message.text) for message in prompt) <= 600 for prompt in model.prompts)
     unknown = scripted(["Yes.", "S" * 50_000])
     graph = conversation(unknown, history_tokens=20, summarise=True)
     for _ in range(3):
         graph.invoke({"messages": [HumanMessage("I am Ada, I am.")]}, THREAD)
-    assert max(len(asked[0].text) for asked in unknown.asked) < 4_000
+    assert max(len(prompt[0].text) for prompt in unknown.prompts) < 4_000
 
 
-def test_a_summary_that_says_nothing_leaves_the_one_there_was() -> None:
+def test_an_empty_summary_leaves_the_previous_one() -> None:
     model = scripted(["Yes.", "Ada\x00 likes tents.", "Yes.", "", "Yes."])
     graph = conversation(model, history_tokens=20, summarise=True)
     for _ in range(3):
         graph.invoke({"messages": [HumanMessage("I am Ada, I am.")]}, THREAD)
     assert graph.get_state(THREAD).values["summary"] == "Ada likes tents."
-    assert "Ada likes tents." in model.asked[-1][0].text
+    assert "Ada likes tents." in model.prompts[-1][0].text
 
 
 def test_a_context_without_room_for_a_summary_is_refused_at_once() -> None:
