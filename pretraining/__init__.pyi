@@ -1,7 +1,7 @@
 from .data.prepare import prepare as prepare
+from .data.summary import corpus_table as corpus_table
+from .data.summary import tokenizer_summary as tokenizer_summary
 from .display import console as console
-from .display import corpus_table as corpus_table
-from .display import tokenizer_summary as tokenizer_summary
 from .errors import Diverged as Diverged
 from .errors import NothingLeft as NothingLeft
 from .errors import PretrainingError as PretrainingError

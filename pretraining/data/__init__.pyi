@@ -1,2 +1,2 @@
-from .corpus import CorpusSettings as CorpusSettings
+from .corpus_settings import CorpusSettings as CorpusSettings
 from .executors import Executor as Executor

@@ -1,8 +1,10 @@
-"""Leave out documents that occur twice: equal ones by hash, similar ones by MinHash. Both are datatrove's, made for code.
+"""Leave out duplicates: equal documents by hash, similar ones by MinHash. Both are datatrove's, with words of code.
 
-Exact: signatures → matches → filter. Near: signatures → buckets → clusters → filter. Of each group one stays.
-Two documents count as similar when about 0.72 of their runs of five words agree ((1/14) ** (1/8): 14 buckets of 8
-hashes, datatrove's default); at 0.8 a pair is found with probability 0.92.
+Exact: signatures → matches → filter. Near: signatures → buckets → clusters → filter. One document of each group stays.
+
+MinHash finds a pair by chance. With 14 buckets of 8 hashes (datatrove's default) it finds two documents that share the
+part s of their runs of five words with probability 1 - (1 - s^8)^14: 0.92 at s = 0.8, 0.56 at s = 0.7. So most near
+copies are removed, and not all.
 """
 
 import re
@@ -31,15 +33,15 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-NGRAM_WORDS = 5
+NEAR = MinhashConfig(n_grams=5)  # runs of five words; all steps on similar documents share it
 BUFFERED_LINES = 1_000  # signatures read at a time; datatrove's default of 5 is a system call for each
-CACHED_WORDS = 200_000  # about 30 MB; then the cache starts anew
+CACHED_WORDS = 200_000  # about 30 MB; then the cache is emptied
 SHINGLES_AT_ONCE = 4_096  # rows of the table of hashes: 4,096 × 112 × 8 bytes = 3.7 MB
 MERSENNE = np.uint64((1 << 61) - 1)
 
 _WORD = re.compile(r"\w+")
 
-# datatrove 0.10.1 draws progress bars on standard error and has no switch for them.
+# datatrove 0.10.1 draws progress bars on standard error and has no option to turn them off.
 exact_dedup.tqdm = minhash.tqdm = partial(tqdm, disable=True)
 
 
@@ -48,7 +50,7 @@ def _hashed(text: str) -> int:
 
 
 class _CodeWords(WordTokenizer):  # type: ignore[misc]
-    """Stands where datatrove wants a tokenizer of some language, all of which need NLTK or spaCy."""
+    """datatrove demands a tokenizer of a language, and its own need NLTK or spaCy."""
 
     def word_tokenize(self, text: str) -> list[str]:
         return _WORD.findall(text)
@@ -61,9 +63,9 @@ class _CodeWords(WordTokenizer):  # type: ignore[misc]
 
 
 class CodeSignature(MinhashDedupSignature):  # type: ignore[misc]
-    """MinHash signatures over runs of five words; a document of fewer words is one run, one of none is its text.
+    """MinHash signatures over runs of five words. A shorter document is one run; one without words is its text.
 
-    Case matters, as it does in code. Punctuation and layout do not.
+    Case counts, as it does in code; punctuation and layout do not.
     """
 
     def __init__(self, output_folder: str, config: MinhashConfig) -> None:
@@ -79,9 +81,9 @@ class CodeSignature(MinhashDedupSignature):  # type: ignore[misc]
             return np.array([[_hashed(run)]], dtype=np.uint64)
         hashes = np.fromiter(map(self._hash, words), dtype=np.uint64, count=len(words))
         runs = np.zeros(len(words) - n + 1, dtype=np.uint64)
-        for place in range(n):
+        for offset in range(n):
             # Multiply and shift between the words, so that their order counts.
-            runs = (runs ^ hashes[place : place + len(runs)]) * np.uint64(0x9E3779B97F4A7C15)
+            runs = (runs ^ hashes[offset : offset + len(runs)]) * np.uint64(0x9E3779B97F4A7C15)
             runs ^= runs >> np.uint64(29)
         return np.unique(runs).reshape(-1, 1)
 
@@ -109,17 +111,20 @@ def _content(document: Document) -> bytes:
     return document.text.encode("utf-8")  # type: ignore[no-any-return]
 
 
-def exact_signatures(folder: Path, parts: int) -> Any:
-    """Step: write the hashes of the documents that come; must be the last of its pass."""
-    return ExactDedupSignature(str(folder / "signatures"), ExactDedupConfig(_content), finder_workers=parts)
+def exact_signatures(folder: Path, tasks: int) -> Any:
+    """Step: write the documents' hashes. It is the last one of its pass.
+
+    Args:
+        tasks: of the pass that finds the equal documents.
+    """
+    return ExactDedupSignature(str(folder / "signatures"), ExactDedupConfig(_content), finder_workers=tasks)
 
 
-def exact_matches(folder: Path) -> list[Any]:
-    """Pass of `parts` tasks: find the equal documents."""
-    step = ExactFindDedups(
+def exact_matches(folder: Path) -> Any:
+    """The only step of its pass: find the equal documents."""
+    return ExactFindDedups(
         str(folder / "signatures"), str(folder / "matches"), ExactDedupConfig(_content), lines_to_buffer=BUFFERED_LINES
     )
-    return [step]
 
 
 def without_exact(folder: Path) -> Any:
@@ -127,30 +132,23 @@ def without_exact(folder: Path) -> Any:
     return ExactDedupFilter(str(folder / "matches"), ExactDedupConfig(_content))
 
 
-def near_config() -> MinhashConfig:
-    """The settings that all near-duplicate steps share."""
-    return MinhashConfig(n_grams=NGRAM_WORDS)
-
-
 def near_signatures(folder: Path) -> Any:
-    """Step: write the MinHash signatures of the documents that come; must be the last of its pass."""
-    return CodeSignature(str(folder / "signatures"), near_config())
+    """Step: write the documents' MinHash signatures. It is the last one of its pass."""
+    return CodeSignature(str(folder / "signatures"), NEAR)
 
 
-def near_buckets(folder: Path) -> list[Any]:
-    """Pass of as many tasks as there are buckets: find the pairs whose signatures agree."""
-    step = MinhashDedupBuckets(
-        str(folder / "signatures"), str(folder / "buckets"), config=near_config(), lines_to_buffer=BUFFERED_LINES
+def near_buckets(folder: Path) -> Any:
+    """The only step of a pass of `NEAR.num_buckets` tasks: find the pairs whose signatures agree."""
+    return MinhashDedupBuckets(
+        str(folder / "signatures"), str(folder / "buckets"), config=NEAR, lines_to_buffer=BUFFERED_LINES
     )
-    return [step]
 
 
-def near_clusters(folder: Path) -> list[Any]:
-    """Pass of one task: join the pairs to groups and choose the one that stays."""
-    step = MinhashDedupCluster(
-        str(folder / "buckets"), str(folder / "clusters"), config=near_config(), lines_to_buffer=BUFFERED_LINES
+def near_clusters(folder: Path) -> Any:
+    """The only step of a pass of one task: join the pairs to groups and choose the document of each that stays."""
+    return MinhashDedupCluster(
+        str(folder / "buckets"), str(folder / "clusters"), config=NEAR, lines_to_buffer=BUFFERED_LINES
     )
-    return [step]
 
 
 def without_near(folder: Path) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ..display import corpus_rows
+from ..data.summary import corpus_rows
 from .report import run_figures, shown
 from .templates import filled
 

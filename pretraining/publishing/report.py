@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..display import corpus_rows, format_duration
+from ..data.summary import corpus_rows
+from ..display import format_duration
 from ..manifest import read_manifest
 from .charts import chart, points_of, terminal_curve
 from .templates import filled

@@ -807,7 +807,7 @@ def test_all_processes_look_for_a_checkpoint_once_the_first_holds_the_folder(
 
 ASKED = """
 import signal
-from sagechain.pretraining import trainer
+from sagechain.pretraining.training import loop as trainer
 real = trainer.BlockTrainer.training_step
 def step(self, *given, **named):
     if self.args.process_index == 1 and self.state.global_step == 5:

@@ -1,13 +1,13 @@
 """Run datatrove steps as tasks: in this process, in worker processes, on Slurm or on Ray.
 
-The work is cut into `tasks`; each finished task leaves a mark in its folder and is skipped when the pass runs again.
-What comes out depends on the number of tasks, never on the number of workers.
+A pass is divided into `tasks`; a finished task is marked in the pass's folder and skipped when the pass runs again. The
+results depend on the number of tasks, never on the number of workers.
 
     with Executor(workers=2).session() as executor:  # its worker processes serve all passes
         stats = executor.run("read", [reader, writer], Path("passes/read"))
 
-A local worker is a fresh Python that gets jobs on its standard input (`workers.py` has both ends), so scripts need no
-`if __name__ == "__main__"`, and nothing is forked from a process with threads. Slurm and Ray are datatrove's own.
+A local worker is a new Python process that reads jobs from its standard input (`workers.py`), so scripts need no
+`if __name__ == "__main__"`, and no process with threads is forked. Slurm and Ray are datatrove's own executors.
 """
 
 import importlib.util
@@ -24,15 +24,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from ..display import console
-from ..errors import PretrainingError
+from ...display import console
+from ...errors import PretrainingError
 from .slurm import noted_jobs, submit, wait_for_jobs
 from .workers import WorkerPool, quiet_datatrove, run_task
 
 Progress = Callable[[str, int, int], None]  # name of the pass, tasks done, tasks in all
-Undone = Callable[[], list[int]]  # the tasks that are left; told as progress
+Unfinished = Callable[[], list[int]]  # reports progress and returns the tasks that are not finished
 
-OURS = {"self", "pipeline", "tasks", "workers", "logging_dir", "skip_completed", "depends", "job_name"}
+SET_HERE = {"self", "pipeline", "tasks", "workers", "logging_dir", "skip_completed", "depends", "job_name"}
 
 
 class Executor(BaseModel):
@@ -42,14 +42,14 @@ class Executor(BaseModel):
 
     kind: Literal["local", "slurm", "ray"] = Field("local", description="Which engine runs the tasks.")
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="Tasks that run at once.")
-    tasks: int = Field(8, ge=1, description="Parts the work is cut into. Results depend on this, not on the workers.")
+    tasks: int = Field(8, ge=1, description="Parts of the work. Results depend on this, not on the workers.")
     options: dict[str, Any] = Field(
         default_factory=dict, description="Passed to datatrove's Slurm or Ray executor, such as partition and time."
     )
-    _pool: list[WorkerPool] = PrivateAttr(default_factory=list)
+    _pool: WorkerPool | None = PrivateAttr(None)
 
     def check(self) -> None:
-        """Raise ValueError where this engine cannot work here, and say what is missing."""
+        """Raise ValueError where this engine cannot work here; the message names what is missing."""
         if self.kind == "local":
             if self.options:
                 raise ValueError(f"options={self.options!r}: the local executor has none. Leave them out.")
@@ -64,7 +64,7 @@ class Executor(BaseModel):
 
     def _check_options(self) -> None:
         parameters = inspect.signature(_engine(self.kind).__init__).parameters
-        known = {name: parameter for name, parameter in parameters.items() if name not in OURS}
+        known = {name: parameter for name, parameter in parameters.items() if name not in SET_HERE}
         if unknown := sorted(self.options.keys() - known.keys()):
             raise ValueError(f"options: {self.kind} has no {', '.join(unknown)}. It has {', '.join(known)}.")
         needed = [name for name, parameter in known.items() if parameter.default is parameter.empty]
@@ -73,16 +73,17 @@ class Executor(BaseModel):
 
     @contextmanager
     def session(self) -> Iterator["Executor"]:
-        """Keep the local worker processes between passes; they end with the block, however it ends."""
+        """Reuse the local worker processes for all passes of the block; they end with it, however it ends."""
+        quiet_datatrove()
         if self.kind != "local" or self.workers == 1 or self._pool:
             yield self
             return
         with WorkerPool(self.workers) as pool:
-            self._pool.append(pool)
+            self._pool = pool
             try:
                 yield self
             finally:
-                self._pool.clear()
+                self._pool = None
 
     def run(
         self,
@@ -95,34 +96,35 @@ class Executor(BaseModel):
     ) -> Any:
         """Run one pass and return its statistics, merged over the tasks.
 
-        On Slurm, an exception cancels the pass's job; one that a killed driver left in the queue is waited for first.
+        On Slurm, an exception cancels the pass's job. A job that a killed call left in the queue is waited for first.
 
         Args:
             name: the pass, for messages and progress.
             steps: datatrove pipeline steps, in order.
-            folder: keeps logs/, stats/ and completions/; tasks that are complete there are not run again.
-            tasks: parts the work is cut into, where it is not the executor's own number.
-            on_progress: called as tasks finish, from this thread.
+            folder: for logs/, stats/ and completions/; tasks that are complete there are not run again.
+            tasks: parts of the work, where it is not the executor's own number.
+            on_progress: called from this thread when tasks finish.
 
         Returns:
             datatrove's `PipelineStats`, one entry a step.
 
         Raises:
-            ValueError: the engine is not there.
+            ValueError: the engine is not installed.
             PretrainingError: a task failed; the message names its log.
         """
         self.check()
         quiet_datatrove()
         count = self.tasks if tasks is None else tasks
         engine = self._datatrove_executor(name, steps, folder, count)
-        undone = partial(_undone, name, engine, on_progress or (lambda *_: None))
-        left = undone()
-        if left and (jobs := noted_jobs(folder)):
+        unfinished = partial(_report_unfinished, name, engine, on_progress or (lambda *_: None))
+        ranks = unfinished()
+        if ranks and (jobs := noted_jobs(folder)):
             console().print(f"Slurm job {', '.join(jobs)} was submitted for {folder} before. Waiting for its end.")
-            wait_for_jobs(folder, undone)
-            left = undone()
-        if left:
-            {"local": self._run_local, "slurm": _run_slurm, "ray": _run_ray}[self.kind](name, engine, folder, undone)
+            wait_for_jobs(folder, unfinished)
+            ranks = unfinished()
+        if ranks:
+            run = {"local": self._run_local, "slurm": _run_slurm, "ray": _run_ray}[self.kind]
+            run(name, engine, folder, unfinished)
         return _merged_stats(folder, count)
 
     def _datatrove_executor(self, name: str, steps: Sequence[Any], folder: Path, tasks: int) -> Any:
@@ -136,17 +138,17 @@ class Executor(BaseModel):
             options["workers"] = self.workers
         return _engine(self.kind)(list(steps), tasks=tasks, logging_dir=str(folder), **options)
 
-    def _run_local(self, name: str, engine: Any, folder: Path, undone: Undone) -> None:
+    def _run_local(self, name: str, engine: Any, folder: Path, unfinished: Unfinished) -> None:
         ranks = engine.get_incomplete_ranks()
 
-        def on_end(rank: int, failure: str) -> None:
-            if failure:
-                raise _failed(name, folder, rank, failure)
-            undone()
+        def on_end(rank: int, error: str) -> None:
+            if error:
+                raise _task_failed(name, folder, rank, error)
+            unfinished()
 
         with self.session():
             if self._pool:
-                self._pool[0].run(engine, ranks, folder, on_end)
+                self._pool.run(engine, ranks, folder, on_end)
             else:
                 for rank in ranks:
                     on_end(rank, run_task(engine, rank))
@@ -161,41 +163,42 @@ def _engine(kind: str) -> Any:
         from datatrove.executor.ray import RayPipelineExecutor
 
         return RayPipelineExecutor
-    # Only its `_run_for_rank` is used: its `run` starts a manager process even for one worker, and a pool for each pass.
+    # Only `_run_for_rank` is used: `run` starts a manager process even for one worker, and a pool for each pass.
     from datatrove.executor.local import LocalPipelineExecutor
 
     return LocalPipelineExecutor
 
 
-def _undone(name: str, engine: Any, report: Progress) -> list[int]:
-    """The tasks that are not complete, once it is told how many are."""
+def _report_unfinished(name: str, engine: Any, on_progress: Progress) -> list[int]:
+    """Report how many tasks are finished, and return the others."""
     ranks: list[int] = engine.get_incomplete_ranks()
-    report(name, engine.world_size - len(ranks), engine.world_size)
+    on_progress(name, engine.world_size - len(ranks), engine.world_size)
     return ranks
 
 
-def _run_slurm(name: str, engine: Any, folder: Path, undone: Undone) -> None:
-    """Submit, then wait until every task is complete or the job is gone."""
+def _run_slurm(name: str, engine: Any, folder: Path, unfinished: Unfinished) -> None:
+    """Submit, then wait until every task is finished or the job is gone."""
     jobs = submit(engine, folder)
-    wait_for_jobs(folder, undone)
-    if left := undone():
-        raise _failed(name, folder, left[0], f"Slurm job {', '.join(jobs)} ended with {len(left)} tasks undone")
+    wait_for_jobs(folder, unfinished)
+    if ranks := unfinished():
+        error = f"Slurm job {', '.join(jobs)} ended with {len(ranks)} unfinished tasks"
+        raise _task_failed(name, folder, ranks[0], error)
 
 
-def _run_ray(name: str, engine: Any, folder: Path, undone: Undone) -> None:
+def _run_ray(name: str, engine: Any, folder: Path, unfinished: Unfinished) -> None:
     import ray  # type: ignore[import-not-found]
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level="ERROR")
     engine.run()
-    if left := undone():
-        raise _failed(name, folder, left[0], f"Ray ended with {len(left)} tasks undone")
+    if ranks := unfinished():
+        raise _task_failed(name, folder, ranks[0], f"Ray ended with {len(ranks)} unfinished tasks")
 
 
-def _failed(name: str, folder: Path, rank: int, failure: str) -> PretrainingError:
+def _task_failed(name: str, folder: Path, rank: int, error: str) -> PretrainingError:
     log = folder / "logs" / f"task_{rank:05d}.log"
     return PretrainingError(
-        f"{name}: task {rank} failed ({failure}). Its log is {log}. Run again: finished tasks are kept."
+        f"{name}: task {rank} failed ({error}). Its log is {log}. Run the command again: finished tasks are not repeated."
     )
 
 
