@@ -94,7 +94,7 @@ def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str,
 
     tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
     tokenizer.pad_token = tokenizer.eos_token
-    tokenized = course_tokens(tokenizer, [document["text"] for document in read_documents(data / "corpus" / "train")])
+    tokenized = course_tokens(tokenizer, [document.text for document in read_documents(data / "corpus" / "train")])
 
     def trained(steps: int) -> tuple[Any, float]:
         set_seed(seed)

@@ -68,6 +68,14 @@ def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, cont
     return folder
 
 
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """An empty folder for code."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared data of 60 small functions."""

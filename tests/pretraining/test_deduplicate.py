@@ -1,18 +1,20 @@
 """MinHash for code: what counts as similar, and agreement with datatrove's own arithmetic."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from datatrove.pipeline.dedup.minhash import MinhashDedupSignature
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.pretraining.data.deduplicate import SHINGLES_AT_ONCE, CodeSignature, near_config
+from sagechain.pretraining.data.deduplicate import NEAR, SHINGLES_AT_ONCE, CodeSignature
 
 WORDS = [f"word{number}" for number in range(400)]
 
 
 @pytest.fixture(scope="module")
 def signature(tmp_path_factory: pytest.TempPathFactory) -> CodeSignature:
-    return CodeSignature(str(tmp_path_factory.mktemp("signatures")), near_config())
+    return CodeSignature(str(tmp_path_factory.mktemp("signatures")), NEAR)
 
 
 def similarity(signature: CodeSignature, a: str, b: str) -> float:
@@ -63,11 +65,22 @@ def test_every_text_has_a_run(signature: CodeSignature, text: str) -> None:
     assert len(signature.get_shingles(text)) > 0
 
 
-def test_the_cache_of_words_does_not_change_what_is_found(
-    signature: CodeSignature, monkeypatch: pytest.MonkeyPatch
+def test_a_full_cache_of_words_does_not_change_the_runs(
+    signature: CodeSignature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = " ".join(WORDS)
-    before = signature.get_shingles(text)
     monkeypatch.setattr("sagechain.pretraining.data.deduplicate.CACHED_WORDS", 3)
-    signature._hashes.clear()
-    assert (signature.get_shingles(text) == before).all()
+    small_cache = CodeSignature(str(tmp_path), NEAR)
+    assert (small_cache.get_shingles(text) == signature.get_shingles(text)).all()
+
+
+def test_of_pairs_that_share_four_fifths_of_their_runs_about_92_percent_are_found(signature: CodeSignature) -> None:
+    """1 - (1 - 0.8 ** 8) ** 14, the figure in the docs."""
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(500):
+        shingles = rng.integers(0, 2**64, 100, dtype=np.uint64)
+        both, first, second = shingles[:80], shingles[80:90], shingles[90:]
+        signatures = [signature.get_signature(np.concatenate([both, own]).reshape(-1, 1)) for own in (first, second)]
+        found += any(one == other for one, other in zip(*signatures, strict=True))
+    assert found / 500 == pytest.approx(0.92, abs=0.04)

@@ -1,6 +1,5 @@
 """From a folder of code to tokens: nothing lost, nothing doubled, the same with any number of workers."""
 
-import json
 import os
 import re
 import shutil
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sagechain.pretraining import NothingLeft, prepare
+from sagechain.pretraining import NothingLeft, prepare, read_manifest
+from sagechain.pretraining.data.sources.files import FileSource
 from transformers import PreTrainedTokenizerFast
 
 from tests.pretraining.conftest import function
@@ -34,8 +34,11 @@ def prepared(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def manifest(data: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((data / "manifest.json").read_text())
-    return found
+    return read_manifest(data) or {}
+
+
+def interrupt(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def tokens(data: Path, split: str) -> list[int]:
@@ -56,16 +59,16 @@ def test_every_file_is_in_the_tokens_once_with_end_of_text_between(code: Path, p
     assert sorted(documents) == sorted(path.read_text() for path in code.iterdir())
 
 
-def test_the_manifest_counts_what_the_files_hold(code: Path, prepared: Path) -> None:
-    kept = manifest(prepared)
-    splits = kept["splits"]
-    assert (kept["stage"], kept["done"], kept["vocabulary"], kept["context"]) == ("prepare", True, 300, 32)
+def test_the_manifest_counts_the_tokens_and_bytes_of_the_files(code: Path, prepared: Path) -> None:
+    content = manifest(prepared)
+    splits = content["splits"]
+    assert (content["stage"], content["done"], content["vocabulary"], content["context"]) == ("prepare", True, 300, 32)
     assert splits["train"]["bytes"] + splits["validation"]["bytes"] == sum(p.stat().st_size for p in code.iterdir())
     assert (splits["train"]["tokens"], splits["validation"]["tokens"]) == (
         len(tokens(prepared, "train")),
         len(tokens(prepared, "validation")),
     )
-    assert kept["bytes_per_token"]["train"] == splits["train"]["bytes"] / splits["train"]["tokens"]
+    assert content["bytes_per_token"]["train"] == splits["train"]["bytes"] / splits["train"]["tokens"]
 
 
 def test_one_and_two_workers_give_the_same_tokens(code: Path, prepared: Path, tmp_path: Path) -> None:
@@ -79,7 +82,7 @@ def test_data_that_is_done_is_not_made_again(code: Path, prepared: Path) -> None
     assert (prepared / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_data_in_the_folder_they_were_made_of_are_no_source(
+def test_data_in_their_own_source_folder_are_not_read(
     code: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = Path(shutil.copytree(code, tmp_path / "project"))
@@ -87,31 +90,26 @@ def test_data_in_the_folder_they_were_made_of_are_no_source(
     for out in ("one", "two", "one", "two"):
         prepare(".", out, workers=1, **SETTINGS)
         assert manifest(Path(out))["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
-    taken = manifest(Path("two"))["corpus"]["left_out"]
-    assert [(row["reason"], row["documents"]) for row in taken] == [("output of sagechain", 2)]
+    left_out = manifest(Path("two"))["corpus"]["left_out"]
+    assert [(row["reason"], row["documents"]) for row in left_out] == [("output of sagechain", 1)]
 
 
-def test_the_corpus_of_data_is_a_source_where_it_is_asked_for(prepared: Path, tmp_path: Path) -> None:
+def test_the_corpus_of_prepared_data_can_be_a_source(prepared: Path, tmp_path: Path) -> None:
     again = prepare(prepared, tmp_path / "data", workers=1, **(SETTINGS | {"syntax": False}))
     assert sum(split["documents"] for split in manifest(again)["splits"].values()) == 40
 
 
-def test_a_stopped_call_goes_on_where_it_was(
+def test_a_stopped_call_resumes_where_it_stopped(
     code: Path,
     prepared: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from sagechain.pretraining.data import packing
-
-    def stop(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(packing, "pack", stop)
+    monkeypatch.setattr("sagechain.pretraining.data.packing.pack", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare(code, tmp_path / "data", workers=1, **SETTINGS)
-    assert capsys.readouterr().err.endswith("are kept. The same command goes on from there.\n")
+    assert capsys.readouterr().err.endswith("Stopped. Finished tasks are saved; the same command resumes from there.\n")
     monkeypatch.undo()
     tokenizer = tmp_path / "data" / "tokenizer" / "tokenizer.json"
     before = tokenizer.stat().st_mtime_ns
@@ -120,20 +118,17 @@ def test_a_stopped_call_goes_on_where_it_was(
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
-def test_a_stopped_call_begins_anew_where_its_source_changed_and_not_where_its_settings_did(
+def test_a_stopped_call_starts_again_where_its_source_changed_and_not_where_its_settings_did(
     code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sagechain.pretraining.data import packing
-
-    def stop(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
+    monkeypatch.setattr("sagechain.pretraining.data.packing.pack", interrupt)
     copy = Path(shutil.copytree(code, tmp_path / "code"))
-    monkeypatch.setattr(packing, "pack", stop)
     with pytest.raises(KeyboardInterrupt):
         prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=re.escape("made otherwise: context=16 (was 32). Give the same again")):
+    with pytest.raises(
+        ValueError, match=re.escape("of other settings or another source: context=16 (was 32). Give the same again")
+    ):
         prepare(copy, tmp_path / "data", workers=1, **(SETTINGS | {"context": 16}))
     (copy / "file_00.py").unlink()
     prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
@@ -142,7 +137,7 @@ def test_a_stopped_call_begins_anew_where_its_source_changed_and_not_where_its_s
     assert sum(split["documents"] for split in manifest(tmp_path / "data")["splits"].values()) == 39
 
 
-def test_a_source_is_another_when_one_letter_is_and_not_when_its_dates_are(code: Path, tmp_path: Path) -> None:
+def test_a_source_is_another_when_one_letter_changed_and_not_when_its_dates_did(code: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(code, tmp_path / "code"))
     prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
     changed, times = copy / "file_00.py", (copy / "file_00.py").stat()
@@ -151,23 +146,23 @@ def test_a_source_is_another_when_one_letter_is_and_not_when_its_dates_are(code:
     changed.write_text(changed.read_text().replace("x", "z", 1))
     os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(
-        ValueError, match=re.escape("made otherwise: the source changed since. Give the same again, or")
+        ValueError, match=re.escape("another source: the source changed since. Give the same again, or")
     ):
         prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
 
 
-def test_a_source_is_what_it_holds_whatever_its_name(code: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_source_is_known_by_its_contents_and_not_its_name(code: Path, prepared: Path, tmp_path: Path) -> None:
     before = (prepared / "manifest.json").stat().st_mtime_ns
     prepare(shutil.copytree(code, tmp_path / "copy"), prepared, **SETTINGS)
     prepare(os.path.relpath(code), prepared, **SETTINGS)
     assert (prepared / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_data_of_other_settings_are_kept_and_the_settings_named(code: Path, prepared: Path) -> None:
-    kept = manifest(prepared)
+def test_data_of_other_settings_stay_and_the_settings_are_named(code: Path, prepared: Path) -> None:
+    before = manifest(prepared)
     with pytest.raises(ValueError, match=re.escape("keywords=['x'] (was []), vocab_size=301 (was 300). Give the same")):
         prepare(code, prepared, keywords=["x"], **(SETTINGS | {"vocab_size": 301}))
-    assert manifest(prepared) == kept
+    assert manifest(prepared) == before
 
 
 def test_settings_that_left_nothing_may_be_loosened_in_the_same_folder(
@@ -181,19 +176,22 @@ def test_settings_that_left_nothing_may_be_loosened_in_the_same_folder(
 
 
 @pytest.mark.parametrize("lost", ["tokens", "tokens/train-00001.bin", "tokenizer", "tokenizer/tokenizer.json"])
-def test_what_is_lost_of_data_that_were_done_is_made_again(
+def test_lost_parts_of_complete_data_are_made_again(
     code: Path, prepared: Path, tmp_path: Path, lost: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = Path(shutil.copytree(prepared, tmp_path / "data"))
     shutil.rmtree(data / lost) if (data / lost).is_dir() else (data / lost).unlink()
     prepare(code, data, workers=1, **SETTINGS)
-    assert "prepare: made anew: its tokens or its tokenizer are not as they were\n" in capsys.readouterr().err
+    assert (
+        "prepare: making the data again: its tokens or its tokenizer changed or are missing\n"
+        in capsys.readouterr().err
+    )
     for split in ("train", "validation"):
         assert tokens(data, split) == tokens(prepared, split)
     assert manifest(data)["tokenizer_sha256"] == manifest(prepared)["tokenizer_sha256"]
 
 
-def test_a_call_killed_before_its_manifest_was_there_begins_again(code: Path, tmp_path: Path) -> None:
+def test_a_call_killed_before_it_wrote_its_manifest_starts_again(code: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "manifest.partial").write_text('{"stage": "pre')
     assert manifest(prepare(code, tmp_path / "data", workers=1, **SETTINGS))["done"]
@@ -209,7 +207,7 @@ def test_two_calls_at_once_make_the_data_once(
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
-def test_one_process_of_a_launcher_prepares_and_all_may_ask_for_what_is_done(
+def test_one_process_of_a_launcher_prepares_and_all_find_complete_data(
     code: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANK", "1")
@@ -219,19 +217,23 @@ def test_one_process_of_a_launcher_prepares_and_all_may_ask_for_what_is_done(
     assert prepare(code, prepared, **SETTINGS) == prepared
 
 
-def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
+def test_data_of_the_hub_are_complete_offline_as_well_and_not_after_a_new_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from datasets import IterableDataset
     from huggingface_hub import constants
-    from sagechain.pretraining.data import hub
 
     def load(path: str, **_: Any) -> Any:
         return IterableDataset.from_generator(lambda: ({"content": function(number)} for number in range(40)))
 
     commits = ["first"]
     monkeypatch.setattr("datasets.load_dataset", load)
-    monkeypatch.setattr(hub, "check", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=lambda *_, **__: None))
+    monkeypatch.setattr("datasets.get_dataset_config_names", lambda *_, **__: ["default"])
+    monkeypatch.setattr("datasets.get_dataset_default_config_name", lambda *_, **__: "default")
+    monkeypatch.setattr(
+        "datasets.load_dataset_builder", lambda *_, **__: SimpleNamespace(config=SimpleNamespace(data_files=None))
+    )
     monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: SimpleNamespace(sha=commits[-1]))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     data = prepare("hf:owner/code", tmp_path / "data", workers=1, **SETTINGS)
@@ -240,7 +242,7 @@ def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
     prepare("hf:owner/code", data, workers=1, **SETTINGS)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     commits.append("second")
-    with pytest.raises(ValueError, match="made otherwise: the source changed since"):
+    with pytest.raises(ValueError, match="another source: the source changed since"):
         prepare("hf:owner/code", data, workers=1, **SETTINGS)
 
 
@@ -252,7 +254,7 @@ def test_a_data_set_of_the_hub_is_done_offline_as_well_and_not_when_it_changed(
         ({"keyword": ["x"]}, "keyword"),
         ({"keywords": "pandas"}, "keywords"),
         ({"max_bytes": 0}, "max_bytes"),
-        ({"validation_share": 0.0}, "validation_share: 0 leaves nothing to judge a model by"),
+        ({"validation_share": 0.0}, "validation_share: 0 leaves no data for evaluation"),
     ],
 )
 def test_a_bad_setting_is_refused_before_anything_is_written(
@@ -267,3 +269,24 @@ def test_a_folder_with_other_files_is_left_alone(code: Path, tmp_path: Path) -> 
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty and holds no prepared data; name another folder"):
         prepare(code, tmp_path, **SETTINGS)
+
+
+def test_a_folder_whose_name_is_a_pattern_is_refused(code: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"out: .*data\[1\]': the characters .* do not work in it"):
+        prepare(code, tmp_path / "data[1]", **SETTINGS)
+    assert not (tmp_path / "data[1]").exists()
+
+
+def test_a_source_that_does_not_exist_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no such file or folder"):
+        prepare(tmp_path / "nowhere", tmp_path / "data", **SETTINGS)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_call_stopped_while_it_lists_its_inputs_leaves_nothing(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileSource, "write_listing", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(code, tmp_path / "data", **SETTINGS)
+    assert not (tmp_path / "data").exists()

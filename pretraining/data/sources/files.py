@@ -65,8 +65,7 @@ class FileSource:
         if self._root.is_file():
             yield from _file_entries(self._root, self._root.name)
             return
-        visited = {_identity(output)} if output and output.is_dir() else set()
-        for path, reason in _walk(self._root, NOT_STDLIB if self._is_stdlib else set(), visited):
+        for path, reason in _walk(self._root, NOT_STDLIB if self._is_stdlib else set(), _identity(output)):
             name = path.relative_to(self._root).as_posix()
             if reason:
                 yield {"file": name, "size": 0, "reason": reason}
@@ -99,37 +98,50 @@ def _reason(error: OSError) -> str:
     return "no permission" if isinstance(error, PermissionError) else "unreadable"
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    """Device and inode: the same for every link to a folder."""
-    state = folder.stat()
-    return state.st_dev, state.st_ino
+def _identity(folder: Path | None) -> tuple[int, int] | None:
+    """Device and inode, the same for every link to a folder; None where it does not exist or may not be read."""
+    try:
+        state = folder.stat() if folder else None
+    except OSError:
+        return None
+    return (state.st_dev, state.st_ino) if state else None
 
 
-def _walk(root: Path, without: set[str], visited: set[tuple[int, int]]) -> Iterator[tuple[Path, str]]:
-    """Files in order, and folders that are left out with the reason. Real folders come first, then linked ones."""
+def _walk(root: Path, without: set[str], output: tuple[int, int] | None) -> Iterator[tuple[Path, str]]:
+    """Files in order, and folders that are left out with the reason. Real folders come first, then linked ones.
+
+    Args:
+        without: names of folders that are not part of the source.
+        output: the identity of another such folder.
+    """
+    visited: set[tuple[int, int] | None] = set()
     folders, linked = [root], list[Path]()
     while folders or linked:
         folder = folders.pop() if folders else linked.pop(0)
+        if (identity := _identity(folder)) in visited:
+            yield folder, "folder seen before"
+            continue
         try:
-            if (identity := _identity(folder)) in visited:
-                yield folder, "folder seen before"
-                continue
-            visited.add(identity)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             yield folder, _reason(error)
             continue
+        visited.add(identity)
         inside: list[Path] = []
         for entry in entries:
             if not _is_folder(entry):
                 yield Path(entry.path), ""
-            elif entry.name in without or entry.name == "__pycache__":
+            elif entry.name in without or entry.name == "__pycache__" or _is_output(entry, output):
                 continue
             elif reason := _folder_reason(entry):
                 yield Path(entry.path), reason
             else:
                 (linked if entry.is_symlink() else inside).append(Path(entry.path))
         folders += reversed(inside)
+
+
+def _is_output(entry: "os.DirEntry[str]", output: tuple[int, int] | None) -> bool:
+    return output is not None and _identity(Path(entry.path)) == output
 
 
 def _folder_reason(entry: "os.DirEntry[str]") -> str:
