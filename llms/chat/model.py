@@ -5,32 +5,28 @@
     chat.bind_tools([search]).invoke("A tent, please.").tool_calls
     chat.with_structured_output(Offer).invoke("Offer me a tent.")
 
-The system text describes tools and JSON schemas (`prompts/tool_prompt.py`); tool calls are read from the answer
-(`prompts/tool_calls`), and engines with constrained decoding enforce them. A server that knows tools gets them as they are.
-`messages.py` builds the messages of an answer, `structured_output.py` the values of a schema.
+`request.py` makes the prompt, `messages.py` the messages of the answer, `structured_output.py` the values of a schema. The
+prompt describes tools and schemas; an LLM with capabilities of its own (`capabilities.py`) gets them as they are.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import aclosing, closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseLanguageModel, LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from sagechain.prompts import (
     NO_ESCAPING,
     Escaping,
-    JsonFormat,
-    OutputFormat,
     PromptFamily,
     ToolCallFormat,
     get_family,
@@ -39,61 +35,36 @@ from sagechain.prompts import (
 )
 from sagechain.prompts.families import COMMON_ESCAPING, to_role_messages
 
-from ..errors import StreamInterrupted
-from ..generation import Prompt
 from ..text_model import TextModel
-from ..token_counting import estimate_tokens, load_tokenizer
-from .messages import Replies
-from .structured_output import Method, structured
-
-# Call-time arguments of LangChain's that speak to the chat model itself.
-NOT_FOR_THE_LLM = (
-    "model",
-    "stream",
-    "ls_structured_output_format",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-)
-
+from ..token_counting import load_tokenizer
+from .messages import MessageBuilder, MessageStream
+from .other_llm import OtherLLM
+from .request import ChatRequest, chat_request
+from .structured_output import Method, structured_output
 
 ANSWER_SHARE = 4
-"""Where no limit of the answer is set, so-manieth part of the context is left for it."""
+"""Without a limit on the answer, one part in so many of the context is reserved for it."""
 LAYOUT_TOKENS = 8
 """At most what a chat template puts around a message (ChatML: 5)."""
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What the LLM is asked: a prompt, the parameters of this call, and what the answer has to be."""
-
-    prompt: Prompt
-    options: dict[str, Any]
-    output_format: OutputFormat | None
-
-    @property
-    def for_text_model(self) -> dict[str, Any]:
-        return {**self.options, "output_format": self.output_format}
-
-
 class PromptedChatModel(BaseChatModel):
-    """Messages in, a message out, over an LLM that knows text only.
+    """Messages in, a message out, over an LLM that continues text.
 
     Args:
         llm: any LangChain LLM.
-        family: the prompt family of the LLM's model; if not given, the LLM's own, else `plain`. Where the LLM's wire
-            takes roles only, the server lays them out and no family is used.
-        temperature, max_tokens, stop: as in `GenerationParameters` (`max_tokens` is `max_new_tokens`); each replaces the
-            LLM's own. The family's stop strings are always added.
-        timeout, max_retries: replace the LLM's own.
+        family: the prompt family of the LLM's model; if not given, the LLM's own, else `plain`. An LLM that takes roles
+            only gets the messages as they are.
+        temperature, max_tokens, stop: as in `GenerationParameters` (`max_tokens` is `max_new_tokens`), sent with every
+            request in place of the LLM's own. The family's stop strings are always added.
+        timeout, max_retries: replace those of an LLM of sagechain; another LLM keeps its own.
         tokenizer: the model's own, to count by: a `tokenizer.json`, a folder with it, or the model's name on the Hugging
             Face hub; models on this machine have theirs.
         streaming: stream inside `invoke` too.
-        api_key: taken, since every chat model of LangChain's has it, and not used: the LLM has its own credentials.
+        api_key: accepted, because every chat model of LangChain's has it, and not used: the LLM has its own credentials.
 
     Raises:
-        ValueError: an unknown family, a value out of range, or a tokenizer that is not there or not needed.
+        ValueError: an unknown family, a value out of range, or a tokenizer that does not exist or is not needed.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -111,14 +82,13 @@ class PromptedChatModel(BaseChatModel):
 
     @field_validator("stop", mode="before")
     @classmethod
-    def _stop_strings(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+    def _as_list(cls, stop: object) -> object:
+        return [stop] if isinstance(stop, str) else stop
 
     @model_validator(mode="after")
-    def _fit(self) -> Self:
+    def _configure_llm(self) -> Self:
         if self.family is None:
-            own = getattr(self.llm, "family", None)
-            self.family = own or (None if self._takes_roles else "plain")
+            self.family = getattr(self.llm, "family", None) or (None if self._sends_roles else "plain")
         if self.family is not None:
             get_family(self.family)
         names = ("timeout", "max_retries", "tokenizer")
@@ -132,19 +102,24 @@ class PromptedChatModel(BaseChatModel):
         return self
 
     @property
-    def _takes_roles(self) -> bool:
-        if not isinstance(self.llm, TextModel):
-            return False
-        capabilities = self.llm.capabilities
+    def _text_model(self) -> TextModel | OtherLLM:
+        return self.llm if isinstance(self.llm, TextModel) else OtherLLM(self.llm, self.custom_get_token_ids)
+
+    @property
+    def _sends_roles(self) -> bool:
+        capabilities = self._text_model.capabilities
         return capabilities.requires_roles or (capabilities.takes_roles and self.family is None)
 
     @property
+    def _layout(self) -> PromptFamily | None:
+        """The family that lays messages out; None if they are sent as roles."""
+        return None if self._sends_roles or self.family is None else get_family(self.family)
+
+    @property
     def _escaping(self) -> Escaping:
-        """What is escaped in what the model reads."""
-        if not self._takes_roles:
-            return self._layout.escaping + COMMON_ESCAPING
-        assert isinstance(self.llm, TextModel)
-        return self.llm.capabilities.role_escaping
+        """What is escaped in prompts."""
+        layout = self._layout
+        return self._text_model.capabilities.role_escaping if layout is None else layout.escaping + COMMON_ESCAPING
 
     @property
     def _llm_type(self) -> str:
@@ -155,42 +130,43 @@ class PromptedChatModel(BaseChatModel):
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop, "family": self.family}
         return {**self.llm._identifying_params, **{name: value for name, value in own.items() if value is not None}}
 
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = "sagechain"
+        params["ls_model_name"] = self._model_name(kwargs)
+        return params
+
+    def _model_name(self, options: dict[str, Any]) -> str:
+        return str(options.get("model") or self._text_model.display_name)
+
     def _resolve_model_profile(self) -> ModelProfile | None:
-        """What LangChain's middleware asks: how much may go in, beside the answer's room."""
-        able: ModelProfile = {"text_inputs": True, "text_outputs": True, "tool_calling": True, "tool_choice": True}
-        size = self.llm.context_size if isinstance(self.llm, TextModel) else None
-        if size is None:
-            return able
-        answer = self.max_tokens or getattr(self.llm, "max_new_tokens", None) or size // ANSWER_SHARE
-        return {**able, "max_input_tokens": max(1, size - answer), "max_output_tokens": answer}
+        """For LangChain's middleware: how many tokens a prompt may have, with room for the answer."""
+        profile: ModelProfile = {"text_inputs": True, "text_outputs": True, "tool_calling": True, "tool_choice": True}
+        context = self._text_model.context_size
+        if context is None:
+            return profile
+        answer = self.max_tokens or getattr(self.llm, "max_new_tokens", None) or context // ANSWER_SHARE
+        return {**profile, "max_input_tokens": max(1, context - answer), "max_output_tokens": answer}
 
     def get_num_tokens(self, text: str) -> int:
-        """How many tokens a text has, by the model's own tokenizer; where that is not at hand, rather too many."""
-        llm = self.llm
-        if isinstance(llm, TextModel):
-            return llm.get_num_tokens(text)
-        if self.custom_get_token_ids is not None:
-            return len(self.custom_get_token_ids(text))
-        counts = llm.custom_get_token_ids or type(llm).get_token_ids is not BaseLanguageModel.get_token_ids
-        # LangChain's own would count by GPT-2's tokenizer, which it fetches.
-        return llm.get_num_tokens(text) if counts else estimate_tokens(text)
+        """Number of tokens of a text, by the model's own tokenizer; without one an estimate (a third of the bytes)."""
+        return self._text_model.get_num_tokens(text)
 
     def get_num_tokens_from_messages(
         self,
         messages: list[BaseMessage],
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
     ) -> int:
-        """How many tokens the prompt of these messages has, as it would be sent, with what is told of tools."""
+        """Number of tokens of the prompt that these messages make, the description of the tools included."""
         output_format = ToolCallFormat.from_tools(tools) if tools else None
-        if not self._takes_roles:
+        if self._layout is not None:
             return self.get_num_tokens(self._layout.render(messages, output_format=output_format).text)
-        assert isinstance(self.llm, TextModel)
-        counted = self.llm.prompt_tokens(messages, output_format)
+        counted = self._text_model.prompt_tokens(messages, output_format)
         if counted is not None:
             return counted
-        # Only the server knows its layout: a few tokens around every message.
-        turns = to_role_messages(messages, NO_ESCAPING, output_format)
-        return sum(self.get_num_tokens(turn.text) + LAYOUT_TOKENS for turn in turns)
+        # The layout is the server's: a few tokens around every message.
+        role_messages = to_role_messages(messages, NO_ESCAPING, output_format)
+        return sum(self.get_num_tokens(message.text) + LAYOUT_TOKENS for message in role_messages)
 
     def bind_tools(
         self,
@@ -203,19 +179,19 @@ class PromptedChatModel(BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """This model, with tools that it may call.
 
-        Calls are held to the tools' schemas: one that does not fit, or that the token limit cut, is no call but stands in
-        the message's `invalid_tool_calls`, with what is wrong.
+        A tool call that does not match its tool's schema, or that the token limit cut, is in the message's
+        `invalid_tool_calls`, with the reason.
 
         Args:
             tools: functions, pydantic classes, TypedDicts, JSON schemas or LangChain tools.
             tool_choice: `auto` (also None), `any` (also "required" and True), `none`, or a tool's name.
-            parallel_tool_calls: whether one answer may call several; it may, if not given.
-            strict: taken, since other chat models have it; schemas always hold here.
-            kwargs: further arguments of a call.
+            parallel_tool_calls: whether one answer may call several tools; the default is that it may.
+            strict: accepted, because other chat models have it; schemas always apply here.
+            kwargs: further options of every request.
 
         Raises:
-            ValueError: a tool whose schema is none, or the choice of one that is not there; at a call: two different tools
-                of one name.
+            ValueError: a tool without a valid schema, or the choice of an unknown one; when called: two different tools
+                with one name.
         """
         functions = [to_function(tool) for tool in tools]
         kwargs["tools"] = [{"type": "function", "function": function} for function in functions]
@@ -234,29 +210,31 @@ class PromptedChatModel(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """A runnable whose answers are values of a schema. What does not fit is shown to the model once, with the reason.
+        """A runnable whose answers are values of a schema. The model may correct an answer that does not match once.
 
         Args:
-            schema: a pydantic class (instances come back), a TypedDict or a JSON schema (dicts come back); for `json_mode`
-                it may be left out.
-            include_raw: give `{"raw": message, "parsed": value, "parsing_error": error}`, and raise no
+            schema: a pydantic class (instances are returned), a TypedDict or a JSON schema (dicts are returned); optional
+                for `json_mode`.
+            include_raw: return `{"raw": message, "parsed": value, "parsing_error": error}`, and raise no
                 StructuredOutputFailed.
-            method: `function_calling` (the schema is a tool that has to be called), `json_schema` (the answer is JSON, and
-                the model is told the schema) or `json_mode` (the prompt itself says what the JSON holds).
-            strict: taken, since other chat models have it; the schema always holds here.
-            kwargs: further arguments of every call.
+            method: `function_calling` (the schema is a tool that must be called), `json_schema` (the answer is JSON, and
+                the prompt has the schema) or `json_mode` (the prompt of the caller describes the JSON).
+            strict: accepted, because other chat models have it; the schema always applies here.
+            kwargs: further options of every request.
 
         Raises:
             ValueError: an unknown method, or no schema where one is needed.
-            StructuredOutputFailed: at a call: the second answer did not fit either; `raw_text` is that answer.
+            StructuredOutputFailed: when called: the corrected answer does not match either; it is in `raw_text`.
         """
-        return structured(self, schema, method=method, include_raw=include_raw, options=kwargs)
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = "sagechain"
-        params["ls_model_name"] = self._model_name(kwargs)
-        return params
+        return structured_output(
+            self,
+            schema,
+            method=method,
+            include_raw=include_raw,
+            options=kwargs,
+            escaping=self._escaping,
+            model_name=self._model_name({}),
+        )
 
     def _generate(
         self,
@@ -265,10 +243,9 @@ class PromptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        asked = self._asked(messages, stop, kwargs)
-        if isinstance(self.llm, TextModel):
-            return self._result(self.llm.complete(asked.prompt, **asked.for_text_model), asked, kwargs)
-        return self._result(_chunks(self.llm.generate([_text(asked.prompt)], **asked.options)), asked, kwargs)
+        request = self._request(messages, stop, kwargs)
+        answers = self._text_model.complete(request.prompt, output_format=request.output_format, **request.options)
+        return _result(self._message_builder(request, kwargs), answers)
 
     async def _agenerate(
         self,
@@ -277,10 +254,11 @@ class PromptedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        asked = self._asked(messages, stop, kwargs)
-        if isinstance(self.llm, TextModel):
-            return self._result(await self.llm.acomplete(asked.prompt, **asked.for_text_model), asked, kwargs)
-        return self._result(_chunks(await self.llm.agenerate([_text(asked.prompt)], **asked.options)), asked, kwargs)
+        request = self._request(messages, stop, kwargs)
+        answers = await self._text_model.acomplete(
+            request.prompt, output_format=request.output_format, **request.options
+        )
+        return _result(self._message_builder(request, kwargs), answers)
 
     def _stream(
         self,
@@ -289,9 +267,12 @@ class PromptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with closing(self._messages(messages, stop, kwargs)) as parts:
-            for part in parts:
-                chunk = ChatGenerationChunk(message=part)
+        request = self._request(messages, stop, kwargs)
+        stream = MessageStream(self._message_builder(request, kwargs))
+        chunks = self._text_model.chunks(request.prompt, output_format=request.output_format, **request.options)
+        with closing(chunks):
+            for message in stream.messages(chunks):
+                chunk = ChatGenerationChunk(message=message)
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -303,121 +284,42 @@ class PromptedChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async with aclosing(self._amessages(messages, stop, kwargs)) as parts:
-            async for part in parts:
-                chunk = ChatGenerationChunk(message=part)
+        request = self._request(messages, stop, kwargs)
+        stream = MessageStream(self._message_builder(request, kwargs))
+        chunks = self._text_model.achunks(request.prompt, output_format=request.output_format, **request.options)
+        async with aclosing(chunks), aclosing(stream.amessages(chunks)) as stream_messages:
+            async for message in stream_messages:
+                chunk = ChatGenerationChunk(message=message)
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
 
-    def _messages(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> Generator[AIMessageChunk, None, None]:
-        asked = self._asked(messages, stop, kwargs)
-        replies = self._replies(asked, kwargs)
-        with closing(self._pieces(asked)) as pieces, _telling(replies):
-            for piece in pieces:
-                if (part := replies.chunk(piece)) is not None:
-                    yield part
-        if (part := replies.end()) is not None:
-            yield part
-
-    async def _amessages(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> AsyncGenerator[AIMessageChunk, None]:
-        asked = self._asked(messages, stop, kwargs)
-        replies = self._replies(asked, kwargs)
-        async with aclosing(self._apieces(asked)) as pieces:
-            with _telling(replies):
-                async for piece in pieces:
-                    if (part := replies.chunk(piece)) is not None:
-                        yield part
-        if (part := replies.end()) is not None:
-            yield part
-
-    def _pieces(self, asked: _Asked) -> Generator[GenerationChunk, None, None]:
-        if isinstance(self.llm, TextModel):
-            yield from self.llm.chunks(asked.prompt, **asked.for_text_model)
-            return
-        for text in self.llm.stream(_text(asked.prompt), **asked.options):
-            yield GenerationChunk(text=text)
-
-    async def _apieces(self, asked: _Asked) -> AsyncGenerator[GenerationChunk, None]:
-        if isinstance(self.llm, TextModel):
-            async with aclosing(self.llm.achunks(asked.prompt, **asked.for_text_model)) as pieces:
-                async for piece in pieces:
-                    yield piece
-            return
-        async for text in self.llm.astream(_text(asked.prompt), **asked.options):
-            yield GenerationChunk(text=text)
-
-    def _asked(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> _Asked:
-        options = {name: value for name, value in kwargs.items() if name not in NOT_FOR_THE_LLM}
+    def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
+        options = dict(kwargs)
         if self.temperature is not None:
             options.setdefault("temperature", self.temperature)
-        limit = options.pop("max_tokens", self.max_tokens)
-        if limit is not None:
-            options.setdefault("max_new_tokens", limit)
-        stops = [stop] if isinstance(stop, str) else stop if stop is not None else self.stop
+        max_tokens = options.pop("max_tokens", self.max_tokens)
+        if max_tokens is not None:
+            options.setdefault("max_new_tokens", max_tokens)
+        stops = [stop] if isinstance(stop, str) else self.stop if stop is None else stop
         if stops is None:
             stops = list(getattr(self.llm, "stop", None) or ())
-        output_format = _output_format(kwargs)
-        if self._takes_roles:
-            return _Asked(messages, {**options, "stop": stops}, output_format)
-        rendered = self._layout.render(messages, output_format=output_format)
-        return _Asked(rendered.text, {**options, "stop": list(dict.fromkeys([*stops, *rendered.stop]))}, output_format)
+        return chat_request(messages, stops, options, self._layout)
 
-    @property
-    def _layout(self) -> PromptFamily:
-        assert self.family is not None
-        return get_family(self.family)
-
-    def _model_name(self, kwargs: dict[str, Any]) -> str:
-        own = self.llm.display_name if isinstance(self.llm, TextModel) else self.llm._llm_type
-        return str(kwargs.get("model") or own)
-
-    def _replies(self, asked: _Asked, kwargs: dict[str, Any]) -> Replies:
-        about = {"model_name": self._model_name(kwargs), "model_provider": "sagechain"}
-        endpoint = getattr(self.llm, "endpoint_name", None)
-        if endpoint:
-            about["endpoint"] = endpoint
-        told_apart = isinstance(self.llm, TextModel) and self.llm.capabilities.native_tools
-        use = asked.output_format if isinstance(asked.output_format, ToolCallFormat) and not told_apart else None
-        if not isinstance(self.llm, TextModel):
-            own = self.custom_get_token_ids
-            counted = (lambda text: None) if own is None else lambda text: len(own(text))
-            return Replies(about, lambda: counted(_text(asked.prompt)), counted, use, self._escaping)
-        asked_tokens = partial(self.llm.prompt_tokens, asked.prompt, asked.output_format)
-        return Replies(about, asked_tokens, self.llm.text_tokens, use, self._escaping)
-
-    def _result(self, answers: list[GenerationChunk], asked: _Asked, kwargs: dict[str, Any]) -> ChatResult:
-        replies = self._replies(asked, kwargs)
-        return ChatResult(generations=[ChatGeneration(message=replies.message(answer)) for answer in answers])
+    def _message_builder(self, request: ChatRequest, options: dict[str, Any]) -> MessageBuilder:
+        text_model, output_format = self._text_model, request.output_format
+        in_text = isinstance(output_format, ToolCallFormat) and not text_model.capabilities.native_tools
+        metadata = {"model_name": self._model_name(options), "model_provider": "sagechain"}
+        if endpoint := getattr(self.llm, "endpoint_name", None):
+            metadata["endpoint"] = endpoint
+        return MessageBuilder(
+            metadata,
+            prompt_tokens=partial(text_model.prompt_tokens, request.prompt, output_format),
+            text_tokens=text_model.text_tokens,
+            tools=cast(ToolCallFormat, output_format) if in_text else None,
+            escaping=self._escaping,
+        )
 
 
-@contextmanager
-def _telling(replies: Replies) -> Iterator[None]:
-    """A stream that breaks tells the text that was shown of it, without the blanks that were kept back."""
-    try:
-        yield
-    except StreamInterrupted as error:
-        raise StreamInterrupted(error.endpoint, error.message, replies.shown) from error.__cause__
-
-
-def _output_format(kwargs: dict[str, Any]) -> OutputFormat | None:
-    """What the answer has to be, out of a call's arguments. Raises ValueError where they contradict each other."""
-    tools, wanted = kwargs.get("tools"), kwargs.get("response_format")
-    if tools and wanted:
-        raise ValueError("response_format: give it or tools, not both")
-    if tools:
-        return ToolCallFormat.from_tools(tools, kwargs.get("tool_choice"), kwargs.get("parallel_tool_calls"))
-    return None if wanted is None else JsonFormat.from_response_format(wanted)
-
-
-def _text(prompt: Prompt) -> str:
-    assert isinstance(prompt, str)
-    return prompt
-
-
-def _chunks(result: LLMResult) -> list[GenerationChunk]:
-    return [GenerationChunk(text=each.text, generation_info=each.generation_info) for each in result.generations[0]]
+def _result(builder: MessageBuilder, answers: list[GenerationChunk]) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=builder.message(answer)) for answer in answers])

@@ -1,150 +1,152 @@
-"""Answers that are values of a schema, over a chat model that calls tools or writes JSON.
+"""Answers that are values of a schema, from a chat model that calls tools or writes JSON.
 
-An answer is mended and made to fit as the arguments of a call are. One that does not fit is shown to the model once, with
-what is wrong; then it is a `StructuredOutputFailed`, which has the raw text. One that the token limit cut never fits.
+An answer is repaired and coerced as the arguments of a tool call are. One that does not match is shown to the model once,
+with the reason; a second mismatch is a `StructuredOutputFailed` with the raw text. A truncated answer never matches.
 """
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
-from sagechain.prompts import JsonFormat, check_known, correction_request
+from sagechain.prompts import Escaping, JsonFormat, check_known, correction_request
 from sagechain.prompts.json_text import JsonSchema, extract_json
 
 from ..errors import StructuredOutputFailed
-from .messages import ERRORS
-
-if TYPE_CHECKING:
-    from .model import PromptedChatModel
+from .messages import TOOL_CALL_ERRORS
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
 
 
-def structured(
-    chat: "PromptedChatModel",
+def structured_output(
+    chat: BaseChatModel,
     schema: Mapping[str, Any] | type | None,
     *,
     method: Method,
     include_raw: bool,
     options: Mapping[str, Any],
+    escaping: Escaping,
+    model_name: str,
 ) -> Runnable[LanguageModelInput, Any]:
-    """The runnable of `PromptedChatModel.with_structured_output`, whose arguments these are."""
+    """The runnable of `PromptedChatModel.with_structured_output`.
+
+    Args:
+        chat: the model; `schema`, `method`, `include_raw` and `options` are the arguments of its method.
+        escaping: what is escaped in prompts; text of the answer that repeats it is unescaped.
+        model_name: for errors.
+    """
     check_known("method", [method], get_args(Method))
     if schema is None and method != "json_mode":
         raise ValueError(f"schema: {method} needs one; only json_mode goes without")
-    answering = _Answering(chat, schema, method, include_raw, options)
-    return RunnableLambda(answering.invoke, afunc=answering.ainvoke, name="StructuredOutput")
+    reader = _ValueReader(schema, escaping, model_name)
+    model = _bound(chat, reader.json_format, method, schema, options)
 
-
-class _Answering:
-    """One question, at most two answers."""
-
-    def __init__(
-        self,
-        chat: "PromptedChatModel",
-        schema: Mapping[str, Any] | type | None,
-        method: Method,
-        include_raw: bool,
-        options: Mapping[str, Any],
-    ) -> None:
-        self._chat, self._include_raw = chat, include_raw
-        self._schema = schema
-        self._wanted = JsonFormat() if schema is None else JsonFormat.from_schema(schema)
-        self._fits = JsonSchema(self._wanted.schema or {"type": "object"}, "answer")
-        traced = {"kwargs": {"method": method}, "schema": schema if schema is not None else {"type": "object"}}
-        if method == "function_calling":
-            self._model = chat.bind_tools(
-                [self._wanted.function],
-                tool_choice=self._wanted.name,
-                parallel_tool_calls=False,
-                ls_structured_output_format=traced,
-                **options,
-            )
-        else:
-            told = self._wanted if method == "json_schema" else JsonFormat()
-            self._model = chat.bind(response_format=told.response_format, ls_structured_output_format=traced, **options)
-
-    def invoke(self, asked: LanguageModelInput, config: RunnableConfig) -> Any:
-        """A value of the schema. Raises StructuredOutputFailed."""
-        messages = self._chat._convert_input(asked).to_messages()
-        message = self._model.invoke(messages, config)
-        value, error = self._read(message)
+    def invoke(messages: LanguageModelInput, config: RunnableConfig) -> Any:
+        messages = chat._convert_input(messages).to_messages()
+        answer = model.invoke(messages, config)
+        value, error = reader.read(answer)
         if error is not None:
-            message = self._model.invoke([*messages, *_shown(message, error)], config)
-            value, error = self._read(message)
-        return self._given(message, value, error)
+            answer = model.invoke([*messages, *_correction(answer, error)], config)
+            value, error = reader.read(answer)
+        return reader.result(answer, value, error, include_raw=include_raw)
 
-    async def ainvoke(self, asked: LanguageModelInput, config: RunnableConfig) -> Any:
-        """As `invoke`."""
-        messages = self._chat._convert_input(asked).to_messages()
-        message = await self._model.ainvoke(messages, config)
-        value, error = self._read(message)
+    async def ainvoke(messages: LanguageModelInput, config: RunnableConfig) -> Any:
+        messages = chat._convert_input(messages).to_messages()
+        answer = await model.ainvoke(messages, config)
+        value, error = reader.read(answer)
         if error is not None:
-            message = await self._model.ainvoke([*messages, *_shown(message, error)], config)
-            value, error = self._read(message)
-        return self._given(message, value, error)
+            answer = await model.ainvoke([*messages, *_correction(answer, error)], config)
+            value, error = reader.read(answer)
+        return reader.result(answer, value, error, include_raw=include_raw)
 
-    def _given(self, message: AIMessage, value: Any, error: ValueError | None) -> Any:
-        failed = None
-        if error is not None:
-            what = f"the answer is no {self._wanted.name}, the second try neither: {error}."
-            failed = StructuredOutputFailed(self._chat._model_name({}), what, _raw(message))
-            failed.__cause__ = error
-        if self._include_raw:
-            return {"raw": message, "parsed": value, "parsing_error": failed}
-        if failed is not None:
-            raise failed
-        return value
+    return RunnableLambda(invoke, afunc=ainvoke, name="StructuredOutput")
 
-    def _read(self, message: AIMessage) -> tuple[Any, ValueError | None]:
+
+def _bound(
+    chat: BaseChatModel,
+    json_format: JsonFormat,
+    method: Method,
+    schema: Mapping[str, Any] | type | None,
+    options: Mapping[str, Any],
+) -> Runnable[LanguageModelInput, AIMessage]:
+    """The chat model with the schema as a tool that it must call, or as the format of its answer."""
+    traced = {"kwargs": {"method": method}, "schema": {"type": "object"} if schema is None else schema}
+    if method == "function_calling":
+        return chat.bind_tools(
+            [json_format.function],
+            tool_choice=json_format.name,
+            parallel_tool_calls=False,
+            ls_structured_output_format=traced,
+            **options,
+        )
+    shown_format = json_format if method == "json_schema" else JsonFormat()
+    return chat.bind(response_format=shown_format.response_format, ls_structured_output_format=traced, **options)
+
+
+class _ValueReader:
+    """Reads values of one schema out of answers."""
+
+    def __init__(self, schema: Mapping[str, Any] | type | None, escaping: Escaping, model_name: str) -> None:
+        self._schema, self._escaping, self._model_name = schema, escaping, model_name
+        self.json_format = JsonFormat() if schema is None else JsonFormat.from_schema(schema)
+        self._json_schema = JsonSchema(self.json_format.schema or {"type": "object"}, "answer")
+
+    def read(self, answer: AIMessage) -> tuple[Any, ValueError | None]:
         """The value in an answer, or what is wrong with it."""
         try:
-            return self._value(message), None
+            return self._validated(self._json_schema.coerce(self._value(answer))), None
         except ValueError as error:
             return None, error
 
-    def _value(self, message: AIMessage) -> Any:
-        if message.tool_calls:
-            value: Any = message.tool_calls[0]["args"]
-        elif message.invalid_tool_calls:
-            invalid = message.invalid_tool_calls[0]
-            errors = message.response_metadata.get(ERRORS, {})
-            raise ValueError(invalid["error"] or errors.get(invalid["id"]) or "the call is malformed")
-        else:
-            cut = message.response_metadata.get("finish_reason") == "length"
-            value = self._chat._escaping.unescape_values(extract_json(message.text, truncated=cut))
-        return self._made(self._fits.coerce(value))
-
-    def _made(self, value: Any) -> Any:
-        """A value that fits the schema, as what was asked for."""
-        if isinstance(self._schema, type) and is_basemodel_subclass(self._schema):
-            try:
-                # LangChain takes pydantic's v1 classes too.
-                schema: Any = self._schema
-                return schema.model_validate(value) if issubclass(schema, BaseModel) else schema.parse_obj(value)
-            except (ValidationError, ValidationErrorV1) as error:
-                raise ValueError(_one_line(error)) from error
+    def result(self, answer: AIMessage, value: Any, error: ValueError | None, *, include_raw: bool) -> Any:
+        """What the runnable returns. Raises StructuredOutputFailed where there is an error, unless `include_raw`."""
+        failure = None
+        if error is not None:
+            message = f"the answer does not match the schema {self.json_format.name}, even after one retry: {error}."
+            failure = StructuredOutputFailed(self._model_name, message, _raw_text(answer))
+            failure.__cause__ = error
+        if include_raw:
+            return {"raw": answer, "parsed": value, "parsing_error": failure}
+        if failure is not None:
+            raise failure
         return value
 
+    def _value(self, answer: AIMessage) -> Any:
+        if answer.tool_calls:
+            return answer.tool_calls[0]["args"]
+        if answer.invalid_tool_calls:
+            invalid = answer.invalid_tool_calls[0]
+            errors = answer.response_metadata.get(TOOL_CALL_ERRORS, {})
+            raise ValueError(invalid["error"] or errors.get(invalid["id"]) or "the tool call is malformed")
+        truncated = answer.response_metadata.get("finish_reason") == "length"
+        return self._escaping.unescape_values(extract_json(answer.text, truncated=truncated))
 
-def _shown(message: AIMessage, error: ValueError) -> list[BaseMessage]:
-    """An answer that does not fit, and what is wrong with it."""
-    return [AIMessage(_raw(message) or "…"), HumanMessage(correction_request(str(error)))]
+    def _validated(self, value: Any) -> Any:
+        """The value as an instance of the schema, if that is a pydantic class."""
+        if not (isinstance(self._schema, type) and is_basemodel_subclass(self._schema)):
+            return value
+        schema: Any = self._schema  # LangChain takes pydantic's v1 classes too
+        try:
+            return schema.model_validate(value) if issubclass(schema, BaseModel) else schema.parse_obj(value)
+        except (ValidationError, ValidationErrorV1) as error:
+            found: Any = error.errors()
+            reasons = (f"{'.'.join(map(str, each['loc'])) or 'the value'}: {each['msg']}" for each in found)
+            raise ValueError("; ".join(reasons)) from error
 
 
-def _raw(message: AIMessage) -> str:
+def _correction(answer: AIMessage, error: ValueError) -> list[BaseMessage]:
+    """An answer that does not match, and the request to correct it."""
+    return [AIMessage(_raw_text(answer) or "…"), HumanMessage(correction_request(str(error)))]
+
+
+def _raw_text(answer: AIMessage) -> str:
     """All that the model wrote, as text."""
-    calls = [json.dumps({"name": c["name"], "arguments": c["args"]}, ensure_ascii=False) for c in message.tool_calls]
-    invalid = [call["args"] or "" for call in message.invalid_tool_calls]
-    return "\n".join(part for part in [message.text, *calls, *invalid] if part)
-
-
-def _one_line(error: ValidationError | ValidationErrorV1) -> str:
-    found: Any = error.errors()
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the value'}: {each['msg']}" for each in found)
+    calls = [json.dumps({"name": c["name"], "arguments": c["args"]}, ensure_ascii=False) for c in answer.tool_calls]
+    invalid = [call["args"] or "" for call in answer.invalid_tool_calls]
+    return "\n".join(part for part in [answer.text, *calls, *invalid] if part)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms import GenerationParameters, PromptedChatModel, SageMakerLLM, errors
-from sagechain.llms.chat.messages import ERRORS
+from sagechain.llms.chat.messages import TOOL_CALL_ERRORS
 from sagechain.llms.generation import join_tool_calls
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.wire_error import WireError
@@ -489,7 +489,7 @@ def test_a_servers_call_that_the_token_limit_cut_is_invalid(
     [invalid] = message.invalid_tool_calls
     assert (invalid["name"], invalid["id"]) == ("weather", "c1")
     assert (invalid["args"] or "").startswith(arguments)
-    assert message.response_metadata[ERRORS] == {"c1": "arguments: the token limit cut them"}
+    assert message.response_metadata[TOOL_CALL_ERRORS] == {"c1": "arguments: the token limit cut them"}
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -500,7 +500,7 @@ def test_a_servers_call_that_was_whole_at_the_token_limit_stands(server: Scripte
     chat = PromptedChatModel(llm=endpoint("whole")).bind_tools([WEATHER])
     message = sum_of(chat.stream("Hi")) if streamed else chat.invoke("Hi")
     assert [call["args"] for call in message.tool_calls] == [{"city": "Rome"}]
-    assert ERRORS not in message.response_metadata
+    assert TOOL_CALL_ERRORS not in message.response_metadata
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -20,9 +20,10 @@ from langchain_core.outputs import GenerationChunk
 from langchain_core.tools import tool
 from pydantic import BaseModel
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_chat_model
-from sagechain.llms.chat.messages import ERRORS
+from sagechain.llms.chat.messages import TOOL_CALL_ERRORS
 from sagechain.llms.testing import ScriptedLLM
 from sagechain.local_aws import LocalRuntime
+from sagechain.prompts import get_family
 from typing_extensions import TypedDict
 
 from tests.conftest import FALCON_URI, LLAMA_URI
@@ -119,9 +120,9 @@ def test_whole_streamed_and_asynchronous_answers_tell_the_same(llm: LlamaCppLLM)
         assert said(message)[1] == [("check_stock", {"name": "Heron 2 tent"})]
         [invalid] = message.invalid_tool_calls
         assert invalid["name"] == "check_stock"
-        assert list(message.response_metadata[ERRORS]) == [invalid["id"]]
+        assert list(message.response_metadata[TOOL_CALL_ERRORS]) == [invalid["id"]]
     assert len({message.text for message in messages}) == 1
-    assert {error for message in messages for error in message.response_metadata[ERRORS].values()} == {
+    assert {error for message in messages for error in message.response_metadata[TOOL_CALL_ERRORS].values()} == {
         whole.invalid_tool_calls[0]["error"]
     }
 
@@ -152,7 +153,7 @@ def test_a_call_that_the_token_limit_cut_is_none(llm: LlamaCppLLM) -> None:
     chat = PromptedChatModel(llm=llm, max_tokens=12).bind_tools([PlaceOrder], tool_choice="PlaceOrder")
     for message in (chat.invoke(history), sum_of(chat.stream(history))):
         assert (message.text, message.tool_calls) == ("", [])
-        [error] = message.response_metadata[ERRORS].values()
+        [error] = message.response_metadata[TOOL_CALL_ERRORS].values()
         assert "token limit" in error
 
 
@@ -245,7 +246,7 @@ def test_a_history_of_calls_and_results_is_laid_out_in_every_family() -> None:
     for family in ("chatml", "llama2", "falcon", "falcon180b", "plain"):
         chat = answering("We have three.", family=family)
         assert chat.bind_tools([check_stock]).invoke(history).text == "We have three."
-        read = chat._layout.render(history, [check_stock]).text
+        read = get_family(family).render(history, [check_stock]).text
         places = [
             read.rindex(text) for text in ('"arguments": {"name": "Heron', "<tool_response>", "3\n</tool_response>")
         ]

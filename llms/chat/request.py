@@ -1,0 +1,65 @@
+"""What a chat model sends to its LLM: a prompt, options and the output format, from the arguments of LangChain's call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from sagechain.prompts import JsonFormat, OutputFormat, PromptFamily, ToolCallFormat
+
+from ..generation import Prompt
+
+CHAT_OPTIONS = (
+    "model",
+    "stream",
+    "ls_structured_output_format",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+)
+"""LangChain's options for a chat model itself; the others go to the LLM."""
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One request to the LLM.
+
+    Args:
+        prompt: text in the family's layout, or messages for an LLM that takes roles.
+        options: parameters of the generation, `stop` among them.
+        output_format: what the answer has to be.
+    """
+
+    prompt: Prompt
+    options: dict[str, Any]
+    output_format: OutputFormat | None
+
+
+def chat_request(
+    messages: Sequence[BaseMessage], stop: Sequence[str], options: Mapping[str, Any], family: PromptFamily | None
+) -> ChatRequest:
+    """The request for an answer to these messages.
+
+    Args:
+        messages: the conversation.
+        stop: stop strings of the caller; the family's are added.
+        options: all of LangChain's options.
+        family: lays the messages out; None if the LLM takes roles.
+    """
+    output_format = output_format_of(options)
+    options = {name: value for name, value in options.items() if name not in CHAT_OPTIONS}
+    if family is None:
+        return ChatRequest(messages, {**options, "stop": [*stop]}, output_format)
+    rendered = family.render(messages, output_format=output_format)
+    return ChatRequest(rendered.text, {**options, "stop": list(dict.fromkeys([*stop, *rendered.stop]))}, output_format)
+
+
+def output_format_of(options: Mapping[str, Any]) -> OutputFormat | None:
+    """What the answer has to be. Raises ValueError if both tools and a response format are given."""
+    tools, response_format = options.get("tools"), options.get("response_format")
+    if tools and response_format:
+        raise ValueError("response_format: give it or tools, not both")
+    if tools:
+        return ToolCallFormat.from_tools(tools, options.get("tool_choice"), options.get("parallel_tool_calls"))
+    return None if response_format is None else JsonFormat.from_response_format(response_format)
