@@ -1,1 +1,1 @@
-"""Decoding held to a schema."""
+"""Constrained decoding: the grammar of an answer, and the part of JSON schema that a grammar can express."""

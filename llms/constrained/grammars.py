@@ -1,87 +1,72 @@
-"""The grammar of an output format, in the Lark of llguidance (in llama.cpp) and xgrammar.
+"""The grammar that a constrained answer follows, in llguidance's Lark: both local engines read this text.
 
-    grammar = grammar_of(ToolCallFormat.from_tools([search], "any"))
-    grammar.rules      # start: "<tool_call>\\n" call …
-    grammar.schemas    # {"arguments_0": the schema of what `search` takes}
+    answer_grammar(ToolCallFormat.from_tools([search], "any"))
+    # %llguidance {}
+    # start: "<tool_call>\\n" call …
 
-Each engine says in its own words what a rule of `schemas` is, and `text`: any text in which no call is opened. JSON has one
-form only, that of `json.dumps`: where white space is free, a small model may write it without end.
+JSON is written as `json.dumps` writes it: where white space is free, a small model may repeat it without end.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sagechain.prompts import TOOL_CALL_END, TOOL_CALL_START, JsonFormat, OutputFormat, ToolCallFormat, argument_schema
 
-from .schemas import ALTERNATIVES, Refusal, held_schema
+from .schemas import ALTERNATIVES, constrainable_schema
 
-# llguidance's options, at the root of each schema.
-ONE_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "coerce_one_of": True}
-START = "start: "
-TEXT = "TEXT: /(.|\\n)*/\n"
+HEADER, START = "%llguidance {}\n", "start: "
+# llguidance's options for one schema; `coerce_one_of` reads `oneOf` as `anyOf`.
+JSON_OPTIONS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "coerce_one_of": True}
 FIRST, NEXT, END = f"{TOOL_CALL_START}\n", f"\n{TOOL_CALL_START}\n", f"}}\n{TOOL_CALL_END}"
 
 
-@dataclass(frozen=True)
-class Grammar:
-    """A grammar whose first rule is `start`.
-
-    Attributes:
-        rules: in Lark, but for those of `schemas` and for `text`.
-        schemas: the JSON schema of each rule that is JSON.
-    """
-
-    rules: str
-    schemas: Mapping[str, Mapping[str, Any]]
-
-    def llguidance(self) -> str:
-        """The grammar as llama.cpp takes it."""
-        schemas = {name: json.dumps({**schema, "x-guidance": ONE_FORM}) for name, schema in self.schemas.items()}
-        json_rules = "".join(f"{name}: %json {schema}\n" for name, schema in schemas.items())
-        return f"%llguidance {{}}\n{self.rules}{json_rules}text: TEXT\n{TEXT}"
-
-
-def grammar_of(output_format: OutputFormat | None, refused: Refusal = lambda part: None) -> Grammar | None:
-    """The grammar that an answer of that output format fits; None where any text does.
-
-    Args:
-        refused: as in `held_schema`: what of a schema the engine can't hold to.
+def answer_grammar(output_format: OutputFormat | None) -> str | None:
+    """The grammar of the answers that have this format; None where every text has it.
 
     Raises:
-        ValueError: a schema is none, or says what no grammar can; the message names the part.
+        UnsupportedSchema: no grammar expresses a part of the schema; the message names the part.
     """
     if isinstance(output_format, JsonFormat):
         schema = {"type": "object"} if output_format.schema is None else output_format.schema
-        return Grammar(f"{START}answer\n", {"answer": held_schema(schema, "schema", refused)})
+        return f"{HEADER}{START}answer\n{_json_rule('answer', constrainable_schema(schema, 'schema'))}"
     if output_format is None or not output_format.callable:
         return None
-    schemas = {
-        f"arguments_{number}": held_schema(_arguments(tool), f"tools[{tool['name']!r}].parameters", refused)
-        for number, tool in enumerate(output_format.callable)
-    }
-    return Grammar(_start(output_format) + _calls(output_format), schemas)
+    return f"{HEADER}{_start_rule(output_format)}{_call_rules(output_format)}"
+
+
+def with_leading_text(grammar: str, text: str) -> str:
+    """The grammar with a fixed text before every answer."""
+    return grammar.replace(START, f"{START}{_literal(text)} rest\nrest: ", 1)
+
+
+def _start_rule(tools: ToolCallFormat) -> str:
+    more = f" ({_literal(NEXT)} call)*" if tools.parallel else ""
+    if tools.must_call:
+        return f"{START}{_literal(FIRST)} call{more}\n"
+    # The lazy rule ends at the first opening tag, so free text never contains one.
+    return f'{START}TEXT | opened "\\n" call{more}\nopened[lazy]: TEXT {_literal(TOOL_CALL_START)}\nTEXT: /(.|\\n)*/\n'
+
+
+def _call_rules(tools: ToolCallFormat) -> str:
+    names = [json.dumps(tool["name"], ensure_ascii=False) for tool in tools.callable]
+    starts = [_literal(f'{{"name": {name}, "arguments": ') for name in names]
+    alternatives = " | ".join(f"{start} arguments_{number}" for number, start in enumerate(starts))
+    arguments = (
+        _json_rule(f"arguments_{number}", constrainable_schema(_arguments(tool), f"tools[{tool['name']!r}].parameters"))
+        for number, tool in enumerate(tools.callable)
+    )
+    return f"call: ({alternatives}) {_literal(END)}\n{''.join(arguments)}"
 
 
 def _arguments(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of a tool's arguments; what refers to another, or is made of others, is left as it is."""
-    given = tool.get("parameters") or {}
-    return given if {"$ref", "allOf", *ALTERNATIVES} & given.keys() else argument_schema(tool)
+    """The schema of a tool's arguments, an object unless the schema refers to or combines others."""
+    schema = tool.get("parameters") or {}
+    return schema if {"$ref", "allOf", *ALTERNATIVES} & schema.keys() else argument_schema(tool)
 
 
-def _start(use: ToolCallFormat) -> str:
-    more = f" ({_literal(NEXT)} call)*" if use.parallel else ""
-    if use.must_call:
-        return f"{START}{_literal(FIRST)} call{more}\n"
-    return f'{START}text | opened "\\n" call{more}\nopened[lazy]: TEXT {_literal(TOOL_CALL_START)}\n'
-
-
-def _calls(use: ToolCallFormat) -> str:
-    names = [json.dumps(tool["name"], ensure_ascii=False) for tool in use.callable]
-    begun = [_literal(f'{{"name": {name}, "arguments": ') for name in names]
-    alternatives = " | ".join(f"{begin} arguments_{number}" for number, begin in enumerate(begun))
-    return f"call: ({alternatives}) {_literal(END)}\n"
+def _json_rule(name: str, schema: Mapping[str, Any]) -> str:
+    return f"{name}: %json {json.dumps({**schema, 'x-guidance': JSON_OPTIONS})}\n"
 
 
 def _literal(text: str) -> str:

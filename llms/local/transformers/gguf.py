@@ -1,7 +1,7 @@
-"""GGUF files for transformers: read once, kept as an ordinary checkpoint, loaded fast from then on.
+"""GGUF files for transformers: converted once to an ordinary checkpoint, which loads fast from then on.
 
-transformers reads a GGUF in half a minute, at every load. The checkpoint is kept in the user's cache folder, under the
-file's own SHA-256, so a copy of the file is not converted again and a changed one is.
+transformers takes half a minute to read a GGUF, at every load. The checkpoint is stored in the user's cache folder under
+the file's SHA-256, so a copy of the file is not converted again and a changed file is.
 """
 
 import hashlib
@@ -13,16 +13,12 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from ...errors import MissingExtra, ModelNotLoaded
+from ..gguf_header import check_gguf
+from .checkpoint import quiet_transformers, working_dtype
 
 # llama.cpp ends an answer at these too, whatever the file says; found by trying (xllamacpp 2026.10, `<|endoftext|>`)
 # and in its source, src/llama-vocab.cpp, `special_eog_ids`.
 END_TOKENS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<|end_of_text|>")
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether a file begins as a GGUF does."""
-    with path.open("rb") as file:
-        return file.read(4) == b"GGUF"
 
 
 def checkpoint_of(path: Path) -> Path:
@@ -33,8 +29,7 @@ def checkpoint_of(path: Path) -> Path:
         ModelNotLoaded: broken, or of a kind that transformers does not read.
         MissingExtra: the `transformers` extra is not installed.
     """
-    if not is_gguf(path):
-        raise ValueError(f"path: {str(path)!r} is not a GGUF file")
+    check_gguf(path)
     try:
         from filelock import FileLock
     except ModuleNotFoundError as error:
@@ -46,12 +41,12 @@ def checkpoint_of(path: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not folder.is_dir():
-                _converted(path, Path(f"{folder}.partial")).rename(folder)
+                _convert_in(Path(f"{folder}.partial"), path).rename(folder)
     return folder
 
 
-def _converted(path: Path, folder: Path) -> Path:
-    """The checkpoint in `folder`, whatever an earlier try left there."""
+def _convert_in(folder: Path, path: Path) -> Path:
+    """Convert into `folder`, which an earlier attempt may have left half filled."""
     print(f"Converting {path.name} for transformers, once; half a minute …", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -68,18 +63,16 @@ def _converted(path: Path, folder: Path) -> Path:
 def _convert(path: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from .engine import quiet, working_dtype
-
-    with quiet():
+    with quiet_transformers():
         tokenizer: Any = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-        read: Any = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-        # transformers 5.23 refuses to save what it read from a GGUF, so the weights go into a model of no such past.
-        del read.config.quantization_config
-        model: Any = AutoModelForCausalLM.from_config(read.config)  # type: ignore[no-untyped-call]
-        model.load_state_dict(read.state_dict())
-        known = tokenizer.get_vocab()
-        ends = [known[token] for token in END_TOKENS if token in known]
-        model.generation_config = read.generation_config
-        model.generation_config.eos_token_id = list(dict.fromkeys([read.config.eos_token_id, *ends]))
+        source: Any = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+        # transformers 5.23 refuses to save a model that came from a GGUF, so the weights move to a new one.
+        del source.config.quantization_config
+        model: Any = AutoModelForCausalLM.from_config(source.config)  # type: ignore[no-untyped-call]
+        model.load_state_dict(source.state_dict())
+        vocabulary = tokenizer.get_vocab()
+        ends = [vocabulary[token] for token in END_TOKENS if token in vocabulary]
+        model.generation_config = source.generation_config
+        model.generation_config.eos_token_id = list(dict.fromkeys([source.config.eos_token_id, *ends]))
         model.to(working_dtype()).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
