@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sagechain.llms.local.llama_cpp.llm import CARRIES
+from sagechain.llms.local.llama_cpp.llm import LLAMA_CPP_NAMES
 from sagechain.llms.parameters import PARAMETER_NAMES, GenerationFields
 from sagechain.llms.wires import get_wire, list_wires
 
@@ -48,7 +48,7 @@ def _range(name: str) -> str:
 
 
 def _carriers(name: str) -> str:
-    local = ["`transformers`", *(["`llama.cpp`"] if name in CARRIES or name in COUNTED_HERE else [])]
+    local = ["`transformers`", *(["`llama.cpp`"] if name in LLAMA_CPP_NAMES or name in COUNTED_HERE else [])]
     wires = [f"`{wire}`" for wire in list_wires() if name in get_wire(wire).parameter_names]
     return ", ".join([*local, *wires])
 

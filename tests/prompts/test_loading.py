@@ -13,7 +13,7 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import RunnableLambda
 from sagechain.chains import extract_answer, same_answer
 from sagechain.llms import GenerationParameters
-from sagechain.llms.local.llama_cpp.llm import CARRIES
+from sagechain.llms.local.llama_cpp.llm import LLAMA_CPP_NAMES
 from sagechain.llms.wires import get_wire
 from sagechain.prompts import get_family, list_families, list_prompts, list_tasks, load_prompt, load_task
 from sagechain.prompts import library as loading
@@ -75,7 +75,7 @@ def test_every_prompt_is_whole_and_its_parameters_fit_the_engines_here_and_the_t
     assert GenerationParameters(**about["parameters"]).given() == about["parameters"]
     assert about["parameters"]["max_new_tokens"] <= 500
     assert set(about["parameters"]) <= set(get_wire("tgi").parameter_names)
-    assert set(about["parameters"]) <= set(CARRIES)
+    assert set(about["parameters"]) <= set(LLAMA_CPP_NAMES)
 
 
 @pytest.mark.parametrize("family", [name for name in list_families() if name != "messages"])

@@ -1,1 +1,1 @@
-from .llm import CARRIES as CARRIES
+from .llm import LLAMA_CPP_NAMES as LLAMA_CPP_NAMES

@@ -1,7 +1,10 @@
 """GGUF models on this machine, in llama.cpp (xllamacpp: no torch, no compiler).
 
-Calls that run together share an engine's slots by continuous batching (`llama_cpp_engine.py`); what has been computed for a
-prompt is kept in its slot, so that the next turn of a conversation is read from where the last one ended.
+    llm = LlamaCppLLM(path="model.gguf", temperature=0.2)
+    llm.invoke("User: Hi.\nAssistant:")
+
+Generations at the same time share the engine's slots by continuous batching. A slot caches what was computed for its
+prompt, so the next turn of a conversation is read from the end of the last one.
 """
 
 from pathlib import Path
@@ -10,16 +13,16 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family
 
+from ...constrained.grammars import answer_grammar
 from ...capabilities import Capabilities
-from ...constrained.grammars import grammar_of
 from ...generation import Prompt, RunningGeneration
 from ...parameters import OFF, GenerationParameters
 from ...role_messages import dialog
 from ...text_model import TextModel
-from .request import REMEDY, LlamaCppCall
-from .server import Engine, engine
+from .request import REMEDY, LlamaCppGeneration
+from .server import Engine, shared_engine
 
-CARRIES = {
+LLAMA_CPP_NAMES = {
     "max_new_tokens": "max_tokens",
     "repetition_penalty": "repeat_penalty",
     "temperature": "temperature",
@@ -29,27 +32,24 @@ CARRIES = {
     "seed": "seed",
     "num_return_sequences": "n",
 }
-# llama.cpp's own defaults (top_k 40, top_p 0.95, min_p 0.05) are another meaning of
-# "temperature 1" than everywhere else, so each is switched off unless it is asked for.
+# llama.cpp's own defaults (top_k 40, top_p 0.95, min_p 0.05) would give "temperature 1" another meaning than elsewhere.
 NEUTRAL = {
     "temperature": 1.0,
     "top_k": 0,
     "top_p": 1.0,
     "min_p": 0.0,
-    # transformers, TGI and vLLM apply the temperature before they cut; llama.cpp's own order is the other way round.
+    # transformers, TGI and vLLM apply the temperature before top_k and top_p; llama.cpp's own order is the reverse.
     "samplers": ["penalties", "temperature", "top_k", "top_p"],
 }
-
-
-# The likeliest token alone; to weigh the whole vocabulary first would cost a twentieth of the decoding.
+# The likeliest token alone; sorting the whole vocabulary first would take a twentieth of the decoding's time.
 GREEDY = {"temperature": 0.0, "top_k": 1, "samplers": ["penalties", "top_k"]}
 
 
 class LlamaCppLLM(TextModel):
-    """A GGUF file as a LangChain LLM, run in this process. `timeout` and `max_retries` mean nothing here.
+    """A GGUF file as a LangChain LLM, run in this process. `timeout` and `max_retries` have no effect.
 
     Raises:
-        ValueError: no such file, not GGUF, or a parameter that is unknown, out of range or not carried.
+        ValueError: no such file, not GGUF, or a parameter that is unknown, out of range or not carried by llama.cpp.
         MissingExtra: the `local` extra is not installed.
     """
 
@@ -58,18 +58,18 @@ class LlamaCppLLM(TextModel):
     path: Path
     """The GGUF file."""
     context: int = Field(default=2048, ge=64)
-    """Tokens of prompt and answer together, for each call."""
+    """Tokens of prompt and answer together, for each generation."""
     slots: int = Field(default=4, ge=1)
-    """Calls that are answered at the same time."""
+    """Generations that run at the same time."""
     likelihood: bool = False
-    """Tell how likely each answer was: `generation_info["likelihood"]`, the mean log probability (nats) of its tokens, but
-    not of the one that ends it, before temperature, penalties and cuts. To tell it costs a twentieth of the decoding."""
+    """Report `generation_info["likelihood"]`: the mean log probability (nats) of an answer's tokens, without the end token,
+    before temperature, penalties, `top_k` and `top_p`. It takes a twentieth of the decoding's time."""
 
     _engine: Engine = PrivateAttr()
 
     @model_validator(mode="before")
     @classmethod
-    def _known(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _check_names(cls, values: dict[str, Any]) -> dict[str, Any]:
         check_known("parameter", values, cls.model_fields)
         return values
 
@@ -77,14 +77,14 @@ class LlamaCppLLM(TextModel):
     def _load(self) -> Self:
         if self.family is not None:
             get_family(self.family)
-        _sent(self._parameters(None, {}).updated({"max_length": None}))
-        self._engine = engine(self.path, context=self.context, slots=self.slots)
+        _llama_cpp_parameters(self._parameters(None, {}).updated({"max_length": None}))
+        self._engine = shared_engine(self.path, context=self.context, slots=self.slots)
         return self
 
     @property
     def capabilities(self) -> Capabilities:
-        """Messages go through the model's own chat template, unless a family is given."""
-        return Capabilities(takes_roles=self.family is None, constrained_decoding=True)  # by llguidance
+        """Messages go through the model's own chat template, unless a family is given; llama.cpp has llguidance built in."""
+        return Capabilities(takes_roles=self.family is None, constrained_decoding=True)
 
     @property
     def display_name(self) -> str:
@@ -119,7 +119,7 @@ class LlamaCppLLM(TextModel):
 
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
         """How many tokens a prompt has; messages are laid out by the model's own template first."""
-        text = prompt if isinstance(prompt, str) else self._engine.laid_out(dialog(prompt, output_format))
+        text = prompt if isinstance(prompt, str) else self._engine.apply_template(dialog(prompt, output_format))
         return len(self.get_token_ids(text))
 
     def _start_generation(
@@ -130,40 +130,40 @@ class LlamaCppLLM(TextModel):
         stream: bool,
         output_format: OutputFormat | None = None,
     ) -> RunningGeneration:
-        grammar = grammar_of(output_format)
+        grammar = answer_grammar(output_format)
         request = {
-            **_sent(parameters),
+            **_llama_cpp_parameters(parameters),
             "repeat_last_n": self.context,
             "stream": True,
             "stream_options": {"include_usage": True},
             **({"n_probs": 1} if self.likelihood else {}),
-            **({"grammar": grammar.llguidance()} if grammar else {}),
+            **({"grammar": grammar} if grammar else {}),
             **({"prompt": prompt} if isinstance(prompt, str) else {"messages": dialog(prompt, output_format)}),
         }
-        return LlamaCppCall(self._engine, self._rounds(request, parameters), whole=not stream)
+        return LlamaCppGeneration(self._engine, self._split(request, parameters), whole=not stream)
 
-    def _rounds(self, request: dict[str, Any], parameters: GenerationParameters) -> list[dict[str, Any]]:
-        """The requests for all answers: llama.cpp gives as many at once as it has slots, and reads the prompt once."""
-        wanted, seed = parameters.num_return_sequences or 1, parameters.seed
-        if wanted == 1:
+    def _split(self, request: dict[str, Any], parameters: GenerationParameters) -> list[dict[str, Any]]:
+        """The requests for all answers: each for as many as there are slots, for which llama.cpp reads the prompt once."""
+        answers, seed = parameters.num_return_sequences or 1, parameters.seed
+        if answers == 1:
             return [request]
         return [
-            {**request, "n": min(self.slots, wanted - first), **({} if seed is None else {"seed": seed + first})}
-            for first in range(0, wanted, self.slots)
+            {**request, "n": min(self.slots, answers - first), **({} if seed is None else {"seed": seed + first})}
+            for first in range(0, answers, self.slots)
         ]
 
 
-def _sent(parameters: GenerationParameters) -> dict[str, Any]:
+def _llama_cpp_parameters(parameters: GenerationParameters) -> dict[str, Any]:
     """The parameters under llama.cpp's names."""
-    sent: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for name, value in parameters.given().items():
-        if name in CARRIES:
-            sent[CARRIES[name]] = list(value) if name == "stop" else value
+        if name in LLAMA_CPP_NAMES:
+            given[LLAMA_CPP_NAMES[name]] = list(value) if name == "stop" else value
         elif name != "do_sample" and not (name in OFF and value == OFF[name]):
-            known = sorted({*CARRIES, "do_sample", "max_length"})
+            supported = sorted({*LLAMA_CPP_NAMES, "do_sample", "max_length"})
             raise ValueError(
-                f"{name}: llama.cpp does not carry it; it carries {', '.join(known)}; "
+                f"{name}: llama.cpp does not carry it; it carries {', '.join(supported)}; "
                 "local:…?engine=transformers carries all"
             )
-    sent = {**NEUTRAL, **sent}
-    return sent if parameters.samples else sent | GREEDY
+    settings = {**NEUTRAL, **given}
+    return settings if parameters.samples else settings | GREEDY

@@ -1,4 +1,4 @@
-"""One generation in llama.cpp: started in a thread of its own, read as it comes, ended from any thread."""
+"""A generation in llama.cpp: run by its own thread, read while it arrives, closed from any thread."""
 
 import atexit
 import queue
@@ -11,140 +11,149 @@ from typing import Any
 
 from langchain_core.outputs import GenerationChunk
 
-from ...constrained.grammars import START
+from ...constrained.grammars import with_leading_text
+from ...constrained.schemas import UnsupportedSchema
 from ...errors import ModelFailed
 from ...generation import RunningGeneration
 from ...token_counting import prompt_too_long
 from .server import Engine
 
-MARK = "~"
+PROBE = "~"  # text that no answer in JSON or of tool calls starts with
 REMEDY = "shorten it, or load the model with ?context=…"
-NOT_TAKEN = (
-    "shape: llama.cpp can't hold decoding to this JSON schema: nothing fits it, or one of its patterns or references "
-    "is beyond llguidance; simplify it, or ask for any JSON object (method='json_mode')"
+GRAMMAR_REFUSED = (
+    "schema: decoding can't be constrained to it: llama.cpp refuses its grammar; nothing fits the schema, or llguidance "
+    "does not support one of its patterns or references; simplify it, or request any JSON object (method='json_mode')"
 )
 
 
-class LlamaCppCall(RunningGeneration):
-    """One generation; llama.cpp calls back from a thread of its own.
+class LlamaCppGeneration(RunningGeneration):
+    """The answers to one prompt; llama.cpp passes its events to `_receive` in the thread that runs it.
 
     Args:
-        requests: one after another; each may ask for several answers (`n`).
-        whole: give each answer as one piece, once all are there.
+        requests: sent one after another; each may ask for several answers (`n`).
+        whole: return each answer in one chunk, once all are complete.
     """
 
     def __init__(self, engine: Engine, requests: Sequence[Mapping[str, Any]], *, whole: bool) -> None:
-        self._engine, self._requests, self._is_whole = engine, requests, whole
+        self._engine, self._requests, self._whole = engine, requests, whole
         self._closed = threading.Event()
-        self._held: list[tuple[int, Any]] = []
-        self._arrived: queue.SimpleQueue[tuple[int, Any] | Exception | None] = queue.SimpleQueue()
+        self._buffer: list[tuple[int, Any]] = []
+        self._events: queue.SimpleQueue[tuple[int, Any] | Exception | None] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[GenerationChunk]:
         self._thread = threading.Thread(target=self._run, daemon=True, name="sagechain-llama-cpp")
         _running.add(self)
         self._thread.start()
-        return self._joined() if self._is_whole else (piece for _, piece in self._pieces())
+        return self._answers() if self._whole else (chunk for _, chunk in self._chunks())
 
     def close(self) -> None:
-        """llama.cpp ends the work at its next token; a reader stops at once."""
+        """End the work at the next token, and the reading at once."""
         self._closed.set()
-        self._arrived.put(None)
+        self._events.put(None)
 
-    def _run(self) -> None:
-        try:
-            answers = 0
-            self._check_grammar(self._requests[0])
-            for request in self._requests:
-                if not self._closed.is_set():
-                    self._engine.run(request, partial(self._listen, answers))
-                answers += request.get("n", 1)
-            for arrived in self._held:
-                self._arrived.put(arrived)
-        except Exception as error:  # noqa: BLE001  # raised again where the answer is read
-            self._arrived.put(error)
-        finally:
-            _running.discard(self)
-            self._arrived.put(None)
-
-    def _check_grammar(self, request: Mapping[str, Any]) -> None:
-        """Raise ValueError where llama.cpp does not take the grammar: it only logs that, and goes on without.
-
-        A grammar that is new to the engine is first asked for one token, with a mark before all that it allows. The
-        prompt is then read, so the answer itself comes hardly later.
-        """
-        grammar = request.get("grammar")
-        if grammar is None or grammar in self._engine.grammars:
-            return
-        marked = grammar.replace(START, f'{START}"{MARK}" held\nheld: ', 1)
-        events: list[Any] = []
-        self._engine.run({**request, "grammar": marked, "max_tokens": 1, "n": 1, "stop": []}, events.append)
-        pieces = [event for each in events for event in (each if isinstance(each, list) else [each])]
-        if any("error" in piece for piece in pieces):
-            return  # of another kind: the request itself will tell
-        if not "".join(chunk.text for piece in pieces if (chunk := _chunk(piece))).startswith(MARK):
-            raise ValueError(NOT_TAKEN)
-        self._engine.grammars.append(grammar)
-
-    def end(self) -> None:
-        """Close, and wait until llama.cpp has let go."""
+    def stop(self) -> None:
+        """Close, and wait until llama.cpp has returned."""
         self.close()
         self._thread.join()
 
-    def _listen(self, answers_before: int, piece: Any) -> bool:
-        # A whole answer is read at its end: waking the reader at each token costs a tenth of the decoding.
-        (self._held.append if self._is_whole else self._arrived.put)((answers_before, piece))
+    # In the generation's own thread
+
+    def _run(self) -> None:
+        try:
+            self._check_grammar(self._requests[0])
+            first_answer = 0
+            for request in self._requests:
+                if not self._closed.is_set():
+                    self._engine.run(request, partial(self._receive, first_answer))
+                first_answer += request.get("n", 1)
+            for event in self._buffer:
+                self._events.put(event)
+        except Exception as error:  # noqa: BLE001  # raised again where the answer is read
+            self._events.put(error)
+        finally:
+            _running.discard(self)
+            self._events.put(None)
+
+    def _check_grammar(self, request: Mapping[str, Any]) -> None:
+        """Raise UnsupportedSchema if llama.cpp refuses the grammar: it only logs that, and generates without one.
+
+        For a grammar that the engine has not seen, one token is requested with a fixed text before it. This also reads the
+        prompt, so the answer itself is hardly later.
+        """
+        grammar = request.get("grammar")
+        if grammar is None or grammar in self._engine.accepted_grammars:
+            return
+        probe = {"grammar": with_leading_text(grammar, PROBE), "max_tokens": 1, "n": 1, "stop": []}
+        received: list[Any] = []
+        self._engine.run({**request, **probe}, received.append)
+        events = [event for each in received for event in _as_list(each)]
+        if any("error" in event for event in events):
+            return  # of another kind: the request itself will report it
+        if not "".join(chunk.text for event in events if (chunk := _chunk(event))).startswith(PROBE):
+            raise UnsupportedSchema(GRAMMAR_REFUSED)
+        self._engine.accepted_grammars.append(grammar)
+
+    def _receive(self, first_answer: int, event: Any) -> bool:
+        # Whole answers are read at the end: waking the reader at each token takes a tenth of the decoding's time.
+        (self._buffer.append if self._whole else self._events.put)((first_answer, event))
         return self._closed.is_set()
 
-    def _pieces(self) -> Iterator[tuple[int, GenerationChunk]]:
-        """The pieces, each with the number of its answer."""
-        likely: defaultdict[int, list[float]] = defaultdict(list)
-        while (arrived := self._arrived.get()) is not None:
-            if isinstance(arrived, ValueError):
-                raise arrived
-            if isinstance(arrived, Exception):
-                raise ModelFailed(self._engine.name, f"llama.cpp failed: {arrived}.") from arrived
-            before, piece = arrived
-            for event in piece if isinstance(piece, list) else [piece]:
-                if "error" in event:
-                    raise self._refusal(event["error"])
-                number = before + (event["choices"][0]["index"] if event.get("choices") else 0)
-                likely[number] += _log_probabilities(event)
-                chunk = _chunk(event)
-                if chunk is not None:
-                    info = chunk.generation_info
-                    if info and "finish_reason" in info and likely[number]:
-                        info["likelihood"] = fmean(likely[number])
-                    yield number, chunk
+    # In the reading thread
 
-    def _joined(self) -> Iterator[GenerationChunk]:
+    def _chunks(self) -> Iterator[tuple[int, GenerationChunk]]:
+        """Each chunk with the number of its answer."""
+        log_probabilities: defaultdict[int, list[float]] = defaultdict(list)
+        while (received := self._events.get()) is not None:
+            if isinstance(received, ValueError):
+                raise received
+            if isinstance(received, Exception):
+                raise ModelFailed(self._engine.name, f"llama.cpp failed: {received}.") from received
+            first_answer, events = received
+            for event in _as_list(events):
+                if "error" in event:
+                    raise self._error(event["error"])
+                number = first_answer + (event["choices"][0]["index"] if event.get("choices") else 0)
+                log_probabilities[number] += _log_probabilities(event)
+                if (chunk := _chunk(event)) is None:
+                    continue
+                info = chunk.generation_info
+                if info and "finish_reason" in info and log_probabilities[number]:
+                    info["likelihood"] = fmean(log_probabilities[number])
+                yield number, chunk
+
+    def _answers(self) -> Iterator[GenerationChunk]:
         answers: defaultdict[int, GenerationChunk] = defaultdict(lambda: GenerationChunk(text="", generation_info={}))
-        for number, piece in self._pieces():
+        for number, chunk in self._chunks():
             answer = answers[number]
-            info = {**(answer.generation_info or {}), **(piece.generation_info or {})}
-            answers[number] = GenerationChunk(text=answer.text + piece.text, generation_info=info)
+            info = {**(answer.generation_info or {}), **(chunk.generation_info or {})}
+            answers[number] = GenerationChunk(text=answer.text + chunk.text, generation_info=info)
         yield from (answers[number] for number in sorted(answers))
 
-    def _refusal(self, error: Mapping[str, Any]) -> Exception:
+    def _error(self, error: Mapping[str, Any]) -> Exception:
         if error.get("type") == "exceed_context_size_error":
-            asked, room = error["n_prompt_tokens"], error["n_ctx"]
-            return prompt_too_long(asked, room, REMEDY)
+            return prompt_too_long(error["n_prompt_tokens"], error["n_ctx"], REMEDY)
         if 400 <= int(error.get("code", 500)) < 500:
             return ValueError(f"llama.cpp refuses the request: {error.get('message')}")
         return ModelFailed(self._engine.name, f"llama.cpp failed: {error.get('message')}.")
 
 
-_running: set[LlamaCppCall] = set()
+_running: set[LlamaCppGeneration] = set()
 
 
 @atexit.register
-def _end_running_calls() -> None:
-    """A thread that is still inside llama.cpp when Python ends would abort the whole process."""
-    for call in tuple(_running):
-        call.end()
+def _stop_running() -> None:
+    """A thread that is still inside llama.cpp when Python exits would abort the whole process."""
+    for generation in tuple(_running):
+        generation.stop()
+
+
+def _as_list(event: Any) -> list[Any]:
+    """llama.cpp passes one event, or a list of several."""
+    return event if isinstance(event, list) else [event]
 
 
 def _chunk(event: Mapping[str, Any]) -> GenerationChunk | None:
-    """The text and the figures in one event; None where it has neither."""
+    """The text and the figures of one event; None if it has neither."""
     info: dict[str, Any] = {}
     text = ""
     for choice in event.get("choices", ()):
@@ -157,6 +166,6 @@ def _chunk(event: Mapping[str, Any]) -> GenerationChunk | None:
 
 
 def _log_probabilities(event: Mapping[str, Any]) -> list[float]:
-    """Those of the tokens in one event, where they were asked for."""
-    told = (choice.get("logprobs") or {} for choice in event.get("choices", ()))
-    return [float(token["logprob"]) for each in told for token in each.get("content") or ()]
+    """Those of the tokens in one event, if they were requested."""
+    logprobs = (choice.get("logprobs") or {} for choice in event.get("choices", ()))
+    return [float(token["logprob"]) for each in logprobs for token in each.get("content") or ()]

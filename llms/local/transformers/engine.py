@@ -112,7 +112,7 @@ class Engine:
         probe = Tokenizer(models.BPE())
         try:
             probe.decoder = self.tokenizer.backend_tokenizer.decoder
-            LLTokenizer(probe.to_str(), n_vocab=1, eos_token=0)
+            LLTokenizer(probe.to_str())
         except (TypeError, ValueError):
             return False
         return True

@@ -1,4 +1,4 @@
-"""Hugging Face checkpoints on this machine, as LangChain's `HuggingFacePipeline` with its faults mended.
+"""Hugging Face checkpoints on this machine, as a LangChain `HuggingFacePipeline` without its faults.
 
     llm = HuggingFaceLLM(path="codeparrot", temperature=0.2, max_new_tokens=60)
     llm.invoke("def add(a, b):")     # the completion, without the prompt
@@ -7,8 +7,6 @@ It takes a folder (config.json, safetensors, a tokenizer) or a GGUF file. The pa
 in sagechain; of the checkpoint's own generation settings only the ids of its end and padding tokens are used.
 """
 
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,27 +16,29 @@ from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family
 
 from ...capabilities import Capabilities
+from ...constrained.grammars import answer_grammar
 from ...generation import Prompt, RunningGeneration
 from ...parameters import PARAMETER_NAMES, GenerationParameters
 from ...role_messages import dialog
 from ...text_model import TextModel
 from ...token_counting import prompt_too_long
-from .engine import Engine, engine
-from .request import HuggingFaceCall, start
+from .engine import Engine, shared_engine
+from .request import TransformersRequest
+from .worker import TransformersGeneration, start
 
 
 class HuggingFaceLLM(TextModel, HuggingFacePipeline):
     """A checkpoint as a LangChain LLM, run by transformers in this process.
 
-    Prompts that are given together, and the answers that `num_return_sequences` asks for, are generated side by side;
-    calls from several threads take turns. A stream with `num_beams` above 1 comes as one piece: which beam is the answer
-    is known only when all have ended. `timeout` and `max_retries` mean nothing here.
+    Prompts of one batch, and the answers of `num_return_sequences`, are generated side by side; generations of several
+    threads run one after another. A stream with `num_beams` above 1 comes as one chunk: which beam is the answer is known
+    only when all have ended. `timeout` and `max_retries` have no effect.
 
-    Of LangChain's own fields `pipeline` is transformers' pipeline over the same weights, `model_id` may stand for `path`,
-    `pipeline_kwargs` may hold inference parameters, and `model_kwargs` is refused.
+    Of LangChain's own fields `pipeline` is transformers' pipeline over the same weights, `model_id` is another name of
+    `path`, `pipeline_kwargs` may contain inference parameters, and `model_kwargs` is refused.
 
     Raises:
-        ValueError: no such file or folder, a folder that is no checkpoint, or a parameter that is unknown or out of range.
+        ValueError: no such file or folder, a folder without a checkpoint, or a parameter that is unknown or out of range.
         ModelNotLoaded: the checkpoint is broken, or of an unknown kind.
         MissingExtra: the `transformers` extra is not installed.
     """
@@ -48,19 +48,19 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
     path: Path
     """The checkpoint's folder, or a GGUF file."""
     context: int | None = Field(default=None, ge=1)
-    """Tokens of prompt and answer together; as many as the model has positions if not given."""
+    """Tokens of prompt and answer together; the model's own limit if not given."""
     batch_size: int = Field(default=16, ge=1)
-    """Sequences generated side by side: answers, or beams."""
+    """Most sequences (answers, or beams) of several prompts generated side by side; those of one prompt are never split."""
     likelihood: bool = False
-    """Tell how likely each answer was that no beam search found: `generation_info["likelihood"]`, the mean log probability
-    (nats) of its tokens, those that ended it among them, before temperature, penalties and cuts."""
+    """Report `generation_info["likelihood"]`: the mean log probability (nats) of an answer's tokens, the end token
+    included, before temperature, penalties, `top_k` and `top_p`. Answers of a beam search have none."""
 
     _engine: Engine = PrivateAttr()
 
     @model_validator(mode="before")
     @classmethod
     def pre_init_validator(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fill LangChain's fields from ours. langchain-huggingface's own would name GPT-2 where nothing is named."""
+        """Fill our fields from LangChain's. langchain-huggingface's own validator would load GPT-2 by default."""
         check_known("parameter", values, cls.model_fields)
         values = dict(values)
         for name in ("pipeline", "model_kwargs"):
@@ -78,22 +78,22 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         if self.family is not None:
             get_family(self.family)
         self._parameters(None, {})
-        self._engine = engine(self.path)
+        self._engine = shared_engine(self.path)
         self.pipeline, self.model_id = self._engine.pipeline, str(self.path)
         if self.context is not None and self.context > self._engine.context:
             raise ValueError(f"context: {self.context} is more than the {self._engine.context} that the model takes")
         return self
 
     def with_fields(self, **changes: Any) -> Self:
-        """As for every text model; the weights stay where they are."""
+        """As for every text model; the copy shares the weights."""
         return super().with_fields(**{"pipeline": None, **changes})
 
     @property
     def capabilities(self) -> Capabilities:
-        """Roles need a chat template and no family; constrained decoding needs xgrammar and a token that ends an answer."""
+        """Roles need a chat template and no family; constrained decoding needs the extra `constrained` and an end token."""
         return Capabilities(
             takes_roles=self.family is None and self._engine.has_template,
-            constrained_decoding=find_spec("xgrammar") is not None and bool(self._engine.ends),
+            constrained_decoding=self._engine.constrains,
         )
 
     @property
@@ -125,17 +125,17 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         return self._engine.token_ids(text)
 
     def text_tokens(self, text: str) -> int:
-        """How many tokens a text has, without those that begin a prompt."""
+        """The number of a text's tokens, without those that begin a prompt."""
         return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
 
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
-        """How many tokens a prompt has; messages are laid out by the model's own template first."""
-        return len(self._read(prompt, output_format))
+        """The number of a prompt's tokens; messages go through the chat template first."""
+        return len(self._tokens(prompt, output_format))
 
-    def _read(self, prompt: Prompt, output_format: OutputFormat | None = None) -> list[int]:
+    def _tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> list[int]:
         if isinstance(prompt, str):
             return self._engine.token_ids(prompt)
-        return self._engine.token_ids(self._engine.laid_out(dialog(prompt, output_format)), laid_out=True)
+        return self._engine.token_ids(self._engine.apply_template(dialog(prompt, output_format)), from_template=True)
 
     def _start_generation(
         self,
@@ -144,39 +144,32 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         *,
         stream: bool,
         output_format: OutputFormat | None = None,
-    ) -> HuggingFaceCall:
-        tokens = self._read(prompt, output_format)
+    ) -> TransformersGeneration:
+        tokens = self._tokens(prompt, output_format)
         if not tokens:
-            raise ValueError("prompt: the model's tokenizer makes no tokens of it")
+            raise ValueError("prompt: the model's tokenizer finds no tokens in it")
         room = self.context_size - len(tokens)
         if room <= 0:
             raise prompt_too_long(len(tokens), self.context_size, self._length_advice)
-        limit = min(parameters.max_new_tokens or room, room)
         answers, beams = parameters.num_return_sequences or 1, parameters.num_beams or 1
         if answers > beams > 1:
             raise ValueError(
                 f"num_return_sequences={answers}: a search with num_beams={beams} has no more answers than beams"
             )
-        return HuggingFaceCall(
+        request = TransformersRequest(
             self._engine,
             tokens,
             parameters,
-            limit=limit,
+            max_tokens=min(parameters.max_new_tokens or room, room),
             stream=stream and beams == 1,
             likelihood=self.likelihood,
-            held_to=self._held_to(output_format),
+            grammar=answer_grammar(output_format) if self._engine.constrains else None,
         )
-
-    def _held_to(self, output_format: OutputFormat | None) -> Callable[[], Any] | None:
-        if output_format is None or not self.capabilities.constrained_decoding:
-            return None
-        from ...constrained.transformers_grammars import held_to
-
-        return held_to(self._engine, output_format)
+        return TransformersGeneration(request)
 
     def _complete_batch(self, generations: list[RunningGeneration]) -> list[list[GenerationChunk]]:
         """The answers to several prompts, generated side by side."""
-        start([each for each in generations if isinstance(each, HuggingFaceCall)], most_rows=self.batch_size)
+        start([each for each in generations if isinstance(each, TransformersGeneration)], max_rows=self.batch_size)
         try:
             return [generation.answers() for generation in generations]
         finally:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from langchain_core.outputs import GenerationChunk
 
-from ...generation import ModelCall
+from ...generation import RunningGeneration
 from .request import TransformersRequest
 
 
-class TransformersGeneration(ModelCall):
+class TransformersGeneration(RunningGeneration):
     """A request that is started when it is first read, unless `start` was called with it before."""
 
     def __init__(self, request: TransformersRequest) -> None:
