@@ -1,7 +1,4 @@
-"""A tiny GPT-2 with random weights, and the embedded model in transformers: real parts for the second local engine.
-
-What becomes of LangChain's standard tests is kept here, for the test that holds the README to it.
-"""
+"""A tiny GPT-2 with random weights and the embedded model in transformers; the outcomes of LangChain's standard tests."""
 
 import subprocess
 import sys
@@ -11,6 +8,7 @@ from typing import Any
 import pytest
 from sagechain.llms import HuggingFaceLLM, load_llm
 
+from tests.llms.checkpoints import load_exactly
 from tests.standard_counts import Outcomes
 
 OUTCOMES = pytest.StashKey[Outcomes]()
@@ -29,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of 128 positions, 400 tokens, no chat template; its weights are wide, so no two tokens are as likely."""
+    """128 positions, 400 tokens, no chat template; its weights are wide, so no two tokens are equally likely."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
@@ -56,19 +54,13 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(gpt2: Path) -> HuggingFaceLLM:
-    """The tiny GPT-2, in float32 whatever the machine is: with it a batch gives to the last bit what one call does."""
-    import torch
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sagechain.llms.local.transformers.engine.working_dtype", lambda: torch.float32)
-        model = load_llm(f"local:{gpt2}")
-    assert isinstance(model, HuggingFaceLLM)
-    return model
+    """The tiny GPT-2 in float32."""
+    return load_exactly(gpt2)
 
 
 @pytest.fixture(scope="session")
 def converted(smollm2: Path) -> HuggingFaceLLM:
-    """The embedded model in transformers; a process of its own converts it, once for all runs."""
+    """The embedded model in transformers; another process converts it, once for all runs."""
     uri = f"local:{smollm2}?engine=transformers&context=2048"
     script = f"from sagechain.llms import load_llm; load_llm({uri!r})"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -253,4 +253,4 @@ def test_hostile_text_adds_no_special_token_and_our_chatml_is_the_models_own_tem
         {"role": role, "content": (family.escaping + COMMON_ESCAPING).escape(text)}
         for role, text in (("system", system), ("assistant", answered), ("user", asked))
     ]
-    assert prompt(system, answered, asked) == llm._engine.laid_out(dialog)
+    assert prompt(system, answered, asked) == llm._engine.apply_template(dialog)

@@ -1,5 +1,6 @@
-"""Text of tokens that arrive one by one: the pieces come to the whole, and no character is broken."""
+"""The text of tokens that arrive one by one: the parts add up to the whole, and no character is broken."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,30 +9,32 @@ from hypothesis import strategies as st
 from sagechain.llms import HuggingFaceLLM
 from sagechain.llms.local.transformers.token_text import UNFINISHED, TokenText
 
+from tests.llms.checkpoints import decode
 
-def pieces(llm: HuggingFaceLLM, tokens: list[int], context: list[int]) -> list[str]:
-    text = TokenText(llm._engine.decode, context)
+
+def parts(llm: HuggingFaceLLM, tokens: list[int], context: list[int]) -> list[str]:
+    text = TokenText(partial(decode, llm), context)
     return [*(text.feed(token) for token in tokens), text.flush()]
 
 
 @given(st.lists(st.integers(0, 399), max_size=40), st.text(max_size=10))
-def test_pieces_of_any_tokens_come_to_the_whole_text(tiny: HuggingFaceLLM, tokens: list[int], before: str) -> None:
+def test_the_parts_of_any_tokens_add_up_to_the_whole_text(tiny: HuggingFaceLLM, tokens: list[int], before: str) -> None:
     context = tiny.get_token_ids(before)
-    assert "".join(pieces(tiny, tokens, context)) == tiny._engine.decode(tokens)
+    assert "".join(parts(tiny, tokens, context)) == decode(tiny, tokens)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters=UNFINISHED), max_size=30))
-def test_no_piece_holds_half_a_character(tiny: HuggingFaceLLM, text: str) -> None:
-    shown = pieces(tiny, tiny.get_token_ids(text), [])
+def test_no_part_contains_half_a_character(tiny: HuggingFaceLLM, text: str) -> None:
+    shown = parts(tiny, tiny.get_token_ids(text), [])
     assert "".join(shown) == text.replace("<|endoftext|>", "")
-    assert not any(UNFINISHED in piece for piece in shown)
+    assert not any(UNFINISHED in part for part in shown)
 
 
-def test_a_character_of_four_tokens_comes_out_with_its_last(tiny: HuggingFaceLLM) -> None:
+def test_a_character_of_four_tokens_comes_with_the_last_of_them(tiny: HuggingFaceLLM) -> None:
     tokens = tiny.get_token_ids("𓀀")
     assert len(tokens) == 4
-    assert pieces(tiny, [*tokens, *tiny.get_token_ids("!")], []) == ["", "", "", "𓀀", "!", ""]
-    assert pieces(tiny, tokens[:2], []) == ["", "", UNFINISHED]
+    assert parts(tiny, [*tokens, *tiny.get_token_ids("!")], []) == ["", "", "", "𓀀", "!", ""]
+    assert parts(tiny, tokens[:2], []) == ["", "", UNFINISHED]
 
 
 @pytest.mark.parametrize("context", ["Say it:", "日"])

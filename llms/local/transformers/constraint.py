@@ -11,23 +11,23 @@ import transformers
 
 
 class GrammarConstraint(transformers.LogitsProcessor):
-    """Leaves each row only the tokens that continue its grammar; a row without one, or whose answer has ended, is unchanged.
+    """Leaves each row only the tokens that continue its grammar; a row whose answer has ended is unchanged.
 
     Args:
-        matchers: llguidance's, one for each row; None for a row without a grammar.
+        matchers: llguidance's, one for each row.
         starts: the column at which each row's answer begins.
         ends: ids that end an answer.
     """
 
     def __init__(self, matchers: Sequence[Any], starts: Sequence[int], ends: Sequence[int]) -> None:
-        self._rows = [None if matcher is None else _ConstrainedRow(matcher, ends) for matcher in matchers]
+        self._rows = [_ConstrainedRow(matcher, ends) for matcher in matchers]
         self._starts = starts
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """New scores, minus infinity for every other token."""
         allowed = torch.ones_like(scores, dtype=torch.bool)
         for number, (row, start) in enumerate(zip(self._rows, self._starts, strict=True)):
-            if row is not None and row.follow(input_ids[number, start:].tolist()):
+            if row.follow(input_ids[number, start:].tolist()):
                 allowed[number] = row.allowed().to(scores.device)
         constrained = scores.masked_fill(~allowed, -torch.inf)
         # `min_length` and `no_repeat_ngram_size` may have banned every token that is left: the grammar wins.

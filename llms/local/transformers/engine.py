@@ -4,14 +4,13 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...constrained.schemas import UnsupportedSchema
 from ...errors import MissingExtra, ModelNotLoaded
 from .checkpoint import check_checkpoint, quiet_transformers, working_dtype
 from .gguf import checkpoint_of
+from .guidance import guidance_tokenizer, reads_tokenizer
 
 DEFAULT_CONTEXT = 2048  # tokens, where neither the model nor its tokenizer has a limit
 NO_LIMIT = 10**9  # tokens; transformers writes 10**30 where a tokenizer has none
@@ -43,13 +42,13 @@ class Engine:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with quiet_transformers():
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, dtype=working_dtype(), local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-            self.model: Any = model.to(self.device).eval()
+            self.model: Any = loaded[0].to(self.device).eval()
             self.pipeline: Any = transformers.pipeline("text-generation", model=self.model, tokenizer=self.tokenizer)
         # transformers would fill them with random numbers, and only log it.
-        if missing := report["missing_keys"]:
+        if missing := loaded[1]["missing_keys"]:
             raise ValueError(f"weights are missing, {min(missing)} among them")
         if len(self.tokenizer) > self._vocabulary_size:
             raise ValueError(f"the tokenizer has {len(self.tokenizer)} tokens, the model {self._vocabulary_size}")
@@ -102,46 +101,14 @@ class Engine:
 
     @cached_property
     def constrains(self) -> bool:
-        """Whether llguidance is installed, reads this kind of tokenizer, and the model has a token that ends an answer."""
-        if find_spec("llguidance") is None or not self.end_ids or not self.tokenizer.is_fast:
-            return False
-        from llguidance import LLTokenizer
-        from tokenizers import Tokenizer, models
-
-        # llguidance 1.9.1 reads tokenizers that decode bytes (GPT-2, Llama); an empty one shows that in no time.
-        probe = Tokenizer(models.BPE())
-        try:
-            probe.decoder = self.tokenizer.backend_tokenizer.decoder
-            LLTokenizer(probe.to_str())
-        except (TypeError, ValueError):
-            return False
-        return True
-
-    def grammar_matcher(self, grammar: str) -> Any:
-        """llguidance's matcher, which says token by token what continues a grammar.
-
-        Raises:
-            UnsupportedSchema: llguidance refuses the grammar's schemas, or no value fits them.
-        """
-        from llguidance import LLMatcher
-
-        matcher = LLMatcher(self._grammar_tokenizer, grammar, log_level=0)
-        if matcher.is_error():
-            # "at 3(9): failed to compile JSON schema: REASON", then the grammar with line numbers.
-            reason = matcher.get_error().partition("\n   1 | ")[0].rpartition("JSON schema: ")[2]
-            raise UnsupportedSchema(
-                f"schema: decoding can't be constrained to it: {' '.join(reason.split())}; simplify it, or request any "
-                "JSON object (method='json_mode')"
-            )
-        return matcher
+        """Whether llguidance can constrain the decoding, and the model has a token that ends an answer."""
+        return bool(self.end_ids) and reads_tokenizer(self.tokenizer)
 
     @cached_property
-    def _grammar_tokenizer(self) -> Any:
-        """The vocabulary as llguidance reads it; half a second for 50,000 tokens."""
-        from llguidance.hf import from_tokenizer
-
+    def guidance_tokenizer(self) -> Any:
+        """The tokenizer for `compile_grammar`."""
         with self._tokenizer_lock:
-            return from_tokenizer(self.tokenizer, n_vocab=self._vocabulary_size, eos_token=list(self.end_ids))
+            return guidance_tokenizer(self.tokenizer, self._vocabulary_size, self.end_ids)
 
     @property
     def _vocabulary_size(self) -> int:

@@ -104,9 +104,10 @@ def _beam_search(
 def _constraint(
     requests: Sequence[TransformersRequest], starts: Sequence[int], ends: Sequence[int]
 ) -> list[transformers.LogitsProcessor]:
-    """What constrains each row to its request's grammar, where any has one; answers begin at the columns `starts`."""
-    matchers = [request.matcher for request in requests]
-    return [GrammarConstraint(matchers, starts, ends)] if any(matcher is not None for matcher in matchers) else []
+    """What constrains each row to its request's grammar, if they have one; answers begin at the columns `starts`."""
+    if requests[0].matcher is None:
+        return []
+    return [GrammarConstraint([request.matcher for request in requests], starts, ends)]
 
 
 def _generate(

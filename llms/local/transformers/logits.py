@@ -63,12 +63,13 @@ class WithoutPadding(transformers.LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """New scores, of shape (rows, vocabulary)."""
         if not any(self._padding):
-            return self._processor(input_ids, scores)
-        rows = [
-            self._processor(input_ids[row : row + 1, length:], scores[row : row + 1])
-            for row, length in enumerate(self._padding)
-        ]
-        return torch.cat(rows)
+            changed = [self._processor(input_ids, scores)]
+        else:
+            changed = [
+                self._processor(input_ids[row : row + 1, length:], scores[row : row + 1])
+                for row, length in enumerate(self._padding)
+            ]
+        return torch.cat(changed)
 
 
 class RandomDraw(transformers.LogitsProcessor):

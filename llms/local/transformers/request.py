@@ -12,6 +12,7 @@ from ...constrained.schemas import UnsupportedSchema
 from ...errors import ModelFailed
 from ...parameters import GenerationParameters
 from .engine import Engine
+from .guidance import compile_grammar
 
 
 class TransformersRequest:
@@ -48,8 +49,8 @@ class TransformersRequest:
 
     @cached_property
     def matcher(self) -> Any:
-        """The matcher of the grammar, if there is one. Compiled by the worker, since that can take half a second."""
-        return None if self._grammar is None else self.engine.grammar_matcher(self._grammar)
+        """The matcher of the grammar, if there is one. Compiled by the worker, since that can take a second."""
+        return None if self._grammar is None else compile_grammar(self.engine.guidance_tokenizer, self._grammar)
 
     # The worker's side
 

@@ -1,4 +1,4 @@
-"""Shapes to hold the local engines to, and what an answer must be to have them."""
+"""Schemas for constrained decoding, and the check that an answer fits one."""
 
 import json
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Tree(BaseModel):
 
 
 ENDLESS = Tree.model_json_schema()
-# None of these is endless: where a number may have any digits, a small model goes on with them to its limit.
+# Every answer ends soon: where a number may have any digits, a small model repeats them up to its limit.
 SCHEMAS: dict[str, dict[str, Any]] = {
     "nested objects by $ref": Toy.model_json_schema(),
     "enum with unicode": {"enum": ["no", "naïve café", "日本語 😀"]},
@@ -69,7 +69,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 def fits(text: str, schema: Mapping[str, Any]) -> bool:
-    """Whether a text is JSON that fits a schema, and written as `json.dumps` does."""
+    """Whether a text is JSON that fits a schema, written as `json.dumps` does."""
     value = json.loads(text)
     Draft202012Validator(schema).validate(value)
     return json.dumps(value, ensure_ascii=False).count(" ") >= text.count(" ") and "\n" not in text
