@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from sagechain.llms import ENGINES, PARAMETER_NAMES, LlamaCppLLM, PromptedChatModel, SageMakerLLM, TextModel
-from sagechain.llms.local.llama_cpp import CARRIES
+from sagechain.llms.local.llama_cpp import LLAMA_CPP_NAMES
 from sagechain.llms.wires import get_wire, list_wires
 
 OVERRIDES = {"max_length": "max_new_tokens", "do_sample": "temperature", "max_tokens": "max_new_tokens"}
@@ -45,7 +45,7 @@ def with_defaults(model: BaseLanguageModel[Any], defaults: Mapping[str, Any]) ->
 def carriers(parameter: str) -> tuple[list[str], list[str]]:
     """The wires and engines that carry a parameter, and those that refuse it."""
     tables: dict[str, Collection[str]] = {f"the {name} wire": get_wire(name).parameter_names for name in list_wires()}
-    tables |= {name: CARRIES if name == "llama.cpp" else PARAMETER_NAMES for name in ENGINES}
+    tables |= {name: LLAMA_CPP_NAMES if name == "llama.cpp" else PARAMETER_NAMES for name in ENGINES}
     carrying = [name for name, table in tables.items() if parameter in table]
     return carrying, [name for name in tables if name not in carrying]
 
@@ -53,7 +53,7 @@ def carriers(parameter: str) -> tuple[list[str], list[str]]:
 def _carried_parameters(llm: TextModel) -> Collection[str]:
     if isinstance(llm, SageMakerLLM):
         return get_wire(llm.wire).parameter_names
-    return CARRIES if isinstance(llm, LlamaCppLLM) else PARAMETER_NAMES
+    return LLAMA_CPP_NAMES if isinstance(llm, LlamaCppLLM) else PARAMETER_NAMES
 
 
 def _is_set(model: object, name: str) -> bool:

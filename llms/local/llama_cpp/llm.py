@@ -13,8 +13,8 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family
 
-from ...constrained.grammars import answer_grammar
 from ...capabilities import Capabilities
+from ...constrained.grammars import answer_grammar
 from ...generation import Prompt, RunningGeneration
 from ...parameters import OFF, GenerationParameters
 from ...role_messages import dialog
@@ -83,7 +83,7 @@ class LlamaCppLLM(TextModel):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Messages go through the model's own chat template, unless a family is given; llama.cpp has llguidance built in."""
+        """Messages go through the model's own chat template, unless a family is given; llguidance is built in."""
         return Capabilities(takes_roles=self.family is None, constrained_decoding=True)
 
     @property

@@ -51,7 +51,7 @@ class LlamaCppGeneration(RunningGeneration):
         self._closed.set()
         self._events.put(None)
 
-    def stop(self) -> None:
+    def close_and_wait(self) -> None:
         """Close, and wait until llama.cpp has returned."""
         self.close()
         self._thread.join()
@@ -144,7 +144,7 @@ _running: set[LlamaCppGeneration] = set()
 def _stop_running() -> None:
     """A thread that is still inside llama.cpp when Python exits would abort the whole process."""
     for generation in tuple(_running):
-        generation.stop()
+        generation.close_and_wait()
 
 
 def _as_list(event: Any) -> list[Any]:
