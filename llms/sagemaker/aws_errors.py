@@ -1,7 +1,7 @@
-"""Which error of `errors.py` a failure of boto3, urllib3 or a wire is.
+"""Maps the errors of boto3, urllib3 and the wires to those of `errors.py`.
 
-Status codes and error codes are SageMaker runtime's own, as its API reference lists them. A container's failure comes
-inside `ModelError` with its own status in `OriginalStatusCode`; 0 there is the 60 s limit of an invocation.
+Status codes and error codes are from the API reference of SageMaker's runtime. A container's error arrives inside
+`ModelError`, with the container's status in `OriginalStatusCode`; 0 there is the 60 s limit of an invocation.
 """
 
 import json
@@ -32,6 +32,7 @@ _DENIED_CODES = {
     "UnrecognizedClientException",
 }
 _THROTTLED_CODES = {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+_NOT_FOUND = ("not found", "Could not find", "InService", "not in service")
 _NO_CREDENTIALS = (
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
@@ -50,15 +51,15 @@ _CONNECTION = (botocore.exceptions.BotoCoreError, urllib3.exceptions.HTTPError, 
 
 
 def as_llm_error(endpoint: str, error: Exception) -> errors.LLMError | None:
-    """The error to raise `from` this one; None for one that is no failure of a call, but a mistake in a program."""
+    """The error to raise `from` this one; None for one that is a mistake in a program."""
     if isinstance(error, errors.LLMError):
         return error
     if isinstance(error, WireError):
-        return _of_wire(endpoint, error)
+        return _wire_error(endpoint, error)
     if isinstance(error, _BaseEventStreamError):
-        return _in_stream(endpoint, error)
+        return _stream_error(endpoint, error)
     if isinstance(error, botocore.exceptions.ClientError):
-        return _answered(endpoint, error)
+        return _client_error(endpoint, error)
     if isinstance(error, _NO_CREDENTIALS):
         return errors.AccessDenied(endpoint, f"no credentials: {_sentence(error)}")
     if isinstance(error, _READ_TIMEOUTS):
@@ -70,7 +71,7 @@ def as_llm_error(endpoint: str, error: Exception) -> errors.LLMError | None:
     return None
 
 
-def _of_wire(endpoint: str, error: WireError) -> errors.LLMError:
+def _wire_error(endpoint: str, error: WireError) -> errors.LLMError:
     kinds: dict[str, type[errors.LLMError]] = {
         "failed": errors.ModelFailed,
         "throttled": errors.Throttled,
@@ -79,64 +80,66 @@ def _of_wire(endpoint: str, error: WireError) -> errors.LLMError:
     return kinds.get(error.kind, errors.MalformedResponse)(endpoint, str(error))
 
 
-def _in_stream(endpoint: str, error: _BaseEventStreamError) -> errors.LLMError:
+def _stream_error(endpoint: str, error: _BaseEventStreamError) -> errors.LLMError:
+    """The error for an error frame in an event stream."""
     code, message = error.response["Error"].get("Code"), error.response["Error"].get("Message", "")
-    inner = error.response.get("ErrorCode") or message
-    if "ModelInvocationTimeExceeded" in str(inner):
+    reason = error.response.get("ErrorCode") or message
+    if "ModelInvocationTimeExceeded" in str(reason):
         return errors.TimedOut(endpoint, f"the model took too long: {message}")
     if code == "ModelStreamError":
         return errors.ModelFailed(endpoint, f"the model's stream failed: {message}")
     return errors.ServiceFailed(endpoint, f"the stream failed ({code}): {message}")
 
 
-def _answered(endpoint: str, error: botocore.exceptions.ClientError) -> errors.LLMError:
-    said = error.response["Error"]
-    code, message = str(said.get("Code", "")), str(said.get("Message", "")).splitlines()[:1]
-    what = f"{message[0].rstrip('.') if message else code}."
+def _client_error(endpoint: str, error: botocore.exceptions.ClientError) -> errors.LLMError:
+    """The error for a reply of AWS whose status is an error."""
+    details = error.response["Error"]
+    code, first_line = str(details.get("Code", "")), str(details.get("Message", "")).splitlines()[:1]
+    message = f"{first_line[0].rstrip('.') if first_line else code}."
     if code in _DENIED_CODES:
         # From its second line on AWS quotes what should have been signed, the security token in it.
-        said["Message"] = what
+        details["Message"] = message
         error.args = (str(error.args[0]).split("\n", 1)[0],)
     status = int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0))
     if code == "ModelError":
-        return _of_container(endpoint, error.response)
+        return _container_error(endpoint, error.response)
     if code == "ModelStreamError":
-        return errors.ModelFailed(endpoint, f"the model's stream failed: {what}")
+        return errors.ModelFailed(endpoint, f"the model's stream failed: {message}")
     if code in _THROTTLED_CODES or (status == 429 and code != "ModelNotReadyException"):
-        return errors.Throttled(endpoint, what)
+        return errors.Throttled(endpoint, message)
     if code == "ModelNotReadyException":
-        return errors.ModelNotReady(endpoint, what)
+        return errors.ModelNotReady(endpoint, message)
     if code in _DENIED_CODES or status in (401, 403):
-        return errors.AccessDenied(endpoint, what)
+        return errors.AccessDenied(endpoint, message)
     if status >= 500:
-        return errors.ServiceFailed(endpoint, f"AWS failed (status {status}): {what}")
-    if "not found" in what or "Could not find" in what or "InService" in what or "not in service" in what:
-        return errors.EndpointNotFound(endpoint, what)
-    return errors.RequestRejected(endpoint, f"the request was refused ({code}): {what}")
+        return errors.ServiceFailed(endpoint, f"AWS failed (status {status}): {message}")
+    if any(words in message for words in _NOT_FOUND):
+        return errors.EndpointNotFound(endpoint, message)
+    return errors.RequestRejected(endpoint, f"the request was refused ({code}): {message}")
 
 
-def _of_container(endpoint: str, response: Any) -> errors.LLMError:
+def _container_error(endpoint: str, response: Any) -> errors.LLMError:
     status = int(response.get("OriginalStatusCode", 500))
-    message = str(response.get("OriginalMessage") or response["Error"].get("Message", ""))
-    what = f"the container says (status {status}): {_said(message)}"
-    if "accept_eula" in message:
-        return errors.EulaNotAccepted(endpoint, what)
+    original = str(response.get("OriginalMessage") or response["Error"].get("Message", ""))
+    message = f"the container answered with status {status}: {_container_message(original)}"
+    if "accept_eula" in original:
+        return errors.EulaNotAccepted(endpoint, message)
     if status == 0:
         return errors.TimedOut(endpoint, "the model ran into the 60 s limit of an invocation.")
     if status == 429:
-        return errors.Throttled(endpoint, what)
-    return (errors.RequestRejected if 400 <= status < 500 else errors.ModelFailed)(endpoint, what)
+        return errors.Throttled(endpoint, message)
+    return (errors.RequestRejected if 400 <= status < 500 else errors.ModelFailed)(endpoint, message)
 
 
-def _said(message: str) -> str:
-    """The sentence in a container's message, which mostly is JSON with an `error`."""
+def _container_message(original: str) -> str:
+    """The sentence in a container's reply, which usually is JSON with an `error`."""
     try:
-        said = json.loads(message)
+        content = json.loads(original)
     except ValueError:
-        said = message
-    if isinstance(said, dict):
-        said = said.get("error") or said.get("message") or message
-    return f"{str(said)[:500].rstrip('.')}."
+        content = original
+    if isinstance(content, dict):
+        content = content.get("error") or content.get("message") or original
+    return f"{str(content)[:500].rstrip('.')}."
 
 
 def _sentence(error: Exception) -> str:

@@ -2,8 +2,8 @@
 
     SagemakerEndpoint(endpoint_name="my-falcon", content_handler=FalconContentHandler(), region_name="eu-west-1")
 
-They translate one request and one reply. Stop strings, retries, cut streams and many calls at once need more than a
-handler can do: use `SageMakerLLM`, which stands on the same wires.
+They translate one request and one reply. Stop strings, retries, interrupted streams and concurrent requests need more
+than a handler can do: use `SageMakerLLM`, which uses the same wires.
 """
 
 import json
@@ -17,7 +17,7 @@ from ..wires.wire_error import NotStreamed, WireError
 
 
 class WireContentHandler(LLMContentHandler):
-    """A content handler that speaks one of sagechain's wires.
+    """A content handler for one of sagechain's wires.
 
     Args:
         wire: the wire's name; `sagechain.llms.wires.list_wires()` lists them.
@@ -33,7 +33,7 @@ class WireContentHandler(LLMContentHandler):
         self.wire = get_wire(wire)
 
     def transform_input(self, prompt: str, model_kwargs: dict[str, Any]) -> bytes:
-        """The request's body. `model_kwargs` are inference parameters; `stream` asks the wire for a stream.
+        """The request's body. `model_kwargs` are inference parameters; `stream` requests a stream.
 
         Raises:
             ValueError: an empty prompt, or a parameter that is unknown, out of range or not carried by the wire.
@@ -45,10 +45,10 @@ class WireContentHandler(LLMContentHandler):
         return json.dumps(self.wire.request(prompt, GenerationParameters(**values), stream=stream)).encode()
 
     def transform_output(self, output: Any) -> str:
-        """The text in a reply's body (anything with `.read()`), or in one line of a streamed reply.
+        """The text in a reply's body (an object with `.read()`), or in one line of a streamed reply.
 
         Raises:
-            ValueError: the reply is not of this wire.
+            ValueError: the reply is not in this wire's format, or reports an error.
         """
         try:
             if hasattr(output, "read"):
@@ -64,7 +64,7 @@ class WireContentHandler(LLMContentHandler):
             try:
                 return self.wire.decoder().text_of_line(line)
             except NotStreamed:
-                pass  # a container that was not asked for a stream answers with one line
+                pass  # a whole reply, of one line
         return self.wire.parse_reply(line)[0].text
 
 
@@ -76,7 +76,7 @@ class Llama2ContentHandler(WireContentHandler):
 
 
 class FalconContentHandler(WireContentHandler):
-    """For Falcon endpoints, which speak TGI's wire."""
+    """For Falcon endpoints, whose wire is `tgi`."""
 
     def __init__(self, wire: str = "tgi") -> None:
         super().__init__(wire)

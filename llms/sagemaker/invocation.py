@@ -1,7 +1,7 @@
-"""One invocation of a SageMaker endpoint: sent, tried again, read, and closed from any thread.
+"""One invocation of a SageMaker endpoint: sent, retried, read, and closed from any thread.
 
-A whole reply and a stream are read here; what their bytes mean is the wire's (`wires/`), what carries them is
-`connections.py`'s, what a failure is called is `failures.py`'s, and stop strings are cut in `text_model.py`.
+Whole replies and streams are read here. The meaning of their bytes is the wire's (`llms/wires/`), connections are
+`transport.py`'s, errors are mapped by `aws_errors.py`, and the answer is cut at stop strings in `llms/generation.py`.
 """
 
 import json
@@ -19,21 +19,22 @@ from ..generation import RunningGeneration, has_answer, join_chunks
 from ..wires import Wire
 from ..wires.wire_error import WireError
 from .aws_errors import as_llm_error
-from .retry import retrying
-from .transport import Deadline, Line
+from .deadline import Deadline
+from .retry import retry
+from .transport import CancelScope, send
 
 
-class EndpointCall(RunningGeneration):
-    """One invocation: sent when iterated, sent again only before its first piece of text or of a tool call.
+class EndpointInvocation(RunningGeneration):
+    """A generation on an endpoint: sent when iterated, sent again only before its first text or tool call has arrived.
 
     Args:
-        client: boto3's client for SageMaker's runtime, watched (`connections.watch`).
+        client: boto3's client for SageMaker's runtime, prepared (`transport.prepare`).
         request: the arguments of `invoke_endpoint`.
-        answers: how many a whole reply has to hold.
-        timeout: seconds: for a whole reply, retries included; in a stream to the first piece and between pieces.
+        answers: number of answers that a whole reply must contain.
+        timeout: seconds for a whole reply, retries included; in a stream to the first chunk and between chunks.
         max_retries: attempts after the first.
-        stream: read a streamed reply …
-        joined: … and give it as one whole answer, all of it within `timeout`.
+        stream: read a streamed reply.
+        join: yield the streamed reply as one whole answer, all of it within `timeout`.
     """
 
     def __init__(
@@ -46,82 +47,82 @@ class EndpointCall(RunningGeneration):
         timeout: float,
         max_retries: int,
         stream: bool,
-        joined: bool,
+        join: bool,
     ) -> None:
         self._client, self._request, self._wire, self._answers = client, request, wire, answers
         self._timeout, self._max_retries = timeout, max_retries
-        self._read = self._streamed if stream else self._unary
-        self._is_joined = joined
+        self._read = self._read_stream if stream else self._read_whole
+        self._join = join
         self._closed = threading.Event()
-        self._line: Line | None = None
+        self._scope: CancelScope | None = None
 
     def __iter__(self) -> Iterator[GenerationChunk]:
         self._deadline = Deadline(self._timeout)
-        begun, rest = retrying(self._attempt, max_retries=self._max_retries, deadline=self._deadline, sleep=self._sleep)
-        pieces = chain(begun, rest)
-        yield from join_chunks(pieces) if self._is_joined else pieces
+        first, rest = retry(
+            self._attempt, max_retries=self._max_retries, deadline=self._deadline, sleep=self._closed.wait
+        )
+        chunks = chain(first, rest)
+        yield from join_chunks(chunks) if self._join else chunks
 
     def close(self) -> None:
-        """Shut the connection, which is how the server learns that nobody waits."""
+        """Close the connection, so that the server stops."""
         self._closed.set()
-        line = self._line
-        if line is not None:
-            line.shut()
+        scope = self._scope
+        if scope is not None:
+            scope.cancel()
 
     def _attempt(self) -> tuple[list[GenerationChunk], Iterator[GenerationChunk]]:
-        """The pieces up to the first that has some of the answer, and those after it."""
-        begun: list[GenerationChunk] = []
-        pieces = self._mapped()
-        for piece in pieces:
-            begun.append(piece)
-            if has_answer(piece):
+        """Send the request: the chunks up to the first with some of the answer, and those after it."""
+        first: list[GenerationChunk] = []
+        chunks = self._chunks()
+        for chunk in chunks:
+            first.append(chunk)
+            if has_answer(chunk):
                 break
-        return begun, pieces
+        return first, chunks
 
-    def _mapped(self) -> Iterator[GenerationChunk]:
-        self._line = line = Line(self._deadline)
+    def _chunks(self) -> Iterator[GenerationChunk]:
+        """The chunks of one attempt; none once closed."""
+        self._scope = scope = CancelScope(self._deadline)
         if self._closed.is_set():
             return
         try:
-            yield from self._read(line)
+            yield from self._read(scope)
         except Exception as error:
             if self._closed.is_set():
                 return
             if isinstance(error, ParamValidationError):
-                said = " ".join(str(error).split())
-                raise ValueError(f"endpoint_kwargs: {said}") from error
-            if line.overdue:
-                error = TimeoutError("the deadline of the call is over")
+                raise ValueError(f"endpoint_kwargs: {' '.join(str(error).split())}") from error
+            if scope.timed_out:
+                error = TimeoutError("the deadline of the request has passed")
             mapped = as_llm_error(self._request["EndpointName"], error)
             if mapped is None or mapped is error:
                 raise
             raise mapped from (error.__cause__ or error if isinstance(error, WireError) else error)
         finally:
-            line.shut() if self._closed.is_set() else line.drop()
+            scope.cancel() if self._closed.is_set() else scope.detach()
 
-    def _unary(self, line: Line) -> Iterator[GenerationChunk]:
-        with line:
-            reply = self._client.invoke_endpoint(**self._request)["Body"]._raw_stream
+    def _read_whole(self, scope: CancelScope) -> Iterator[GenerationChunk]:
+        response = send(self._client, self._request, scope, stream=False)
         try:
-            body = b"".join(line.read(reply))
+            body = b"".join(scope.read(response))
         except (urllib3.exceptions.ProtocolError, EOFError) as error:
-            raise WireError(f"the reply broke off: {error}") from error
+            raise WireError(f"the reply is incomplete: {error}") from error
         finally:
-            reply.close()  # one that was read to its end has given its connection back already
+            response.close()  # one that was read to its end has returned its connection already
         answers = self._wire.parse_reply(body)
         if len(answers) < self._answers:
             raise WireError(f"the reply has {len(answers)} of {self._answers} answers.")
         yield from answers
 
-    def _streamed(self, line: Line) -> Iterator[GenerationChunk]:
-        with line:
-            reply = self._client.invoke_endpoint_with_response_stream(**self._request)["Body"]._raw_stream
+    def _read_stream(self, scope: CancelScope) -> Iterator[GenerationChunk]:
+        response = send(self._client, self._request, scope, stream=True)
         decoder = self._wire.decoder()
         try:
-            for part in _parts(line.read(reply)):
-                for piece in decoder.feed(part):
-                    yield piece
-                    if not self._is_joined:
+            for payload in _payloads(scope.read(response)):
+                for chunk in decoder.feed(payload):
+                    yield chunk
+                    if not self._join:
                         self._deadline.restart()
                 if decoder.ended:
                     break
@@ -129,46 +130,44 @@ class EndpointCall(RunningGeneration):
                 yield from decoder.flush()
             if not decoder.ended:
                 raise WireError("the stream ended without its end marker.")
-            _drain(line, reply)
+            _drain(scope, response)
         finally:
-            reply.close()
-
-    def _sleep(self, seconds: float) -> None:
-        self._closed.wait(seconds)
+            response.close()
 
 
-def _parts(received: Iterator[bytes]) -> Iterator[bytes]:
-    """The container's bytes out of an event stream; events of unknown types are passed over.
+def _payloads(received: Iterator[bytes]) -> Iterator[bytes]:
+    """The container's bytes in an event stream; events of unknown types are skipped.
 
-    botocore's own reader is not used: it waits for whole chunks, and does not notice a frame that breaks off.
-    Raises EventStreamError on a frame that reports a failure.
+    botocore's own reader is not used: it waits for whole chunks, and does not notice an incomplete frame.
+
+    Raises:
+        EventStreamError: a frame reports an error.
     """
     frames = EventStreamBuffer()
     for data in received:
         frames.add_data(data)
         for frame in frames:
-            kind = frame.headers.get(":message-type")
-            if kind == "event":
-                if frame.headers.get(":event-type") == "PayloadPart":
-                    yield frame.payload
-                continue
-            raise EventStreamError(_reported(frame.headers, frame.payload), "InvokeEndpointWithResponseStream")
+            if frame.headers.get(":message-type") != "event":
+                response = _error_response(frame.headers, frame.payload)
+                raise EventStreamError(response, "InvokeEndpointWithResponseStream")
+            if frame.headers.get(":event-type") == "PayloadPart":
+                yield frame.payload
 
 
-def _reported(headers: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
-    """A failure frame as botocore tells an error: an `exception` has its facts in the payload, an `error` in headers."""
+def _error_response(headers: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
+    """An error frame as botocore shows errors: an `exception` has its facts in the payload, an `error` in headers."""
     try:
-        said = json.loads(payload)
+        facts = json.loads(payload)
     except ValueError:
-        said = None
-    said = said if isinstance(said, dict) else {}
+        facts = None
+    facts = facts if isinstance(facts, dict) else {}
     code = headers.get(":exception-type") or headers.get(":error-code") or "Unknown"
-    message = said.get("Message") or said.get("message") or headers.get(":error-message") or ""
-    return {"Error": {"Code": code, "Message": message}, "ErrorCode": said.get("ErrorCode", "")}
+    message = facts.get("Message") or facts.get("message") or headers.get(":error-message") or ""
+    return {"Error": {"Code": code, "Message": message}, "ErrorCode": facts.get("ErrorCode", "")}
 
 
-def _drain(line: Line, reply: Any) -> None:
+def _drain(scope: CancelScope, response: Any) -> None:
     try:
-        line.drain(reply)
+        scope.drain(response)
     except (urllib3.exceptions.HTTPError, OSError):
-        return  # the answer is whole; only the connection can't serve again
+        return  # the answer is complete; only the connection can't be used again

@@ -1,7 +1,7 @@
-"""Trying again: what may succeed later, with full-jitter back-off, inside one deadline.
+"""Retries with full-jitter back-off, inside one deadline.
 
-Which errors may be tried again each class of `errors.py` says. A read time-out may not: the model may still be
-generating, and billing. The loop is our own: tenacity's took a fifth of what a call costs beside the network.
+Each class of `errors.py` states whether it is `retryable`. A read time-out is not: the model may still be generating, and
+billed. The loop is our own: tenacity's took a fifth of the time that a request costs beside the network.
 
 Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..errors import LLMError
-from .transport import Deadline
+from .deadline import Deadline
 
 FIRST_WAIT = 0.5  # seconds: the first wait is a random part of this, the next of twice as much …
 LONGEST_WAIT = 20.0  # seconds
@@ -20,26 +20,26 @@ LONGEST_WAIT = 20.0  # seconds
 Result = TypeVar("Result")
 
 
-def retrying(
+def retry(
     attempt: Callable[[], Result],
     *,
     max_retries: int,
     deadline: Deadline,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Result:
-    """What an attempt gives, or the error of the last one.
+    """The result of the first attempt that succeeds, or the error of the last one.
 
     Args:
         max_retries: attempts after the first.
-        deadline: no wait reaches beyond it.
-        sleep: waits so many seconds.
+        deadline: no wait ends after it.
+        sleep: waits for a number of seconds.
     """
     for number in range(max_retries):
         try:
             return attempt()
         except LLMError as error:
             wait = random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**number))
-            if not error.retryable or wait >= deadline.left():
+            if not error.retryable or wait >= deadline.remaining():
                 raise
             sleep(wait)
     return attempt()

@@ -1,7 +1,7 @@
-"""An endpoint that Amazon's sagemaker SDK deployed, as a URI of ours: `sagemaker:my-falcon?region=eu-west-1`.
+"""An endpoint that Amazon's sagemaker SDK deployed, as a URI of sagechain: `sagemaker:my-falcon?region=eu-west-1`.
 
-The SDK is never imported: what counts is that the object has a name and an ARN, as `sagemaker.core.resources.Endpoint` has,
-and `InferenceComponent` of the endpoint that it is on.
+The SDK is never imported. Any object with a name and an ARN will do, such as `sagemaker.core.resources.Endpoint`, and
+`InferenceComponent`, which has the name and ARN of its endpoint.
 """
 
 import re
@@ -13,7 +13,7 @@ ARN = re.compile(r"arn:[a-z-]+:sagemaker:(?P<region>[a-z0-9-]+):\d{12}:endpoint/
 
 
 class SDKEndpoint(Protocol):
-    """What is asked of an endpoint of the SDK (version 3). Its own types also allow for values not known yet."""
+    """The attributes of an SDK endpoint (version 3) that are read. The SDK's own types allow for values not known yet."""
 
     @property
     def endpoint_name(self) -> Any:
@@ -21,14 +21,14 @@ class SDKEndpoint(Protocol):
 
     @property
     def endpoint_arn(self) -> Any:
-        """The endpoint's name in all of AWS, which tells its region."""
+        """The endpoint's full name in AWS, which contains its region."""
 
 
 def uri_of(endpoint: SDKEndpoint, settings: Mapping[str, Any]) -> str:
     """The URI of an endpoint, with its region and the settings that are not None.
 
     Raises:
-        ValueError: it has no name or no ARN, or they are not an endpoint's.
+        ValueError: the object has no valid name or no valid ARN of an endpoint.
     """
     name, arn = (getattr(endpoint, field, None) for field in ("endpoint_name", "endpoint_arn"))
     if not isinstance(name, str) or not name:
@@ -36,12 +36,12 @@ def uri_of(endpoint: SDKEndpoint, settings: Mapping[str, Any]) -> str:
             f"model: a {type(endpoint).__name__} is neither a URI, such as 'sagemaker:ENDPOINT' or 'local:smollm2', nor an "
             "endpoint of the sagemaker SDK, which has endpoint_name and endpoint_arn"
         )
-    found = ARN.fullmatch(arn) if isinstance(arn, str) else None
-    if found is None:
+    match = ARN.fullmatch(arn) if isinstance(arn, str) else None
+    if match is None:
         raise ValueError(
-            f"endpoint_arn: {arn!r} of endpoint {name!r} is no endpoint's ARN, which tells the region; give what "
-            f"Endpoint.get({name!r}) returns, or 'sagemaker:{name}?region=…'"
+            f"endpoint_arn: {arn!r} of endpoint {name!r} is not the ARN of an endpoint, which contains the region; give "
+            f"the result of Endpoint.get({name!r}), or 'sagemaker:{name}?region=…'"
         )
-    component = getattr(endpoint, "inference_component_name", None)  # of the SDK's InferenceComponent
-    given = {"region": found["region"], "component": component, **settings}
-    return f"sagemaker:{quote(name)}?" + urlencode({key: value for key, value in given.items() if value is not None})
+    component = getattr(endpoint, "inference_component_name", None)  # only the SDK's InferenceComponent has it
+    query = {"region": match["region"], "component": component, **settings}
+    return f"sagemaker:{quote(name)}?" + urlencode({key: value for key, value in query.items() if value is not None})

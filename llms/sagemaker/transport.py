@@ -1,18 +1,22 @@
-"""The connection under one call of boto3's: bounded by one deadline, and shut from any thread at any moment.
+"""The connection under one boto3 request: bounded by one deadline, and closed from any thread at any moment.
 
-boto3 shows a connection only once a reply's headers have come, and gives each read a time limit of its own. So a call that
-waits could not be cancelled, and one that dribbles would never end. Here urllib3's connection pools tell the call which
-socket carries it, from before the request goes out until the connection is back in the pool:
+boto3 returns a connection only once a reply's headers have arrived, and its time limit starts again with every read. So a
+waiting request could not be cancelled, and a reply that dribbles would never end. Here urllib3's connection pools report
+which connection carries the request, from before it is sent until the connection is back in the pool:
 
-    watch(client)
-    with Line(Deadline(70)) as line:   # everything that this thread sends is on the line
-        client.invoke_endpoint(…)      # … line.shut() from another thread ends it
+    prepare(client)
+    scope = CancelScope(Deadline(70))
+    response = send(client, request, scope, stream=False)   # scope.cancel() from another thread ends it …
+    body = b"".join(scope.read(response))                   # … and this
+
+All private names of botocore and urllib3 that sagechain uses are in this module. `pyproject.toml` bounds the versions, and
+`tests/llms/test_transport.py` names the one that a new version has changed.
 """
 
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
 from functools import partial
 from types import TracebackType
@@ -22,118 +26,116 @@ from weakref import WeakKeyDictionary
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from urllib3.util import Timeout
 
+from .deadline import Deadline
+
 READ_BYTES = 65_536
-WATCH_SECONDS = 0.2  # how late the end of a deadline may be seen while a reply's headers dribble
-IDLE_SECONDS = 5.0  # how long the watching thread stays with nothing to watch
-DRAIN_SECONDS = 0.25  # how long a reply that is complete may take to end, so that its connection can serve again
+WATCH_SECONDS = 0.2  # how late the end of a deadline may be noticed while a reply's headers dribble
+IDLE_SECONDS = 5.0  # after so long without a request the watching thread ends
+DRAIN_SECONDS = 0.25  # time for the end of a complete reply to arrive, so that its connection can be used again
 
 
-class Deadline:
-    """So many seconds from its making on, or from the last `restart`.
+class CancelScope:
+    """Cancels one attempt of a request, from any thread or at the deadline.
 
-    Args:
-        clock: seconds from any start, never going back.
+    As a context manager it covers everything that its thread sends through a prepared client inside the block.
     """
-
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds, self._clock = seconds, clock
-        self.restart()
-
-    def restart(self) -> None:
-        """Give the whole time again."""
-        self._end = self._clock() + self.seconds
-
-    def left(self) -> float:
-        """Seconds that are left; 0 when it is over."""
-        return max(0.0, self._end - self._clock())
-
-
-class Line:
-    """What carries one attempt of a call. A context manager: what its thread sends inside goes over it."""
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
-        self.is_shut = self.overdue = False
+        self.cancelled = self.timed_out = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
     def __enter__(self) -> Self:
-        self._token: Token[Line | None] = _calling.set(self)
-        _watched.add(self)
+        self._token: Token[CancelScope | None] = _current_scope.set(self)
+        _watcher.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _watched.discard(self)
-        _calling.reset(self._token)
+        _watcher.discard(self)
+        _current_scope.reset(self._token)
 
-    def shut_if_overdue(self) -> None:
-        """End what is being sent or read, once the deadline is over."""
-        if not self.deadline.left():
-            self.overdue = True
-            self.shut()
-
-    def hold(self, connection: Any) -> None:
-        """Take the connection that is about to send. Raises ConnectionAbortedError on a line that is shut."""
+    def cancel(self) -> None:
+        """Close the connection; nothing more is sent. Any thread may cancel, at any time and more than once."""
         with self._lock:
-            if self.is_shut:
+            self.cancelled = True
+            if self._socket is not None:
+                try:
+                    # Not SSLSocket's own shutdown, which takes the decoder away from a thread that reads.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                except OSError:
+                    self._socket = None  # the other side has closed it already
+
+    def cancel_if_late(self) -> None:
+        """Cancel once the deadline has passed."""
+        if not self.deadline.remaining():
+            self.timed_out = True
+            self.cancel()
+
+    def attach(self, connection: Any) -> None:
+        """Take over the connection that is about to send. Raises ConnectionAbortedError once cancelled."""
+        with self._lock:
+            if self.cancelled:
                 connection.close()
-                raise ConnectionAbortedError("the call was given up")
-            _lines[connection] = self
+                raise ConnectionAbortedError("the request was cancelled")
+            _scopes[connection] = self
             # A replayed cassette has no real socket.
             self._socket = connection.sock if isinstance(connection.sock, socket.socket) else None
 
-    def drop(self) -> None:
-        """Let the connection go: another call may have it now."""
+    def detach(self) -> None:
+        """Release the connection: another request may use it now."""
         with self._lock:
             self._socket = None
 
-    def shut(self) -> None:
-        """End what is being sent or read, now; nothing more goes out. Any thread may shut, at any time, also twice."""
-        with self._lock:
-            self.is_shut = True
-            if self._socket is not None:
-                try:
-                    # Not SSLSocket's own, which takes the decoder from under a thread that reads.
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-                except OSError:
-                    self._socket = None  # the other side was faster
+    def time_limit(self, seconds: float | None) -> float:
+        """Seconds for the next step, at most `seconds`. Raises TimeoutError once the deadline has passed."""
+        remaining = self.deadline.remaining()
+        if not remaining:
+            raise TimeoutError("the deadline of the request has passed")
+        return remaining if seconds is None else min(remaining, seconds)
 
-    def limited(self, seconds: float | None) -> float:
-        """Seconds that the next step may take: no more than `seconds`. Raises TimeoutError when the deadline is over."""
-        left = self.deadline.left()
-        if not left:
-            raise TimeoutError("the deadline of the call is over")
-        return left if seconds is None else min(left, seconds)
-
-    def read(self, reply: Any) -> Iterator[bytes]:
-        """The bytes of a reply's body as they arrive. Raises EOFError where it is shorter than its declared length."""
-        while data := self._read(reply, None):
+    def read(self, response: Any) -> Iterator[bytes]:
+        """The bytes of a response's body as they arrive. Raises EOFError where it is shorter than its declared length."""
+        while data := self._read(response, None):
             yield data
-        if reply.length_remaining not in (0, None):
-            raise EOFError(f"{reply.length_remaining} bytes of the reply are missing.")
+        if response.length_remaining not in (0, None):
+            raise EOFError(f"{response.length_remaining} bytes of the reply are missing.")
 
-    def drain(self, reply: Any) -> None:
-        """Read on to the end of a reply that says all, if that comes soon; else the connection is of no more use."""
-        while self._read(reply, DRAIN_SECONDS):
+    def drain(self, response: Any) -> None:
+        """Read to the end of a response whose answer is complete; it fails unless that end arrives soon."""
+        while self._read(response, DRAIN_SECONDS):
             continue
 
-    def _read(self, reply: Any, seconds: float | None) -> bytes:
+    def _read(self, response: Any, seconds: float | None) -> bytes:
         with self._lock:
             if self._socket is not None:
-                wanted, now = self.limited(seconds), self._socket.gettimeout()
-                # Each change is a system call; a twentieth more is near enough.
-                if now is None or now > wanted * 1.05:
-                    self._socket.settimeout(wanted)
-        data: bytes = reply.read1(READ_BYTES)
+                limit, current = self.time_limit(seconds), self._socket.gettimeout()
+                # Each change is a system call, so a limit up to a twentieth too long is left as it is.
+                if current is None or current > limit * 1.05:
+                    self._socket.settimeout(limit)
+        data: bytes = response.read1(READ_BYTES)
         return data
 
 
-def watch(client: Any) -> None:
-    """Let the connections of a boto3 client tell their calls of themselves. Done twice, it is done once."""
+def send(client: Any, request: Mapping[str, Any], scope: CancelScope, *, stream: bool) -> Any:
+    """Invoke an endpoint; urllib3's response, whose headers have arrived and whose body `scope` reads.
+
+    Args:
+        client: boto3's client for SageMaker's runtime, prepared.
+        request: the arguments of `invoke_endpoint`.
+        stream: request an event stream.
+    """
+    invoke = client.invoke_endpoint_with_response_stream if stream else client.invoke_endpoint
+    with scope:
+        return invoke(**request)["Body"]._raw_stream
+
+
+def prepare(client: Any) -> None:
+    """Make the connections of a boto3 client report to the scope of their request. A second time changes nothing."""
     client.meta.events.register_first(
-        "needs-retry.sagemaker-runtime", partial(_no_retry, client), unique_id="sagechain"
+        "needs-retry.sagemaker-runtime", partial(_prevent_retry, client), unique_id="sagechain"
     )
     session = client._endpoint.http_session
     if session._pool_classes_by_scheme is _POOLS:
@@ -141,12 +143,14 @@ def watch(client: Any) -> None:
     session._pool_classes_by_scheme = _POOLS
     for manager in (session._manager, *session._proxy_managers.values()):
         manager.pool_classes_by_scheme = _POOLS
-        manager.clear()  # idle connections only; those in use go on
+        manager.clear()  # closes idle connections only
 
 
-def _no_retry(client: Any, response: Any = None, caught_exception: Any = None, operation: Any = None, **_: Any) -> None:
-    """botocore's own retries, of which a client that is given has some, would repeat a generation that is being billed."""
-    if _calling.get() is None:
+def _prevent_retry(
+    client: Any, response: Any = None, caught_exception: Any = None, operation: Any = None, **_: Any
+) -> None:
+    """Raise before botocore retries: a caller's client may have retries, which would repeat a generation that is billed."""
+    if _current_scope.get() is None:
         return
     if caught_exception is not None:
         raise caught_exception
@@ -155,77 +159,75 @@ def _no_retry(client: Any, response: Any = None, caught_exception: Any = None, o
         raise client.exceptions.from_code(parsed.get("Error", {}).get("Code"))(parsed, operation.name)
 
 
-class _Watch:
-    """Shuts lines whose replies do not begin in time: a socket's own limit begins anew with every byte of the headers."""
+class _Watcher:
+    """Cancels scopes whose headers do not arrive in time: a socket's time limit starts again with every byte of them."""
 
     def __init__(self) -> None:
-        self._lines: set[Line] = set()
+        self._scopes: set[CancelScope] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def add(self, line: Line) -> None:
-        """Watch a line."""
+    def add(self, scope: CancelScope) -> None:
         with self._lock:
-            self._lines.add(line)
+            self._scopes.add(scope)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sagechain-deadlines", daemon=True)
                 self._thread.start()
 
-    def discard(self, line: Line) -> None:
-        """Watch it no longer."""
+    def discard(self, scope: CancelScope) -> None:
         with self._lock:
-            self._lines.discard(line)
+            self._scopes.discard(scope)
 
     def _run(self) -> None:
         idle = 0.0
         while True:
             time.sleep(WATCH_SECONDS)
             with self._lock:
-                idle = 0 if self._lines else idle + WATCH_SECONDS
+                idle = 0 if self._scopes else idle + WATCH_SECONDS
                 if idle > IDLE_SECONDS:
                     self._thread = None
                     return
-                lines = tuple(self._lines)
-            for line in lines:
-                line.shut_if_overdue()
+                scopes = tuple(self._scopes)
+            for scope in scopes:
+                scope.cancel_if_late()
 
 
-class _TellingPool:
-    """Tells the line of the thread that sends which connection it got, and keeps to the line's deadline."""
+class _ReportingPool:
+    """Attaches its connections to the scope of the sending thread, and applies the scope's deadline."""
 
     def _make_request(self, conn: Any, method: str, url: str, **settings: Any) -> Any:
-        line = _calling.get()
-        if line is not None:
+        scope = _current_scope.get()
+        if scope is not None:
             given = settings["timeout"]
             settings["timeout"] = Timeout(
-                connect=line.limited(given.connect_timeout), read=line.limited(given.read_timeout)
+                connect=scope.time_limit(given.connect_timeout), read=scope.time_limit(given.read_timeout)
             )
         return super()._make_request(conn, method, url, **settings)  # type: ignore[misc]
 
     def _validate_conn(self, conn: Any) -> None:
         super()._validate_conn(conn)  # type: ignore[misc]
-        line = _calling.get()
-        if line is not None:
+        scope = _current_scope.get()
+        if scope is not None:
             if conn.sock is None:
                 conn.connect()
-            line.hold(conn)
+            scope.attach(conn)
 
     def _put_conn(self, conn: Any) -> None:
-        line = _lines.pop(conn, None) if conn is not None else None
-        if line is not None:
-            line.drop()
+        scope = _scopes.pop(conn, None) if conn is not None else None
+        if scope is not None:
+            scope.detach()
         super()._put_conn(conn)  # type: ignore[misc]
 
 
-class _HTTPPool(_TellingPool, AWSHTTPConnectionPool):  # type: ignore[misc]  # botocore is untyped
+class _HTTPPool(_ReportingPool, AWSHTTPConnectionPool):  # type: ignore[misc]  # botocore is untyped
     pass
 
 
-class _HTTPSPool(_TellingPool, AWSHTTPSConnectionPool):  # type: ignore[misc]
+class _HTTPSPool(_ReportingPool, AWSHTTPSConnectionPool):  # type: ignore[misc]
     pass
 
 
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
-_watched = _Watch()
-_calling: ContextVar[Line | None] = ContextVar("the line of the call that this thread makes", default=None)
-_lines: "WeakKeyDictionary[Any, Line]" = WeakKeyDictionary()
+_watcher = _Watcher()
+_current_scope: ContextVar[CancelScope | None] = ContextVar("the scope of this thread's request", default=None)
+_scopes: "WeakKeyDictionary[Any, CancelScope]" = WeakKeyDictionary()

@@ -127,7 +127,7 @@ def test_the_tags_of_an_endpoint_of_the_sdk_are_asked_for_in_its_region(monkeypa
         (Path("model.gguf"), {}, "model: a PosixPath is neither a URI"),
         (Endpoint(endpoint_name=""), {}, "model: a Endpoint is neither a URI"),
         (Endpoint(endpoint_arn=None), {}, r"endpoint_arn: None of endpoint 'my-falcon' .* Endpoint.get\('my-falcon'\)"),
-        (Endpoint(endpoint_arn=ARN.replace("endpoint", "model")), {}, "is no endpoint's ARN"),
+        (Endpoint(endpoint_arn=ARN.replace("endpoint", "model")), {}, "is not the ARN of an endpoint"),
         (Endpoint(), {"famly": "falcon"}, "Did you mean 'family'"),
         (Endpoint(), {"family": "falcn"}, "Did you mean 'falcon'"),
         (Endpoint(), {"family": "falcon", "region": "us-east-1"}, "parameter: 'region' is unknown"),

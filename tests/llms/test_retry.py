@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 from sagechain.llms import errors
-from sagechain.llms.sagemaker.retry import FIRST_WAIT, LONGEST_WAIT, retrying
-from sagechain.llms.sagemaker.transport import Deadline
+from sagechain.llms.sagemaker.deadline import Deadline
+from sagechain.llms.sagemaker.retry import FIRST_WAIT, LONGEST_WAIT, retry
 
 
 class Clock:
@@ -32,7 +32,7 @@ def failing(clock: Clock, error: Exception, *, seconds: float = 0.0) -> Callable
 
 
 def again(clock: Clock, attempt: Callable[[], str], *, max_retries: int, seconds: float) -> str:
-    return retrying(attempt, max_retries=max_retries, deadline=Deadline(seconds, clock), sleep=clock.sleep)
+    return retry(attempt, max_retries=max_retries, deadline=Deadline(seconds, clock), sleep=clock.sleep)
 
 
 def test_what_may_succeed_later_is_tried_again_as_often_as_asked() -> None:
@@ -64,8 +64,8 @@ def test_a_deadline_counts_down_and_begins_anew() -> None:
     clock = Clock()
     deadline = Deadline(10, clock)
     clock.now += 4
-    assert deadline.left() == 6
+    assert deadline.remaining() == 6
     clock.now += 7
-    assert deadline.left() == 0
+    assert deadline.remaining() == 0
     deadline.restart()
-    assert deadline.left() == 10
+    assert deadline.remaining() == 10

@@ -263,7 +263,7 @@ def test_missing_credentials_are_an_error(runtime: LocalRuntime, monkeypatch: py
         ({"model_kwargs": {"temprature": 1}}, "Did you mean 'temperature'"),
         ({"num_beams": 2}, "the tgi wire does not carry it"),
         ({"timeout": 0}, "timeout"),
-        ({"content_handler": object()}, "content_handler: SageMakerLLM speaks through a wire"),
+        ({"content_handler": object()}, "content_handler: SageMakerLLM takes a wire"),
     ],
 )
 def test_bad_input_is_a_value_error_before_any_request(
