@@ -26,7 +26,6 @@ from sagechain.command import (
     typed_turns,
     variables_by_name,
     warn_if_truncated,
-    with_defaults,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ def chain(model: "BaseLanguageModel[Any]", use: str) -> "Runnable[dict[str, str]
     Raises:
         ValueError: an unknown use; at the call, a variable that is missing.
     """
+    from sagechain.command import with_defaults
     from sagechain.prompts import load_prompt
 
     prompt = load_prompt(use)
@@ -60,6 +60,7 @@ def remembered(
 ) -> "Conversation":
     """The chat as a compiled graph over `{"messages": […]}`, with threads by `{"configurable": {"thread_id": …}}`."""
     from sagechain.chains import conversation
+    from sagechain.command import with_defaults
     from sagechain.prompts import load_prompt
 
     prompt = load_prompt("chatbot")

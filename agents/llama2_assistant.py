@@ -1,4 +1,4 @@
-"""An assistant for Llama 2 (and any other model) that serves a shop's customer: advice from the catalogue, and orders.
+"""An assistant for Llama 2, and for any other model, that serves a shop's customer: advice from the catalogue, and orders.
 
     python -m sagechain.agents.llama2_assistant "I am looking for a tent for two people."
     python -m sagechain.agents.llama2_assistant -i --thread ada
@@ -7,9 +7,9 @@
     graph = chain(load_chat_model("local:smollm2"))
     graph.invoke({"messages": [("human", "Which tents do you have?")]}, {"configurable": {"thread_id": "ada"}})
 
-It is LangChain's `create_agent` over the shop's tools (`shop/tools.py`), kept to the facts (`shop/advising.py`) and within
-bounds (`bounds/`); an order is placed when the customer has approved it (`shop/approving.py`), once (`shop/orders.py`).
-Answers are long and warm: the parameters stand with the prompt `shop-assistant` in the library.
+It is LangChain's `create_agent` with the shop's tools, the sheets of matching products before each turn, and limits on a
+turn (`middleware/`). An order is placed once, after the customer has approved it. The default parameters, for long answers,
+are those of the prompt `shop-assistant` in the library.
 """
 
 import os
@@ -25,13 +25,11 @@ from sagechain.command import (
     ModelOption,
     ParameterOption,
     announced,
-    carriers,
     model_parameters,
     print_note,
     run,
     talk,
     typed_turns,
-    with_defaults,
 )
 from sagechain.prompts import read_yaml
 
@@ -39,15 +37,15 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+    from .shop.conversation import ShopConversation
     from .shop.database import ShopDatabase
-    from .shop.graph import ShopVisit
 
 
-MODEL_CALLS = 8
-TOOL_CALLS = 12
-SECONDS = 600.0
-TOKENS = 64_000
-TOOL_SECONDS = 30.0  # well above the 5 s for which a busy database is waited for
+MAX_MODEL_CALLS = 8
+MAX_TOOL_CALLS = 12
+MAX_SECONDS = 600.0
+MAX_TOKENS = 64_000
+MAX_TOOL_SECONDS = 30.0  # well above the 5 s that a tool waits for a busy database
 
 
 def chain(
@@ -56,64 +54,65 @@ def chain(
     database: "ShopDatabase | None" = None,
     checkpointer: "BaseCheckpointSaver[Any] | None" = None,
     takes_orders: bool = True,
-) -> "ShopVisit":
-    """The assistant as a compiled graph over `{"messages": […]}`; threads go by `{"configurable": {"thread_id": …}}`.
+) -> "ShopConversation":
+    """The assistant as a compiled graph over `{"messages": […]}`, with threads by `{"configurable": {"thread_id": …}}`.
 
     An order stops the graph with an interrupt, until `Command(resume={"decisions": [{"type": "approve"}]})` (or `edit`,
-    `reject`) goes on. A turn makes at most 8 model calls and 12 tool calls, in 10 minutes and 64,000 tokens.
+    `reject`) resumes it. A turn makes at most 8 model calls and 12 tool calls, in 10 minutes and 64,000 tokens.
 
     Args:
         model: a chat model, or an LLM. One that cannot call tools advises from the catalogue, and takes no orders.
         database: the shop; the one in the user's data folder if not given (`SAGECHAIN_SHOP` names another file).
-        checkpointer: keeps the threads; in memory if not given. A durable one finishes what was approved after a crash.
-        takes_orders: whether the model is given the tools at all.
+        checkpointer: stores the threads; in memory if not given. With a durable one an approved order survives a crash.
+        takes_orders: whether the model gets the tools at all.
     """
     from langchain.agents import create_agent
     from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ToolCallLimitMiddleware
     from langchain_core.language_models.chat_models import BaseChatModel
     from sagechain.chains.stores import PrunableInMemorySaver
+    from sagechain.command import with_defaults
     from sagechain.prompts import load_prompt
 
     from .middleware import InvalidCalls, RepeatedCalls, ToolTimeLimit, TurnLimit, tool_errors
-    from .shop.approvals import approval
-    from .shop.graph import ShopVisit
-    from .shop.product_sheets import Advising
+    from .shop.approvals import approval_middleware
+    from .shop.conversation import ShopConversation
+    from .shop.product_sheets import ProductSheets
     from .shop.tools import PLACE_ORDER, shop_tools
 
     prompt, shop = load_prompt("shop-assistant"), database or open_shop()
     chat = with_defaults(model, prompt.metadata["parameters"])
     calls_tools = type(chat).bind_tools is not BaseChatModel.bind_tools
     tools = shop_tools(shop) if takes_orders and calls_tools else []
-    # What comes after a model call runs from the last to the first: calls are refused before anyone is asked to approve.
+    # `after_model` runs from the last middleware to the first: calls are refused before the customer is asked.
     middleware: list[AgentMiddleware[Any, Any, Any]] = [
-        Advising(shop, chat, prompt, tools),
-        TurnLimit(seconds=SECONDS, tokens=TOKENS),
-        *(each for tool in tools if tool.name == PLACE_ORDER for each in approval(shop, tool)),
+        ProductSheets(shop, chat, prompt, tools),
+        TurnLimit(seconds=MAX_SECONDS, tokens=MAX_TOKENS),
+        *(each for tool in tools if tool.name == PLACE_ORDER for each in approval_middleware(shop, tool)),
         tool_errors(),
-        ToolTimeLimit(seconds=TOOL_SECONDS),
+        ToolTimeLimit(seconds=MAX_TOOL_SECONDS),
         RepeatedCalls(),
         InvalidCalls(),
-        ToolCallLimitMiddleware(run_limit=TOOL_CALLS),
-        ModelCallLimitMiddleware(run_limit=MODEL_CALLS),
+        ToolCallLimitMiddleware(run_limit=MAX_TOOL_CALLS),
+        ModelCallLimitMiddleware(run_limit=MAX_MODEL_CALLS),
     ]
     agent = create_agent(chat, tools, middleware=middleware, checkpointer=checkpointer or PrunableInMemorySaver())
-    return cast(ShopVisit, ShopVisit.from_graph(agent))
+    return cast(ShopConversation, ShopConversation.from_graph(agent))
 
 
 def open_shop(file: Path | None = None) -> "ShopDatabase":
-    """The shop in a file; if none is given, in the one that `SAGECHAIN_SHOP` names, else in the user's data folder."""
+    """The shop in a file: the given one, the one that `SAGECHAIN_SHOP` names, or the one in the user's data folder."""
     from platformdirs import user_data_path
 
     from .shop.database import ShopDatabase
 
-    named = file or os.environ.get("SAGECHAIN_SHOP")
-    return ShopDatabase(Path(named) if named else user_data_path("sagechain") / "shop.sqlite")
+    path = file or os.environ.get("SAGECHAIN_SHOP")
+    return ShopDatabase(Path(path) if path else user_data_path("sagechain") / "shop.sqlite")
 
 
 def script(
     turns: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TURN...", help="What you ask; /reset forgets. A short show if not given."),
+        typer.Argument(metavar="TURN...", help="Your messages; /reset forgets. A short example if not given."),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
     interactive: InteractiveOption = False,
@@ -122,58 +121,60 @@ def script(
         typer.Option("--beams", min=2, metavar="N", help="Answer by greedy search, then by beam search with N beams."),
     ] = None,
     thread: Annotated[
-        str | None, typer.Option("--thread", metavar="NAME", help="The visit to begin or to go on with.")
+        str | None, typer.Option("--thread", metavar="NAME", help="The conversation to start or to continue.")
     ] = None,
-    decision: Annotated[
-        bool | None, typer.Option("--approve/--reject", help="What becomes of the order that waits in the thread.")
+    approve: Annotated[
+        bool | None, typer.Option("--approve/--reject", help="Decide on the order that waits in the thread.")
     ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
-            "--shop", metavar="FILE", envvar="SAGECHAIN_SHOP", help="Where shop and visits are kept (SQLite)."
+            "--shop", metavar="FILE", envvar="SAGECHAIN_SHOP", help="The file of the shop and its threads (SQLite)."
         ),
     ] = None,
     accept_eula: EulaOption = False,
     parameters: ParameterOption = None,
 ) -> None:
-    """Serve a customer of a shop: advice from its catalogue, and orders, each when you have approved it.
+    """Serve a customer of a shop: advice from its catalogue, and orders, each after your approval.
 
     Example: python -m sagechain.agents.llama2_assistant "I need a warm sleeping bag."
 
     Beam search, where a model has it: --beams 4 -m "local:smollm2?engine=transformers"
     """
-    if decision is not None and thread is None:
+    if approve is not None and thread is None:
         raise typer.BadParameter("--approve and --reject need --thread NAME, which has the order that waits")
     options = model_parameters(parameters, accept_eula)
-    asked = turns or ([] if decision is not None else read_yaml(__package__, "llama2_assistant.yaml")["turns"])
+    example = read_yaml(__package__, "llama2_assistant.yaml")["turns"]
     if beams is not None:
-        _compare(model, options, beams, turns or asked[:1])
+        _compare_searches(model, options, beams, turns or example[:1])
         return
+    from datetime import datetime
+
+    from sagechain.chains import open_store
     from sagechain.llms import load_chat_model
 
-    from .shop.terminal import new_thread, serve
+    from .shop.terminal import ShopTerminal
 
     chat, shop = load_chat_model(model, **options), open_shop(file)
-    serve(
-        lambda keeper: chain(chat, database=shop, checkpointer=keeper),
-        shop,
-        thread or new_thread(),
-        typed_turns() if interactive else announced(asked),
-        decision=decision,
-    )
+    with open_store(shop.path) as store:
+        graph = chain(chat, database=shop, checkpointer=store)
+        terminal = ShopTerminal(graph, shop, thread or f"{datetime.now():%Y-%m-%d-%H%M%S-%f}")
+        prepared = turns or ([] if approve is not None else example)
+        terminal.serve(typed_turns() if interactive else announced(prepared), approve=approve)
 
 
-def _compare(model: str, options: dict[str, Any], beams: int, turns: Sequence[str]) -> None:
-    """The same turns by both searches; a model that cannot search by beams says so before anything is asked."""
+def _compare_searches(model: str, options: dict[str, Any], beams: int, turns: Sequence[str]) -> None:
+    """Answer the turns by greedy search and by beam search. A model without beam search is refused before a request."""
     from sagechain.chains import reset
+    from sagechain.command import carriers
     from sagechain.llms import load_chat_model
 
-    carry, refuse = carriers("num_beams")
-    print_note(f"(Beam search reaches the model by {', '.join(carry)}; it is refused by {', '.join(refuse)}.)")
+    carrying, refusing = carriers("num_beams")
+    print_note(f"(Beam search reaches the model by {', '.join(carrying)}; it is refused by {', '.join(refusing)}.)")
     searches = read_yaml(__package__, "llama2_assistant.yaml")["searches"]
-    searched = {**searches["beams"], "num_beams": beams, **options}
     greedy = {**searches["greedy"], **options}
-    graphs = [chain(load_chat_model(model, **each), takes_orders=False) for each in (greedy, searched)]
+    beam_search = {**searches["beams"], "num_beams": beams, **options}
+    graphs = [chain(load_chat_model(model, **each), takes_orders=False) for each in (greedy, beam_search)]
     for name, graph in zip(("Greedy search", f"Beam search, {beams} beams"), graphs, strict=True):
         print_note(f"{name}:")
         talk(graph, announced(turns), reset=reset)

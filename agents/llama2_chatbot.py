@@ -24,7 +24,6 @@ from sagechain.command import (
     run,
     talk,
     typed_turns,
-    with_defaults,
 )
 from sagechain.prompts import read_yaml
 
@@ -50,6 +49,7 @@ def chain(
         checkpointer: stores the threads; in memory if not given.
     """
     from sagechain.chains import conversation
+    from sagechain.command import with_defaults
     from sagechain.prompts import load_prompt
 
     defaults = read_yaml(__package__, "llama2_chatbot.yaml")

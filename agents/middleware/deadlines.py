@@ -1,4 +1,4 @@
-"""Wait for a call so long and no longer. A sync call is made in a thread, since nothing else ends the wait for it."""
+"""Wait for a function or an awaitable up to a time limit. A sync function needs a thread for that."""
 
 import asyncio
 import contextvars
@@ -11,40 +11,40 @@ T = TypeVar("T")
 
 
 class OutOfTime(Exception):
-    """The call took longer than it may. Sync, it still runs in its thread, and its result is dropped."""
+    """The time limit is over. A sync function still runs in its thread, and its result is dropped."""
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """The call's result, or what it raises.
+def within(seconds: float, function: Callable[[], T]) -> T:
+    """The function's result, or the exception that it raises.
 
     Raises:
         OutOfTime: it took longer.
     """
-    result = in_thread(call)
+    result = in_thread(function)
     if not wait([result], max(0.0, seconds)).done:
         raise OutOfTime(f"longer than {seconds:.3g} s")
     return result.result()
 
 
-async def awithin(seconds: float, call: Awaitable[T]) -> T:
-    """As `within`; the call is cancelled."""
+async def awithin(seconds: float, awaitable: Awaitable[T]) -> T:
+    """As `within`; the awaitable is cancelled."""
     try:
         async with asyncio.timeout(max(0.0, seconds)) as limit:
-            return await call
+            return await awaitable
     except TimeoutError as error:
         if limit.expired():
             raise OutOfTime(f"longer than {seconds:.3g} s") from error
         raise
 
 
-def in_thread(call: Callable[[], T]) -> Future[T]:
-    """A sync call, begun in a thread of its own. asyncio's threads keep a process from ending until they end; not this."""
+def in_thread(function: Callable[[], T]) -> Future[T]:
+    """Run a function in a new daemon thread: a process waits for asyncio's own threads before it ends."""
     context, result = contextvars.copy_context(), Future[T]()
-    result.set_running_or_notify_cancel()  # from here on nobody can cancel it
+    result.set_running_or_notify_cancel()  # from here on it cannot be cancelled
 
     def run() -> None:
         try:
-            result.set_result(context.run(call))
+            result.set_result(context.run(function))
         except BaseException as error:  # noqa: BLE001 - raised where the result is read
             result.set_exception(error)
 

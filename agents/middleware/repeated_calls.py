@@ -1,23 +1,24 @@
-"""The same tool call twice in one turn: the second is not made, and the model is told why."""
+"""The same tool call twice in one turn: the second is not executed, and the model gets the reason."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, AgentState
 from langchain_core.messages import AIMessage, ToolCall
 from langgraph.runtime import Runtime
 
-from .turns import open_calls, refusal, this_turn
+from .turns import current_turn, open_calls, refusal
 
 
 class RepeatedCalls(AgentMiddleware[AgentState[Any], Any, Any]):
-    """Stops calls of a name with arguments that the turn has had.
+    """Refuses a tool call if the turn has had one with the same name and arguments.
 
     Args:
-        allowed: so many calls alike are made.
+        allowed: how many equal calls are executed in a turn.
 
     Raises:
-        ValueError: none is allowed.
+        ValueError: `allowed` is below 1.
     """
 
     def __init__(self, *, allowed: int = 1) -> None:
@@ -27,15 +28,16 @@ class RepeatedCalls(AgentMiddleware[AgentState[Any], Any, Any]):
         self._allowed = allowed
 
     def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Answer the calls that repeat one, in place of their tools."""
-        turn, waiting = this_turn(state["messages"]), {call["id"] for call in open_calls(state["messages"])}
-        seen: dict[str, int] = {}
-        stopped = []
-        for call in (call for message in turn if isinstance(message, AIMessage) for call in message.tool_calls):
-            seen[_known_by(call)] = seen.get(_known_by(call), 0) + 1
-            if seen[_known_by(call)] > self._allowed and call["id"] in waiting:
-                stopped.append(refusal(call, _REASON.format(name=call["name"])))
-        return {"messages": stopped} if stopped else None
+        """Refuse the open calls that repeat an earlier one."""
+        open_ids = {call["id"] for call in open_calls(state["messages"])}
+        counts = Counter[str]()
+        refusals = []
+        for message in current_turn(state["messages"]):
+            for call in message.tool_calls if isinstance(message, AIMessage) else ():
+                counts[_key(call)] += 1
+                if counts[_key(call)] > self._allowed and call["id"] in open_ids:
+                    refusals.append(refusal(call, _REASON.format(name=call["name"])))
+        return {"messages": refusals} if refusals else None
 
     async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """As `after_model`."""
@@ -48,5 +50,5 @@ _REASON = (
 )
 
 
-def _known_by(call: ToolCall) -> str:
+def _key(call: ToolCall) -> str:
     return json.dumps([call["name"], call["args"]], sort_keys=True, default=str)

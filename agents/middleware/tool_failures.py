@@ -1,4 +1,4 @@
-"""Tools that fail or take too long: the model gets a text that it can act on, and the log has all of it."""
+"""Tools that fail or take too long: the model gets a text that it can act on, and the details are logged."""
 
 import asyncio
 import logging
@@ -19,15 +19,15 @@ logger = logging.getLogger("sagechain.agents")
 
 
 def tool_errors() -> ToolErrorMiddleware[Any, Any]:
-    """What a tool raises goes to the model as a text, and to the logger `sagechain.agents` with its traceback.
+    """Passes a tool's exception to the model as text, and to the logger `sagechain.agents` with its traceback.
 
-    A `ToolException` is meant for the model, which gets its text. Of another exception it gets the kind alone: the text may
-    tell what is inside.
+    The text of a `ToolException` is meant for the model. Of any other exception the model gets the class alone, since its
+    text may contain what is internal.
     """
-    return ToolErrorMiddleware(_told)
+    return ToolErrorMiddleware(_text_for_model)
 
 
-def _told(error: Exception, request: ToolCallRequest) -> str:
+def _text_for_model(error: Exception, request: ToolCallRequest) -> str:
     name = request.tool_call["name"]
     if isinstance(error, ToolException):
         return str(error)
@@ -39,10 +39,10 @@ def _told(error: Exception, request: ToolCallRequest) -> str:
 
 
 class ToolTimeLimit(AgentMiddleware[AgentState[Any], Any, Any]):
-    """Ends the wait for a tool. A sync tool goes on in its thread, and its result is dropped; an async one is cancelled.
+    """Ends the wait for a tool. An async tool is cancelled; a sync one runs on in its thread, and its result is dropped.
 
     Args:
-        seconds: most seconds of one call.
+        seconds: time limit of one call.
 
     Raises:
         ValueError: not above 0.
@@ -57,22 +57,22 @@ class ToolTimeLimit(AgentMiddleware[AgentState[Any], Any, Any]):
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
     ) -> ToolMessage | Command[Any]:
-        """Wait for the tool, in a thread."""
+        """Run the tool in a thread, and wait for it."""
         try:
             return within(self._seconds, lambda: handler(request))
         except OutOfTime:
-            return self._given_up(request)
+            return self._timed_out(request)
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
-        """Wait for the tool, then cancel it; one that is a sync function runs in a thread here too."""
+        """Wait for the tool, and cancel it at the time limit; a sync function runs in a thread here too."""
         try:
-            return await awithin(self._seconds, handler(_never_joined(request)))
+            return await awithin(self._seconds, handler(_in_daemon_thread(request)))
         except OutOfTime:
-            return self._given_up(request)
+            return self._timed_out(request)
 
-    def _given_up(self, request: ToolCallRequest) -> ToolMessage:
+    def _timed_out(self, request: ToolCallRequest) -> ToolMessage:
         name = request.tool_call["name"]
         logger.error("tool %s took longer than %g s, called with %r", name, self._seconds, request.tool_call["args"])
         reason = (
@@ -82,14 +82,14 @@ class ToolTimeLimit(AgentMiddleware[AgentState[Any], Any, Any]):
         return refusal(request.tool_call, reason)
 
 
-def _never_joined(request: ToolCallRequest) -> ToolCallRequest:
-    """The same call; its sync function in a thread that a process does not wait for at its end."""
+def _in_daemon_thread(request: ToolCallRequest) -> ToolCallRequest:
+    """The same request, with a tool whose sync function runs in a thread that does not keep the process alive."""
     tool = request.tool
     if not isinstance(tool, StructuredTool) or tool.coroutine is not None or (function := tool.func) is None:
         return request
 
     @wraps(function)
-    async def in_its_thread(*args: Any, **kwargs: Any) -> Any:
+    async def run(*args: Any, **kwargs: Any) -> Any:
         return await asyncio.wrap_future(in_thread(partial(function, *args, **kwargs)))
 
-    return request.override(tool=tool.model_copy(update={"coroutine": in_its_thread}))
+    return request.override(tool=tool.model_copy(update={"coroutine": run}))

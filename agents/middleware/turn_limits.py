@@ -1,7 +1,7 @@
-"""Seconds and tokens of a turn. A turn that has used them up ends with an answer that says so.
+"""Limits on the seconds and tokens of a turn. A turn that reaches one ends with an answer that says so.
 
-The wait for a person (an interrupt) does not count: what goes on after it has all its seconds again. A model call that is
-still at work when the time is over is cancelled where it is async; where it is sync, its own time-out ends it.
+The wait for a person (an interrupt) does not count: the turn resumes with all its seconds. At the time limit an async
+generation is cancelled; a sync one runs on until its own time-out, and its answer is dropped.
 """
 
 import time
@@ -16,22 +16,22 @@ from langgraph.channels import UntrackedValue
 from langgraph.runtime import Runtime
 
 from .deadlines import OutOfTime, awithin, within
-from .turns import this_turn
+from .turns import current_turn
 
 
 class TurnState(AgentState[Any]):
-    """When the turn began, or went on after a wait, by the monotonic clock; never saved."""
+    """When the turn started or resumed, by the monotonic clock; not saved with the thread."""
 
-    turn_began: NotRequired[Annotated[float, UntrackedValue, PrivateStateAttr]]
+    started_at: NotRequired[Annotated[float, UntrackedValue, PrivateStateAttr]]
 
 
 class TurnLimit(AgentMiddleware[TurnState, Any, Any]):
-    """Ends turns that take too long, or too much.
+    """Ends a turn after a number of seconds or tokens.
 
     Args:
-        seconds: most seconds from the turn's beginning; no limit if None.
-        tokens: most tokens in and out of all model calls of the turn; once they are used up, no call begins. No limit if
-            None.
+        seconds: time limit of a turn; no limit if None.
+        tokens: limit on the input and output tokens of all generations of a turn: once it is reached, no other generation
+            starts. No limit if None.
 
     Raises:
         ValueError: a limit that is not above 0.
@@ -48,13 +48,13 @@ class TurnLimit(AgentMiddleware[TurnState, Any, Any]):
 
     @hook_config(can_jump_to=["end"])
     def before_model(self, state: TurnState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """End the turn where its tokens or seconds are used up."""
-        began = state.get("turn_began", time.monotonic())
-        if self._tokens is not None and (used := _tokens(state)) >= self._tokens:
-            return _ended(f"it has used {used:,} tokens of {self._tokens:,}")
-        if self._seconds is not None and time.monotonic() - began >= self._seconds:
-            return _ended(self._too_long)
-        return {"turn_began": began}
+        """End the turn if a limit is reached."""
+        started_at = state.get("started_at", time.monotonic())
+        if self._tokens is not None and (used := _used_tokens(state)) >= self._tokens:
+            return _end_turn(f"it has used {used:,} tokens of {self._tokens:,}")
+        if self._seconds is not None and time.monotonic() - started_at >= self._seconds:
+            return _end_turn(self._too_long)
+        return {"started_at": started_at}
 
     @hook_config(can_jump_to=["end"])
     async def abefore_model(self, state: TurnState, runtime: Runtime[Any]) -> dict[str, Any] | None:
@@ -64,13 +64,13 @@ class TurnLimit(AgentMiddleware[TurnState, Any, Any]):
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | AIMessage:
-        """Wait for the model as long as the turn has time."""
+        """Wait for the model until the turn's time limit."""
         if self._seconds is None:
             return handler(request)
         try:
-            return within(self._left(request), lambda: handler(request))
+            return within(self._seconds_left(request), lambda: handler(request))
         except OutOfTime:
-            return _stopped(self._too_long)
+            return _limit_answer(self._too_long)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -79,36 +79,35 @@ class TurnLimit(AgentMiddleware[TurnState, Any, Any]):
         if self._seconds is None:
             return await handler(request)
         try:
-            return await awithin(self._left(request), handler(request))
+            return await awithin(self._seconds_left(request), handler(request))
         except OutOfTime:
-            return _stopped(self._too_long)
+            return _limit_answer(self._too_long)
 
     @property
     def _too_long(self) -> str:
         return f"it took longer than {self._seconds:g} seconds"
 
-    def _left(self, request: ModelRequest[Any]) -> float:
+    def _seconds_left(self, request: ModelRequest[Any]) -> float:
         assert self._seconds is not None
-        began: Any = request.state.get("turn_began", time.monotonic())
-        return float(self._seconds - (time.monotonic() - began))
+        started_at: Any = request.state.get("started_at", time.monotonic())
+        return float(self._seconds - (time.monotonic() - started_at))
 
 
-def _tokens(state: TurnState) -> int:
-    """What the turn's model calls have used; where a model does not tell, what it said, roughly counted."""
-    replies = [message for message in this_turn(state["messages"]) if isinstance(message, AIMessage)]
-    told = [reply.usage_metadata["total_tokens"] if reply.usage_metadata else None for reply in replies]
+def _used_tokens(state: TurnState) -> int:
+    """The tokens of the turn's generations; for a model that reports no usage, an estimate of its output tokens."""
+    replies = [message for message in current_turn(state["messages"]) if isinstance(message, AIMessage)]
     return sum(
-        count_tokens_approximately([reply]) if count is None else count
-        for reply, count in zip(replies, told, strict=True)
+        reply.usage_metadata["total_tokens"] if reply.usage_metadata else count_tokens_approximately([reply])
+        for reply in replies
     )
 
 
-def _ended(why: str) -> dict[str, Any]:
-    return {"messages": [_stopped(why)], "jump_to": "end"}
+def _end_turn(reason: str) -> dict[str, Any]:
+    return {"messages": [_limit_answer(reason)], "jump_to": "end"}
 
 
-def _stopped(why: str) -> AIMessage:
+def _limit_answer(reason: str) -> AIMessage:
     return AIMessage(
-        f"I stopped before this was done: {why}. What was said before is not whole. Ask again, or ask for less.",
+        f"I stopped before this was done: {reason}. What was said before is not whole. Ask again, or ask for less.",
         response_metadata={"finish_reason": "bound"},
     )

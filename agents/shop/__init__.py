@@ -1,1 +1,1 @@
-"""A shop for an assistant to serve: its database, the tools a model may use, and what keeps its answers to the facts."""
+"""A shop with an assistant: catalogue, orders, the tools of the model, and the middleware that puts products before it."""

@@ -1,7 +1,6 @@
-"""A shop's catalogue as it is written down: what a customer may see of a product, and what stays inside.
+"""The shop's catalogue: what a customer may see of a product, and what is internal.
 
-`products_of_fernhill()` reads `products.yaml`; `database.py` keeps the products from then on. Only `Product` comes back
-from there: what is internal is no part of it.
+`load_products()` reads `products.yaml`. `database.py` stores products without what is internal, and returns only `Product`.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,7 +29,7 @@ class Product(BaseModel):
 
 
 class Internal(BaseModel):
-    """What only the shop knows of a product."""
+    """What only the shop may see of a product."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,13 +40,13 @@ class Internal(BaseModel):
 
 
 class Listing(Product):
-    """A product as the shop lists it."""
+    """A product of the catalogue's file."""
 
     stock: int = Field(ge=0)
-    """Pieces there are when the shop's database is made."""
+    """Pieces in stock when the shop's database is created."""
     internal: Internal = Field(repr=False, exclude=True)
 
 
-def products_of_fernhill() -> list[Listing]:
+def load_products() -> list[Listing]:
     """The products in `products.yaml`."""
-    return [Listing.model_validate(each) for each in read_yaml("sagechain.agents", "products.yaml")]
+    return [Listing.model_validate(product) for product in read_yaml("sagechain.agents", "products.yaml")]

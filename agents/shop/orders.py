@@ -1,12 +1,12 @@
-"""Orders: written in one transaction with the stock they take, once, however often the call that places one is repeated.
+"""Orders: each is written in one transaction with the stock that it takes, once, even if its tool call is repeated.
 
-A call is known by its key, which the table holds unique. A process may die before the transaction (nothing has happened),
-or after it (the same call, made again, finds its order).
+A tool call has a key, which is unique in the table. A process may die before the transaction, and nothing has happened; or
+after it, and the repeated call finds its order.
 """
 
+import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from .catalogue import Product
 from .database import ShopDatabase
@@ -16,7 +16,7 @@ _COLUMNS = "number, product, quantity, total, placed_at"
 
 @dataclass(frozen=True)
 class Order:
-    """An order that was placed."""
+    """An order in the database."""
 
     number: int
     product: str
@@ -26,67 +26,72 @@ class Order:
     placed_at: str
     """Date and time, UTC."""
 
+    @property
+    def summary(self) -> str:
+        """What is ordered, and its price."""
+        return f"{self.quantity} x {self.product} for {self.total} dollars"
+
 
 class OutOfStock(Exception):
-    """There are not so many; `left` are there."""
+    """The stock is smaller than the order."""
 
-    def __init__(self, left: int) -> None:
-        super().__init__(f"{left} in stock")
-        self.left = left
+    def __init__(self, stock: int) -> None:
+        super().__init__(f"{stock} in stock")
+        self.stock = stock
 
 
-class OtherPrice(Exception):
-    """The product costs another `price` now, in dollars."""
+class PriceChanged(Exception):
+    """The product has another price than the order; `price` is in dollars."""
 
     def __init__(self, price: int) -> None:
         super().__init__(f"{price} dollars")
         self.price = price
 
 
-class OtherOrder(Exception):
-    """The call has placed another order before."""
+class KeyTaken(Exception):
+    """The key belongs to an order of something else."""
 
 
 def place(shop: ShopDatabase, key: str, product: Product, quantity: int) -> Order:
-    """The order of a call; made now, or found where the call was made before.
+    """Write an order, or find the one that was written with this key.
 
     Args:
-        shop: whose stock it takes.
-        key: what the call is known by.
+        shop: the shop whose stock it takes.
+        key: identifies the tool call.
         product: what is ordered, at the price that was approved.
         quantity: pieces, 1 or more.
 
     Raises:
-        OutOfStock: there are fewer; nothing was written.
-        OtherPrice: it costs more or less by now; nothing was written.
-        OtherOrder: the key belongs to an order of something else.
+        OutOfStock: there are fewer pieces; nothing was written.
+        PriceChanged: the price is another one now; nothing was written.
+        KeyTaken: the key belongs to an order of something else.
     """
-    with shop.writing() as connection:
+    with shop.transaction() as connection:
         if (row := connection.execute(f"SELECT {_COLUMNS} FROM orders WHERE key = ?", (key,)).fetchone()) is not None:
             order = Order(*row)
             if (order.product, order.quantity) != (product.name, quantity):
-                raise OtherOrder(f"order {order.number}")
+                raise KeyTaken(f"order {order.number}")
             return order
-        found = connection.execute("SELECT stock, price FROM products WHERE name = ?", (product.name,)).fetchone()
-        left, price = found or (0, product.price)
-        if left < quantity:
-            raise OutOfStock(left)
+        row = connection.execute("SELECT stock, price FROM products WHERE name = ?", (product.name,)).fetchone()
+        stock, price = row or (0, product.price)
+        if stock < quantity:
+            raise OutOfStock(stock)
         if price != product.price:
-            raise OtherPrice(price)
+            raise PriceChanged(price)
         connection.execute("UPDATE products SET stock = stock - ? WHERE name = ?", (quantity, product.name))
-        return _written(connection, key, product, quantity)
+        return _write_order(connection, key, product, quantity)
 
 
-def placed(shop: ShopDatabase, number: int) -> Order | None:
-    """The order of a number."""
-    if not 0 < number < 2**63:  # SQLite has no other integers
+def find_order(shop: ShopDatabase, number: int) -> Order | None:
+    """The order with this number."""
+    if not 0 < number < 2**63:  # the integers of SQLite
         return None
-    with shop.reading() as connection:
+    with shop.connect() as connection:
         row = connection.execute(f"SELECT {_COLUMNS} FROM orders WHERE number = ?", (number,)).fetchone()
     return Order(*row) if row else None
 
 
-def _written(connection: Any, key: str, product: Product, quantity: int) -> Order:
+def _write_order(connection: sqlite3.Connection, key: str, product: Product, quantity: int) -> Order:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
     row = connection.execute(
         f"INSERT INTO orders (key, product, quantity, total, placed_at) VALUES (?, ?, ?, ?, ?) RETURNING {_COLUMNS}",

@@ -1,13 +1,13 @@
-"""Serve a customer in the terminal: turns, and the question before an order is placed. Nothing is ever approved unasked.
+"""Serve a customer in the terminal. An order is placed only after the customer's answer:
 
     Order 2 x Heron 2 tent for 378 dollars? [y/N/edit]
 
-Where nobody can be asked (standard input is no terminal), the order waits in its thread, and a later run approves or
-rejects it. Threads are kept in the shop's own file. What was approved before a crash is finished first.
+If standard input is not a terminal, the order waits in its thread, and a later run approves or rejects it. What was
+approved before a crash is finished first.
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -15,123 +15,104 @@ from sagechain.command import NOT_READY, print_answer, print_note, talk
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
-    from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.types import Interrupt
 
+    from .conversation import ShopConversation
     from .database import ShopDatabase
-    from .graph import ShopVisit
-
-Decision = dict[str, Any]
 
 
-def serve(
-    visit_over: "Callable[[BaseCheckpointSaver[Any]], ShopVisit]",
-    shop: "ShopDatabase",
-    thread: str,
-    turns: Iterable[str],
-    *,
-    decision: bool | None = None,
-) -> None:
-    """Take the turns one after another.
+class ShopTerminal:
+    """One thread of the assistant in the terminal.
 
     Args:
-        visit_over: makes the graph over the checkpointer that keeps its threads.
-        shop: whose file they are kept in.
-        thread: the visit's name.
-        turns: what the customer says; `/reset` forgets, `/exit` ends.
-        decision: what becomes of the order that waits already: approved, rejected, or asked about if None.
-
-    Raises:
-        ValueError: a decision, and no order that waits.
+        graph: the assistant, over a checkpointer that stores its threads.
+        shop: the shop's database.
+        thread: the thread's name.
     """
-    from sagechain.chains import open_store
 
-    with open_store(shop.path) as store:
-        _Counter(visit_over(store), shop, thread).serve(turns, decision)
-
-
-def new_thread() -> str:
-    """A name that no visit has yet."""
-    from datetime import datetime
-
-    return f"{datetime.now():%Y-%m-%d-%H%M%S-%f}"
-
-
-class _Counter:
-    def __init__(self, visit: "ShopVisit", shop: "ShopDatabase", thread: str) -> None:
-        self._visit, self._shop, self._thread = visit, shop, thread
+    def __init__(self, graph: "ShopConversation", shop: "ShopDatabase", thread: str) -> None:
+        self._graph, self._shop, self._thread = graph, shop, thread
         self._config: RunnableConfig = {"configurable": {"thread_id": thread}}
 
-    def serve(self, turns: Iterable[str], decision: bool | None) -> None:
+    def serve(self, turns: Iterable[str], *, approve: bool | None = None) -> None:
+        """Answer the turns one after another.
+
+        Args:
+            turns: what the customer says; `/reset` forgets, `/exit` ends.
+            approve: whether the order that waits from an earlier run is approved; None asks the customer.
+
+        Raises:
+            ValueError: `approve` is given and no order waits.
+            typer.Exit: an order waits, and standard input is not a terminal.
+        """
         from sagechain.chains import reset
 
-        if self._visit.is_cut_off(self._config):
-            print_note("(The last visit was cut off; it goes on.)")
-            print_answer(self._visit, None, self._config)
-        if decision is not None:
-            self._decide(decision)
-        self._settle()
-        talk(self._visit, turns, reset=reset, thread=self._thread, after_answer=self._settle)
+        if self._graph.is_unfinished(self._config):
+            print_note("(The last run was interrupted; it continues.)")
+            print_answer(self._graph, None, self._config)
+        if approve is not None:
+            self._decide(approve)
+        self._ask_about_orders()
+        talk(self._graph, turns, reset=reset, thread=self._thread, after_answer=self._ask_about_orders)
 
-    def _decide(self, approved: bool) -> None:
-        if (asked := self._asked()) is None:
+    def _decide(self, approve: bool) -> None:
+        if (interrupt := self._interrupt()) is None:
             raise ValueError(f"--approve, --reject: no order waits in thread {self._thread!r}")
-        orders = asked.value["action_requests"]
+        orders = interrupt.value["action_requests"]
         for order in orders:
-            print_note(f"{order['description']} {'yes' if approved else 'no'}")
-        self._go_on(asked, [{"type": "approve" if approved else "reject"} for _ in orders])
+            print_note(f"{order['description']} {'yes' if approve else 'no'}")
+        self._resume(interrupt, [{"type": "approve" if approve else "reject"} for _ in orders])
 
-    def _settle(self) -> None:
-        """Ask about each order that waits, as long as there are any; without anyone to ask, say how to go on, and end."""
-        while (asked := self._asked()) is not None:
-            orders = asked.value["action_requests"]
-            decisions = [_decision(self._shop, order) for order in orders] if sys.stdin.isatty() else [None]
+    def _ask_about_orders(self) -> None:
+        """Ask about each order that waits; if nobody can answer, print how to continue, and exit."""
+        while (interrupt := self._interrupt()) is not None:
+            orders = interrupt.value["action_requests"]
+            decisions = [_ask(self._shop, order) for order in orders] if sys.stdin.isatty() else [None]
             if None in decisions:
                 for order in orders:
                     print_note(f"(This waits for approval: {order['description']})")
-                print_note(f"(To go on: --thread {self._thread} --approve, or --reject.)")
+                print_note(f"(To continue: --thread {self._thread} --approve, or --reject.)")
                 raise typer.Exit(NOT_READY)
-            self._go_on(asked, [each for each in decisions if each is not None])
+            self._resume(interrupt, decisions)
 
-    def _go_on(self, asked: "Interrupt", decisions: list[Decision]) -> None:
-        """Answer what was asked; by its id, since another process may have gone on in the thread meanwhile."""
+    def _resume(self, interrupt: "Interrupt", decisions: list[Any]) -> None:
+        """Resume by the interrupt's id, since another process may have continued the thread meanwhile."""
         from langgraph.types import Command
 
-        print_answer(self._visit, Command(resume={asked.id: {"decisions": decisions}}), self._config)
+        print_answer(self._graph, Command(resume={interrupt.id: {"decisions": decisions}}), self._config)
 
-    def _asked(self) -> "Interrupt | None":
+    def _interrupt(self) -> "Interrupt | None":
         """What the thread waits for."""
-        return next(iter(self._visit.get_state(self._config).interrupts), None)
+        return next(iter(self._graph.get_state(self._config).interrupts), None)
 
 
-def _decision(shop: "ShopDatabase", order: dict[str, Any]) -> Decision | None:
-    """What the customer decides; None where nobody answers."""
+def _ask(shop: "ShopDatabase", order: dict[str, Any]) -> dict[str, Any] | None:
+    """The customer's decision on an order; None at the end of standard input."""
     from langchain_core.tools import ToolException
 
-    from .approvals import asked
+    from .approvals import approval_question
 
     args = dict(order["args"])
     while True:
         try:
-            said = _read(f"{asked(shop, args['name'], args['quantity'])} [y/N/edit] ")
+            answer = _read_line(f"{approval_question(shop, args['name'], args['quantity'])} [y/N/edit] ")
         except ToolException as error:
             print_note(f"({error})")
-            said = "edit"
-        if said is None:
+            answer = "edit"
+        if answer is None:
             return None
-        if said.lower() in ("y", "yes"):
-            changed = {"name": order["name"], "args": args}
-            return {"type": "approve"} if args == order["args"] else {"type": "edit", "edited_action": changed}
-        if said.lower() != "edit":
+        if answer.lower() in ("y", "yes"):
+            edited = {"name": order["name"], "args": args}
+            return {"type": "approve"} if args == order["args"] else {"type": "edit", "edited_action": edited}
+        if answer.lower() != "edit":
             return {"type": "reject"}
-        name, quantity = _read(f"Product [{args['name']}] "), _read(f"How many [{args['quantity']}] ")
+        name, quantity = _read_line(f"Product [{args['name']}] "), _read_line(f"How many [{args['quantity']}] ")
         if name is None or quantity is None:
             return None
         args = {"name": name or args["name"], "quantity": int(quantity) if quantity.isdigit() else args["quantity"]}
 
 
-def _read(question: str) -> str | None:
-    """A line from the terminal; None where it has ended."""
+def _read_line(question: str) -> str | None:
     print(question, end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     return line.strip() if line else None

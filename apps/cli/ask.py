@@ -12,7 +12,6 @@ from sagechain.command import (
     parameters_by_name,
     variables_by_name,
     warn_if_truncated,
-    with_defaults,
 )
 
 from .standard_input import read_question
@@ -49,6 +48,7 @@ def ask(
     prompt = _load(template, variables)
     text = read_question(question) if prompt is None else _fill(prompt, variables_by_name(variables), question)
     from langchain_core.messages import HumanMessage, SystemMessage
+    from sagechain.command import with_defaults
     from sagechain.llms import load_chat_model
 
     defaults = {} if prompt is None else prompt.metadata["parameters"]

@@ -1,8 +1,8 @@
-"""A process that places orders until it is killed, and one that kills it, 50 times, and starts it again each time.
+"""A process that places orders until it is killed, and one that kills it at random moments and starts it again.
 
-    python -m tests.agents.ordering_process FOLDER
+    python -m tests.agents.ordering_process FOLDER SEED KILLS
 
-The process that kills has everything imported, so that the one it forks is at work at once.
+The killing process has imported everything, so that the processes it forks work at once.
 """
 
 import os
@@ -17,21 +17,20 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.types import Command
 from sagechain.agents.llama2_assistant import chain
-from sagechain.agents.shop.catalogue import products_of_fernhill
+from sagechain.agents.shop.catalogue import load_products
+from sagechain.agents.shop.conversation import ShopConversation, waiting_orders
 from sagechain.agents.shop.database import ShopDatabase
-from sagechain.agents.shop.graph import ShopVisit, waiting
 
+from tests.agents.ordering import REQUEST, decide
 from tests.agents.scripted_chat import ScriptedChat, calls
 
-KILLS = 50
 STOCK = 100_000
-REJECTED = 5  # every so-manieth thread is
+REJECTED = 5  # of this many threads one is rejected
 
 
-class Ordering(ScriptedChat):
-    """Orders what the customer asked for, then repeats what the tool has told."""
+class OrderingChat(ScriptedChat):
+    """Orders what the customer wants, then repeats the tool's result."""
 
     def _next(self, messages: list[Any], kwargs: dict[str, Any]) -> AIMessage:
         if messages[-1].type == "tool":
@@ -39,62 +38,60 @@ class Ordering(ScriptedChat):
         return calls("place_order", f"call-{uuid4()}", name="Heron 2 tent", quantity=2)
 
 
-def shop_in(folder: Path) -> ShopDatabase:
-    return ShopDatabase(
-        folder / "shop.sqlite", [each.model_copy(update={"stock": STOCK}) for each in products_of_fernhill()]
-    )
+def open_shop(folder: Path) -> ShopDatabase:
+    products = [product.model_copy(update={"stock": STOCK}) for product in load_products()]
+    return ShopDatabase(folder / "shop.sqlite", products)
 
 
-def visit_in(folder: Path) -> ShopVisit:
-    keeper = SqliteSaver(sqlite3.connect(folder / "threads.sqlite", check_same_thread=False))
-    return chain(Ordering(script=[]), database=shop_in(folder), checkpointer=keeper)
+def open_graph(folder: Path) -> ShopConversation:
+    checkpointer = SqliteSaver(sqlite3.connect(folder / "threads.sqlite", check_same_thread=False))
+    return chain(OrderingChat(script=[]), database=open_shop(folder), checkpointer=checkpointer)
 
 
 def is_rejected(thread: int) -> bool:
     return thread % REJECTED == 0
 
 
-def settle(visit: ShopVisit, folder: Path, thread: int) -> None:
-    """Take a thread from wherever it is to its end. What is decided is written down when it is decided."""
+def settle(graph: ShopConversation, folder: Path, thread: int) -> None:
+    """Take a thread from wherever it is to its end. Each decision is written to a file when it is taken."""
     config: Any = {"configurable": {"thread_id": str(thread)}}
-    if visit.is_cut_off(config):
-        visit.invoke(None, config)
-    state = visit.get_state(config)
-    if not state.values or (state.tasks and not waiting(state)):
-        visit.invoke({"messages": [HumanMessage("I want to order two Heron 2 tents.")]}, config)
-        state = visit.get_state(config)
-    if waiting(state):
+    if graph.is_unfinished(config):
+        graph.invoke(None, config)
+    state = graph.get_state(config)
+    if not state.values or (state.tasks and not waiting_orders(state)):
+        graph.invoke({"messages": [HumanMessage(REQUEST)]}, config)
+        state = graph.get_state(config)
+    if waiting_orders(state):
         decision = "reject" if is_rejected(thread) else "approve"
-        _note(folder / "decided", f"{thread} {decision}")
-        visit.invoke(Command(resume={"decisions": [{"type": decision}]}), config)
+        _append(folder / "decisions", f"{thread} {decision}")
+        graph.invoke(decide(decision), config)
 
 
 def work(folder: Path, ready: int) -> None:
-    """Settle the thread that was begun last, then begin others for ever."""
-    visit, begun = visit_in(folder), noted(folder / "begun")
+    """Settle the thread that was started last, then start others without end."""
+    graph, started = open_graph(folder), read_lines(folder / "started")
     os.write(ready, b".")
-    thread = int(begun[-1]) if begun else 1
+    thread = int(started[-1]) if started else 1
     while True:
-        _note(folder / "begun", str(thread))
-        settle(visit, folder, thread)
-        _note(folder / "settled", str(thread))
+        _append(folder / "started", str(thread))
+        settle(graph, folder, thread)
         thread += 1
 
 
-def noted(file: Path) -> list[str]:
+def read_lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def _note(file: Path, line: str) -> None:
-    with file.open("a") as notes:
-        notes.write(f"{line}\n")
+def _append(file: Path, line: str) -> None:
+    with file.open("a") as lines:
+        lines.write(f"{line}\n")
 
 
-def main(folder: Path, seed: int) -> None:
-    """Kill 50 times at random moments; then settle the last thread in peace."""
+def main(folder: Path, seed: int, kills: int) -> None:
+    """Kill a working process at random moments, then settle the last thread undisturbed."""
     moments, (is_ready, ready) = random.Random(seed), os.pipe()
-    chain(Ordering(script=[]), database=shop_in(folder))  # so that all is imported
-    for _ in range(KILLS):
+    chain(OrderingChat(script=[]), database=open_shop(folder))  # imports everything
+    for _ in range(kills):
         child = os.fork()
         if child == 0:
             work(folder, ready)
@@ -102,8 +99,8 @@ def main(folder: Path, seed: int) -> None:
         time.sleep(moments.uniform(0.0, 0.2))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    settle(visit_in(folder), folder, int(noted(folder / "begun")[-1]))
+    settle(open_graph(folder), folder, int(read_lines(folder / "started")[-1]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

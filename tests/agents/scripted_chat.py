@@ -1,4 +1,4 @@
-"""A chat model that gives the messages of a script, one a call, and keeps what it was given."""
+"""A chat model that answers with the messages of a script, and records what it gets."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ from pydantic import PrivateAttr
 
 
 class ScriptedChat(BaseChatModel):
-    """Streams word by word; the last message is given again when the script is at its end."""
+    """Streams word by word; at the end of the script its last message is repeated."""
 
     script: list[AIMessage]
-    # Private, since LangChain writes out all of a model's fields at each call.
+    # Private, since LangChain serialises all fields of a model at each generation.
     _calls: list[tuple[list[BaseMessage], list[dict[str, Any]]]] = PrivateAttr(default_factory=list)
 
     @property
@@ -27,12 +27,12 @@ class ScriptedChat(BaseChatModel):
 
     @property
     def calls(self) -> list[tuple[list[BaseMessage], list[dict[str, Any]]]]:
-        """Of each call, the messages and the tools."""
+        """The messages and the tools of each generation."""
         return self._calls
 
     @property
     def everything(self) -> str:
-        """Every byte that the model was given."""
+        """All input of the model as one text."""
         return repr(self.calls)
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
@@ -62,14 +62,10 @@ class ScriptedChat(BaseChatModel):
         words = message.text.split(" ")
         for i, word in enumerate(words):
             yield ChatGenerationChunk(message=AIMessageChunk(content=word if i == 0 else f" {word}"))
-        chunks = [
-            tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=i)
-            for i, call in enumerate(message.tool_calls)
-        ] + [
-            tool_call_chunk(name=call["name"], args=call["args"], id=call["id"], index=len(message.tool_calls) + i)
-            for i, call in enumerate(message.invalid_tool_calls)
-        ]
-        if chunks:
+        texts = [(call["name"], json.dumps(call["args"]), call["id"]) for call in message.tool_calls]
+        texts += [(str(call["name"]), str(call["args"]), call["id"]) for call in message.invalid_tool_calls]
+        if texts:
+            chunks = [tool_call_chunk(name=n, args=a, id=id_, index=i) for i, (n, a, id_) in enumerate(texts)]
             yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=chunks))
 
 

@@ -1,4 +1,4 @@
-"""Each agent over a recorded exchange, with every way out closed: what it sends, and what it makes of the answers.
+"""Each agent over a recorded exchange, without a network: the requests that it sends, and how it reads the answers.
 
 Recorded against the local runtime with the real small model; see tests/cassettes/README.md.
 """
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 from sagechain.agents import falcon_chain_of_thought, falcon_chatbot, llama2_assistant, llama2_chatbot
-from sagechain.agents.shop.catalogue import products_of_fernhill
+from sagechain.agents.shop.catalogue import load_products
 from sagechain.chains import reset
 from sagechain.llms import load_chat_model, load_llm
 from sagechain.prompts import load_prompt
@@ -19,11 +19,11 @@ from tests.recording import CASSETTES, bodies, uri_of
 
 @pytest.fixture(scope="module")
 def vcr_cassette_dir() -> str:
-    """A folder of their own."""
+    """The folder of these cassettes."""
     return str(CASSETTES / "agents")
 
 
-def said(graph: Any, text: str) -> str:
+def send(graph: Any, text: str) -> str:
     thread = {"configurable": {"thread_id": "ada"}}
     answer: str = graph.invoke({"messages": [HumanMessage(text)]}, thread)["messages"][-1].text
     return answer
@@ -41,11 +41,11 @@ def test_llama2_chatbot(replayed: Any, request: pytest.FixtureRequest) -> None:
         "What is the capital of Spain?",
         "What is my favourite colour?",
     )
-    first, second = said(graph, colour), said(graph, spain)
+    first, second = send(graph, colour), send(graph, spain)
     assert second == "Capital of Spain: Madrid."
-    assert "green" in said(graph, asked).lower()
+    assert "green" in send(graph, asked).lower()
     reset(graph, "ada")
-    assert "green" not in said(graph, asked).lower()
+    assert "green" not in send(graph, asked).lower()
     before = [
         {"role": "system", "content": "You are a helpful assistant. You remember what the user says."},
         *turns("What is the capital of Italy?", "Capital of Italy: Rome."),
@@ -61,15 +61,15 @@ def test_llama2_assistant(replayed: Any, request: pytest.FixtureRequest) -> None
     chat = load_chat_model(uri_of(request, LLAMA_URI), accept_eula=True, max_new_tokens=40, temperature=0, timeout=250)
     graph = llama2_assistant.chain(chat, takes_orders=False)
     question, further = "I am looking for a tent for two people.", "Which of them is the lightest?"
-    first = said(graph, question)
-    said(graph, further)
-    assert said(graph, "Do you sell laptops?").startswith("I don't know: our catalogue has nothing on that.")
-    sheets = "\n\n".join(product.sheet for product in products_of_fernhill()[:4])
-    told = load_prompt("shop-assistant").format(products=sheets)
+    first = send(graph, question)
+    send(graph, further)
+    assert send(graph, "Do you sell laptops?").startswith("I don't know: our catalogue has nothing on that.")
+    sheets = "\n\n".join(product.sheet for product in load_products()[:4])
+    prompt = load_prompt("shop-assistant").format(products=sheets)
     parameters = {"max_new_tokens": 40, "temperature": 0, "top_p": 0.9}
     assert bodies(replayed) == [
         {"inputs": [dialog], "parameters": parameters}
-        for dialog in (turns(f"{told}\n\n{question}"), turns(question, first, f"{told}\n\n{further}"))
+        for dialog in (turns(f"{prompt}\n\n{question}"), turns(question, first, f"{prompt}\n\n{further}"))
     ]
 
 
@@ -90,7 +90,7 @@ def test_falcon_chatbot(replayed: Any, request: pytest.FixtureRequest) -> None:
 def test_falcon_chain_of_thought(replayed: Any, request: pytest.FixtureRequest) -> None:
     question = "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?"
     chain = falcon_chain_of_thought.chain(load_llm(uri_of(request, FALCON_URI), timeout=250))
-    # One way after the other: vcrpy 8.5 lets a request by while it records another thread's.
+    # One strategy after the other: vcrpy 8.5 misses a request while it records that of another thread.
     found = chain.invoke({"question": question}, {"max_concurrency": 1})
     assert (found["direct"].answer, found["few-shot-cot"].answer) == ("5", "15")
     sent = {body["inputs"]: (body["stream"], body["parameters"]["max_new_tokens"]) for body in bodies(replayed)}

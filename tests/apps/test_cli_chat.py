@@ -69,7 +69,7 @@ def test_a_chat_that_is_killed_in_mid_turn_goes_on_with_what_was_whole(runtime: 
 
 def test_what_cannot_be_gone_on_with_is_a_usage_error(tmp_path: Path) -> None:
     for arguments, complaint in [
-        (["-c"], "no conversation is kept yet"),
+        (["-c"], "there is no conversation yet"),
         (["-c", "--thread", "ada"], "not both"),
         (["--kept-in", str(tmp_path / "no.txt")], "is not a SQLite database of threads"),
         (["--thread", ""], "thread: '' is no name"),

@@ -60,7 +60,7 @@ def test_the_best_of_several_candidates_is_printed(runtime: LocalRuntime) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ([], 2, "give the beginning of some code"),
+        ([], 2, "give the start of some code"),
         ([PROMPT, "--until", "lin"], 2, "until: 'lin' is unknown. Did you mean 'line'?"),
         ([PROMPT, "--candidates", "0"], 2, "'--candidates': Input should be greater than or equal to 1"),
         ([PROMPT, "-p", "num_beams=2", "-m", FALCON_URI], 2, "num_beams: the tgi wire does not carry it"),

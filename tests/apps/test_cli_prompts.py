@@ -209,8 +209,8 @@ def test_tags_in_a_value_are_escaped_as_in_any_user_turn(runtime: LocalRuntime) 
         (["-t", "chatbot", "-v", "name=Ada"], "variable of prompt 'chatbot': 'name' is unknown. Known: none"),
         (["-t", "summary", "-v", "text=a", "-v", "text=b"], "-v text: it is given twice"),
         (["-t", "summary", "-v", "text"], "'text' is not NAME=TEXT or NAME=@FILE"),
-        (["-t", "summary", "-v", "text=@/no/file"], "text: '/no/file' cannot be read"),
-        (["-t", "summary", "-v", "text=@/bin/true"], "text: '/bin/true' cannot be read"),
+        (["-t", "summary", "-v", "text=@/no/file"], "text: cannot read the file '/no/file'"),
+        (["-t", "summary", "-v", "text=@/bin/true"], "text: cannot read the file '/bin/true'"),
         (["-v", "text=a", "Hi"], "name it by -t"),
     ],
 )
