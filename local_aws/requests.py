@@ -1,29 +1,37 @@
-"""A request to one of AWS's services, understood and not yet carried out."""
+"""A request to one of AWS's services: what the gateway needs of it, whichever service it is for."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from .refusals import Refused
-from .sagemaker.failures import Failure
+from .errors import AwsError
+from .failures import Failure
 
 
-@dataclass(frozen=True)
-class Call:
-    """What a request asks of which service.
+class AwsRequest(ABC):
+    """A request that has been recognised and not yet carried out.
 
-    Args:
-        operation: AWS's name; empty where there is none.
-        resource: the ARN of what it is about, for a message.
-        body: as far as it has been read.
-        carry_out: gives the response.
-        refusal: the response that a refusal is, in the service's own form.
+    Attributes:
+        operation: AWS's name; empty for the paths of a container.
+        body: empty for S3, which reads its bodies as streams.
     """
 
     operation: str
-    resource: str
-    body: bytes
-    carry_out: Callable[[Failure], Awaitable[ASGIApp]]
-    refusal: Callable[[Refused], Response]
+    body: bytes = b""
+
+    @abstractmethod
+    def resource(self) -> str:
+        """The ARN of the request's subject for an error message; `*` where there is none."""
+
+    @abstractmethod
+    async def response(self, failure: Failure) -> ASGIApp:
+        """Carry the request out, with the failure that is due.
+
+        Raises:
+            AwsError: as the service answers it.
+        """
+
+    @abstractmethod
+    def error_response(self, error: AwsError) -> Response:
+        """The error in the form of the service's protocol."""

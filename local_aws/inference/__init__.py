@@ -1,1 +1,1 @@
-"""SageMaker's runtime on this machine: endpoints and the containers behind them."""
+"""SageMaker's runtime: endpoints that answer requests, and the containers behind them."""

@@ -17,7 +17,7 @@ _STRING = 7
 
 
 def payload_part(data: bytes) -> bytes:
-    """A frame with some of the container's bytes."""
+    """A frame with a part of the container's response."""
     headers = {
         ":event-type": "PayloadPart",
         ":content-type": "application/octet-stream",
@@ -27,23 +27,23 @@ def payload_part(data: bytes) -> bytes:
 
 
 def model_stream_error(message: str, code: str) -> bytes:
-    """A frame that tells that the container failed in mid-stream."""
+    """A frame that reports a failure of the container inside a stream."""
     return exception("ModelStreamError", {"Message": message, "ErrorCode": code})
 
 
-def exception(kind: str, facts: Mapping[str, str]) -> bytes:
-    """A frame that tells of a failure by its type and facts."""
+def exception(kind: str, fields: Mapping[str, str]) -> bytes:
+    """A frame that reports a failure by its type, with its fields in JSON."""
     headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
-    return frame(headers, json.dumps(facts).encode())
+    return frame(headers, json.dumps(fields).encode())
 
 
 def error(code: str, message: str) -> bytes:
-    """A frame that tells of a failure by a code and a message in its headers."""
+    """A frame that reports a failure by a code and a message in its headers."""
     return frame({":message-type": "error", ":error-code": code, ":error-message": message}, b"")
 
 
 def frame(headers: Mapping[str, str], payload: bytes) -> bytes:
-    """Any frame."""
+    """A frame of any kind."""
     head = b"".join(_header(name, value) for name, value in headers.items())
     prelude = struct.pack("!II", 16 + len(head) + len(payload), len(head))
     body = prelude + struct.pack("!I", zlib.crc32(prelude)) + head + payload

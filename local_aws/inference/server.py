@@ -1,205 +1,226 @@
-"""The HTTP side of the local runtime: SageMaker's two runtime paths, and a container's own two.
+"""SageMaker's runtime: the two operations of an endpoint, and the two paths of a container without AWS around it.
 
-    POST /endpoints/NAME/invocations                    unary: the container's bytes, or ModelError
+    POST /endpoints/NAME/invocations                    the container's bytes, or ModelError
     POST /endpoints/NAME/invocations-response-stream    the container's bytes in event-stream frames
-    GET  /ping, POST /invocations                       the container contract, without AWS around it
+    GET  /ping, POST /invocations                       as a container answers
 
-Requests may be signed (SigV4); signatures are not checked. A client that leaves ends the generation.
+A generation ends as soon as its client leaves.
 
 Source: Amazon SageMaker's API reference, `InvokeEndpoint` and `InvokeEndpointWithResponseStream`.
 """
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import anyio
 from sagechain.llms.errors import LLMError
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..account import ACCOUNT
-from ..refusals import Refused
+from ..account import ACCOUNT, sagemaker_arn
+from ..connection import Connection
+from ..errors import AwsError
+from ..failures import Failure
+from ..requests import AwsRequest
 from ..sagemaker.model_data import CannotServe
+from ..sagemaker.models import Deployments, Endpoint
 from . import event_stream
-from .containers import Container, Reply, chunks_of
-from .faults import Connection, FaultPlan, break_connection, spoiled
+from .broken_responses import FAILURE_TEXT, break_connection, broken_frames
+from .containers import Reply, chunks_of, whole_body
 
+RUNTIME_PATH = re.compile(r"/ping|/invocations|/endpoints/([^/]+)/(.+)")
 ATTRIBUTES_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 VARIANT_HEADER = {"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
-CLIENT_LEFT = 499  # nobody reads it
-MOST_BYTES = 6_291_456  # of a request's body, in AWS
+CLIENT_LEFT = 499  # the status of a response that nobody reads
+MAX_BODY_BYTES = 6_291_456  # of a request, in AWS
+
+_OPERATIONS = {"invocations": "InvokeEndpoint", "invocations-response-stream": "InvokeEndpointWithResponseStream"}
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A container under a name, and the fault that it shows, if any."""
+class InferenceServer:
+    """The endpoints, and a count of the requests that they are answering.
 
-    name: str
-    container: Container
-    plan: FaultPlan | None = None
-
-
-class RuntimeServer:
-    """The endpoints behind one ASGI application (`.app`), and a count of what runs.
-
-    Args:
-        in_service: gives the names of the endpoints that answer now.
-        endpoint: gives one of them, made if it has not been; CannotServe if it cannot be.
+    Attributes:
+        generating: requests that are being answered now.
     """
 
-    def __init__(self, in_service: Callable[[], list[str]], endpoint: Callable[[str], Awaitable[Endpoint]]) -> None:
-        self._in_service, self._endpoint = in_service, endpoint
+    def __init__(self, deployments: Deployments) -> None:
+        self.deployments = deployments
         self.generating = 0
-        self.app = Starlette(
-            routes=[
-                Route("/ping", self._ping, methods=["GET"]),
-                Route("/invocations", self._container, methods=["POST"]),
-                Route("/endpoints/{name}/invocations", self._invoke, methods=["POST"]),
-                Route("/endpoints/{name}/invocations-response-stream", self._invoke, methods=["POST"]),
-            ],
-            exception_handlers={ClientDisconnect: _left},
-        )
 
-    async def _ping(self, request: Request) -> Response:
-        return Response(status_code=200)
-
-    async def _container(self, request: Request) -> Response:
-        known = self._in_service()
-        name = request.query_params.get("endpoint") or next(iter(known), "")
-        if name not in known:
-            return JSONResponse({"error": f"no endpoint {name!r} in service; known: {', '.join(known)}"}, 404)
+    @contextmanager
+    def count_generation(self) -> Iterator[None]:
+        """Count a request for the length of a block."""
+        self.generating += 1
         try:
-            endpoint = await self._endpoint(name)
+            yield
+        finally:
+            self.generating -= 1
+
+
+class InferenceRequest(AwsRequest):
+    """A request to an endpoint, or to a container.
+
+    Args:
+        path: the match of `RUNTIME_PATH`.
+    """
+
+    def __init__(self, server: InferenceServer, http: Request, path: re.Match[str], body: bytes, region: str) -> None:
+        self._server, self._http, self.body, self._region = server, http, body, region
+        self._name: str = path[1] or ""
+        self.operation = _OPERATIONS.get(path[2] or "", "")
+
+    def resource(self) -> str:
+        """The endpoint's ARN."""
+        return sagemaker_arn("endpoint", self._name, self._region)
+
+    def error_response(self, error: AwsError) -> Response:
+        """The error in the form of SageMaker's runtime."""
+        return _error_response(error.status, error.code, error.message)
+
+    async def response(self, failure: Failure) -> ASGIApp:
+        """Answer by the path."""
+        match self._http.method, self._http.scope["path"]:
+            case "GET", "/ping":
+                return Response(status_code=200)
+            case "POST", "/invocations":
+                return await self._container_response()
+            case "POST", _ if self.operation:
+                return await self._endpoint_response()
+        return Response("Not Found", 404)
+
+    async def _container_response(self) -> Response:
+        """What the container of an endpoint answers, without SageMaker around it."""
+        names = self._server.deployments.in_service()
+        name = self._http.query_params.get("endpoint") or next(iter(names), "")
+        if name not in names:
+            return JSONResponse({"error": f"no endpoint {name!r} in service; known: {', '.join(names)}"}, 404)
+        try:
+            endpoint = await self._server.deployments.endpoint(name)
         except CannotServe as error:
             return JSONResponse({"error": str(error)}, 500)
-        reply = await self._answered(request, endpoint, await request.body())
-        return Watched(self, chunks_of(reply), status_code=reply.status, media_type=reply.content_type)
+        reply = await self._reply(endpoint)
+        return ReplyResponse(self._server, chunks_of(reply), reply.status, media_type=reply.content_type)
 
-    async def _invoke(self, request: Request) -> Response:
-        streamed = request.url.path.endswith("-stream")
-        name, body = request.path_params["name"], await request.body()
-        if name not in self._in_service():
-            return _aws_error(400, "ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
-        if len(body) > MOST_BYTES:
-            return _aws_error(413, "ValidationError", f"The body has {len(body)} bytes, more than {MOST_BYTES}.")
+    async def _endpoint_response(self) -> Response:
+        if self._name not in self._server.deployments.in_service():
+            raise AwsError("ValidationError", f"Endpoint {self._name} of account {ACCOUNT} not found.")
+        if len(self.body) > MAX_BODY_BYTES:
+            message = f"The body has {len(self.body)} bytes, more than {MAX_BODY_BYTES}."
+            raise AwsError("ValidationError", message, 413)
         try:
-            endpoint = await self._endpoint(name)
+            endpoint = await self._server.deployments.endpoint(self._name)
         except CannotServe as error:
-            return _model_error(500, str(error), name)
-        fault = (endpoint.plan.due() if endpoint.plan else None) or {}
+            return self._model_error(500, str(error))
+        fault = endpoint.next_fault()
+        return self._fault_response(fault) or await self._reply_response(endpoint, fault)
+
+    def _fault_response(self, fault: Mapping[str, Any]) -> Response | None:
+        """The response to a fault that needs no container."""
         if "html" in fault:
             return HTMLResponse(fault["html"], fault["status"])
         if "status" in fault:
-            message = fault.get("message", "").replace("{request}", _as_signed(request))
-            return _aws_error(fault["status"], fault.get("code"), message)
+            message = fault.get("message", "").replace("{request}", _canonical_request(self._http))
+            return _error_response(fault["status"], fault.get("code"), message)
         if "container_status" in fault:
-            return _model_error(fault["container_status"], fault["message"], name)
-        return await self._replied(request, endpoint, body, fault, streamed=streamed)
+            return self._model_error(fault["container_status"], fault["message"])
+        return None
 
-    async def _replied(
-        self, request: Request, endpoint: Endpoint, body: bytes, fault: Mapping[str, Any], *, streamed: bool
-    ) -> Response:
-        connection, plan = Connection(request.scope["state"]["transport"]), endpoint.plan
-        if fault.get("connection") == "slow" and plan is not None:
-            await anyio.sleep(plan.seconds)
+    async def _reply_response(self, endpoint: Endpoint, fault: Mapping[str, Any]) -> Response:
+        """The container's reply in SageMaker's form, with the fault in it."""
+        if fault.get("connection") == "slow":
+            await anyio.sleep(fault["seconds"])
         elif "connection" in fault:
-
-            async def whole() -> bytes:
-                return b"".join([chunk async for chunk in chunks_of(await self._answered(request, endpoint, body))])
-
-            await self._until_the_client_leaves(request, break_connection(fault["connection"], connection, whole))
-            return Response(status_code=CLIENT_LEFT)
-        if "body" in fault:
-            reply = Reply(200, "application/json", fault["body"].encode())
-        elif fault.get("stream") == "in-band-error" and not streamed:
-            reply = Reply(200, "application/json", endpoint.container.failed_reply("the model failed"))
-        else:
-            reply = await self._answered(request, endpoint, body)
+            return await self._broken_connection(endpoint, fault["connection"])
+        reply = self._faulty_reply(endpoint, fault) or await self._reply(endpoint)
         if reply.status != 200:
-            message = b"".join([chunk async for chunk in chunks_of(reply)]).decode("utf-8", "replace")
-            return _model_error(reply.status, message, endpoint.name)
-        if not streamed:
-            return Watched(self, chunks_of(reply), headers={**VARIANT_HEADER, "Content-Type": reply.content_type})
+            return self._model_error(reply.status, (await whole_body(reply)).decode("utf-8", "replace"))
+        if self.operation == "InvokeEndpoint":
+            headers = {**VARIANT_HEADER, "Content-Type": reply.content_type}
+            return ReplyResponse(self._server, chunks_of(reply), headers=headers)
         headers = {
             **VARIANT_HEADER,
             "Content-Type": event_stream.CONTENT_TYPE,
             "X-Amzn-SageMaker-Content-Type": reply.content_type,
         }
-        if "stream" in fault and plan is not None:
-            frames = spoiled(chunks_of(reply), fault, plan, endpoint.container, connection)
+        if "stream" in fault:
+            frames = broken_frames(chunks_of(reply), fault, endpoint.container, Connection(self._http))
         else:
-            frames = _framed(reply)
-        return Watched(self, frames, headers=headers)
+            frames = _frames(reply)
+        return ReplyResponse(self._server, frames, headers=headers)
 
-    async def _answered(self, request: Request, endpoint: Endpoint, body: bytes) -> Reply:
-        """The container's reply; the work for it ends when the client leaves."""
-        self.generating += 1
-        try:
-            answer = endpoint.container.invoke(body, request.headers.get(ATTRIBUTES_HEADER, ""))
-            reply = await self._until_the_client_leaves(request, answer)
-        finally:
-            self.generating -= 1
+    def _faulty_reply(self, endpoint: Endpoint, fault: Mapping[str, Any]) -> Reply | None:
+        """The reply that a fault puts in the place of the container's."""
+        if "body" in fault:
+            return Reply(200, "application/json", fault["body"].encode())
+        if fault.get("stream") == "in-band-error" and self.operation == "InvokeEndpoint":
+            return Reply(200, "application/json", endpoint.container.error_reply(FAILURE_TEXT))
+        return None
+
+    async def _broken_connection(self, endpoint: Endpoint, kind: str) -> Response:
+        async def body() -> bytes:
+            return await whole_body(await self._reply(endpoint))
+
+        await _until_client_leaves(self._http.receive, break_connection(kind, Connection(self._http), body))
+        return Response(status_code=CLIENT_LEFT)
+
+    async def _reply(self, endpoint: Endpoint) -> Reply:
+        """The container's reply."""
+        with self._server.count_generation():
+            generation = endpoint.container.invoke(self.body, self._http.headers.get(ATTRIBUTES_HEADER, ""))
+            reply: Reply | None = await _until_client_leaves(self._http.receive, generation)
         return reply or Reply(CLIENT_LEFT, "text/plain", b"")
 
-    async def _until_the_client_leaves(self, request: Request, work: Awaitable[Any]) -> Any:
-        """What the work gives, or None if the client has left before."""
-        result = None
-        async with anyio.create_task_group() as tasks:
-
-            async def watch() -> None:
-                while (await request.receive())["type"] != "http.disconnect":
-                    continue
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(watch)
-            result = await work
-            tasks.cancel_scope.cancel()
-        return result
+    def _model_error(self, status: int, message: str) -> Response:
+        log_group = f"/aws/sagemaker/Endpoints/{self._name}"
+        log = f"https://localhost/cloudwatch/home#logEventViewer:group={log_group}"
+        kind = "client" if status < 500 else "server"
+        body = {
+            "Message": f'Received {kind} error ({status}) from primary with message "{message}". '
+            f"See {log} in account {ACCOUNT} for more information.",
+            "OriginalMessage": message,
+            "OriginalStatusCode": status,
+            "LogStreamArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{log_group}",
+        }
+        return JSONResponse(body, 424, headers={"x-amzn-ErrorType": "ModelError"})
 
 
-class Watched(StreamingResponse):
-    """A streamed response that ends its work as soon as the client leaves, also while nothing is being sent."""
+class ReplyResponse(StreamingResponse):
+    """A container's reply, whose generation ends as soon as the client leaves, also while nothing is being sent."""
 
-    def __init__(self, server: RuntimeServer, body: AsyncGenerator[bytes, None], **settings: Any) -> None:
-        super().__init__(body, **settings)
-        self._server = server
-        self._body = body
+    def __init__(
+        self, server: InferenceServer, chunks: AsyncGenerator[bytes, None], status_code: int = 200, **settings: Any
+    ) -> None:
+        super().__init__(chunks, status_code, **settings)
+        self._server, self._chunks = server, chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response, and listen for the client's leaving meanwhile."""
-        self._server.generating += 1
-        try:
-            async with aclosing(self._body), anyio.create_task_group() as tasks:
-
-                async def watch() -> None:
-                    while (await receive())["type"] != "http.disconnect":
-                        continue
-                    tasks.cancel_scope.cancel()
-
-                tasks.start_soon(watch)
-                await self.stream_response(send)
-                tasks.cancel_scope.cancel()
-        finally:
-            self._server.generating -= 1
+        """Send it."""
+        with self._server.count_generation():
+            async with aclosing(self._chunks):
+                await _until_client_leaves(receive, self.stream_response(send))
 
 
-class Protocol(H11Protocol):
-    """uvicorn's HTTP, which lets faults reach the connection under it."""
+async def _until_client_leaves(receive: Receive, work: Awaitable[Any]) -> Any:
+    """The result of the work; None if the client has left first, which cancels the work."""
+    result = None
+    async with anyio.create_task_group() as tasks:
 
-    def connection_made(self, transport: Any) -> None:
-        """Note the connection where requests find it."""
-        self.app_state = {**self.app_state, "transport": transport}
-        super().connection_made(transport)
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                continue
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        result = await work
+        tasks.cancel_scope.cancel()
+    return result
 
 
-async def _framed(reply: Reply) -> AsyncGenerator[bytes, None]:
+async def _frames(reply: Reply) -> AsyncGenerator[bytes, None]:
     try:
         async with aclosing(chunks_of(reply)) as chunks:
             async for chunk in chunks:
@@ -208,38 +229,15 @@ async def _framed(reply: Reply) -> AsyncGenerator[bytes, None]:
         yield event_stream.model_stream_error(str(error), "StreamBroken")
 
 
-async def _left(request: Request, error: Exception) -> Response:
-    """A client that left while it was still sending."""
-    return Response(status_code=CLIENT_LEFT)
-
-
-def _as_signed(request: Request) -> str:
+def _canonical_request(http: Request) -> str:
     """The request as AWS signs it: its path, and the headers that `Authorization` names."""
-    signed = re.search(r"SignedHeaders=([^,]*)", request.headers.get("Authorization", ""))
+    signed = re.search(r"SignedHeaders=([^,]*)", http.headers.get("Authorization", ""))
     names = signed[1].split(";") if signed else []
-    headers = [f"{name}:{request.headers.get(name, '')}" for name in names]
-    return "\n".join([request.method, request.url.path, request.url.query, *headers, "", ";".join(names)])
+    headers = [f"{name}:{http.headers.get(name, '')}" for name in names]
+    return "\n".join([http.method, http.scope["path"], http.url.query, *headers, "", ";".join(names)])
 
 
-def _model_error(status: int, message: str, name: str) -> Response:
-    log = f"https://localhost/cloudwatch/home#logEventViewer:group=/aws/sagemaker/Endpoints/{name}"
-    kind = "client" if status < 500 else "server"
-    body = {
-        "Message": f'Received {kind} error ({status}) from primary with message "{message}". '
-        f"See {log} in account {ACCOUNT} for more information.",
-        "OriginalMessage": message,
-        "OriginalStatusCode": status,
-        "LogStreamArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{name}",
-    }
-    return JSONResponse(body, 424, headers={"x-amzn-ErrorType": "ModelError"})
-
-
-def refusal_of_runtime(refused: Refused) -> Response:
-    """A refusal in the form of SageMaker's runtime."""
-    return _aws_error(refused.status, refused.code, refused.message)
-
-
-def _aws_error(status: int, code: str | None, message: str) -> Response:
+def _error_response(status: int, code: str | None, message: str) -> Response:
     if code is None:
         return Response(status_code=status)
     return JSONResponse({"message": message}, status, headers={"x-amzn-ErrorType": code})

@@ -1,1 +1,1 @@
-"""S3 on this machine."""
+"""S3: buckets, objects and multipart uploads."""

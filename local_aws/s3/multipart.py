@@ -1,6 +1,5 @@
-"""Multipart uploads: parts are files until they are joined, and end with the runtime if they are not."""
+"""Multipart uploads: each part is a file until they are joined; unfinished uploads end with the runtime."""
 
-import base64
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -8,99 +7,93 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from ..refusals import Refused
-from .uploads import ALGORITHMS, Uploaded
+from ..errors import AwsError
+from .upload_body import Body
 
-LEAST_PART_BYTES = 5 * 1024**2  # of all parts but the last
-MOST_PARTS = 10_000
-COPIED_AT_A_TIME = 1024**2  # bytes
+MIN_PART_BYTES = 5 * 1024**2  # of all parts but the last
+MAX_PARTS = 10_000
+COPY_BYTES = 1024**2  # copied at once
 
 
 @dataclass
 class Upload:
-    """An upload that has begun: where its object will be, what that will say, and its parts by number."""
+    """An unfinished upload: the object that it is for, that object's headers, and the parts by number."""
 
     bucket: str
     key: str
     headers: Mapping[str, str]
     folder: Path
-    parts: dict[int, tuple[Path, Uploaded]] = field(default_factory=dict)
+    parts: dict[int, tuple[Path, Body]] = field(default_factory=dict)
 
 
 class Uploads:
-    """The uploads that have begun.
+    """The unfinished uploads.
 
     Args:
-        folder: parts are below it; what an earlier runtime left there is removed.
+        folder: for their parts; what an earlier runtime left there is removed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         shutil.rmtree(folder, ignore_errors=True)
-        self._begun: dict[str, Upload] = {}
+        self._uploads: dict[str, Upload] = {}
 
-    def begin(self, bucket: str, key: str, headers: Mapping[str, str]) -> str:
-        """Begin an upload and give its id."""
+    def create(self, bucket: str, key: str, headers: Mapping[str, str]) -> str:
+        """Start an upload and return its id."""
         upload_id = uuid4().hex
-        self._begun[upload_id] = Upload(bucket, key, headers, self._folder / upload_id)
-        self._begun[upload_id].folder.mkdir(parents=True)
+        upload = Upload(bucket, key, headers, self._folder / upload_id)
+        upload.folder.mkdir(parents=True)
+        self._uploads[upload_id] = upload
         return upload_id
 
     def find(self, upload_id: str, bucket: str, key: str) -> Upload:
-        """An upload. Raises Refused: `NoSuchUpload`."""
-        upload = self._begun.get(upload_id)
+        """An upload. Raises AwsError: `NoSuchUpload`."""
+        upload = self._uploads.get(upload_id)
         if upload is None or (upload.bucket, upload.key) != (bucket, key):
             message = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been "
-            raise Refused("NoSuchUpload", message + "aborted or completed.", 404)
+            raise AwsError("NoSuchUpload", message + "aborted or completed.", 404)
         return upload
 
-    def end(self, upload_id: str) -> None:
-        """Forget an upload and its parts."""
-        shutil.rmtree(self._begun.pop(upload_id).folder, ignore_errors=True)
+    def remove(self, upload_id: str) -> None:
+        """Remove an upload and its parts."""
+        shutil.rmtree(self._uploads.pop(upload_id).folder, ignore_errors=True)
 
 
-def part_number(text: str) -> int:
-    """A part's number. Raises Refused: `InvalidArgument`."""
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_PARTS:
-        raise Refused("InvalidArgument", f"Part number must be an integer between 1 and {MOST_PARTS}, inclusive")
+def parse_part_number(text: str) -> int:
+    """A part's number. Raises AwsError: `InvalidArgument`."""
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PARTS:
+        raise AwsError("InvalidArgument", f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive")
     return int(text)
 
 
-def chosen_parts(upload: Upload, listed: Sequence[tuple[int, str]]) -> list[tuple[Path, Uploaded]]:
+def select_parts(upload: Upload, listed: Sequence[tuple[int, str]]) -> list[tuple[Path, Body]]:
     """The parts that the client lists, by number and ETag, in order.
 
     Raises:
-        Refused: none, one that has not come or has come otherwise, one out of order, or one that is too small.
+        AwsError: the list is empty or not in order, a part is missing or differs from its ETag, or is too small.
     """
     numbers = [number for number, _ in listed]
     if not listed:
-        raise Refused("MalformedXML", "The XML you provided was not well-formed or did not validate: it lists no part")
+        raise AwsError("MalformedXML", "The XML you provided was not well-formed or did not validate: it lists no part")
     if numbers != sorted(set(numbers)):
-        raise Refused("InvalidPartOrder", "The list of parts was not in ascending order.")
+        raise AwsError("InvalidPartOrder", "The list of parts was not in ascending order.")
     for number, etag in listed:
-        if number not in upload.parts or upload.parts[number][1].md5.hex() != etag:
+        if number not in upload.parts or upload.parts[number][1].etag != etag:
             message = f"One or more of the specified parts could not be found (part {number})."
-            raise Refused("InvalidPart", f"{message} The part may not have been uploaded, or its ETag may not match.")
-    chosen = [upload.parts[number] for number in numbers]
-    for _, part in chosen[:-1]:
-        if part.size < LEAST_PART_BYTES:
+            raise AwsError("InvalidPart", f"{message} The part may not have been uploaded, or its ETag may not match.")
+    selected = [upload.parts[number] for number in numbers]
+    for _, body in selected[:-1]:
+        if body.size < MIN_PART_BYTES:
             message = "Your proposed upload is smaller than the minimum allowed size"
-            raise Refused("EntityTooSmall", f"{message}: a part has {part.size} bytes, fewer than {LEAST_PART_BYTES}.")
-    return chosen
+            raise AwsError("EntityTooSmall", f"{message}: a part has {body.size} bytes, fewer than {MIN_PART_BYTES}.")
+    return selected
 
 
-def joined(parts: Sequence[tuple[Path, Uploaded]], path: Path) -> tuple[int, str, dict[str, str]]:
-    """Write the parts into one file; gives its size, ETag, and checksums of checksums as S3 makes them."""
+def join_parts(parts: Sequence[tuple[Path, Body]], path: Path) -> tuple[int, str]:
+    """Write the parts into one file; returns its size and its ETag, which is S3's digest of the parts' digests."""
     with path.open("xb") as file:
-        for piece, _ in parts:
-            with piece.open("rb") as source:
-                shutil.copyfileobj(source, file, COPIED_AT_A_TIME)
-    came = [part for _, part in parts]
-    etag = hashlib.md5(b"".join(part.md5 for part in came), usedforsecurity=False).hexdigest()
-    checksums = {}
-    for name in set.intersection(*(set(part.checksums) for part in came)):
-        digest = ALGORITHMS[name]()
-        for part in came:
-            digest.update(base64.b64decode(part.checksums[name]))
-        checksums[name] = f"{base64.b64encode(digest.digest()).decode()}-{len(parts)}"
-    return sum(part.size for part in came), f"{etag}-{len(parts)}", checksums
+        for part_path, _ in parts:
+            with part_path.open("rb") as part:
+                shutil.copyfileobj(part, file, COPY_BYTES)
+    digest = hashlib.md5(b"".join(body.md5 for _, body in parts), usedforsecurity=False)
+    return sum(body.size for _, body in parts), f"{digest.hexdigest()}-{len(parts)}"

@@ -1,24 +1,23 @@
-"""Which of S3's operations a request is: its method, what it is about, and what its query says tell.
+"""A request to S3: which operation it is for, by its method, its path and its query.
 
     /BUCKET/KEY, or /KEY at BUCKET.localhost
 
-What is not here (versions, access lists, copying …) is refused as `NotImplemented`, never taken for something else.
+Everything that is not listed here (versions, access lists, copies …) is answered with `NotImplemented`.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
+from starlette.responses import Response
 
-from ..refusals import Refused
+from ..errors import AwsError
+from ..failures import Failure
+from ..requests import AwsRequest
+from .xml import error_document
 
-# What a query may say besides what makes another operation of the request.
-_HARMLESS = re.compile(
-    r"list-type|prefix|delimiter|max-keys|start-after|continuation-token|encoding-type|fetch-owner|x-id|partNumber|"
-    r"uploadId|uploads|delete|X-Amz-.*"
-)
+# By method, what the path names, and the query parameter that distinguishes the operation.
 _OPERATIONS = {
     ("GET", "service", ""): "ListBuckets",
     ("PUT", "bucket", ""): "CreateBucket",
@@ -35,43 +34,71 @@ _OPERATIONS = {
     ("POST", "key", "uploadId"): "CompleteMultipartUpload",
     ("DELETE", "key", "uploadId"): "AbortMultipartUpload",
 }
+_DISTINGUISHING = {parameter for _, _, parameter in _OPERATIONS if parameter}
+_OTHER_PARAMETERS = re.compile(
+    r"prefix|delimiter|max-keys|start-after|continuation-token|encoding-type|fetch-owner|x-id|partNumber|X-Amz-.*"
+)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A request, with the bucket and the key that it names."""
+class S3Request(AwsRequest):
+    """A request to S3; its body is read by its handler.
 
-    request: Request
-    bucket: str
-    key: str
+    Args:
+        handlers: what carries out each operation.
 
-    @property
-    def query(self) -> Mapping[str, str]:
-        """The query by name."""
-        return self.request.query_params
+    Attributes:
+        bucket: the bucket's name; empty where the path names none.
+        key: the object's key; empty where the path names none.
+        query: the query parameters.
+    """
+
+    def __init__(self, handlers: "Mapping[str, Handler]", http: Request) -> None:
+        self._handlers, self.http = handlers, http
+        self.query: Mapping[str, str] = http.query_params
+        path = unquote_to_bytes(http.scope["raw_path"]).decode("utf-8", "surrogateescape").removeprefix("/")
+        host = http.headers.get("Host", "").partition(":")[0]
+        if host.endswith(".localhost"):
+            self.bucket, self.key = host.removesuffix(".localhost"), path
+        else:
+            self.bucket, _, self.key = path.partition("/")
+        self.operation = self._operation()
+
+    def resource(self) -> str:
+        """The ARN of the object, or of the bucket."""
+        return "arn:aws:s3:::" + "/".join(part for part in (self.bucket, self.key) if part)
+
+    async def response(self, failure: Failure) -> Response:
+        """Carry out the operation."""
+        if not _is_unicode(self.bucket + self.key):
+            raise AwsError("InvalidURI", "Couldn't parse the specified URI: it is not UTF-8.")
+        if not self.operation:
+            known = ", ".join(sorted(_OPERATIONS.values()))
+            request = f"{self.http.method} {self.http.url.path}?{self.http.url.query}".removesuffix("?")
+            raise AwsError("NotImplemented", f"The local runtime has no operation for {request}; it has {known}.", 501)
+        return await self._handlers[self.operation](self)
+
+    def error_response(self, error: AwsError) -> Response:
+        """The error in S3's XML."""
+        return error_document(error)
+
+    def _operation(self) -> str:
+        """AWS's name of the operation; empty if it is not one of those above."""
+        subject = "key" if self.key else "bucket" if self.bucket else "service"
+        distinguishing = _DISTINGUISHING & self.query.keys()
+        others = self.query.keys() - distinguishing
+        is_unknown = len(distinguishing) > 1 or not all(map(_OTHER_PARAMETERS.fullmatch, others))
+        if is_unknown or "x-amz-copy-source" in self.http.headers:
+            return ""
+        return _OPERATIONS.get((self.http.method, subject, "".join(distinguishing)), "")
 
 
-def asked_of(request: Request) -> Asked:
-    """The bucket and the key of a request. Raises Refused: `InvalidURI`."""
+Handler = Callable[[S3Request], Awaitable[Response]]
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text has no bytes that could not be decoded."""
     try:
-        path = unquote_to_bytes(request.scope["raw_path"]).decode().removeprefix("/")
-    except UnicodeDecodeError as error:
-        raise Refused("InvalidURI", "Couldn't parse the specified URI: it is not UTF-8.") from error
-    host = request.headers.get("Host", "").partition(":")[0]
-    if host.endswith(".localhost"):
-        return Asked(request, host.removesuffix(".localhost"), path)
-    bucket, _, key = path.partition("/")
-    return Asked(request, bucket, key)
-
-
-def operation_of(asked: Asked) -> str:
-    """The operation that a request is. Raises Refused: `NotImplemented`."""
-    about = "key" if asked.key else "bucket" if asked.bucket else "service"
-    deciding = next((name for name in ("uploadId", "uploads", "delete", "list-type") if name in asked.query), "")
-    operation = _OPERATIONS.get((asked.request.method, about, deciding))
-    strange = [name for name in asked.query if not _HARMLESS.fullmatch(name)]
-    if operation is None or strange or "x-amz-copy-source" in asked.request.headers:
-        what = f"{asked.request.method} {asked.request.url.path} {' '.join(strange)}".rstrip()
-        known = ", ".join(sorted(_OPERATIONS.values()))
-        raise Refused("NotImplemented", f"The local runtime has no operation for {what}; it has {known}.", 501)
-    return operation
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""S3's XML: what is listed, what a client lists, and what is refused."""
+"""S3's XML: the documents of requests and responses."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,85 +10,91 @@ from xml.etree import ElementTree
 from starlette.responses import Response
 
 from ..account import ACCOUNT
-from ..refusals import Refused
+from ..errors import AwsError
 from .listing import Page
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 OWNER = {"ID": ACCOUNT, "DisplayName": "local"}
 
 
-def xml(root: str, content: Mapping[str, Any], status: int = 200) -> Response:
-    """A document as a reply: a mapping is an element's children, a list several elements of one name."""
+def document(root: str, content: Mapping[str, Any], status: int = 200) -> Response:
+    """A response: a mapping becomes an element's children, a list several elements of one name, None nothing."""
     element = ElementTree.Element(root, {"xmlns": NAMESPACE} if status == 200 else {})
     _fill(element, content)
     return Response(ElementTree.tostring(element, "utf-8", xml_declaration=True), status, media_type="application/xml")
 
 
-def refusal_in_xml(refused: Refused) -> Response:
-    """A refusal in the form of S3."""
-    said = {"Code": refused.code, "Message": refused.message, "RequestId": uuid4().hex}
-    return xml("Error", said, refused.status)
+def error_document(error: AwsError) -> Response:
+    """An error."""
+    fields = {"Code": error.code, "Message": error.message, "RequestId": uuid4().hex}
+    return document("Error", fields, error.status)
 
 
-def list_of_buckets(buckets: Mapping[str, float]) -> Response:
-    """What ListBuckets gives."""
-    listed = [{"Name": name, "CreationDate": _time(made)} for name, made in buckets.items()]
-    return xml("ListAllMyBucketsResult", {"Owner": OWNER, "Buckets": {"Bucket": listed}})
+def bucket_list(buckets: Mapping[str, float]) -> Response:
+    """The response to ListBuckets."""
+    rows = [{"Name": name, "CreationDate": _time(created)} for name, created in buckets.items()]
+    return document("ListAllMyBucketsResult", {"Owner": OWNER, "Buckets": {"Bucket": rows}})
 
 
-def list_of_objects(page: Page, bucket: str, asked: Mapping[str, str]) -> Response:
-    """What ListObjectsV2 gives; keys are quoted for a URL where the client asks for it."""
+def object_list(page: Page, bucket: str, query: Mapping[str, str]) -> Response:
+    """The response to ListObjectsV2; keys are quoted for a URL where the client requests it."""
 
-    def shown(text: str) -> str:
-        return quote(text, safe="/") if asked.get("encoding-type") == "url" else text
+    def encode(text: str | None) -> str | None:
+        return quote(text, safe="/") if text is not None and query.get("encoding-type") == "url" else text
 
-    echoed = {"Prefix": "prefix", "Delimiter": "delimiter", "StartAfter": "start-after"}
-    content: dict[str, Any] = {"Name": bucket, "KeyCount": len(page.found), "MaxKeys": page.most}
-    content |= {name: shown(asked[given]) for name, given in echoed.items() if given in asked}
-    content["EncodingType"] = asked.get("encoding-type")
-    content["ContinuationToken"] = asked.get("continuation-token")
-    content["NextContinuationToken"] = page.next_token
-    content["IsTruncated"] = "true" if page.next_token else "false"
-    content["Contents"] = [
+    rows = [
         {
-            "Key": shown(one.key),
-            "LastModified": _time(one.modified),
-            "ETag": f'"{one.etag}"',
-            "Size": one.size,
+            "Key": encode(entry.key),
+            "LastModified": _time(entry.modified),
+            "ETag": f'"{entry.etag}"',
+            "Size": entry.size,
             "StorageClass": "STANDARD",
         }
-        for one in page.found
-        if not isinstance(one, str)
+        for entry in page.entries
+        if not isinstance(entry, str)
     ]
-    content["CommonPrefixes"] = [{"Prefix": shown(one)} for one in page.found if isinstance(one, str)]
-    return xml("ListBucketResult", {name: value for name, value in content.items() if value is not None})
+    content = {
+        "Name": bucket,
+        "Prefix": encode(query.get("prefix")),
+        "Delimiter": encode(query.get("delimiter")),
+        "StartAfter": encode(query.get("start-after")),
+        "EncodingType": query.get("encoding-type"),
+        "ContinuationToken": query.get("continuation-token"),
+        "NextContinuationToken": page.next_token,
+        "IsTruncated": "true" if page.next_token else "false",
+        "KeyCount": len(page.entries),
+        "MaxKeys": page.size,
+        "Contents": rows,
+        "CommonPrefixes": [{"Prefix": encode(entry)} for entry in page.entries if isinstance(entry, str)],
+    }
+    return document("ListBucketResult", content)
 
 
-def keys_to_delete(body: bytes) -> tuple[list[str], bool]:
-    """The keys in a DeleteObjects request, and whether only failures are to be told. Raises Refused: `MalformedXML`."""
-    root = _parsed(body)
+def read_keys(body: bytes) -> tuple[list[str], bool]:
+    """The keys in a DeleteObjects request, and whether the response is to be quiet. Raises AwsError: `MalformedXML`."""
+    root = _parse(body)
     return [one.findtext("{*}Key", "") for one in root.iterfind("{*}Object")], root.findtext("{*}Quiet") == "true"
 
 
-def parts_listed(body: bytes) -> list[tuple[int, str]]:
-    """The numbers and ETags in a CompleteMultipartUpload request. Raises Refused: `MalformedXML`."""
+def read_parts(body: bytes) -> list[tuple[int, str]]:
+    """The numbers and ETags in a CompleteMultipartUpload request. Raises AwsError: `MalformedXML`."""
     parts = [
-        (one.findtext("{*}PartNumber", ""), one.findtext("{*}ETag", "")) for one in _parsed(body).iterfind("{*}Part")
+        (part.findtext("{*}PartNumber", ""), part.findtext("{*}ETag", "")) for part in _parse(body).iterfind("{*}Part")
     ]
     if any(not number.isdecimal() for number, _ in parts):
         raise _malformed()
     return [(int(number), etag.strip('"')) for number, etag in parts]
 
 
-def _parsed(body: bytes) -> ElementTree.Element:
+def _parse(body: bytes) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(body)
     except ElementTree.ParseError as error:
         raise _malformed() from error
 
 
-def _malformed() -> Refused:
-    return Refused("MalformedXML", "The XML you provided was not well-formed or did not validate against our schema")
+def _malformed() -> AwsError:
+    return AwsError("MalformedXML", "The XML you provided was not well-formed or did not validate against our schema")
 
 
 def _fill(element: ElementTree.Element, content: Any) -> None:
@@ -96,9 +102,10 @@ def _fill(element: ElementTree.Element, content: Any) -> None:
         element.text = str(content)
         return
     for name, value in content.items():
-        several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        for one in several:
-            _fill(ElementTree.SubElement(element, name), one)
+        values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        for one in values:
+            if one is not None:
+                _fill(ElementTree.SubElement(element, name), one)
 
 
 def _time(seconds: float) -> str:

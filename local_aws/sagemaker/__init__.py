@@ -1,1 +1,1 @@
-"""SageMaker's control plane on this machine."""
+"""SageMaker's control plane, and the containers of the endpoints that are deployed."""

@@ -1,9 +1,9 @@
 """SageMaker's control plane: models, endpoint configurations, endpoints and their tags, as far as a deployment needs it.
 
-`ControlPlane.call` carries out one operation on the records (`store.py`), after botocore's description of it has been held
-against the request (`service_model.py`). What stands behind an endpoint is `deployed.py`'s.
+`ControlPlane.carry_out` checks a request by botocore's description of its operation (`validation.py`) and carries it out
+on the records (`records.py`). The containers behind the endpoints are in `models.py`.
 
-Source: Amazon SageMaker's API reference; the texts of refusals are the service's.
+Source: Amazon SageMaker's API reference; the texts of errors are the service's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,20 +11,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..account import sagemaker_arn
-from ..refusals import Refused, invalid
-from .endpoint_states import described, is_gone, status_of
-from .failures import NO_FAILURE, Failure
+from ..errors import AwsError, validation_error
+from ..failures import Failure
+from .endpoint_states import describe, is_gone, status_of
 from .models import Deployments
 from .pages import page
 from .records import Record, Store
-from .validation import checked
+from .validation import check
 
-MOST_TAGS = 50  # of one resource, in AWS
+MAX_TAGS = 50  # of one resource, in AWS
+
+Parameters = dict[str, Any]
+Handler = Callable[[Parameters, str, Failure], dict[str, Any]]
+"""What carries out an operation: it takes the parameters, the region, and the failure that is due."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of resource, and how it is called in records, in ARNs, in sentences and in members."""
+    """A kind of resource, and its name in records, in ARNs, in sentences and in members."""
 
     records: str
     arn: str
@@ -43,7 +47,7 @@ class ControlPlane:
 
     Args:
         store: the records.
-        deployments: what stands behind the endpoints.
+        deployments: the containers behind the endpoints.
         clock: seconds since the epoch.
         creating_seconds: how long an endpoint is `Creating` at least.
         deleting_seconds: how long it is `Deleting`.
@@ -58,9 +62,9 @@ class ControlPlane:
         creating_seconds: float,
         deleting_seconds: float,
     ) -> None:
-        self.store, self.deployments, self.clock = store, deployments, clock
-        self.creating_seconds, self.deleting_seconds = creating_seconds, deleting_seconds
-        self._operations: dict[str, Callable[[dict[str, Any], str, Failure], dict[str, Any]]] = {
+        self._store, self._deployments, self._clock = store, deployments, clock
+        self._creating_seconds, self._deleting_seconds = creating_seconds, deleting_seconds
+        self._handlers: dict[str, Handler] = {
             "CreateModel": self._create_model,
             "CreateEndpointConfig": self._create_config,
             "CreateEndpoint": self._create_endpoint,
@@ -70,173 +74,163 @@ class ControlPlane:
             "DeleteTags": self._delete_tags,
         }
         for kind in KINDS:
-            self._operations[f"Describe{kind.member}"] = self._describing(kind)
-            self._operations[f"List{kind.member}s"] = self._listing(kind)
+            self._handlers[f"Describe{kind.member}"] = self._describe_handler(kind)
+            self._handlers[f"List{kind.member}s"] = self._list_handler(kind)
         for kind in (MODEL, CONFIG):
-            self._operations[f"Delete{kind.member}"] = self._deleting(kind)
+            self._handlers[f"Delete{kind.member}"] = self._delete_handler(kind)
 
-    def call(self, operation: str, parameters: Any, region: str, failure: Failure = NO_FAILURE) -> dict[str, Any]:
-        """Carry out one operation and give what it returns.
+    def carry_out(self, operation: str, parameters: Any, region: str, failure: Failure) -> dict[str, Any]:
+        """Carry out one operation and return its response.
 
         Raises:
-            Refused: as AWS refuses it.
+            AwsError: as SageMaker answers it.
         """
-        if operation not in self._operations:
-            known = ", ".join(sorted(self._operations))
-            raise Refused("UnknownOperationException", f"The local runtime has no {operation}; it has {known}.")
-        self._sweep()
-        return self._operations[operation](checked(operation, parameters), region, failure)
+        if operation not in self._handlers:
+            known = ", ".join(sorted(self._handlers))
+            raise AwsError("UnknownOperationException", f"The local runtime has no {operation}; it has {known}.")
+        self._remove_gone_endpoints()
+        return self._handlers[operation](check(operation, parameters), region, failure)
 
-    def _sweep(self) -> None:
-        """Forget the endpoints whose deletion is over."""
-        now = self.clock()
-        for name, endpoint in self.store.all(ENDPOINT.records).items():
+    def _remove_gone_endpoints(self) -> None:
+        now = self._clock()
+        for name, endpoint in self._store.all(ENDPOINT.records).items():
             if is_gone(endpoint, now):
-                self.store.remove(ENDPOINT.records, name)
-                self.deployments.forget(endpoint)
+                self._store.remove(ENDPOINT.records, name)
+                self._deployments.remove(endpoint)
 
-    def in_service(self) -> list[str]:
-        """The names of the endpoints that answer."""
-        now = self.clock()
-        return [name for name, one in self.store.all(ENDPOINT.records).items() if status_of(one, now) == "InService"]
-
-    def _create_model(self, asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-        if "PrimaryContainer" not in asked and not asked.get("Containers"):
-            raise invalid("Either PrimaryContainer or Containers must be given to create a model.")
-        if "ExecutionRoleArn" not in asked:
-            raise invalid(
+    def _create_model(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        if "PrimaryContainer" not in parameters and not parameters.get("Containers"):
+            raise validation_error("Either PrimaryContainer or Containers must be given to create a model.")
+        if "ExecutionRoleArn" not in parameters:
+            raise validation_error(
                 "1 validation error detected: Value null at 'executionRoleArn' failed to satisfy constraint: "
                 "Member must not be null"
             )
-        failure.refuse(role=asked["ExecutionRoleArn"])
-        return self._created(MODEL, asked, region)
+        failure.raise_error(role=parameters["ExecutionRoleArn"])
+        return self._create(MODEL, parameters, region)
 
-    def _create_config(self, asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-        for variant in asked["ProductionVariants"]:
+    def _create_config(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        for variant in parameters["ProductionVariants"]:
             if "ModelName" in variant:
-                self._found(MODEL, variant["ModelName"], region)
+                self._find(MODEL, variant["ModelName"], region)
             if "ServerlessConfig" not in variant and not {"InstanceType", "InitialInstanceCount"} <= variant.keys():
-                raise invalid(
+                raise validation_error(
                     f"Production variant {variant['VariantName']} needs InstanceType and InitialInstanceCount, "
                     "or ServerlessConfig."
                 )
             variant.setdefault("InitialVariantWeight", 1.0)
-        return self._created(CONFIG, asked, region)
+        return self._create(CONFIG, parameters, region)
 
-    def _create_endpoint(self, asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-        config = self._found(CONFIG, asked["EndpointConfigName"], region)
+    def _create_endpoint(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        config = self._find(CONFIG, parameters["EndpointConfigName"], region)
         variants = [self._with_container(variant, region) for variant in config["ProductionVariants"]]
-        self._check_new(ENDPOINT, asked["EndpointName"], region)
+        self._check_is_new(ENDPOINT, parameters["EndpointName"], region)
         first = variants[0]
-        failure.refuse(
+        failure.raise_error(
             instance_type=first.get("InstanceType", "serverless"), instance_count=first.get("InitialInstanceCount", 1)
         )
-        ready = self.clock() + failure.lengthened("creating", self.creating_seconds)
-        answer = self._created(ENDPOINT, asked, region, Variants=variants, ready=ready, outcome=failure.reason)
-        self.deployments.begin(self.store.all(ENDPOINT.records)[asked["EndpointName"]])
-        return answer
+        ready = self._clock() + failure.scaled_seconds("creating", self._creating_seconds)
+        response = self._create(ENDPOINT, parameters, region, Variants=variants, ready=ready, outcome=failure.reason)
+        self._deployments.start(self._store.all(ENDPOINT.records)[parameters["EndpointName"]])
+        return response
 
     def _with_container(self, variant: Mapping[str, Any], region: str) -> dict[str, Any]:
         """The variant and its container, since its configuration and its model may be deleted before the endpoint is."""
         if "ModelName" not in variant:
             return {**variant, "Container": {}}
-        model = self._found(MODEL, variant["ModelName"], region)
+        model = self._find(MODEL, variant["ModelName"], region)
         return {**variant, "Container": model.get("PrimaryContainer") or model["Containers"][0]}
 
-    def _delete_endpoint(self, asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-        endpoint, now = self._found(ENDPOINT, asked["EndpointName"], region), self.clock()
+    def _delete_endpoint(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        endpoint, now = self._find(ENDPOINT, parameters["EndpointName"], region), self._clock()
         if status_of(endpoint, now) in ("Creating", "Deleting"):
-            raise invalid(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
-        gone = now + failure.lengthened("deleting", self.deleting_seconds)
-        self.store.change(ENDPOINT.records, asked["EndpointName"], deleted=now, gone=gone)
+            raise validation_error(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
+        gone = now + failure.scaled_seconds("deleting", self._deleting_seconds)
+        self._store.change(ENDPOINT.records, parameters["EndpointName"], deleted=now, gone=gone)
         return {}
 
-    def _add_tags(self, asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-        kind, name, record = self._tagged(asked["ResourceArn"])
-        tags = {tag["Key"]: tag for tag in [*record["Tags"], *_distinct(asked["Tags"])]}
-        if len(tags) > MOST_TAGS:
-            raise invalid(f"{asked['ResourceArn']} would have {len(tags)} tags, more than {MOST_TAGS}.")
-        self.store.change(kind.records, name, Tags=list(tags.values()))
+    def _add_tags(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        kind, name, record = self._find_tagged(parameters["ResourceArn"])
+        tags = {tag["Key"]: tag for tag in [*record["Tags"], *_checked_tags(parameters["Tags"])]}
+        if len(tags) > MAX_TAGS:
+            raise validation_error(f"{parameters['ResourceArn']} would have {len(tags)} tags, more than {MAX_TAGS}.")
+        self._store.change(kind.records, name, Tags=list(tags.values()))
         return {"Tags": list(tags.values())}
 
-    def _list_tags(self, asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-        return {"Tags": self._tagged(asked["ResourceArn"])[2]["Tags"]}  # never more than one page holds
+    def _list_tags(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        return {"Tags": self._find_tagged(parameters["ResourceArn"])[2]["Tags"]}  # they always fit one page
 
-    def _delete_tags(self, asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-        kind, name, record = self._tagged(asked["ResourceArn"])
-        kept = [tag for tag in record["Tags"] if tag["Key"] not in asked["TagKeys"]]
-        self.store.change(kind.records, name, Tags=kept)
+    def _delete_tags(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        kind, name, record = self._find_tagged(parameters["ResourceArn"])
+        remaining = [tag for tag in record["Tags"] if tag["Key"] not in parameters["TagKeys"]]
+        self._store.change(kind.records, name, Tags=remaining)
         return {}
 
-    def _describing(self, kind: Kind) -> Callable[[dict[str, Any], str, Failure], dict[str, Any]]:
-        def describe(asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-            return self._description(kind, self._found(kind, asked[f"{kind.member}Name"], region))
+    def _describe_handler(self, kind: Kind) -> Handler:
+        def describe_one(parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+            return self._description(kind, self._find(kind, parameters[f"{kind.member}Name"], region))
 
-        return describe
+        return describe_one
 
-    def _listing(self, kind: Kind) -> Callable[[dict[str, Any], str, Failure], dict[str, Any]]:
-        told = ("Name", "Arn", "Status")
+    def _list_handler(self, kind: Kind) -> Handler:
+        members = {"CreationTime", "LastModifiedTime"} | {kind.member + part for part in ("Name", "Arn", "Status")}
 
-        def listed(asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-            summaries = [
-                {
-                    name: value
-                    for name, value in self._description(kind, record).items()
-                    if name in ("CreationTime", "LastModifiedTime", *(kind.member + part for part in told))
-                }
-                for record in self.store.all(kind.records).values()
-            ]
-            found, token = page(summaries, asked, of=kind.member)
-            return {f"{kind.member}s": found, **({"NextToken": token} if token else {})}
+        def list_page(parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+            descriptions = [self._description(kind, record) for record in self._store.all(kind.records).values()]
+            summaries = [{name: one[name] for name in one if name in members} for one in descriptions]
+            listed, token = page(summaries, parameters, member=kind.member)
+            return {f"{kind.member}s": listed, **({"NextToken": token} if token else {})}
 
-        return listed
+        return list_page
 
-    def _deleting(self, kind: Kind) -> Callable[[dict[str, Any], str, Failure], dict[str, Any]]:
-        def delete(asked: dict[str, Any], region: str, failure: Failure) -> dict[str, Any]:
-            self._found(kind, asked[f"{kind.member}Name"], region)
-            self.store.remove(kind.records, asked[f"{kind.member}Name"])
+    def _delete_handler(self, kind: Kind) -> Handler:
+        def delete(parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+            self._find(kind, parameters[f"{kind.member}Name"], region)
+            self._store.remove(kind.records, parameters[f"{kind.member}Name"])
             return {}
 
         return delete
 
     def _description(self, kind: Kind, record: Record) -> dict[str, Any]:
         if kind is ENDPOINT:
-            return described(record, self.clock())
+            return describe(record, self._clock())
         return {name: value for name, value in record.items() if name != "Tags"}
 
-    def _created(self, kind: Kind, asked: dict[str, Any], region: str, **facts: Any) -> dict[str, Any]:
-        name = asked[f"{kind.member}Name"]
-        self._check_new(kind, name, region)
+    def _create(self, kind: Kind, parameters: Parameters, region: str, **fields: Any) -> dict[str, Any]:
+        name = parameters[f"{kind.member}Name"]
+        self._check_is_new(kind, name, region)
         arn = sagemaker_arn(kind.arn, name, region)
-        tags = _distinct(asked.get("Tags", []))
-        record = {**asked, f"{kind.member}Arn": arn, "CreationTime": self.clock(), "Tags": tags, **facts}
-        self.store.put(kind.records, name, record)
+        tags = _checked_tags(parameters.get("Tags", []))
+        record = {**parameters, f"{kind.member}Arn": arn, "CreationTime": self._clock(), "Tags": tags, **fields}
+        self._store.put(kind.records, name, record)
         return {f"{kind.member}Arn": arn}
 
-    def _check_new(self, kind: Kind, name: str, region: str) -> None:
-        if self.store.find(kind.records, name) is not None:
-            raise invalid(f'Cannot create already existing {kind.noun} "{sagemaker_arn(kind.arn, name, region)}".')
+    def _check_is_new(self, kind: Kind, name: str, region: str) -> None:
+        if self._store.find(kind.records, name) is not None:
+            arn = sagemaker_arn(kind.arn, name, region)
+            raise validation_error(f'Cannot create already existing {kind.noun} "{arn}".')
 
-    def _found(self, kind: Kind, name: str, region: str) -> Record:
-        record = self.store.find(kind.records, name)
+    def _find(self, kind: Kind, name: str, region: str) -> Record:
+        record = self._store.find(kind.records, name)
         if record is None:
-            raise invalid(f'Could not find {kind.noun} "{sagemaker_arn(kind.arn, name, region)}".')
+            raise validation_error(f'Could not find {kind.noun} "{sagemaker_arn(kind.arn, name, region)}".')
         return record
 
-    def _tagged(self, arn: str) -> tuple[Kind, str, Record]:
-        region, (of, _, name) = arn.split(":")[3], arn.split(":", 5)[5].partition("/")
+    def _find_tagged(self, arn: str) -> tuple[Kind, str, Record]:
+        region, (type_name, _, name) = arn.split(":")[3], arn.split(":", 5)[5].partition("/")
         for kind in KINDS:
-            if kind.arn == of:
-                return kind, name, self._found(kind, name, region)
-        raise invalid(f"ResourceArn: the local runtime has no {of}; it has {', '.join(kind.arn for kind in KINDS)}.")
+            if kind.arn == type_name:
+                return kind, name, self._find(kind, name, region)
+        known = ", ".join(kind.arn for kind in KINDS)
+        raise validation_error(f"ResourceArn: the local runtime has no {type_name}; it has {known}.")
 
 
-def _distinct(tags: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The tags, if no key comes twice."""
+def _checked_tags(tags: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The tags, unless a key is reserved or occurs twice."""
     keys = [tag["Key"] for tag in tags]
     for key in keys:
         if keys.count(key) > 1:
-            raise invalid(f"Duplicate tag keys found: {key}. Please note that tag keys are case insensitive.")
+            raise validation_error(f"Duplicate tag keys found: {key}. Please note that tag keys are case insensitive.")
         if key.lower().startswith("aws:"):
-            raise invalid(f"aws: prefixed tag key names are not allowed for external use: {key}")
+            raise validation_error(f"aws: prefixed tag key names are not allowed for external use: {key}")
     return list(tags)

@@ -1,10 +1,11 @@
-"""Which state an endpoint is in, from the times in its record and what became of its container.
+"""The state of an endpoint, from the times in its record and the outcome of creating its container.
 
     Creating ──► InService ──► Deleting ──► gone
         └──────► Failed ─────────┘
 
-A record says when the endpoint is `ready` at the earliest, the `outcome` once its container is made or cannot be (None
-before, "" if all is well, else the reason), and once it is being deleted, when that began and when it is `gone`.
+An endpoint's record has: `ready`, the earliest time at which it is created; `outcome`, None until its container is
+created, then "" or the reason why that failed; and once it is being deleted `deleted`, when that started, and `gone`.
+Times are seconds since the epoch.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from .records import Record
 
 
 def status_of(endpoint: Record, now: float) -> str:
-    """The status that AWS gives it."""
+    """Its EndpointStatus."""
     if "deleted" in endpoint:
         return "Deleting"
     if endpoint["outcome"] is None or now < endpoint["ready"]:
@@ -30,12 +31,12 @@ def last_modified(endpoint: Record, now: float) -> float:
 
 
 def is_gone(endpoint: Record, now: float) -> bool:
-    """Whether it has been deleted by now."""
+    """Whether its deletion is over."""
     return bool(now >= endpoint.get("gone", float("inf")))
 
 
-def described(endpoint: Record, now: float) -> dict[str, Any]:
-    """What DescribeEndpoint says of an endpoint."""
+def describe(endpoint: Record, now: float) -> dict[str, Any]:
+    """The response to DescribeEndpoint."""
     status = status_of(endpoint, now)
     description = {
         "EndpointName": endpoint["EndpointName"],
@@ -48,13 +49,14 @@ def described(endpoint: Record, now: float) -> dict[str, Any]:
     if status == "Failed":
         description["FailureReason"] = endpoint["outcome"]
     if status == "InService":
-        description["ProductionVariants"] = [_summary(variant, endpoint["ready"]) for variant in endpoint["Variants"]]
+        variants = endpoint["Variants"]
+        description["ProductionVariants"] = [_variant_summary(variant, endpoint["ready"]) for variant in variants]
     return description
 
 
-def _summary(variant: Mapping[str, Any], since: float) -> dict[str, Any]:
+def _variant_summary(variant: Mapping[str, Any], ready: float) -> dict[str, Any]:
     image = variant["Container"].get("Image")
-    images = [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": since}] if image else []
+    images = [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": ready}] if image else []
     weight, count = variant["InitialVariantWeight"], variant.get("InitialInstanceCount", 1)
     return {
         "VariantName": variant["VariantName"],

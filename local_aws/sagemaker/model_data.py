@@ -1,4 +1,4 @@
-"""A model's data out of a bucket: an archive unpacked, or the files under a prefix, in a folder to load a model from."""
+"""A model's data, out of a bucket into a folder: an archive is unpacked, the files under a prefix are copied."""
 
 import hashlib
 import shutil
@@ -8,51 +8,56 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..s3.objects import Objects
-from .records import UNFINISHED
+from ..files import UNFINISHED
+from ..s3.objects import Objects, StoredObject
 
 
 class CannotServe(Exception):
-    """An endpoint comes to nothing; the text is its FailureReason."""
+    """An endpoint fails; the text is its FailureReason."""
 
 
-def data_url(container: Mapping[str, Any], objects: Objects) -> str | None:
-    """Where a container's model data is, if that is a bucket of this runtime."""
+def bucket_url(container: Mapping[str, Any], objects: Objects) -> str | None:
+    """The URL of a container's model data, if it lies in a bucket of this runtime."""
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})
     url = container.get("ModelDataUrl") or source.get("S3Uri")
     return url if url and url.startswith("s3://") and objects.has_bucket(urlsplit(url).netloc) else None
 
 
-def unpacked(url: str, objects: Objects, into: Path) -> Path:
-    """A folder below `into` with the model data at `url`; what has been unpacked before is there already.
+def unpack(url: str, objects: Objects, data_folder: Path) -> Path:
+    """The folder below `data_folder` with the model data at `url`; data that has been unpacked before is reused.
 
     Raises:
-        CannotServe: nothing is there, or it is no archive that can be unpacked safely.
+        CannotServe: there is no data, or it is not an archive that can be unpacked safely.
     """
     bucket, key = urlsplit(url).netloc, url.removeprefix("s3://").partition("/")[2]
-    found = list(objects.under(bucket, key)) if key.endswith("/") else [objects.find(bucket, key)]
-    stored = [one for one in found if one is not None]
-    if not stored:
+    is_prefix = key.endswith("/")
+    found = list(objects.under(bucket, key)) if is_prefix else _one(objects.find(bucket, key))
+    if not found:
         raise CannotServe(
             f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that there is an '
             "object located at the URL and that the role passed to CreateModel has permissions to download the model."
         )
-    # The ETags name what the folder holds, so that endpoints with one archive share it, and a new archive is unpacked anew.
-    folder = into / hashlib.sha256(" ".join([url, *(one.etag for one in stored)]).encode()).hexdigest()[:32]
+    # The ETags identify the contents: endpoints with one archive share a folder, and a new archive gets a new one.
+    etags = " ".join([url, *(stored.etag for stored in found)])
+    folder = data_folder / hashlib.sha256(etags.encode()).hexdigest()[:32]
     if not folder.exists():
         unfinished = folder.with_name(folder.name + UNFINISHED)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        if key.endswith("/"):
-            for one in stored:
-                _copy(objects.path(bucket, one), unfinished, one.key.removeprefix(key))
-        else:
-            _unpack(objects.path(bucket, stored[0]), unfinished, url)
+        for stored in found:
+            if is_prefix:
+                _copy(objects.path(bucket, stored), unfinished, stored.key.removeprefix(key))
+            else:
+                _extract(objects.path(bucket, stored), unfinished, url)
         unfinished.rename(folder)
     return folder
 
 
-def _unpack(archive: Path, folder: Path, url: str) -> None:
+def _one(stored: StoredObject | None) -> list[StoredObject]:
+    return [] if stored is None else [stored]
+
+
+def _extract(archive: Path, folder: Path, url: str) -> None:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             tar.extractall(folder, filter="data")
@@ -66,8 +71,8 @@ def _unpack(archive: Path, folder: Path, url: str) -> None:
 def _copy(file: Path, folder: Path, name: str) -> None:
     if not name or name.endswith("/"):
         return
-    place = (folder / name).resolve()
-    if not place.is_relative_to(folder.resolve()):
+    target = (folder / name).resolve()
+    if not target.is_relative_to(folder.resolve()):
         raise CannotServe(f'Failed to download model data: the key "{name}" leads out of the model\'s folder.')
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)

@@ -1,15 +1,16 @@
-"""What stands behind the endpoints of the local runtime: for each a container, made when it is deployed or first asked.
+"""The containers behind the endpoints: each is created when its endpoint is deployed, or by the first request.
 
 A model whose data lies in a bucket of this runtime is unpacked and loaded while its endpoint is `Creating`; if that fails,
-the endpoint does. Any other model (JumpStart's own data is not here) has a stand-in, loaded when it is first asked. The
-wire is the endpoint's tag `sagechain:wire`, or else what `images.yaml` knows of the model's image.
+the endpoint fails. Any other model (JumpStart's own data is not here) has a stand-in, loaded by the first request. The
+wire is the endpoint's tag `sagechain:wire`, or else that of the model's image.
 """
 
 import asyncio
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,138 +22,164 @@ from sagechain.llms.sagemaker import WIRE_TAG
 from sagechain.llms.wires import get_wire, list_wires
 
 from ..inference.containers import CONTAINERS, Container
+from ..inference.faults import FaultPlan
 from ..s3.objects import Objects
-from .model_data import CannotServe, data_url, unpacked
+from .endpoint_states import status_of
+from .model_data import CannotServe, bucket_url, unpack
 from .records import Record, Store
 
-LOADING = 4  # models at a time
+LOADING_THREADS = 4  # models that are loaded at the same time
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A container, and the fault that it shows, if any."""
+
+    container: Container
+    fault_plan: FaultPlan | None = None
+
+    def next_fault(self) -> Mapping[str, Any]:
+        """The description of the fault that the next request meets; empty if none."""
+        return {} if self.fault_plan is None else self.fault_plan.next_fault()
 
 
 class Deployments:
-    """The containers of deployed endpoints.
+    """The endpoints of the records, with their containers.
 
     Args:
-        store: the endpoints' records; an endpoint's `outcome`, and the folder with its model `data`, are written there.
+        store: the records. An endpoint's `outcome`, and the folder with its model `data`, are written there.
         objects: the buckets.
         folder: model data is unpacked below it.
-        stand_in: the model of those whose data is not here, a `local:` URI.
+        stand_in: the model of the endpoints whose data is not in a bucket, a `local:` URI.
         upstream: a container that answers for all of them instead.
+        clock: seconds since the epoch.
     """
 
     def __init__(
-        self, store: Store, objects: Objects, folder: Path, *, stand_in: str, upstream: Container | None
+        self,
+        store: Store,
+        objects: Objects,
+        folder: Path,
+        *,
+        stand_in: str,
+        upstream: Container | None,
+        clock: Callable[[], float],
     ) -> None:
-        self._store, self._objects, self._folder = store, objects, folder
+        self._store, self._objects, self._folder, self._clock = store, objects, folder, clock
         self._stand_in, self._upstream = stand_in, upstream
-        self._workers = ThreadPoolExecutor(LOADING, thread_name_prefix="deploying")
-        self._containers: dict[str, Future[Container]] = {}
+        self._workers = ThreadPoolExecutor(LOADING_THREADS, thread_name_prefix="deploying")
+        self._endpoints: dict[str, Future[Endpoint]] = {}
         self._unpacking = threading.Lock()
         self._closed = False
         folder.mkdir(exist_ok=True)
         self._remove_unused_data()
-        for endpoint in store.all("endpoints").values():
-            self.begin(endpoint)
+        for record in store.all("endpoints").values():
+            self.start(record)
 
     def close(self) -> None:
-        """Begin nothing more; what has been begun is not written down, and begins anew at the next start."""
+        """Start nothing more. What is unfinished starts again when the folder is next opened."""
         self._closed = True
         self._workers.shutdown(wait=False, cancel_futures=True)
 
-    def add(self, name: str, container: Container) -> None:
-        """Put a container that is there behind an endpoint."""
-        self._containers[name] = Future()
-        self._containers[name].set_result(container)
+    def add(self, name: str, endpoint: Endpoint) -> None:
+        """Put an endpoint that exists already under a name."""
+        self._endpoints[name] = Future()
+        self._endpoints[name].set_result(endpoint)
 
-    def begin(self, endpoint: Record) -> None:
-        """Make what an endpoint needs before it can be in service, unless its outcome is known."""
-        name = endpoint["EndpointName"]
-        if endpoint["outcome"] is not None:
+    def start(self, record: Record) -> None:
+        """Create what an endpoint needs before it can be in service, unless its outcome is known."""
+        name = record["EndpointName"]
+        if record["outcome"] is not None:
             return
-        if self._upstream or data_url(_container(endpoint), self._objects) is None:
-            self._settle(name, "" if self._upstream else _obstacle(endpoint))  # nothing to wait for
+        if self._upstream or bucket_url(_container(record), self._objects) is None:
+            self._set_outcome(name, "" if self._upstream else _wire_problem(record))
             return
-        self._containers[name] = self._workers.submit(self._made, endpoint)
-        self._containers[name].add_done_callback(lambda made: self._end(name, made))
+        self._endpoints[name] = self._workers.submit(self._create, record)
+        self._endpoints[name].add_done_callback(lambda created: self._finish(name, created))
 
-    async def container(self, endpoint: Record) -> Container:
-        """The container of an endpoint that is in service, made if it has not been.
+    def in_service(self) -> list[str]:
+        """The names of the endpoints that answer."""
+        now = self._clock()
+        return [name for name, one in self._store.all("endpoints").items() if status_of(one, now) == "InService"]
+
+    async def endpoint(self, name: str) -> Endpoint:
+        """An endpoint that is in service; its container is created if it has not been.
 
         Raises:
-            CannotServe: it cannot be made.
+            CannotServe: it cannot be created.
         """
-        name = endpoint["EndpointName"]
-        if name not in self._containers:
-            self._containers[name] = self._workers.submit(self._made, endpoint)
+        if name not in self._endpoints:
+            self._endpoints[name] = self._workers.submit(self._create, self._store.all("endpoints")[name])
         try:
-            return await asyncio.shield(asyncio.wrap_future(self._containers[name]))
+            return await asyncio.shield(asyncio.wrap_future(self._endpoints[name]))
         except CannotServe:
-            self._containers.pop(name, None)  # the next request tries again
+            self._endpoints.pop(name, None)  # the next request tries again
             raise
 
-    def forget(self, endpoint: Record) -> None:
-        """Let go of a container, and of its model data if no other endpoint has it."""
-        self._containers.pop(endpoint["EndpointName"], None)
-        if "data" in endpoint:
+    def remove(self, record: Record) -> None:
+        """Drop an endpoint, and its model data if no other endpoint uses it."""
+        self._endpoints.pop(record["EndpointName"], None)
+        if "data" in record:
             self._workers.submit(self._remove_unused_data)
 
-    def _end(self, name: str, made: Future[Container]) -> None:
-        if self._closed or made.cancelled():
+    def _finish(self, name: str, created: Future[Endpoint]) -> None:
+        if self._closed or created.cancelled():
             return
-        error = made.exception()
+        error = created.exception()
         reason = str(error) if isinstance(error, CannotServe) else repr(error)
-        self._settle(name, "" if error is None else reason)
+        self._set_outcome(name, "" if error is None else reason)
 
-    def _settle(self, name: str, obstacle: str) -> None:
-        self._store.change("endpoints", name, outcome=obstacle)
+    def _set_outcome(self, name: str, problem: str) -> None:
+        self._store.change("endpoints", name, outcome=problem)
 
-    def _made(self, endpoint: Record) -> Container:
+    def _create(self, record: Record) -> Endpoint:
         if self._upstream:
-            return self._upstream
-        wire = wire_of(endpoint)
-        data = self._data(endpoint)
+            return Endpoint(self._upstream)
+        wire = wire_of(record)
+        data = self._data(record)
         uri = self._stand_in if data is None else f"local:{quote(str(data))}"
         try:
-            return CONTAINERS[wire](load_llm(uri))
+            return Endpoint(CONTAINERS[wire](load_llm(uri)))
         except (LLMError, ValueError) as error:
-            variant = endpoint["Variants"][0]["VariantName"]
+            variant = record["Variants"][0]["VariantName"]
             raise CannotServe(
                 f"The primary container for production variant {variant} did not pass the ping health check. "
                 f"Please check CloudWatch logs for this endpoint. ({error})"
             ) from error
 
-    def _data(self, endpoint: Record) -> Path | None:
+    def _data(self, record: Record) -> Path | None:
         """The folder with an endpoint's own model data, if it has any."""
-        if "data" in endpoint:
-            return self._folder / str(endpoint["data"])
-        url = data_url(_container(endpoint), self._objects)
+        if "data" in record:
+            return self._folder / str(record["data"])
+        url = bucket_url(_container(record), self._objects)
         if url is None:
             return None
         with self._unpacking:
-            folder = unpacked(url, self._objects, self._folder)
-            self._store.change("endpoints", endpoint["EndpointName"], data=folder.name)
+            folder = unpack(url, self._objects, self._folder)
+            self._store.change("endpoints", record["EndpointName"], data=folder.name)
         return folder
 
     def _remove_unused_data(self) -> None:
         with self._unpacking:
-            used = {endpoint.get("data") for endpoint in self._store.all("endpoints").values()}
+            used = {record.get("data") for record in self._store.all("endpoints").values()}
             for folder in self._folder.iterdir():
                 if folder.name not in used:
                     shutil.rmtree(folder)
 
 
-def wire_of(endpoint: Record) -> str:
+def wire_of(record: Record) -> str:
     """The wire of a deployed endpoint.
 
     Raises:
-        CannotServe: neither tag nor image tells.
+        CannotServe: neither its tags nor its image determine it.
     """
-    for tag in endpoint["Tags"]:
+    for tag in record["Tags"]:
         if tag["Key"] == WIRE_TAG:
             try:
                 return get_wire(tag["Value"]).name
             except ValueError as error:
                 raise CannotServe(f"The endpoint's tag {WIRE_TAG} is wrong: {error}") from error
-    container = _container(endpoint)
+    container = _container(record)
     image = container.get("Image", "")
     wire = wire_of_image(image, container.get("Environment", {}))
     if wire is None:
@@ -163,16 +190,16 @@ def wire_of(endpoint: Record) -> str:
     return wire
 
 
-def _obstacle(endpoint: Record) -> str:
-    """Why an endpoint cannot be served, as far as can be told before its model is loaded."""
+def _wire_problem(record: Record) -> str:
+    """Why an endpoint has no wire; empty if it has one."""
     try:
-        wire_of(endpoint)
+        wire_of(record)
     except CannotServe as error:
         return str(error)
     return ""
 
 
-def _container(endpoint: Record) -> Mapping[str, Any]:
-    """The model of an endpoint's first variant, as CreateModel got it."""
-    container: Mapping[str, Any] = endpoint["Variants"][0]["Container"]
+def _container(record: Record) -> Mapping[str, Any]:
+    """The container of an endpoint's first variant, as CreateModel describes it."""
+    container: Mapping[str, Any] = record["Variants"][0]["Container"]
     return container

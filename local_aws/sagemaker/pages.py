@@ -1,6 +1,6 @@
-"""Lists as SageMaker gives them: filtered, sorted, and a page at a time.
+"""Lists as SageMaker returns them: filtered, sorted, and one page at a time.
 
-A page begins after the last item of the one before, so nothing is skipped or told twice when items come and go.
+A page starts after the last item of the one before, so no item is skipped or repeated when others come and go.
 """
 
 import base64
@@ -8,60 +8,64 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..refusals import invalid
+from ..errors import validation_error
 
-USUAL_PAGE = 10  # items, where the request does not say
+DEFAULT_PAGE_SIZE = 10  # items
 
 Summary = dict[str, Any]
 
 
-def page(summaries: Iterable[Summary], asked: Mapping[str, Any], *, of: str) -> tuple[list[Summary], str | None]:
-    """One page, and the token that the next is asked for with.
+def page(
+    summaries: Iterable[Summary], parameters: Mapping[str, Any], *, member: str
+) -> tuple[list[Summary], str | None]:
+    """One page, and the token of the next.
 
     Args:
-        summaries: all there are.
-        asked: the request: `NameContains`, `CreationTimeAfter` …, `SortBy`, `SortOrder`, `MaxResults`, `NextToken`.
-        of: what they are, as their members begin: `Endpoint`, `EndpointConfig`, `Model`.
+        summaries: all items.
+        parameters: of the request: `NameContains`, `CreationTimeAfter` …, `SortBy`, `SortOrder`, `MaxResults`, `NextToken`.
+        member: how the names of the items' members start: `Endpoint`, `EndpointConfig`, `Model`.
 
     Raises:
-        Refused: the token is none of ours.
+        AwsError: the token is not from this list.
     """
-    by = {"Name": f"{of}Name", "Status": f"{of}Status"}.get(asked.get("SortBy", ""), "CreationTime")
-    descending = asked.get("SortOrder", "Descending") == "Descending"
+    columns = {"Name": f"{member}Name", "Status": f"{member}Status"}
+    column = columns.get(parameters.get("SortBy", ""), "CreationTime")
+    descending = parameters.get("SortOrder", "Descending") == "Descending"
 
-    def place(summary: Summary) -> tuple[Any, str]:
-        return summary[by], summary[f"{of}Name"]
+    def position(summary: Summary) -> tuple[Any, str]:
+        return summary[column], summary[f"{member}Name"]
 
-    ordered = sorted((one for one in summaries if _wanted(one, asked, of)), key=place, reverse=descending)
-    if "NextToken" in asked:
-        last = _place_in(asked["NextToken"], type(place(ordered[0])[0]) if ordered else None)
-        ordered = [one for one in ordered if (place(one) < last if descending else place(one) > last)]
-    size = asked.get("MaxResults", USUAL_PAGE)
-    return ordered[:size], _token(place(ordered[size - 1])) if len(ordered) > size else None
+    matching = [summary for summary in summaries if _matches(summary, parameters, member)]
+    ordered = sorted(matching, key=position, reverse=descending)
+    if "NextToken" in parameters:
+        last = _position_of(parameters["NextToken"], type(position(ordered[0])[0]) if ordered else None)
+        ordered = [one for one in ordered if (position(one) < last if descending else position(one) > last)]
+    size = parameters.get("MaxResults", DEFAULT_PAGE_SIZE)
+    return ordered[:size], _token(position(ordered[size - 1])) if len(ordered) > size else None
 
 
-def _wanted(summary: Summary, asked: Mapping[str, Any], of: str) -> bool:
-    if asked.get("NameContains", "") not in summary[f"{of}Name"]:
+def _matches(summary: Summary, parameters: Mapping[str, Any], member: str) -> bool:
+    status = summary.get(f"{member}Status")
+    if parameters.get("NameContains", "") not in summary[f"{member}Name"]:
         return False
-    if asked.get("StatusEquals", summary.get(f"{of}Status")) != summary.get(f"{of}Status"):
+    if parameters.get("StatusEquals", status) != status:
         return False
     return all(
-        summary[time] > asked.get(f"{time}After", float("-inf"))
-        and summary[time] < asked.get(f"{time}Before", float("inf"))
+        parameters.get(f"{time}After", float("-inf")) < summary[time] < parameters.get(f"{time}Before", float("inf"))
         for time in ("CreationTime", "LastModifiedTime")
         if time in summary
     )
 
 
-def _token(place: tuple[Any, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+def _token(position: tuple[Any, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
-def _place_in(token: str, kind: type | None) -> tuple[Any, str]:
+def _position_of(token: str, value_type: type | None) -> tuple[Any, str]:
     try:
         value, name = json.loads(base64.urlsafe_b64decode(token))
     except ValueError as error:
-        raise invalid(f"NextToken: {token!r} was not given by this list") from error
-    if not isinstance(name, str) or (kind is not None and not isinstance(value, kind)):
-        raise invalid(f"NextToken: {token!r} belongs to a list in another order")
+        raise validation_error(f"NextToken: {token!r} was not given by this list") from error
+    if not isinstance(name, str) or (value_type is not None and not isinstance(value, value_type)):
+        raise validation_error(f"NextToken: {token!r} belongs to a list in another order")
     return value, name

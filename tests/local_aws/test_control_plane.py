@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.llms import LlamaCppLLM
 from sagechain.local_aws import LocalRuntime
-from sagechain.local_aws.refusals import Refused
-from sagechain.local_aws.sagemaker.failures import operations
-from sagechain.local_aws.sagemaker.validation import checked, sagemaker
+from sagechain.local_aws.errors import AwsError
+from sagechain.local_aws.failures import operations
+from sagechain.local_aws.sagemaker.validation import check, service_model
 
 from tests.local_aws.conftest import ARN, NOW, ROLE, TGI, Cloud
 
@@ -228,7 +228,7 @@ def test_replies_have_the_members_that_botocore_knows(cloud: Cloud) -> None:
     }
     for operation, parameters in asked.items():
         _, said = post(cloud, operation, json.dumps(parameters).encode())
-        _check_members(sagemaker().operation_model(operation).output_shape, said)
+        _check_members(service_model().operation_model(operation).output_shape, said)
 
 
 def _check_members(shape: Any, value: Any) -> None:
@@ -323,13 +323,13 @@ def test_the_endpoints_that_stand_from_the_start_are_shown_as_somebody_elses(llm
 def test_a_name_is_taken_as_the_service_model_says(name: str) -> None:
     fits = re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name) and len(name) <= 63
     if fits:
-        assert checked("DescribeEndpoint", {"EndpointName": name}) == {"EndpointName": name}
+        assert check("DescribeEndpoint", {"EndpointName": name}) == {"EndpointName": name}
     else:
-        with pytest.raises(Refused, match="validation error"):
-            checked("DescribeEndpoint", {"EndpointName": name})
+        with pytest.raises(AwsError, match="validation error"):
+            check("DescribeEndpoint", {"EndpointName": name})
 
 
 def test_every_operation_that_can_be_made_to_fail_is_carried_out(cloud: Cloud) -> None:
     for name, action in operations().items():
-        if action == f"sagemaker:{name}" and name in sagemaker().operation_names:
+        if action == f"sagemaker:{name}" and name in service_model().operation_names:
             assert post(cloud, name, b"{}")[1].get("__type") != "UnknownOperationException"

@@ -97,7 +97,7 @@ def test_a_deployment_that_a_restart_interrupts_goes_on(gpt2: Path, tmp_path: Pa
         cloud = cloud_of(runtime)
         upload(cloud, packed(gpt2))
         cloud.create("mine", image=HF, ModelDataUrl=URL)
-    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
+    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW + 1) as runtime:
         cloud = cloud_of(runtime)
         assert settled(cloud, "mine")["EndpointStatus"] == "InService"
         assert ask(cloud, "mine")[0]["generated_text"].startswith("def add")
@@ -180,7 +180,7 @@ def test_a_container_elsewhere_answers_for_all_that_is_deployed(container: str) 
     ("settings", "message"),
     [
         ({"upstream": "localhost:1"}, "is no http:// or https:// address"),
-        ({"stand_in": "smollm2"}, "stand_in: 'smollm2' is no model on this machine"),
+        ({"stand_in": "smollm2"}, "stand_in: 'smollm2' is not the URI of a model on this machine"),
         ({"creating_seconds": -1}, "creating_seconds: -1 is below 0"),
     ],
 )

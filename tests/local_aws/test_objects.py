@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.local_aws import LocalRuntime
 from sagechain.local_aws.s3.objects import Objects, StoredObject
-from sagechain.local_aws.s3.uploads import Chunks
+from sagechain.local_aws.s3.upload_body import ChunkDecoder
 
 from tests.local_aws.conftest import NOW, Cloud, cloud_of
 
@@ -125,9 +125,9 @@ def test_a_body_in_chunks_is_put_together_and_held_against_its_trailer(
 @given(st.binary(max_size=300), st.integers(1, 50), st.integers(1, 40))
 def test_chunks_are_read_however_they_arrive(data: bytes, size: int, received: int) -> None:
     raw = chunked(data, size, "AAAA")
-    chunks = Chunks()
+    chunks = ChunkDecoder()
     got = b"".join(piece for i in range(0, len(raw), received) for piece in chunks.feed(raw[i : i + received]))
-    assert (got, chunks.done, chunks.trailers) == (data, True, {"x-amz-checksum-crc32": "AAAA"})
+    assert (got, chunks.is_complete, chunks.trailers) == (data, True, {"x-amz-checksum-crc32": "AAAA"})
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_what_was_deployed_and_uploaded_survives_a_restart(tmp_path: Path) -> No
 def test_a_folder_has_one_runtime_at_a_time(tmp_path: Path) -> None:
     with (
         LocalRuntime({}, folder=tmp_path),
-        pytest.raises(OSError, match=f"another runtime holds {tmp_path}; stop it"),
+        pytest.raises(OSError, match=f"another runtime uses {tmp_path}; stop it"),
         LocalRuntime({}, folder=tmp_path),
     ):
         pass
@@ -61,7 +61,7 @@ def test_an_endpoint_cannot_stand_where_one_is_deployed(tmp_path: Path) -> None:
     standing = LocalRuntime({"mine": {"upstream": "http://127.0.0.1:9"}}, folder=tmp_path)
     with pytest.raises(ValueError, match="endpoint 'mine': one of that name is deployed"), standing:
         pass
-    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
+    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW + 1) as runtime:
         assert runtime.endpoints == ("mine",)
 
 

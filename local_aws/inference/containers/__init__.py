@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from .base import Container, ModelContainer, Reply, chunks_of
+from .base import Container, ModelContainer, Reply, chunks_of, whole_body
 from .hf import HfContainer
 from .llama2 import DialogContainer, TextContainer
 from .lmi import LmiContainer
@@ -10,7 +10,7 @@ from .messages import ChatContainer
 from .tgi import TgiContainer
 from .upstream import UpstreamContainer
 
-__all__ = ["CONTAINERS", "Container", "Reply", "UpstreamContainer", "chunks_of"]
+__all__ = ["CONTAINERS", "Container", "Reply", "UpstreamContainer", "chunks_of", "whole_body"]
 
 CONTAINERS: Mapping[str, type[ModelContainer]] = {
     "tgi": TgiContainer,

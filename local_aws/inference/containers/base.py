@@ -36,11 +36,11 @@ class Container(ABC):
     async def invoke(self, body: bytes, attributes: str) -> Reply:
         """Answer one request; `attributes` are SageMaker's custom attributes."""
 
-    def failed_event(self, message: str) -> bytes:
+    def error_event(self, message: str) -> bytes:
         """How a failure shows inside a stream that has begun."""
-        return self.failed_reply(message) + b"\n"
+        return self.error_reply(message) + b"\n"
 
-    def failed_reply(self, message: str) -> bytes:
+    def error_reply(self, message: str) -> bytes:
         """How a failure shows inside a whole reply whose status says that all is well."""
         return json.dumps({"error": message}).encode()
 
@@ -117,6 +117,11 @@ async def chunks_of(reply: Reply) -> AsyncGenerator[bytes, None]:
     async with aclosing(reply.body) as chunks:
         async for chunk in chunks:
             yield chunk
+
+
+async def whole_body(reply: Reply) -> bytes:
+    """The body of a reply, once it is complete."""
+    return b"".join([chunk async for chunk in chunks_of(reply)])
 
 
 def complaints(error: ValueError) -> str:

@@ -54,7 +54,7 @@ class LmiContainer(TgiContainer):
         """A token, as a line tells it."""
         return {"id": 0, "text": text, "log_prob": 0.0} | ({"special_token": True} if special else {})
 
-    def failed_event(self, message: str) -> bytes:
+    def error_event(self, message: str) -> bytes:
         """A failure inside a stream."""
         token = self.token("", special=True) | {"id": -1, "error_msg": message}
         details = {"finish_reason": "error", "generated_tokens": None}

@@ -48,7 +48,7 @@ class ChatContainer(ModelContainer):
         kind = "invalid_request_error" if status < 500 else "server_error"
         return json_reply({"error": {"message": message, "type": kind, "code": status}}, status)
 
-    def failed_event(self, message: str) -> bytes:
+    def error_event(self, message: str) -> bytes:
         """A failure inside a stream."""
         return _event({"error": {"message": message, "type": "server_error", "code": 500}})
 

@@ -97,7 +97,7 @@ class TgiContainer(ModelContainer):
         """A token, as an event tells it."""
         return {"id": 0, "text": text, "logprob": 0.0, "special": special}
 
-    def failed_event(self, message: str) -> bytes:
+    def error_event(self, message: str) -> bytes:
         """A failure inside a stream."""
         return self.event({"error": message, "error_type": "generation"})
 

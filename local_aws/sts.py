@@ -1,0 +1,49 @@
+"""STS's `GetCallerIdentity`: who the caller is, which every AWS client can ask.
+
+Source: AWS STS's API reference.
+"""
+
+from urllib.parse import parse_qs
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+from starlette.responses import Response
+
+from .account import ACCOUNT, USER
+from .errors import AwsError
+from .failures import Failure
+from .requests import AwsRequest
+
+NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+
+class StsRequest(AwsRequest):
+    """A form with an `Action`."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.operation = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
+
+    def resource(self) -> str:
+        """No operation here has a resource."""
+        return "*"
+
+    async def response(self, failure: Failure) -> Response:
+        """The local user."""
+        if self.operation != "GetCallerIdentity":
+            raise AwsError("InvalidAction", f"Could not find operation {self.operation}; known: GetCallerIdentity")
+        return _xml_response(
+            f"<GetCallerIdentityResponse xmlns='{NAMESPACE}'><GetCallerIdentityResult>"
+            f"<Arn>{USER}</Arn><UserId>LOCAL</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult>"
+            f"<ResponseMetadata><RequestId>{uuid4()}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+        )
+
+    def error_response(self, error: AwsError) -> Response:
+        """The error in STS's XML."""
+        detail = f"<Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
+        text = f"<ErrorResponse><Error>{detail}</Error><RequestId>{uuid4()}</RequestId></ErrorResponse>"
+        return _xml_response(text, error.status)
+
+
+def _xml_response(text: str, status: int = 200) -> Response:
+    return Response(text, status, media_type="text/xml")
