@@ -1,7 +1,9 @@
-"""Endpoints: the local SageMaker runtime, which speaks AWS's paths and framing with a real model behind it.
+"""SageMaker endpoints: deploy a model, list endpoints with their cost, delete them.
 
-with LocalRuntime({"my-falcon": {"model": "local:smollm2", "family": "falcon"}}) as runtime:
-    os.environ["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = runtime.url
+    with deployed("parrot", model_data="./parrot/model") as endpoint:
+        llm = load_llm(endpoint.uri)
+
+`AWS_ENDPOINT_URL` points all of it at `sagechain.local_aws` instead of AWS.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
-"""The AWS account that endpoints live in: SageMaker, S3 and STS by boto3, their failures as sagechain's errors.
+"""The AWS account with the endpoints: SageMaker, S3 and STS through boto3, their failures as sagechain's errors.
 
-Credentials, region and addresses come from boto3's own chain, so the same calls reach AWS or the local runtime
+Credentials, region and addresses come from boto3's own chain, so the same code reaches AWS or the local one
 (`AWS_ENDPOINT_URL`).
 """
 
@@ -23,8 +23,8 @@ from sagechain.llms.errors import (
 )
 from sagechain.llms.sagemaker import as_llm_error, read_tags
 
-# How often a throttled or failed request is sent again is boto3's own to say (AWS_RETRY_MODE, AWS_MAX_ATTEMPTS): five
-# times in all, over some ten seconds, if nothing is set.
+# Retries of throttled or failed requests are boto3's (AWS_RETRY_MODE, AWS_MAX_ATTEMPTS): by default five attempts in some
+# ten seconds.
 CONFIG = Config(connect_timeout=10, read_timeout=60)
 
 
@@ -32,10 +32,10 @@ class Account:
     """One account in one region.
 
     Args:
-        region: where; boto3's own choice if not given.
+        region: default: boto3's own.
 
     Attributes:
-        is_usual_region: whether that is boto3's own choice anyhow.
+        is_default_region: whether it is boto3's own region.
 
     Raises:
         ValueError: no region is set anywhere.
@@ -46,7 +46,7 @@ class Account:
         if not self._session.region_name:
             raise ValueError("region: none is set; give one, or set AWS_DEFAULT_REGION")
         self.region: str = self._session.region_name
-        self.is_usual_region = region is None or region == boto3.Session().region_name
+        self.is_default_region = region is None or region == boto3.Session().region_name
 
     @cached_property
     def _sagemaker(self) -> Any:
@@ -59,44 +59,44 @@ class Account:
 
     @cached_property
     def address(self) -> str:
-        """Where SageMaker is: tells AWS from a runtime on this machine."""
+        """SageMaker's URL, which distinguishes AWS from a local one."""
         return str(self._sagemaker.meta.endpoint_url)
 
-    def ask(self, name: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Call one operation of SageMaker.
+    def send(self, name: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Send one request to SageMaker.
 
         Args:
-            name: the endpoint that it is about, for errors.
+            name: the endpoint that errors name.
             operation: as boto3 names it, such as `describe_endpoint`.
 
         Raises:
-            LLMError: it failed; of the kind that says what to do.
-            ValueError: the parameters do not fit the service's own description.
+            LLMError: it failed; the class says what to do.
+            ValueError: the parameters do not match the service's own description.
         """
         try:
-            found: dict[str, Any] = getattr(self._sagemaker, operation)(**parameters)
+            response: dict[str, Any] = getattr(self._sagemaker, operation)(**parameters)
         except Exception as error:
-            raise self.told(name, error) from error
-        return found
+            raise self.as_error(name, error) from error
+        return response
 
-    def pages(self, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """All rows of an operation that lists, page by page.
+    def rows(self, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """All rows of a list operation, page by page.
 
         Args:
-            key: where a page holds its rows.
+            key: the field of a page that contains its rows.
         """
         try:
             for page in self._sagemaker.get_paginator(operation).paginate(**parameters):
                 yield from page[key]
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise self.told(operation, error) from error
+            raise self.as_error(operation, error) from error
 
     def tags(self, name: str, arn: str) -> dict[str, str]:
         """The tags of an endpoint, configuration or model."""
         try:
             return read_tags(self._sagemaker, arn)
         except Exception as error:
-            raise self.told(name, error) from error
+            raise self.as_error(name, error) from error
 
     @cached_property
     def number(self) -> str:
@@ -105,43 +105,43 @@ class Account:
 
     @cached_property
     def caller(self) -> str:
-        """Who asks, as AWS names them."""
+        """The ARN of the identity that sends the requests."""
         return str(self._identity["Arn"])
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = self._session.client("sts", config=CONFIG).get_caller_identity()
+            identity: dict[str, Any] = self._session.client("sts", config=CONFIG).get_caller_identity()
         except Exception as error:
-            raise self.told("account", error) from error
-        return found
+            raise self.as_error("account", error) from error
+        return identity
 
-    def told(self, name: str, error: Exception) -> Exception:
-        """What to raise from a failure of boto3; the error itself where it is none of a call's."""
+    def as_error(self, name: str, error: Exception) -> Exception:
+        """The exception to raise for a failure of boto3; the same one where no request failed."""
         if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, Exception):
             error = error.__context__
         if isinstance(error, botocore.exceptions.ParamValidationError):
             return ValueError(f"{name}: {error}")
-        found = as_llm_error(name, error)
-        if found is None:
+        llm_error = as_llm_error(name, error)
+        if llm_error is None:
             return error
         if not isinstance(error, botocore.exceptions.ClientError):
-            return found
-        return _of_control_plane(found, error.response["Error"].get("Code", ""))
+            return llm_error
+        return _control_plane_error(llm_error, error.response["Error"].get("Code", ""))
 
 
-def _of_control_plane(error: LLMError, code: str) -> LLMError:
-    """What SageMaker's control plane means by an error, where it is more than `failures.py` knows of endpoints."""
-    what = error.message.removeprefix(f"the request was refused ({code}): ")
+def _control_plane_error(error: LLMError, code: str) -> LLMError:
+    """The error of SageMaker's control plane, where it is more specific than that of its runtime."""
+    message = error.message.removeprefix(f"the request was refused ({code}): ")
     kind: type[LLMError] = type(error)
     if code == "ResourceLimitExceeded":
         kind = QuotaExceeded
-    elif "assume role" in what:
+    elif "assume role" in message:
         kind = RoleRefused
-    elif isinstance(error, AccessDenied) and "not authorized to perform" in what:
+    elif isinstance(error, AccessDenied) and "not authorized to perform" in message:
         kind = NotPermitted
-    elif "already exist" in what:
+    elif "already exist" in message:
         kind = NameTaken
     elif code == "ResourceNotFound":
         kind = EndpointNotFound
-    return kind(error.endpoint, what)
+    return kind(error.endpoint, message)

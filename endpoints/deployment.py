@@ -1,23 +1,17 @@
-"""Deploy a model on SageMaker, and never leave an endpoint behind.
+"""Deploy a model on SageMaker without ever leaving an endpoint behind.
 
     with deployed("parrot", model_data="./parrot/model") as endpoint:
         llm = load_llm(endpoint.uri)
 
-Whatever ends the block (its end, an exception, Ctrl-C, SIGTERM, the end of Python), the endpoint, its configuration and its
-model are deleted; after a kill -9 the next command does it (`records.py`). `deploy` leaves an endpoint that runs until
-`delete`, or until its time to live is over and somebody runs `reap`.
+However the block ends (normally, with an exception, by Ctrl-C, SIGTERM or the end of Python), the endpoint, its
+configuration and its model are deleted; after a kill -9 the next command deletes them (`journal.py`). `deploy` leaves an
+endpoint running until `delete`, or until `reap` runs after the end of its time to live.
 """
 
 import atexit
-import signal
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
 from sagechain.llms.errors import (
     AccessDenied,
@@ -29,19 +23,20 @@ from sagechain.llms.errors import (
     RequestRejected,
     RoleRefused,
 )
-from sagechain.prompts import check_known
 
-from . import upload as archive
+from . import upload
 from .aws import Account
-from .journal import Held, Record, holding
-from .listing import EndpointInfo, cost, endpoint_info, told_usd
+from .journal import Deployment, JournalEntry, locked_entry
+from .listing import EndpointInfo, endpoint_info
 from .plan import Plan, Request, plan_deployment
-from .progress import Show, pauses, showing, told_span
-from .teardown import IN_PROGRESS, WORDS, Teardown, Thing
+from .pricing import cost, format_usd
+from .progress import ShowProgress, format_duration, poll, progress
+from .request import DeploymentRequest
+from .signals import signals_as_exceptions
+from .teardown import IN_PROGRESS, LABELS, Resource, Teardown
 
-# After these AWS has not done what it was asked for; after any other error it may have, or may yet.
+# After these errors AWS has not created anything; after any other one it may have, or still may.
 REFUSALS = (AccessDenied, NameTaken, QuotaExceeded, RequestRejected, RoleRefused, ValueError)
-ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 
 def deploy(
@@ -61,38 +56,34 @@ def deploy(
     environment: Mapping[str, str] | None = None,
     region: str | None = None,
 ) -> EndpointInfo:
-    """Deploy a model as an endpoint, and wait until it is in service. It bills from now on.
+    """Deploy a model as an endpoint and wait until it is in service. It bills from now on.
 
     Args:
-        name: of endpoint, configuration and model.
-        model_id: a JumpStart model: of the catalogue, or any other for text generation.
-        image: a container of your own choice.
+        name: the name of endpoint, configuration and model.
+        model_id: a JumpStart model: one of the catalogue, or any other text model.
+        image: your own container.
         model_data: the folder of a Hugging Face checkpoint, which is packed and uploaded; or an `s3://` address.
-        role: ARN of the role that the endpoint runs as; `SAGECHAIN_ROLE` if not given.
-        instance_type: the model's own if not given.
-        family, wire: how the endpoint is talked to; follow from the model or the image where they can. They are written
-            into tags, so `sagemaker:NAME` needs neither.
-        accept_eula: that you accept the model's licence, where there is one to accept.
-        ttl: how long it may live: seconds, or `90m`, `2h`, `1d`. `reap` deletes it after that.
-        poll_seconds: between two looks at it, at most.
-        timeout: seconds that it may take to come into service, and to go.
-        environment: variables of the container, over the model's own.
-        region: boto3's own choice if not given.
-
-    Returns:
-        The endpoint.
+        role: ARN of the role that the endpoint runs as; default: `SAGECHAIN_ROLE`.
+        instance_type: default: the model's own.
+        family, wire: how to talk to the endpoint; derived from the model or the image where possible. They are stored as
+            tags, so `sagemaker:NAME` needs neither.
+        accept_eula: that you accept the model's licence, where it has one to accept.
+        ttl: its time to live: seconds, or `90m`, `2h`, `1d`. `reap` deletes it after that.
+        poll_seconds: the longest pause between two looks at it.
+        timeout: seconds that it may take to come into service, and to be deleted.
+        environment: variables of the container, which override the model's own.
+        region: default: boto3's own.
 
     Raises:
         ValueError: a field that is missing, unknown or out of range; before any request.
-        EulaNotAccepted, NameTaken, QuotaExceeded, RoleRefused, NotPermitted, DeploymentFailed, other LLMErrors: it did not
-            work; what had been made is deleted.
-        LeftBehind: and that did not work either; the error names what is left.
-        KeyboardInterrupt: Ctrl-C; what had been made is deleted first. A second Ctrl-C leaves that to the next command.
+        EulaNotAccepted, NameTaken, QuotaExceeded, RoleRefused, NotPermitted, DeploymentFailed, other LLMErrors: it failed;
+            everything created so far is deleted.
+        LeftBehind: it failed, and so did the deletion; the error names what still exists.
+        KeyboardInterrupt: Ctrl-C; everything created so far is deleted first. A second Ctrl-C leaves that to the next
+            command.
     """
-    waits, account = Waits(poll_seconds, timeout), Account(region)
-    planned = plan_deployment(
+    request = DeploymentRequest(
         name,
-        region=account.region,
         model_id=model_id,
         image=image,
         model_data=model_data,
@@ -102,176 +93,159 @@ def deploy(
         wire=wire,
         accept_eula=accept_eula,
         ttl=ttl,
-        environment=environment,
+        environment=environment or {},
+        poll_seconds=poll_seconds,
+        timeout=timeout,
     )
-    return carry_out(planned, account, waits)
+    account = Account(region)
+    return carry_out(plan_deployment(request, account.region), account)
 
 
-@dataclass(frozen=True)
-class Waits:
-    """How often is looked at an endpoint, and how long it may take; seconds."""
-
-    poll_seconds: float = 15
-    timeout: float = 3_600
-
-    def __post_init__(self) -> None:
-        for name in ("poll_seconds", "timeout"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is out of range; more than 0 seconds")
-
-
-def carry_out(planned: Plan, account: Account, waits: Waits) -> EndpointInfo:
-    """Do what a plan says. Errors as for `deploy`."""
-    with _terminable(), holding(_record(planned, account)) as held:
-        info = _create(planned, account, held, waits)
-        held.settle()
-    return info
+def carry_out(plan: Plan, account: Account) -> EndpointInfo:
+    """Deploy as planned. Errors as for `deploy`."""
+    with signals_as_exceptions(), locked_entry(_deployment(plan, account)) as entry:
+        endpoint = _Rollout(plan, account, entry).create()
+        entry.remove()
+    return endpoint
 
 
 @contextmanager
 def deployed(
-    name: str, *, poll_seconds: float = 15, timeout: float = 3_600, region: str | None = None, **given: Any
+    name: str,
+    *,
+    model_id: str | None = None,
+    image: str | None = None,
+    model_data: str | Path | None = None,
+    role: str | None = None,
+    instance_type: str | None = None,
+    family: str | None = None,
+    wire: str | None = None,
+    accept_eula: bool = False,
+    ttl: float | str = "2h",
+    poll_seconds: float = 15,
+    timeout: float = 3_600,
+    environment: Mapping[str, str] | None = None,
+    region: str | None = None,
 ) -> Iterator[EndpointInfo]:
-    """An endpoint for the length of a block. Arguments and errors as for `deploy`.
+    """An endpoint for the duration of a block. Arguments and errors as for `deploy`.
 
-    The endpoint is gone when the block is left, or the error says what is not.
+    When the block has been left, the endpoint is gone, or the error names what still exists.
     """
-    waits, account = Waits(poll_seconds, timeout), Account(region)
-    check_known("parameter", given, signature(plan_deployment).parameters)
-    planned = plan_deployment(name, region=account.region, **given)
-    with _terminable(), holding(_record(planned, account)) as held:
-        info = _create(planned, account, held, waits)
-
-        def end() -> None:
-            _tear_down(planned, account, held, waits)
-
-        atexit.register(end)  # for who enters and never leaves
+    request = DeploymentRequest(
+        name,
+        model_id=model_id,
+        image=image,
+        model_data=model_data,
+        role=role,
+        instance_type=instance_type,
+        family=family,
+        wire=wire,
+        accept_eula=accept_eula,
+        ttl=ttl,
+        environment=environment or {},
+        poll_seconds=poll_seconds,
+        timeout=timeout,
+    )
+    account = Account(region)
+    plan = plan_deployment(request, account.region)
+    with signals_as_exceptions(), locked_entry(_deployment(plan, account)) as entry:
+        rollout = _Rollout(plan, account, entry)
+        endpoint = rollout.create()
+        atexit.register(rollout.tear_down)  # for a program that ends without leaving the block
         try:
-            yield info
+            yield endpoint
         except BaseException as error:
-            atexit.unregister(end)
-            _undo(planned, account, held, waits, error)
+            atexit.unregister(rollout.tear_down)
+            rollout.undo(error)
             raise
-        atexit.unregister(end)
-        end()
+        atexit.unregister(rollout.tear_down)
+        rollout.tear_down()
 
 
-def _record(planned: Plan, account: Account) -> Record:
-    uploaded = planned.archive(account.number) if planned.checkpoint else ""
-    return Record(planned.name, planned.region, account.number, account.address, planned.identity, uploaded)
+def _deployment(plan: Plan, account: Account) -> Deployment:
+    archive = plan.archive(account.number) if plan.checkpoint else ""
+    return Deployment(plan.name, plan.region, account.number, account.address, plan.identity, archive)
 
 
-def _create(planned: Plan, account: Account, held: Held, waits: Waits) -> EndpointInfo:
-    """Make all three; a failure at any step undoes the steps before it."""
-    held.write()
-    expected: Thing | None = None
-    with showing(planned.name) as show:
-        try:
-            if planned.checkpoint is not None:
-                archive.upload(account, planned.name, planned.checkpoint, held.record.archive, show)
-            for request in planned.requests(account.caller, account.number):
-                expected = Thing(request.operation.removeprefix("create_"), planned.name)
-                show(f"creating the {WORDS[expected.kind]}")
-                _ask(account, planned, request, expected)
-                expected = None
-            _until_in_service(planned, account, waits, show)
-            return endpoint_info(account, planned.name)
-        except BaseException as error:
-            if isinstance(error, REFUSALS):
-                expected = None
-            _undo(planned, account, held, waits, error, expected)
-            raise
+class _Rollout:
+    """A plan that is carried out: its resources are created, and deleted again on failure."""
 
+    def __init__(self, plan: Plan, account: Account, entry: JournalEntry) -> None:
+        self._plan, self._account, self._entry = plan, account, entry
 
-def _ask(account: Account, planned: Plan, request: Request, thing: Thing) -> None:
-    try:
-        account.ask(planned.name, request.operation, **request.parameters)
-    except NameTaken:
-        # boto3 sends a request again whose reply was lost: then the name is taken by ourselves.
-        own = Teardown(account, planned.name, planned.identity)
-        found = own.described(thing)
-        if found is None or not own.is_ours(thing, found):
-            raise
-
-
-def _until_in_service(planned: Plan, account: Account, waits: Waits, show: Show) -> None:
-    began, pause = time.monotonic(), pauses(waits.poll_seconds)
-    while True:
-        seconds = time.monotonic() - began
-        try:
-            found = account.ask(planned.name, "describe_endpoint", EndpointName=planned.name)
-        except LLMError as error:
-            # One lost question in half an hour is no reason to begin anew.
-            if not error.retryable or seconds > waits.timeout:
+    def create(self) -> EndpointInfo:
+        """Create all three resources; a failure at any step undoes the steps before it."""
+        plan, account = self._plan, self._account
+        self._entry.write()
+        expected: Resource | None = None
+        with progress(plan.name) as show:
+            try:
+                if plan.checkpoint is not None:
+                    upload.upload(account, plan.name, plan.checkpoint, self._entry.deployment.archive, show)
+                for request in plan.requests(account.caller, account.number):
+                    expected = Resource(request.operation.removeprefix("create_"), plan.name)
+                    show(f"creating the {LABELS[expected.kind]}")
+                    self._send(request, expected)
+                    expected = None
+                self._await_in_service(show)
+                return endpoint_info(account, plan.name)
+            except BaseException as error:
+                self.undo(error, None if isinstance(error, REFUSALS) else expected)
                 raise
-            show(f"no answer, {told_span(seconds)}")
-            time.sleep(next(pause))
-            continue
-        status = found["EndpointStatus"]
-        if status == "InService":
-            return
-        if status not in IN_PROGRESS:
-            raise DeploymentFailed(planned.name, f"it is {status}: {found.get('FailureReason', 'no reason is given')}.")
-        if seconds > waits.timeout:
-            raise DeploymentFailed(planned.name, f"it is still {status} after {told_span(seconds)}.")
-        show(f"{status}, {told_span(seconds)}, {told_usd(cost(planned.price, seconds))}")
-        time.sleep(next(pause))
 
+    def undo(self, error: BaseException, expected: Resource | None = None) -> None:
+        """Delete everything after an error, which is raised again unless something is left behind."""
+        try:
+            # The sender of a SIGTERM does not wait long; the journal's entry stays, and the next command continues.
+            self.tear_down(patient=not isinstance(error, SystemExit), expected=expected)
+        except LeftBehind as left_behind:
+            if isinstance(error, SystemExit):
+                with progress(self._plan.name) as show:
+                    show(f"{left_behind.message} {left_behind.advice}")
+                return
+            reason = error.message if isinstance(error, LLMError) else f"{type(error).__name__} ended it."
+            raise LeftBehind(self._plan.name, f"{reason} {left_behind.message}", left_behind.left) from error
 
-def _undo(
-    planned: Plan, account: Account, held: Held, waits: Waits, error: BaseException, expected: Thing | None = None
-) -> None:
-    """Tear down after an error, which stays the one that is raised, unless something is left behind."""
-    try:
-        # Who sends SIGTERM does not wait long; the record stays, and the next command goes on.
-        _tear_down(planned, account, held, waits, patient=not isinstance(error, SystemExit), expected=expected)
-    except LeftBehind as left:
-        if isinstance(error, SystemExit):
-            with showing(planned.name) as show:
-                show(f"{left.message} {left.advice}")
-            return
-        reason = error.message if isinstance(error, LLMError) else f"{type(error).__name__} ended it."
-        raise LeftBehind(planned.name, f"{reason} {left.message}", left.left) from error
+    def tear_down(self, *, patient: bool = True, expected: Resource | None = None) -> None:
+        """Delete everything. Arguments as for `Teardown`."""
+        with progress(self._plan.name) as show:
+            Teardown(
+                self._account,
+                self._entry.deployment,
+                expected=expected,
+                poll_seconds=self._plan.poll_seconds,
+                timeout=self._plan.timeout,
+                show=show,
+            ).run(patient=patient)
+        self._entry.remove()
 
+    def _send(self, request: Request, resource: Resource) -> None:
+        try:
+            self._account.send(self._plan.name, request.operation, **request.parameters)
+        except NameTaken:
+            # boto3 sends a request again whose response was lost: then the name is taken by this deployment itself.
+            teardown = Teardown(self._account, self._entry.deployment)
+            description = teardown.describe(resource)
+            if description is None or not teardown.is_own(resource, description):
+                raise
 
-def _tear_down(
-    planned: Plan, account: Account, held: Held, waits: Waits, *, patient: bool = True, expected: Thing | None = None
-) -> None:
-    with showing(planned.name) as show:
-        Teardown(
-            account,
-            planned.name,
-            planned.identity,
-            archive=held.record.archive,
-            expected=expected,
-            poll_seconds=waits.poll_seconds,
-            timeout=waits.timeout,
-            show=show,
-        ).run(patient=patient)
-    held.settle()
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, and a terminal that closes, end the program as an exception does, so that blocks are left.
-
-    Not in other threads than the main one, nor where somebody handles the signal already.
-    """
-    ours: list[signal.Signals] = []
-    if threading.current_thread() is threading.main_thread():
-        ours = [each for each in ENDING if signal.getsignal(each) == signal.SIG_DFL]
-
-    def restore() -> None:
-        for each in ours:
-            signal.signal(each, signal.SIG_DFL)
-
-    def end(number: int, frame: Any) -> None:
-        restore()
-        raise SystemExit(128 + number)
-
-    for each in ours:
-        signal.signal(each, end)
-    try:
-        yield
-    finally:
-        restore()
+    def _await_in_service(self, show: ShowProgress) -> None:
+        plan = self._plan
+        for seconds in poll(plan.poll_seconds):
+            try:
+                description = self._account.send(plan.name, "describe_endpoint", EndpointName=plan.name)
+            except LLMError as error:
+                # One lost response in half an hour must not end the deployment.
+                if not error.retryable or seconds > plan.timeout:
+                    raise
+                show(f"no answer, {format_duration(seconds)}")
+                continue
+            status = description["EndpointStatus"]
+            if status == "InService":
+                return
+            if status not in IN_PROGRESS:
+                reason = description.get("FailureReason", "no reason is given")
+                raise DeploymentFailed(plan.name, f"it is {status}: {reason}.")
+            if seconds > plan.timeout:
+                raise DeploymentFailed(plan.name, f"it is still {status} after {format_duration(seconds)}.")
+            show(f"{status}, {format_duration(seconds)}, {format_usd(cost(plan.price, seconds))}")

@@ -1,8 +1,8 @@
-"""What is on its way, in files on this machine: if the process dies, the next command deletes what it left.
+"""A journal of unfinished deployments, in files on this machine: after a crash the next command deletes the remains.
 
-A record is a file for an endpoint that is being deployed, or used in a `deployed()` block, or deleted. Whoever works on it
-holds the lock of its name, which the system lets go when the process dies, however it dies; so a record whose name nobody
-holds is work that nobody finishes, and `reap` does.
+There is one file for each endpoint that is being deployed, used in a `deployed()` block, or deleted. The process working on
+it holds a lock on its name, which the operating system releases when the process dies. So a file whose name is not locked
+belongs to a process that died, and `reap` deletes its endpoint.
 """
 
 import json
@@ -21,56 +21,56 @@ FOLDER_VARIABLE = "SAGECHAIN_STATE"
 
 
 @dataclass(frozen=True)
-class Record:
-    """A deployment that somebody has to delete."""
+class Deployment:
+    """What has to be deleted if its process dies."""
 
     name: str
     region: str
     account: str
-    """Its number."""
+    """The account's number."""
     address: str
-    """Where SageMaker is: AWS, or a runtime on this machine."""
+    """SageMaker's URL: AWS's or a local one."""
     identity: str
-    """The tag of the deployment: what another one made under the name is none of this one's business."""
+    """The tag of the deployment; resources of other deployments under the same name are left alone."""
     archive: str = ""
-    """`s3://…`, where a checkpoint was uploaded for it."""
+    """`s3://…` of a checkpoint that was uploaded for it."""
 
 
-class Held:
-    """A record whose name this process holds."""
+class JournalEntry:
+    """The journal's entry of a deployment whose name this process has locked."""
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
-        self._path = _path(record, f"{record.identity}.json")
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self._path = _path(deployment, f"{deployment.identity}.json")
 
     def write(self) -> None:
-        """From now on somebody has to delete the deployment."""
+        """Write the entry: from now on the deployment is deleted if this process dies."""
         partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self.record)), encoding="utf-8")
+        partial.write_text(json.dumps(asdict(self.deployment)), encoding="utf-8")
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(self._path)
 
-    def settle(self) -> None:
-        """Nobody has to any more."""
+    def remove(self) -> None:
+        """Remove the entry: the deployment is finished, or deleted."""
         self._path.unlink(missing_ok=True)
 
 
 @contextmanager
-def holding(record: Record) -> Iterator[Held]:
-    """Work on a deployment. Raises ValueError where another process works on that name."""
-    with holding_if_free(record) as held:
-        if held is None:
+def locked_entry(deployment: Deployment) -> Iterator[JournalEntry]:
+    """The entry of a deployment, its name locked. Raises ValueError if another process has locked it."""
+    with try_locked_entry(deployment) as entry:
+        if entry is None:
             raise ValueError(
-                f"name: another process is deploying or deleting {record.name!r}; wait for it, or take another name"
+                f"name: another process is deploying or deleting {deployment.name!r}; wait for it, or take another name"
             )
-        yield held
+        yield entry
 
 
 @contextmanager
-def holding_if_free(record: Record) -> Iterator[Held | None]:
-    """Work on a deployment; None where another process, or another block of this one, works on that name."""
-    path = _path(record, "lock")
+def try_locked_entry(deployment: Deployment) -> Iterator[JournalEntry | None]:
+    """As `locked_entry`; None if another process, or another block of this one, has locked the name."""
+    path = _path(deployment, "lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, thread_local=False)  # a block may be left in another thread than it was entered in
     try:
@@ -79,37 +79,39 @@ def holding_if_free(record: Record) -> Iterator[Held | None]:
         yield None
         return
     try:
-        yield Held(record)
+        yield JournalEntry(deployment)
     finally:
         lock.release()
 
 
-def unfinished(account: str, region: str, address: str) -> Iterator[Held]:
-    """The deployments there that nobody works on; each is held while the caller has it."""
+def abandoned_entries(account: str, region: str, address: str) -> Iterator[JournalEntry]:
+    """The entries of processes that died; each is locked while the caller has it."""
     for path in sorted(_folder().glob("*.json")):
-        record = _read(path)
-        if record is None or (record.account, record.region, record.address) != (account, region, address):
+        deployment = _read(path)
+        if deployment is None:
             continue
-        with holding_if_free(record) as held:
-            if held is not None and path.exists():  # else it was settled just now
-                yield held
+        if (deployment.account, deployment.region, deployment.address) != (account, region, address):
+            continue
+        with try_locked_entry(deployment) as entry:
+            if entry is not None and path.exists():  # else another process has just removed it
+                yield entry
 
 
-def _read(path: Path) -> Record | None:
+def _read(path: Path) -> Deployment | None:
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
+        return Deployment(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        print(f"The record {path} cannot be read ({error}); what it is of is not deleted.", file=sys.stderr)
+        print(f"The journal's file {path} cannot be read ({error}); its deployment is not deleted.", file=sys.stderr)
         return None
 
 
 def _folder() -> Path:
-    given = os.environ.get(FOLDER_VARIABLE)
-    return (Path(given) if given else user_state_path("sagechain")) / "endpoints"
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return (Path(folder) if folder else user_state_path("sagechain")) / "endpoints"
 
 
-def _path(record: Record, ending: str) -> Path:
-    where = sha256(f"{record.account} {record.address} {record.region}".encode()).hexdigest()[:12]
-    return _folder() / f"{record.name}-{where}.{ending}"
+def _path(deployment: Deployment, ending: str) -> Path:
+    place = sha256(f"{deployment.account} {deployment.address} {deployment.region}".encode()).hexdigest()[:12]
+    return _folder() / f"{deployment.name}-{place}.{ending}"

@@ -1,4 +1,4 @@
-"""Which endpoints there are, whose they are, and what they have cost so far."""
+"""List endpoints: whether sagechain deployed them, and what they have cost so far."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,15 +8,15 @@ from sagechain.llms.errors import EndpointNotFound
 from sagechain.llms.sagemaker import FAMILY_TAG, TOOL_TAG, WIRE_TAG
 
 from .aws import Account
-from .plan import EXPIRES
-from .pricing import Price, price_of
+from .plan import EXPIRES_TAG
+from .pricing import Price, cost, price_of
 
 UNBILLED = ("Failed", "OutOfService")
 
 
 @dataclass(frozen=True)
 class EndpointInfo:
-    """An endpoint, as SageMaker tells of it."""
+    """An endpoint as SageMaker describes it."""
 
     name: str
     status: str
@@ -25,22 +25,22 @@ class EndpointInfo:
     wire: str | None
     """From its tags; None where it has none."""
     instance_type: str | None
-    """None: it runs without instances of its own (serverless, components)."""
+    """None: it has no instances (serverless, inference components)."""
     age: float
-    """Seconds since it was asked for."""
+    """Seconds since its creation was requested."""
     cost_so_far: float | None
     """US dollars, from its age and the price of its instances; None: the price is not known."""
     expires_at: float | None
-    """When its time is over, in seconds since the epoch; None: never."""
+    """When its time to live ends, in seconds since the epoch; None: never."""
     ours: bool
     """Whether sagechain deployed it."""
     instance_count: int = 1
     price: Price | None = field(default=None, repr=False)
-    """Of one instance for an hour, with its date."""
+    """The price of one instance, with its date."""
     reason: str | None = None
     """Why it failed."""
     region: str | None = None
-    """Where it is, if not where boto3 looks anyhow."""
+    """Its region, if that is not boto3's own."""
 
     @property
     def uri(self) -> str:
@@ -48,7 +48,7 @@ class EndpointInfo:
         return f"sagemaker:{self.name}" + (f"?region={self.region}" if self.region else "")
 
     def seconds_left(self, now: float | None = None) -> float | None:
-        """Until its time is over, below 0 after that; None: it has no such time."""
+        """Seconds until its time to live ends, negative after that; None: it has none."""
         if self.expires_at is None:
             return None
         return self.expires_at - (datetime.now(UTC).timestamp() if now is None else now)
@@ -58,25 +58,25 @@ def list_endpoints(region: str | None = None) -> list[EndpointInfo]:
     """All endpoints of the account, oldest first; changes nothing.
 
     Args:
-        region: boto3's own choice if not given.
+        region: default: boto3's own.
 
     Raises:
         ValueError: no region is set.
         LLMError: AWS refused, or cannot be reached.
     """
     account = Account(region)
-    found = []
-    for row in account.pages("list_endpoints", "Endpoints", SortBy="CreationTime", SortOrder="Ascending"):
+    endpoints = []
+    for row in account.rows("list_endpoints", "Endpoints", SortBy="CreationTime", SortOrder="Ascending"):
         try:
-            found.append(endpoint_info(account, row["EndpointName"]))
+            endpoints.append(endpoint_info(account, row["EndpointName"]))
         except EndpointNotFound:
             continue  # gone since the page was read
-    return found
+    return endpoints
 
 
 def endpoint_info(account: Account, name: str) -> EndpointInfo:
-    """One endpoint. Raises EndpointNotFound where there is none."""
-    described = account.ask(name, "describe_endpoint", EndpointName=name)
+    """One endpoint. Raises EndpointNotFound if there is none of that name."""
+    described = account.send(name, "describe_endpoint", EndpointName=name)
     tags = account.tags(name, described["EndpointArn"])
     instances = _instances(account, described)
     instance_type = next(iter(instances), None)
@@ -91,44 +91,32 @@ def endpoint_info(account: Account, name: str) -> EndpointInfo:
         instance_count=sum(instances.values()),
         age=age,
         price=prices[0][0] if prices else None,
-        cost_so_far=_summed([cost(price, age, count) for price, count in prices]),
-        region=None if account.is_usual_region else account.region,
-        expires_at=expiry(tags),
+        cost_so_far=_sum([cost(price, age, count) for price, count in prices]),
+        region=None if account.is_default_region else account.region,
+        expires_at=expires_at(tags),
         ours=TOOL_TAG in tags,
         reason=described.get("FailureReason"),
     )
 
 
-def cost(price: Price | None, seconds: float, count: int = 1) -> float | None:
-    """US dollars for so many instances for so long; None where the price is not known."""
-    if price is None or price.usd_per_hour is None:
-        return None
-    return price.usd_per_hour * count * seconds / 3_600
-
-
-def told_usd(dollars: float | None) -> str:
-    """Dollars as a person reads them; what is not known is said to be so."""
-    return "unknown" if dollars is None else f"${dollars:,.2f}"
-
-
-def expiry(tags: dict[str, str]) -> float | None:
-    """When the time of what has these tags is over, in seconds since the epoch; None where no tag says so."""
+def expires_at(tags: dict[str, str]) -> float | None:
+    """When a time to live ends, by the tags of a resource, in seconds since the epoch; None without such a tag."""
     try:
-        return datetime.fromisoformat(tags[EXPIRES]).timestamp()
+        return datetime.fromisoformat(tags[EXPIRES_TAG]).timestamp()
     except (KeyError, ValueError):
         return None
 
 
-def _summed(costs: list[float | None]) -> float | None:
-    """All together; None where there is nothing, or one is not known."""
+def _sum(costs: list[float | None]) -> float | None:
+    """None if there are no costs, or one is unknown."""
     known = [each for each in costs if each is not None]
     return sum(known) if known and len(known) == len(costs) else None
 
 
 def _instances(account: Account, described: dict[str, Any]) -> dict[str, int]:
-    """How many instances of which type an endpoint has; one that failed has none that bill."""
+    """The number of instances by type; a failed endpoint has none that bill."""
     try:
-        config = account.ask(
+        config = account.send(
             described["EndpointName"],
             "describe_endpoint_config",
             EndpointConfigName=described["EndpointConfigName"],
@@ -138,11 +126,12 @@ def _instances(account: Account, described: dict[str, Any]) -> dict[str, int]:
     running = {
         each["VariantName"]: each.get("CurrentInstanceCount") for each in described.get("ProductionVariants", ())
     }
-    found: dict[str, int] = {}
+    instances: dict[str, int] = {}
     for variant in config["ProductionVariants"]:
         if "InstanceType" in variant:
-            now = running.get(variant["VariantName"])
-            count = variant.get("InitialInstanceCount", 0) if now is None else now
-            kind = variant["InstanceType"]
-            found[kind] = found.get(kind, 0) + (0 if described["EndpointStatus"] in UNBILLED else count)
-    return found
+            current = running.get(variant["VariantName"])
+            count = variant.get("InitialInstanceCount", 0) if current is None else current
+            instance_type = variant["InstanceType"]
+            billed = 0 if described["EndpointStatus"] in UNBILLED else count
+            instances[instance_type] = instances.get(instance_type, 0) + billed
+    return instances

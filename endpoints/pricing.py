@@ -1,7 +1,7 @@
-"""What an instance costs by the hour, with the date and the source of the figure. The figures are `prices.yaml`.
+"""The price of an instance per hour, with date and source. The figures are in `prices.yaml`.
 
 price_of("ml.g5.2xlarge", "us-east-1").usd_per_hour   # 1.515
-price_of("ml.x9.large", "us-east-1").usd_per_hour     # None: not known, which is never the same as free
+price_of("ml.x9.large", "us-east-1").usd_per_hour     # None: unknown, which is not free
 """
 
 from datetime import UTC, date, datetime
@@ -19,15 +19,15 @@ class Price(BaseModel):
     instance_type: str
     region: str
     usd_per_hour: float | None
-    """Of one instance, without storage, data and taxes. None: not known."""
+    """For one instance, without storage, data transfer and taxes. None: unknown."""
     dated: date
-    """When the figure was read; of one that is not known, the day of the newest source."""
+    """When the figure was read; for an unknown price the day of the newest source."""
     is_stale: bool
     """Whether the figure was older than 180 days."""
     note: str = ""
-    """What the reader has to know of it: that it is not known, of another region, or old. Empty: nothing."""
+    """A caveat for the reader: the price is unknown, of another region, or old. Empty: none."""
     source: str = ""
-    """Where the figure comes from."""
+    """The source of the figure."""
 
 
 def price_of(instance_type: str, region: str, *, on: date | None = None) -> Price:
@@ -35,8 +35,8 @@ def price_of(instance_type: str, region: str, *, on: date | None = None) -> Pric
 
     Args:
         instance_type: such as `ml.g5.2xlarge`.
-        region: such as `us-east-1`. Of one without prices here the nearest one's is given, and `note` says so.
-        on: the day on which it is asked, which decides `is_stale`; today if not given.
+        region: such as `us-east-1`. For a region without prices here, the nearest region's price with a `note`.
+        on: the day that `is_stale` refers to; default: today.
     """
     data, today = _data(), on or datetime.now(UTC).date()
     known = data["instances"].get(instance_type)
@@ -53,6 +53,18 @@ def price_of(instance_type: str, region: str, *, on: date | None = None) -> Pric
         note="; ".join(_notes(instance_type, region, source["dated"], is_known=bool(known), is_stale=is_stale)),
         source=source["text"] if known else "",
     )
+
+
+def cost(price: Price | None, seconds: float, count: int = 1) -> float | None:
+    """US dollars for `count` instances; None if the price is unknown."""
+    if price is None or price.usd_per_hour is None:
+        return None
+    return price.usd_per_hour * count * seconds / 3_600
+
+
+def format_usd(dollars: float | None) -> str:
+    """Dollars for people; `unknown` for None."""
+    return "unknown" if dollars is None else f"${dollars:,.2f}"
 
 
 def _notes(instance_type: str, region: str, dated: date, *, is_known: bool, is_stale: bool) -> list[str]:

@@ -1,33 +1,34 @@
-"""What a person sees while an endpoint comes or goes, on standard error: one line that changes, or a line a change.
+"""Progress of endpoints that are created or deleted, on standard error: one changing line, or a line for each change.
 
-Plain writes, and none of them fails: a reader that has gone must not stop the end of an endpoint.
+Plain writes that never fail: a closed pipe must not stop a deletion.
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-Show = Callable[[str], None]
+ShowProgress = Callable[[str], None]
 
-SHORTEST_PAUSE = 0.5  # seconds
+FIRST_PAUSE = 0.5  # seconds
 ERASE_LINE = "\r\x1b[2K"
 
 
 @contextmanager
-def showing(name: str) -> Iterator[Show]:
-    """Tell of one endpoint."""
+def progress(name: str) -> Iterator[ShowProgress]:
+    """A function that shows the progress of one endpoint."""
     is_terminal = bool(sys.stderr) and sys.stderr.isatty()
     last = ""
 
     def show(text: str) -> None:
         nonlocal last
-        # Of what changes by the second (minutes, MB) a pipe needs no line each.
-        begin = text.partition(",")[0]
+        # The part after the comma (minutes, MB) changes every second; a pipe gets no line for that.
+        step = text.partition(",")[0]
         if is_terminal:
             _write(f"{ERASE_LINE}{name}: {text}")
-        elif begin != last:
+        elif step != last:
             _write(f"{name}: {text}\n")
-        last = begin
+        last = step
 
     try:
         yield show
@@ -36,23 +37,24 @@ def showing(name: str) -> Iterator[Show]:
             _write("\n")
 
 
-def _write(text: str) -> None:
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(text)
-        sys.stderr.flush()
-
-
-def pauses(longest: float) -> Iterator[float]:
-    """How long to wait between two looks: short at first, then longer, up to `longest` seconds."""
-    pause = SHORTEST_PAUSE
+def poll(longest: float) -> Iterator[float]:
+    """Yield the seconds since the start, with pauses that grow from half a second to `longest` seconds."""
+    start, pause = time.monotonic(), FIRST_PAUSE
     while True:
-        yield min(pause, longest)
+        yield time.monotonic() - start
+        time.sleep(min(pause, longest))
         pause = min(pause * 1.5, longest)
 
 
-def told_span(seconds: float) -> str:
-    """A span of time as a person says it: `40 s`, `12 min`, `5 h 10 min`."""
+def format_duration(seconds: float) -> str:
+    """A duration for people: `40 s`, `12 min`, `5 h 10 min`."""
     minutes = int(seconds // 60)
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -1,17 +1,18 @@
-"""Delete endpoints: one by name, or all of ours whose time is over or whose process died."""
+"""Delete endpoints: one by name, or all of sagechain's whose time to live is over or whose process died."""
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError, NotOurs
 from sagechain.llms.sagemaker import TOOL_TAG
 
 from .aws import Account
-from .journal import Record, holding_if_free, unfinished
-from .listing import expiry
-from .plan import DEPLOYMENT
-from .progress import showing
-from .teardown import KINDS, Teardown, Thing, things
+from .journal import Deployment, abandoned_entries, try_locked_entry
+from .listing import expires_at
+from .plan import DEPLOYMENT_TAG
+from .progress import progress
+from .teardown import KINDS, Resource, Teardown, resources_of
 
 POLL_SECONDS = 15.0
 
@@ -22,157 +23,154 @@ def delete(
     """Delete an endpoint, its configuration and its model, and wait until they are gone.
 
     Args:
-        name: of the endpoint.
-        force: delete it also where sagechain did not deploy it; then with the configuration and the models that it names,
-            as far as nothing else uses them.
-        poll_seconds: between two looks at it, at most.
-        region: boto3's own choice if not given.
+        name: the endpoint's name.
+        force: delete it even if sagechain did not deploy it; then with its configuration and models, as far as no other
+            endpoint uses them.
+        poll_seconds: the longest pause between two looks at it.
+        region: default: boto3's own.
 
     Returns:
-        What was deleted: `endpoint NAME`, `configuration NAME`, `model NAME`.
+        The deleted resources: `endpoint NAME`, `configuration NAME`, `model NAME`.
 
     Raises:
-        EndpointNotFound: there is nothing of that name.
+        EndpointNotFound: no resource has that name.
         NotOurs: sagechain did not deploy it, and `force` is not given. Nothing was changed.
-        LeftBehind: something is still there; `reap` goes on with it.
+        LeftBehind: something still exists; `reap` continues.
     """
     account = Account(region)
-    teardown = Teardown(account, name, poll_seconds=poll_seconds)
-    existing = ((thing, found) for thing in things(name) if (found := teardown.described(thing)) is not None)
-    first = next(existing, None)
-    if first is None:
+    teardown = Teardown(account, _deployment(account, name), poll_seconds=poll_seconds)
+    # The endpoint decides whose it is; without one, its configuration, else its model.
+    descriptions = ((each, found) for each in resources_of(name) if (found := teardown.describe(each)) is not None)
+    if (first := next(descriptions, None)) is None:
         raise EndpointNotFound(name, "there is no endpoint, configuration or model of that name.")
-    # Whose the endpoint is decides; without one, its configuration, else its model.
-    thing, found = first
-    if teardown.is_ours(thing, found):
-        teardown.identity = account.tags(name, found[f"{thing.words}Arn"]).get(DEPLOYMENT, "")
+    resource, description = first
+    if teardown.is_own(resource, description):
+        tags = account.tags(name, description[f"{resource.api_name}Arn"])
+        teardown.deployment = replace(teardown.deployment, identity=tags.get(DEPLOYMENT_TAG, ""))
     elif force:
-        teardown.forced = list(_of_others(account, thing))
+        teardown.forced = list(_foreign_resources(account, resource))
     else:
         raise NotOurs(name, "sagechain did not deploy it; nothing was changed.")
-    return _finished(teardown)
+    return _run(teardown)
 
 
 def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region: str | None = None) -> list[str]:
-    """Delete all of ours whose time is over, and what processes left that died.
+    """Delete all endpoints of sagechain whose time to live is over, and those of processes that died.
 
     Args:
-        now: seconds since the epoch; the clock's if not given.
-        poll_seconds: between two looks at an endpoint, at most.
-        region: boto3's own choice if not given.
+        now: seconds since the epoch; default: the clock's.
+        poll_seconds: the longest pause between two looks at an endpoint.
+        region: default: boto3's own.
 
     Returns:
-        What was deleted: `endpoint NAME`, `configuration NAME`, `model NAME`.
+        The deleted resources: `endpoint NAME`, `configuration NAME`, `model NAME`.
 
     Raises:
-        LeftBehind: something is still there; all else was deleted.
+        LeftBehind: something still exists; everything else was deleted.
     """
     account = Account(region)
-    deleted, left = finish_unfinished(account, patient=True, poll_seconds=poll_seconds)
-    for name, identity in _expired(account, time.time() if now is None else now, left):
+    deleted, errors = finish_abandoned(account, patient=True, poll_seconds=poll_seconds)
+    for deployment in _expired(account, time.time() if now is None else now, errors):
         try:
-            deleted += _finished(Teardown(account, name, identity, poll_seconds=poll_seconds))
+            deleted += _run(Teardown(account, deployment, poll_seconds=poll_seconds))
         except LLMError as error:
-            left.append(error)
-    if left:
+            errors.append(error)
+    if errors:
         raise LeftBehind(
-            ", ".join(error.endpoint for error in left),
-            " ".join(error.message for error in left),
-            tuple(thing for error in left for thing in getattr(error, "left", ())),
-        ) from left[0]
+            ", ".join(error.endpoint for error in errors),
+            " ".join(error.message for error in errors),
+            tuple(resource for error in errors for resource in getattr(error, "left", ())),
+        ) from errors[0]
     return deleted
 
 
-def finish_unfinished(
+def finish_abandoned(
     account: Account, *, patient: bool, poll_seconds: float = POLL_SECONDS
 ) -> tuple[list[str], list[LLMError]]:
-    """Delete what processes left that died while they deployed, used or deleted an endpoint.
+    """Delete the endpoints of processes that died while they deployed, used or deleted them.
 
     Args:
-        patient: wait for endpoints that cannot be deleted yet; else leave them for later.
+        patient: wait for endpoints that cannot be deleted yet; otherwise leave them for later.
 
     Returns:
-        What was deleted, and what was not.
+        The deleted resources, and the errors of deletions that failed.
     """
     deleted: list[str] = []
-    left: list[LLMError] = []
-    for held in unfinished(account.number, account.region, account.address):
-        record = held.record
-        with showing(record.name) as show:
-            teardown = Teardown(
-                account, record.name, record.identity, archive=record.archive, poll_seconds=poll_seconds, show=show
-            )
+    errors: list[LLMError] = []
+    for entry in abandoned_entries(account.number, account.region, account.address):
+        with progress(entry.deployment.name) as show:
             try:
+                teardown = Teardown(account, entry.deployment, poll_seconds=poll_seconds, show=show)
                 deleted += teardown.run(patient=patient)
-                held.settle()
+                entry.remove()
             except LLMError as error:
-                left.append(error)
-    return deleted, left
+                errors.append(error)
+    return deleted, errors
 
 
-def _finished(teardown: Teardown) -> list[str]:
-    """Tear down, under a record: if it is stopped half-way, the next command goes on."""
-    account = teardown.account
-    record = Record(teardown.name, account.region, account.number, account.address, teardown.identity)
-    with showing(teardown.name) as teardown.show, holding_if_free(record) as held:
-        # What is not ours is only deleted by who asks for it, so it is nothing to go on with later.
-        if held is not None and teardown.identity:
-            held.write()
+def _run(teardown: Teardown) -> list[str]:
+    """Run a teardown with an entry in the journal: if it is interrupted, the next command continues."""
+    with progress(teardown.name) as teardown.show, try_locked_entry(teardown.deployment) as entry:
+        # Resources that sagechain did not create are deleted on request only, never by a later command.
+        if entry is not None and teardown.deployment.identity:
+            entry.write()
         deleted = teardown.run()
-        if held is not None:
-            held.settle()
+        if entry is not None:
+            entry.remove()
     return deleted
 
 
-def _expired(account: Account, now: float, left: list[LLMError]) -> list[tuple[str, str]]:
-    """Of what is ours and has had its time, name and deployment. Where there is an endpoint, its own tags decide.
+def _deployment(account: Account, name: str, identity: str = "") -> Deployment:
+    return Deployment(name, account.region, account.number, account.address, identity)
 
-    What cannot be asked is added to `left`.
+
+def _expired(account: Account, now: float, errors: list[LLMError]) -> list[Deployment]:
+    """The deployments whose time to live is over, by the tags of their endpoint, else of their other resources.
+
+    Failed requests are added to `errors`.
     """
-    times: dict[str, tuple[float, str]] = {}
+    ends: dict[str, tuple[float, str]] = {}
     for kind in KINDS:
-        words = Thing(kind, "").words
-        for row in account.pages(f"list_{kind}s", f"{words}s"):
-            name = row[f"{words}Name"]
-            if name in times:
+        api_name = Resource(kind, "").api_name
+        for row in account.rows(f"list_{kind}s", f"{api_name}s"):
+            name = row[f"{api_name}Name"]
+            if name in ends:
                 continue
             try:
-                tags = account.tags(name, row[f"{words}Arn"])
+                tags = account.tags(name, row[f"{api_name}Arn"])
             except EndpointNotFound:
-                continue  # gone since the page was read
+                continue  # deleted since the page was read
             except LLMError as error:
-                left.append(error)
+                errors.append(error)
                 continue
             if TOOL_TAG in tags:
-                times[name] = (expiry(tags) or float("inf"), tags.get(DEPLOYMENT, ""))
-    return [(name, identity) for name, (time_over, identity) in times.items() if time_over <= now]
+                ends[name] = (expires_at(tags) or float("inf"), tags.get(DEPLOYMENT_TAG, ""))
+    return [_deployment(account, name, identity) for name, (end, identity) in ends.items() if end <= now]
 
 
-def _of_others(account: Account, thing: Thing) -> Iterator[Thing]:
-    """An endpoint that is not ours, with the configuration and the models that nothing else uses; or one of these alone."""
-    name = thing.name
-    if thing.kind != "endpoint":
-        yield thing
+def _foreign_resources(account: Account, resource: Resource) -> Iterator[Resource]:
+    """An endpoint that sagechain did not deploy, with the configuration and models that no other one uses."""
+    yield resource
+    if resource.kind != "endpoint":
         return
-    endpoint = account.ask(name, "describe_endpoint", EndpointName=name)
-    yield Thing("endpoint", name)
-    config = endpoint["EndpointConfigName"]
-    others = (
-        row["EndpointName"] for row in account.pages("list_endpoints", "Endpoints") if row["EndpointName"] != name
-    )
-    if any(
-        account.ask(other, "describe_endpoint", EndpointName=other)["EndpointConfigName"] == config for other in others
-    ):
+    name = resource.name
+    config = _config_of(account, name)
+    others = (row["EndpointName"] for row in account.rows("list_endpoints", "Endpoints"))
+    if any(_config_of(account, other) == config for other in others if other != name):
         return
-    yield Thing("endpoint_config", config)
+    yield Resource("endpoint_config", config)
     used: set[str] = set()
-    for row in account.pages("list_endpoint_configs", "EndpointConfigs"):
+    for row in account.rows("list_endpoint_configs", "EndpointConfigs"):
         if row["EndpointConfigName"] != config:
             used |= _models(account, row["EndpointConfigName"])
-    yield from (Thing("model", model) for model in sorted(_models(account, config) - used))
+    yield from (Resource("model", model) for model in sorted(_models(account, config) - used))
+
+
+def _config_of(account: Account, name: str) -> str:
+    return str(account.send(name, "describe_endpoint", EndpointName=name)["EndpointConfigName"])
 
 
 def _models(account: Account, config: str) -> set[str]:
-    found = account.ask(config, "describe_endpoint_config", EndpointConfigName=config)
-    variants = [*found["ProductionVariants"], *found.get("ShadowProductionVariants", ())]
+    description = account.send(config, "describe_endpoint_config", EndpointConfigName=config)
+    variants = [*description["ProductionVariants"], *description.get("ShadowProductionVariants", ())]
     return {variant["ModelName"] for variant in variants if "ModelName" in variant}

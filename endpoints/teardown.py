@@ -1,9 +1,8 @@
-"""Delete an endpoint, its configuration and its model, in this order, as far as they are ours.
+"""Delete a deployment's endpoint, configuration and model, in this order, if they are its own.
 
-Each step finds out by itself whether there is something to do, so a tear-down can be stopped anywhere and done again.
+Each step checks first whether there is something to delete, so a teardown can be stopped anywhere and repeated.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,182 +11,192 @@ from typing import Any
 from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError
 from sagechain.llms.sagemaker import TOOL_TAG
 
-from . import upload as archive
+from . import upload
 from .aws import Account
-from .plan import DEPLOYMENT
-from .progress import Show, pauses, told_span
+from .journal import Deployment
+from .plan import DEPLOYMENT_TAG
+from .progress import ShowProgress, format_duration, poll
 
-# An endpoint cannot be deleted in these states; SageMaker ends each of them by itself, within its own limits.
+# An endpoint in these states cannot be deleted; SageMaker ends each of them within its own limits.
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
-KINDS = ("endpoint", "endpoint_config", "model")  # in the order in which they are deleted
-LATE_SECONDS = 30.0  # after which a request whose reply was lost has been carried out, or never is
-WORDS = {"endpoint": "endpoint", "endpoint_config": "configuration", "model": "model"}
+KINDS = ("endpoint", "endpoint_config", "model")  # in the order of deletion
+LATE_SECONDS = 30.0  # after which a request whose response was lost has been carried out, or never will be
+LABELS = {"endpoint": "endpoint", "endpoint_config": "configuration", "model": "model"}
 
 
 @dataclass(frozen=True)
-class Thing:
+class Resource:
     """An endpoint, configuration or model."""
 
     kind: str
     name: str
 
     def __str__(self) -> str:
-        return f"{WORDS[self.kind]} {self.name}"
+        return f"{LABELS[self.kind]} {self.name}"
 
     @property
-    def words(self) -> str:
-        """`EndpointConfig`, as AWS's parameters spell the kind."""
+    def api_name(self) -> str:
+        """`EndpointConfig`: the kind as AWS's parameters spell it."""
         return "".join(part.capitalize() for part in self.kind.split("_"))
 
 
-def things(name: str) -> list[Thing]:
-    """What `deploy` makes under one name."""
-    return [Thing(kind, name) for kind in KINDS]
+def resources_of(name: str) -> list[Resource]:
+    """The resources that `deploy` creates under one name."""
+    return [Resource(kind, name) for kind in KINDS]
 
 
 @dataclass
 class Teardown:
-    """The end of an endpoint and what belongs to it.
+    """The deletion of a deployment.
 
     Args:
-        account: where it is.
-        name: of the endpoint.
-        identity: the tag of the deployment whose things may go; empty: of any deployment of sagechain's.
-        forced: these things, ours or not, instead of what is ours under the name.
-        archive: `s3://…` of a checkpoint that was uploaded for it.
-        expected: what may still come to be there: its request was sent, and nobody knows what became of it.
-        poll_seconds: between two looks at an endpoint, at most.
-        timeout: seconds that it may take until it can be deleted, and again until it is gone.
-        show: is told what happens.
+        account: the account with its resources.
+        deployment: only resources with its identity are deleted; with an empty identity, all that sagechain created under
+            its name.
+        forced: these resources, whoever created them, instead of the deployment's own.
+        expected: a resource that may still appear: its creation was requested, and the response was lost.
+        poll_seconds: the longest pause between two looks at an endpoint.
+        timeout: seconds to wait until the endpoint can be deleted, and again until it is gone.
+        show: receives the progress.
     """
 
     account: Account
-    name: str
-    identity: str = ""
-    forced: Sequence[Thing] = ()
-    archive: str = ""
-    expected: Thing | None = None
+    deployment: Deployment
+    forced: Sequence[Resource] = ()
+    expected: Resource | None = None
     poll_seconds: float = 15
     timeout: float = 3_600
-    show: Show = lambda text: None
+    show: ShowProgress = lambda text: None
     deleted: list[str] = field(default_factory=list)
-    """What went, so far."""
+    """The resources deleted so far."""
+    _archive_deleted: bool = False
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.deployment.name
 
     def run(self, *, patient: bool = True) -> list[str]:
-        """Delete all, and wait until it is gone.
+        """Delete everything and wait until it is gone.
 
         Args:
-            patient: wait for an endpoint that cannot be deleted yet, else leave all to a later call; and until one
-                that was deleted is gone, else SageMaker is trusted with it.
+            patient: wait for an endpoint that cannot be deleted yet, and until a deleted one is gone. Otherwise an endpoint
+                that cannot be deleted yet is left for a later teardown, and SageMaker is trusted to finish a deletion.
 
         Returns:
-            What was deleted: `endpoint NAME` …
+            The deleted resources: `endpoint NAME` …
 
         Raises:
-            LeftBehind: something is still there; the error names it.
+            LeftBehind: something still exists; the error names it.
         """
-        waiting = list(self.forced or things(self.name))
+        remaining = list(self.forced or resources_of(self.name))
         try:
-            while waiting:
-                self._delete(waiting[0], patient=patient)
-                waiting.pop(0)
-            self._remove_archive(self.archive)
+            while remaining:
+                self._delete(remaining[0], patient=patient)
+                remaining.pop(0)
+            self._delete_archive(self.deployment.archive)
         except LLMError as error:
-            left = self._left(waiting)
+            left = self._left(remaining)
             raise LeftBehind(self.name, f"still there: {', '.join(left)}; {error.message}", left) from error
         except (KeyboardInterrupt, SystemExit):
-            self.show(f"stopped; still there: {', '.join(self._left(waiting))}. `sagechain endpoints reap` deletes it")
+            left = self._left(remaining)
+            self.show(f"stopped; still there: {', '.join(left)}. `sagechain endpoints reap` deletes it")
             raise
         return self.deleted
 
-    def described(self, thing: Thing) -> dict[str, Any] | None:
-        """What SageMaker says of it; None where there is none."""
+    def describe(self, resource: Resource) -> dict[str, Any] | None:
+        """SageMaker's description; None if it does not exist."""
         try:
-            return self.account.ask(self.name, f"describe_{thing.kind}", **{f"{thing.words}Name": thing.name})
+            return self.account.send(
+                self.name, f"describe_{resource.kind}", **{f"{resource.api_name}Name": resource.name}
+            )
         except EndpointNotFound:
             return None
 
-    def is_ours(self, thing: Thing, found: Mapping[str, Any]) -> bool:
-        """Whether sagechain made it, and the deployment in question, if one is."""
+    def is_own(self, resource: Resource, description: Mapping[str, Any]) -> bool:
+        """Whether sagechain created it; with an identity: whether this deployment did."""
         try:
-            tags = self.account.tags(self.name, found[f"{thing.words}Arn"])
+            tags = self.account.tags(self.name, description[f"{resource.api_name}Arn"])
         except EndpointNotFound:
-            return False  # gone in between
-        return TOOL_TAG in tags and self.identity in ("", tags.get(DEPLOYMENT))
+            return False  # deleted in between
+        return TOOL_TAG in tags and self.deployment.identity in ("", tags.get(DEPLOYMENT_TAG))
 
-    def _may_go(self, thing: Thing) -> dict[str, Any] | None:
-        """What SageMaker says of it, if it is there and may be deleted."""
-        found = self._once_it_is_there(thing) if thing == self.expected else self.described(thing)
-        return found if found is not None and (self.forced or self.is_ours(thing, found)) else None
+    def _describe_deletable(self, resource: Resource) -> dict[str, Any] | None:
+        """The description of a resource that exists and may be deleted."""
+        description = self._await(resource) if resource == self.expected else self.describe(resource)
+        if description is None or not (self.forced or self.is_own(resource, description)):
+            return None
+        return description
 
-    def _delete(self, thing: Thing, *, patient: bool) -> None:
-        found = self._may_go(thing)
-        if found is not None and thing.kind == "endpoint":
-            found = self._until_it_can_be_deleted(thing, found, patient=patient)
-        if found is None:
+    def _delete(self, resource: Resource, *, patient: bool) -> None:
+        description = self._describe_deletable(resource)
+        if description is not None and resource.kind == "endpoint":
+            description = self._await_deletable(resource, description, patient=patient)
+        if description is None:
             return
-        if thing.kind == "model":  # while it still tells where its archive is
-            self._remove_archive(_uploaded(thing.name, found))
-        if found.get("EndpointStatus") != "Deleting":
-            self.show(f"deleting the {WORDS[thing.kind]}")
-            # Another process may have been quicker.
+        if resource.kind == "model":  # its description contains the address of its archive
+            self._delete_archive(_uploaded_archive(resource.name, description))
+        if description.get("EndpointStatus") != "Deleting":
+            self.show(f"deleting the {LABELS[resource.kind]}")
+            # Another process may have deleted it first.
             with suppress(EndpointNotFound):
-                self.account.ask(self.name, f"delete_{thing.kind}", **{f"{thing.words}Name": thing.name})
-        if thing.kind == "endpoint" and patient:
-            self._until_it_is_gone(thing)
-        self.deleted.append(str(thing))
+                self.account.send(self.name, f"delete_{resource.kind}", **{f"{resource.api_name}Name": resource.name})
+        if resource.kind == "endpoint" and patient:
+            self._await_deleted(resource)
+        self.deleted.append(str(resource))
 
-    def _once_it_is_there(self, thing: Thing) -> dict[str, Any] | None:
-        """What SageMaker says of it; None where it does not come to be there."""
-        began, pause = time.monotonic(), pauses(self.poll_seconds)
-        while (found := self.described(thing)) is None and time.monotonic() - began < LATE_SECONDS:
-            self.show(f"looking whether the {WORDS[thing.kind]} was made after all")
-            time.sleep(next(pause))
-        return found
+    def _await(self, resource: Resource) -> dict[str, Any] | None:
+        """The description of an expected resource; None if it does not appear."""
+        for seconds in poll(self.poll_seconds):
+            if (description := self.describe(resource)) is not None or seconds >= LATE_SECONDS:
+                return description
+            self.show(f"checking whether the {LABELS[resource.kind]} was created after all")
+        return None
 
-    def _remove_archive(self, address: str) -> None:
-        if address:
-            archive.remove(self.account, self.name, address)
-            self.archive = "" if address == self.archive else self.archive
-
-    def _until_it_can_be_deleted(
-        self, endpoint: Thing, found: dict[str, Any], *, patient: bool
+    def _await_deletable(
+        self, endpoint: Resource, description: dict[str, Any] | None, *, patient: bool
     ) -> dict[str, Any] | None:
-        began, pause = time.monotonic(), pauses(self.poll_seconds)
-        now: dict[str, Any] | None = found
-        while now is not None and (status := now["EndpointStatus"]) in IN_PROGRESS:
-            seconds = time.monotonic() - began
+        for seconds in poll(self.poll_seconds):
+            if description is None or (status := description["EndpointStatus"]) not in IN_PROGRESS:
+                break
             if not patient or seconds > self.timeout:
                 raise LLMError(self.name, f"an endpoint that is {status} cannot be deleted yet.")
-            self.show(f"{status}, and cannot be deleted before that is over, {told_span(seconds)}")
-            time.sleep(next(pause))
-            now = self.described(endpoint)
-        return now
+            self.show(f"{status}, and cannot be deleted before that is over, {format_duration(seconds)}")
+            description = self.describe(endpoint)
+        return description
 
-    def _until_it_is_gone(self, endpoint: Thing) -> None:
-        began, pause = time.monotonic(), pauses(self.poll_seconds)
-        while (now := self.described(endpoint)) is not None:
-            status, seconds = now["EndpointStatus"], time.monotonic() - began
-            # Just after the request it may still be told to be in service.
+    def _await_deleted(self, endpoint: Resource) -> None:
+        for seconds in poll(self.poll_seconds):
+            if (description := self.describe(endpoint)) is None:
+                return
+            status = description["EndpointStatus"]
+            # Just after the request it may still be reported as in service.
             if status == "Failed" or seconds > self.timeout:
-                why = now.get("FailureReason", f"{told_span(seconds)} after it was asked to be")
-                raise LLMError(self.name, f"the endpoint is {status} and not gone: {why}.")
-            self.show(f"{status}, {told_span(seconds)}")
-            time.sleep(next(pause))
+                reason = description.get(
+                    "FailureReason", f"{format_duration(seconds)} after its deletion was requested"
+                )
+                raise LLMError(self.name, f"the endpoint is {status} and not gone: {reason}.")
+            self.show(f"{status}, {format_duration(seconds)}")
 
-    def _left(self, waiting: Sequence[Thing]) -> tuple[str, ...]:
-        """What of the rest is there; where AWS cannot be asked, all of it may be."""
+    def _delete_archive(self, address: str) -> None:
+        if address:
+            upload.remove(self.account, self.name, address)
+            self._archive_deleted |= address == self.deployment.archive
+
+    def _left(self, remaining: Sequence[Resource]) -> tuple[str, ...]:
+        """What still exists; where AWS does not answer, everything may."""
         left = []
-        for thing in waiting:
+        for resource in remaining:
             try:
-                if self._may_go(thing) is not None:
-                    left.append(str(thing))
+                if self._describe_deletable(resource) is not None:
+                    left.append(str(resource))
             except LLMError:
-                left.append(f"perhaps {thing}")
-        return (*left, *([self.archive] if self.archive else []))
+                left.append(f"perhaps {resource}")
+        archive = [] if self._archive_deleted or not self.deployment.archive else [self.deployment.archive]
+        return (*left, *archive)
 
 
-def _uploaded(name: str, model: Mapping[str, Any]) -> str:
-    """The archive that was uploaded for this very model; empty where its data is somebody else's."""
+def _uploaded_archive(name: str, model: Mapping[str, Any]) -> str:
+    """The archive that sagechain uploaded for this model; empty where its data has another origin."""
     address: str = model.get("PrimaryContainer", {}).get("ModelDataUrl", "")
     return address if f"/sagechain/{name}/" in address else ""

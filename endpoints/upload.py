@@ -1,26 +1,26 @@
-"""A checkpoint as SageMaker wants it: packed into model.tar.gz, uploaded to S3, with progress."""
+"""A checkpoint for SageMaker: packed into model.tar.gz and uploaded to S3, with progress."""
 
 import tarfile
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from botocore.exceptions import ClientError
 
 from .aws import Account
+from .progress import ShowProgress
 
-UNWANTED = {".git", "__pycache__", "checkpoints"}
+EXCLUDED = {".git", "__pycache__", "checkpoints"}
 
 
-def upload(account: Account, name: str, folder: Path, address: str, show: Callable[[str], None]) -> None:
+def upload(account: Account, name: str, folder: Path, address: str, show: ShowProgress) -> None:
     """Pack a checkpoint and upload it.
 
     Args:
-        name: of the endpoint, for errors.
+        name: the endpoint that errors name.
         folder: the checkpoint.
-        address: `s3://BUCKET/KEY`; the bucket is made where it is not there yet.
-        show: is told how far it is.
+        address: `s3://BUCKET/KEY`; a missing bucket is created.
+        show: receives the progress.
 
     Raises:
         LLMError: S3 refused, or could not be reached.
@@ -32,52 +32,54 @@ def upload(account: Account, name: str, folder: Path, address: str, show: Callab
         pack(folder, archive)
         size, sent = archive.stat().st_size, 0
 
-        def told(more: int) -> None:
+        def count(sent_bytes: int) -> None:
             nonlocal sent
-            sent += more
+            sent += sent_bytes
             show(f"uploading, {sent / 1e6:,.1f} of {size / 1e6:,.1f} MB")
 
         try:
-            _make_bucket(account, bucket)
-            # A bucket of that name that is somebody else's must not get the weights.
+            _ensure_bucket(account, bucket)
+            # Another account's bucket of that name must not get the weights.
             account.s3.upload_file(
-                str(archive), bucket, key, Callback=told, ExtraArgs={"ExpectedBucketOwner": account.number}
+                str(archive), bucket, key, Callback=count, ExtraArgs={"ExpectedBucketOwner": account.number}
             )
         except Exception as error:
-            raise account.told(name, error) from error
+            raise account.as_error(name, error) from error
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Write a folder's files into a .tar.gz, without owners and in order, at its top as the containers want them."""
-    # Weights hardly compress; the hub's cache holds links to the files.
-    with tarfile.open(archive, "w:gz", compresslevel=1, dereference=True) as written:
+    """Write a folder's files into a .tar.gz: at its top as the containers expect them, sorted, without owners."""
+    # Weights hardly compress; the hub's cache contains links to the files.
+    with tarfile.open(archive, "w:gz", compresslevel=1, dereference=True) as tar:
         for path in sorted(folder.rglob("*")):
             inside = path.relative_to(folder)
-            if path.is_file() and not UNWANTED.intersection(inside.parts):
-                written.add(path, str(inside), recursive=False, filter=_anonymous)
+            if path.is_file() and not EXCLUDED.intersection(inside.parts):
+                tar.add(path, str(inside), recursive=False, filter=_anonymous)
 
 
 def remove(account: Account, name: str, address: str) -> None:
-    """Delete an uploaded archive; one that is not there is gone already."""
+    """Delete an uploaded archive, if it exists."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
     try:
         account.s3.delete_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account.number)
     except account.s3.exceptions.NoSuchBucket:
         return
     except Exception as error:
-        raise account.told(name, error) from error
+        raise account.as_error(name, error) from error
 
 
-def _make_bucket(account: Account, bucket: str) -> None:
+def _ensure_bucket(account: Account, bucket: str) -> None:
     try:
         account.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account.number)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         # us-east-1 is the one region that must not be named.
-        place = {} if account.region == "us-east-1" else {"LocationConstraint": account.region}
+        configuration = {} if account.region == "us-east-1" else {"LocationConstraint": account.region}
         with suppress(account.s3.exceptions.BucketAlreadyOwnedByYou):
-            account.s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": place} if place else {}))
+            account.s3.create_bucket(
+                Bucket=bucket, **({"CreateBucketConfiguration": configuration} if configuration else {})
+            )
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:

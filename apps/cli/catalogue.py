@@ -1,4 +1,4 @@
-"""`sagechain endpoints catalogue`: what can be deployed, and what it costs."""
+"""`sagechain endpoints catalogue`: the models that can be deployed, with their prices."""
 
 import json
 import sys
@@ -11,21 +11,17 @@ if TYPE_CHECKING:
     from sagechain.endpoints import CatalogueEntry
     from sagechain.endpoints.jumpstart import JumpStartSpec
 
-WIDTH = 200  # characters of a table: more than it takes, so that no id is ever cut; a narrow terminal wraps it
+WIDTH = 200  # characters of a table: wide enough for every id; a narrow terminal wraps it
 
 
 def show_catalogue(
-    model_id: Annotated[
-        str | None, typer.Argument(help="One model, by its id; all that are known if not given.")
-    ] = None,
-    eula: Annotated[
-        bool, typer.Option("--eula", help="Only what the model's licence is called and where it is.")
-    ] = False,
+    model_id: Annotated[str | None, typer.Argument(help="One model, by its id; default: all.")] = None,
+    eula: Annotated[bool, typer.Option("--eula", help="Only the name and address of the model's licence.")] = False,
     jumpstart: Annotated[
-        bool, typer.Option("--jumpstart", help="Ask JumpStart's public files, which know every id it has.")
+        bool, typer.Option("--jumpstart", help="Read JumpStart's public files, which list all its models.")
     ] = False,
     region: Annotated[
-        str, typer.Option("--region", envvar="AWS_DEFAULT_REGION", help="Where it is to run.")
+        str, typer.Option("--region", envvar="AWS_DEFAULT_REGION", help="The endpoint's region.")
     ] = "us-east-1",
     as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
 ) -> None:
@@ -35,7 +31,7 @@ def show_catalogue(
     """
     if model_id is None and (eula or jumpstart):
         raise typer.BadParameter("give a MODEL_ID with --eula and --jumpstart.")
-    facts = [_of_jumpstart(model_id, region)] if model_id and jumpstart else _of_catalogue(model_id, region)
+    facts = [_jumpstart_facts(model_id, region)] if model_id and jumpstart else _catalogue_facts(model_id, region)
     if eula:
         facts = [{name: facts[0].get(name) for name in ("model_id", "license", "eula")}]
     if as_json:
@@ -48,23 +44,23 @@ def show_catalogue(
         _show_facts(facts[0])
 
 
-def _of_catalogue(model_id: str | None, region: str) -> list[dict[str, Any]]:
+def _catalogue_facts(model_id: str | None, region: str) -> list[dict[str, Any]]:
     from sagechain.endpoints.jumpstart import catalogue, catalogue_entry
 
     return [_with_price(each, region) for each in ([catalogue_entry(model_id)] if model_id else catalogue())]
 
 
-def _of_jumpstart(model_id: str, region: str) -> dict[str, Any]:
+def _jumpstart_facts(model_id: str, region: str) -> dict[str, Any]:
     from sagechain.endpoints.jumpstart import jumpstart_spec
 
     return _with_price(jumpstart_spec(model_id, region=region), region)
 
 
-def _with_price(about: "CatalogueEntry | JumpStartSpec", region: str) -> dict[str, Any]:
+def _with_price(model: "CatalogueEntry | JumpStartSpec", region: str) -> dict[str, Any]:
     from sagechain.endpoints import price_of
 
-    price = price_of(about.instance_type, region)
-    return about.model_dump(mode="json") | {
+    price = price_of(model.instance_type, region)
+    return model.model_dump(mode="json") | {
         "usd_per_hour": price.usd_per_hour,
         "price_dated": price.dated.isoformat(),
         "price_note": price.note,
@@ -73,12 +69,12 @@ def _with_price(about: "CatalogueEntry | JumpStartSpec", region: str) -> dict[st
 
 def _licence(facts: dict[str, Any]) -> str:
     if facts["eula"]:
-        return f"{facts['license'] or 'The licence'}: {facts['eula']}\nRead it; deploying then wants --accept-eula."
+        return f"{facts['license'] or 'The licence'}: {facts['eula']}\nRead it, then deploy with --accept-eula."
     return f"{facts['license'] or 'JumpStart names no licence'}: none has to be accepted before deploying."
 
 
 def _price(facts: dict[str, Any]) -> str:
-    """For people: unknown is said, never shown as 0; `~` is on one that there is a note to."""
+    """The price for people: `unknown`, never 0, where it is unknown; `~` marks a price with a note."""
     usd = facts["usd_per_hour"]
     return "unknown" if usd is None else f"{'~' if facts['price_note'] else ''}${usd:.3f}/h"
 
@@ -101,7 +97,7 @@ def _show_table(facts: list[dict[str, Any]], region: str) -> None:
 
 
 def _show_facts(facts: dict[str, Any]) -> None:
-    """A line a fact; those that nothing is known of are left out."""
+    """A line for each known fact."""
     width = max(map(len, facts))
     for name, value in facts.items():
         if value not in (None, ""):

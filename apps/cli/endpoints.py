@@ -1,6 +1,6 @@
-"""`sagechain endpoints`: models behind SageMaker endpoints, from choosing one to tearing it down.
+"""`sagechain endpoints`: SageMaker endpoints, from choosing a model to deleting its endpoint.
 
-Every command first finishes what one that died left behind (`sagechain.endpoints.removal`).
+Every command first deletes the endpoints of commands that died (`sagechain.endpoints.finish_abandoned`).
 """
 
 import json
@@ -27,10 +27,10 @@ app.command("catalogue")(show_catalogue)
 
 PRICE_LIMIT = 5.0  # US dollars an hour
 
-RegionOption = Annotated[str | None, typer.Option("--region", help="boto3's own choice if not given.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
+RegionOption = Annotated[str | None, typer.Option("--region", help="Default: boto3's own.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 PollOption = Annotated[
-    float, typer.Option("--poll-seconds", min=0.01, help="Between two looks at an endpoint that comes or goes.")
+    float, typer.Option("--poll-seconds", min=0.01, help="Longest pause between two looks at an endpoint.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 
@@ -42,27 +42,23 @@ def deploy(
         str | None,
         typer.Argument(help="A JumpStart id (`sagechain endpoints catalogue`), a checkpoint's folder, or s3://…"),
     ] = None,
-    image: Annotated[str | None, typer.Option("--image", help="A container of your own choice.")] = None,
+    image: Annotated[str | None, typer.Option("--image", help="Your own container.")] = None,
     role: Annotated[
         str | None, typer.Option("--role", envvar="SAGECHAIN_ROLE", help="ARN of the role that it runs as.")
     ] = None,
-    instance_type: Annotated[str | None, typer.Option("--instance-type", help="The model's own if not given.")] = None,
-    family: Annotated[
-        str | None, typer.Option("--family", help="How a chat is laid out; follows from the model.")
-    ] = None,
-    wire: Annotated[
-        str | None, typer.Option("--wire", help="What the container speaks; follows from the image.")
-    ] = None,
+    instance_type: Annotated[str | None, typer.Option("--instance-type", help="Default: the model's own.")] = None,
+    family: Annotated[str | None, typer.Option("--family", help="The prompt family; derived from the model.")] = None,
+    wire: Annotated[str | None, typer.Option("--wire", help="The container's wire; derived from the image.")] = None,
     accept_eula: Annotated[bool, typer.Option("--accept-eula", help="You accept the model's licence.")] = False,
-    ttl: Annotated[str, typer.Option("--ttl", help="How long it may live: 90m, 2h, 1d.")] = "2h",
+    ttl: Annotated[str, typer.Option("--ttl", help="Its time to live: 90m, 2h, 1d.")] = "2h",
     environment: Annotated[
         list[str] | None, typer.Option("-e", "--env", metavar="NAME=TEXT", help="A variable of the container.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the requests and the price, and ask nothing of AWS.")
+        bool, typer.Option("--dry-run", help="Print the requests and the price; send nothing to AWS.")
     ] = False,
     price_limit: Annotated[
-        float, typer.Option("--price-limit", help="US dollars an hour; above that it asks first.")
+        float, typer.Option("--price-limit", help="US dollars an hour; a higher price has to be confirmed.")
     ] = PRICE_LIMIT,
     yes: YesOption = False,
     poll_seconds: PollOption = 15.0,
@@ -72,12 +68,10 @@ def deploy(
 
     Example: sagechain endpoints deploy parrot parrot/model --ttl 1h
     """
-    from sagechain.endpoints import Account, Waits, carry_out, plan_deployment
+    from sagechain.endpoints import Account, DeploymentRequest, carry_out, plan_deployment
 
-    account = Account(region)
-    planned = plan_deployment(
+    request = DeploymentRequest(
         name,
-        region=account.region,
         **_model(model),
         image=image,
         role=role,
@@ -87,13 +81,16 @@ def deploy(
         accept_eula=accept_eula,
         ttl=ttl,
         environment=dict(_pair(text) for text in environment or ()),
+        poll_seconds=poll_seconds,
     )
+    account = Account(region)
+    plan = plan_deployment(request, account.region)
     if dry_run:
-        _show_plan(planned, model)
+        _show_plan(plan, model)
         return
-    _agree(planned, price_limit, yes)
+    _agree(plan, price_limit, yes)
     _finish_others(account)
-    info = carry_out(planned, account, Waits(poll_seconds))
+    info = carry_out(plan, account)
     print_note(
         f"{name} is in service, at {_rate(info)}, until {_when(info)}. To end it: sagechain endpoints delete {name}"
     )
@@ -102,7 +99,7 @@ def deploy(
 
 @app.command("list")
 def list_all(as_json: JsonOption = False, region: RegionOption = None) -> None:
-    """List all endpoints of the account: whose they are, what they have cost, how long they may live.
+    """List all endpoints of the account: who deployed them, what they have cost, when they end.
 
     Example: sagechain endpoints list --json
     """
@@ -120,7 +117,7 @@ def list_all(as_json: JsonOption = False, region: RegionOption = None) -> None:
 def delete(
     name: Annotated[str, typer.Argument(help="The endpoint, as `sagechain endpoints list` names it.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Also if sagechain did not deploy it; asks you to type its name.")
+        bool, typer.Option("--force", help="Even if sagechain did not deploy it; you have to type its name.")
     ] = False,
     yes: YesOption = False,
     poll_seconds: PollOption = 15.0,
@@ -135,7 +132,7 @@ def delete(
 
     _finish_others(Account(region))
     if force:
-        print_note(f"Type {name} to delete it, whoever deployed it:")
+        print_note(f"Type {name} to delete it, even if sagechain did not deploy it:")
         if sys.stdin.readline().strip() != name:
             raise typer.BadParameter("that is another name; nothing was changed.")
     elif not yes:
@@ -146,7 +143,7 @@ def delete(
 
 @app.command("reap")
 def reap(poll_seconds: PollOption = 15.0, region: RegionOption = None) -> None:
-    """Delete all that sagechain deployed and whose time is over, and what a process that died left behind.
+    """Delete the endpoints of sagechain whose time to live is over, and those of processes that died.
 
     Example: sagechain endpoints reap
     """
@@ -156,8 +153,8 @@ def reap(poll_seconds: PollOption = 15.0, region: RegionOption = None) -> None:
         print(each)
 
 
-def _model(model: str | None) -> dict[str, str]:
-    """A JumpStart id has neither slash nor dot; a folder that is here is meant before an id of that name."""
+def _model(model: str | None) -> dict[str, Any]:
+    """A JumpStart id has neither slash nor dot; an existing folder comes before an id of the same name."""
     from pathlib import Path
 
     if model is None:
@@ -173,39 +170,39 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _show_plan(planned: "Plan", model: str | None) -> None:
-    """The requests as they would be sent, and what it would cost."""
+def _show_plan(plan: "Plan", model: str | None) -> None:
+    """The requests as they would be sent, and the price."""
     from sagechain.endpoints import catalogue
 
     is_read = "model_id" in _model(model) and model not in [entry.model_id for entry in catalogue()]
     shown: dict[str, Any] = {}
-    if planned.checkpoint is not None:
-        shown["upload"] = {"from": str(planned.checkpoint), "to": planned.archive("ACCOUNT")}
-    shown["requests"] = [{request.operation: request.parameters} for request in planned.requests()]
-    shown["usd_per_hour"] = planned.price.usd_per_hour
+    if plan.checkpoint is not None:
+        shown["upload"] = {"from": str(plan.checkpoint), "to": plan.archive("ACCOUNT")}
+    shown["requests"] = [{request.operation: request.parameters} for request in plan.requests()]
+    shown["usd_per_hour"] = plan.price.usd_per_hour
     print(json.dumps(shown, indent=2))
-    asked = "JumpStart's public files were read, and nothing else was" if is_read else "Nothing was"
-    print_note(f"{asked} asked of AWS. It would cost {_told_price(planned)}.")
+    sent = "JumpStart's public files were read; nothing else was" if is_read else "Nothing was"
+    print_note(f"{sent} sent to AWS. It would cost {_format_price(plan)}.")
 
 
-def _told_price(planned: "Plan") -> str:
-    price = planned.price
-    told = "an unknown price" if price.usd_per_hour is None else f"${price.usd_per_hour:.3f} an hour"
-    return f"{told} ({price.note})" if price.note else told
+def _format_price(plan: "Plan") -> str:
+    price = plan.price
+    text = "an unknown price" if price.usd_per_hour is None else f"${price.usd_per_hour:.3f} an hour"
+    return f"{text} ({price.note})" if price.note else text
 
 
-def _agree(planned: "Plan", limit: float, yes: bool) -> None:
-    """Ask back where it is dear; a price that is not known may be."""
-    usd = planned.price.usd_per_hour
+def _agree(plan: "Plan", limit: float, yes: bool) -> None:
+    """Confirm an expensive instance, or one with an unknown price."""
+    usd = plan.price.usd_per_hour
     if not yes and (usd is None or usd > limit):
-        confirm(f"{planned.instance_type} costs {_told_price(planned)}. Deploy?")
+        confirm(f"{plan.instance_type} costs {_format_price(plan)}. Deploy?")
 
 
 def _finish_others(account: "Account") -> None:
-    """What a command that died left behind; what cannot be deleted yet is told, and left for the next one."""
-    from sagechain.endpoints import finish_unfinished
+    """Delete the endpoints of commands that died; report those that cannot be deleted yet."""
+    from sagechain.endpoints import finish_abandoned
 
-    deleted, left = finish_unfinished(account, patient=False)
+    deleted, left = finish_abandoned(account, patient=False)
     if deleted:
         print_note(f"Left behind by a process that died, and deleted now: {', '.join(deleted)}.")
     for error in left:
@@ -241,18 +238,18 @@ def _when(info: "EndpointInfo") -> str:
 
 
 def _left(info: "EndpointInfo") -> str:
-    from sagechain.endpoints import told_span
+    from sagechain.endpoints import format_duration
 
     seconds = info.seconds_left()
     if seconds is None:
         return "no end"
-    return told_span(seconds) if seconds > 0 else "over: reap"
+    return format_duration(seconds) if seconds > 0 else "over: reap"
 
 
 def _show(found: "Sequence[EndpointInfo]") -> None:
     from rich.console import Console
     from rich.table import Table
-    from sagechain.endpoints import told_span, told_usd
+    from sagechain.endpoints import format_duration, format_usd
 
     if not found:
         print_note("There is no endpoint in this account and region.")
@@ -265,8 +262,8 @@ def _show(found: "Sequence[EndpointInfo]") -> None:
     for info in found:
         instance = f"{info.instance_count} × {info.instance_type}" if info.instance_type else "–"
         table.add_row(
-            info.name, info.status, info.family or "–", info.wire or "–", instance, told_span(info.age), _rate(info),
-            told_usd(info.cost_so_far), _left(info), "sagechain" if info.ours else "others",
+            info.name, info.status, info.family or "–", info.wire or "–", instance, format_duration(info.age), _rate(info),
+            format_usd(info.cost_so_far), _left(info), "sagechain" if info.ours else "others",
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
     for info in found:

@@ -1,9 +1,9 @@
-"""JumpStart's own public files, read from its bucket of a region: the manifest, and a spec file a version.
+"""JumpStart's public files, read from its bucket in a region: the manifest, and a spec file for each version.
 
 spec = read_spec("huggingface-llm-falcon-7b-instruct-bf16", region="us-east-1", version="4.*")
 
-The bucket is public, so no credentials are needed; boto3's own chain says where S3 is (`AWS_ENDPOINT_URL_S3`). Nothing is
-kept: whoever asks often keeps the answer. What stands in a file is read by `spec_files.py`.
+The bucket is public, so no credentials are needed; `AWS_ENDPOINT_URL_S3` points boto3 at another S3. Nothing is cached. The
+contents of a spec file are read by `spec_files.py`.
 """
 
 import json
@@ -32,18 +32,18 @@ def read_spec(model_id: str, *, region: str, version: str = "*", client: Any = N
 
     Args:
         model_id: JumpStart's id.
-        region: whose bucket is read.
-        version: one version, or a pattern (`4.*`) that the newest matching version is taken of.
-        client: boto3's client for S3; one without credentials if not given.
+        region: the region of the bucket.
+        version: one version, or a pattern (`4.*`), of which the newest matching version is read.
+        client: boto3's client for S3; default: one without credentials.
 
     Raises:
         ValueError: an unknown region, id or version.
-        LLMError: S3 does not answer, or does not give the files.
+        LLMError: S3 does not answer, or refuses the files.
     """
     check_known("region", [region], regions())
     reader = _Reader(model_id, region, client)
-    entry = _chosen(reader.json_of(MANIFEST), model_id, version, region)
-    spec: dict[str, Any] = reader.json_of(entry["spec_key"])
+    entry = _entry(reader.load(MANIFEST), model_id, version, region)
+    spec: dict[str, Any] = reader.load(entry["spec_key"])
     return spec
 
 
@@ -55,29 +55,31 @@ class _Reader:
         if client is None:
             self._client = boto3.client("s3", region_name=region, config=Config(signature_version=UNSIGNED))
 
-    def json_of(self, key: str) -> Any:
+    def load(self, key: str) -> Any:
         try:
             return json.loads(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
         except botocore.exceptions.ClientError as error:
-            raise self._refused(key, error) from error
+            raise self._error(key, error) from error
         except botocore.exceptions.BotoCoreError as error:
             raise as_llm_error(self._model_id, error) or error from error
         except ValueError as error:
-            what = f"s3://{self._bucket}/{key} is not JSON: {error}."
-            raise errors.MalformedResponse(self._model_id, what) from error
+            message = f"s3://{self._bucket}/{key} is not JSON: {error}."
+            raise errors.MalformedResponse(self._model_id, message) from error
 
-    def _refused(self, key: str, error: botocore.exceptions.ClientError) -> Exception:
-        code, where = error.response["Error"].get("Code"), f"s3://{self._bucket}/{key}"
+    def _error(self, key: str, error: botocore.exceptions.ClientError) -> Exception:
+        code, address = error.response["Error"].get("Code"), f"s3://{self._bucket}/{key}"
         if code in ("AccessDenied", "403", "AllAccessDisabled"):
-            what = f"{where} is not public (a gated or private model); give `client` of an account that may read it."
-            return errors.AccessDenied(self._model_id, what)
+            message = (
+                f"{address} is not public (a gated or private model); give `client` of an account that may read it."
+            )
+            return errors.AccessDenied(self._model_id, message)
         if code in ("NoSuchKey", "NoSuchBucket", "404"):
-            return errors.RequestRejected(self._model_id, f"JumpStart has no {where} ({code}).")
+            return errors.RequestRejected(self._model_id, f"JumpStart has no {address} ({code}).")
         return as_llm_error(self._model_id, error) or error
 
 
-def _chosen(manifest: Sequence[Mapping[str, str]], model_id: str, version: str, region: str) -> Mapping[str, str]:
-    """The manifest's newest entry of the model that the version matches."""
+def _entry(manifest: Sequence[Mapping[str, str]], model_id: str, version: str, region: str) -> Mapping[str, str]:
+    """The manifest's newest entry for the model and version."""
     entries = {each["version"]: each for each in manifest if each["model_id"] == model_id}
     if not entries:
         known = {each["model_id"] for each in manifest} | {each.model_id for each in catalogue()}

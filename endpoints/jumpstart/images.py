@@ -1,4 +1,4 @@
-"""Container images: which one serves a model of your own, and which wire an image speaks. The facts are `images.yaml`.
+"""Container images: the one for a model of your own, and the wire of an image. The facts are in `images.yaml`.
 
 container_image("hf", region="us-east-1", gpu=False)     # a checkpoint folder on a machine without a GPU
 wire_of_image(image, {"MESSAGES_API_ENABLED": "true"})   # "messages"
@@ -16,7 +16,7 @@ def container_image(container: str, *, region: str, gpu: bool) -> str:
     Args:
         container: `hf` (the Hugging Face inference toolkit), `lmi` (DJL Large Model Inference) or `tgi` (Hugging Face
             Text Generation Inference).
-        region: where the endpoint is to run.
+        region: the endpoint's region.
         gpu: whether its instance type has a GPU.
 
     Raises:
@@ -32,7 +32,7 @@ def container_image(container: str, *, region: str, gpu: bool) -> str:
 
 
 def wire_of_image(image: str, environment: Mapping[str, Any] | None = None) -> str | None:
-    """The wire that a container speaks, by its image's name and its environment; None if the image is not known.
+    """The wire of a container, by its image's name and its environment; None for an unknown image.
 
     Args:
         image: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG`, or a copy of that in another registry.
@@ -44,12 +44,12 @@ def wire_of_image(image: str, environment: Mapping[str, Any] | None = None) -> s
 
 
 def framework_image(specs: Mapping[str, str], *, region: str, gpu: bool) -> str | None:
-    """The image of a framework's version, as JumpStart's older specs name it (`hosting_ecr_specs`); None if not known.
+    """The image of a framework's version, as older JumpStart specs name it (`hosting_ecr_specs`); None if unknown.
 
     Args:
         specs: `framework`, `framework_version` and, where the framework is `huggingface`,
             `huggingface_transformers_version`.
-        region: where the endpoint is to run.
+        region: the endpoint's region.
         gpu: whether its instance type has a GPU.
     """
     image = _data()["frameworks"].get(specs.get("framework"), {}).get(specs.get("framework_version"))
@@ -59,10 +59,10 @@ def framework_image(specs: Mapping[str, str], *, region: str, gpu: bool) -> str 
 
 
 def address(image: str, region: str) -> str:
-    """`REPOSITORY:TAG` with the registry of a region in front.
+    """The full address of `REPOSITORY:TAG` in a region's registry.
 
     Raises:
-        ValueError: no registry is known in that region.
+        ValueError: a region without a known registry.
     """
     check_known("region", [region], regions())
     [account] = [account for account, names in _data()["accounts"].items() if region in names]
@@ -75,18 +75,18 @@ def regions() -> list[str]:
 
 
 def domain_of(region: str) -> str:
-    """What AWS's names end in there: `amazonaws.com` in most regions."""
+    """The domain of AWS's hosts in a region: `amazonaws.com` in most."""
     return next((end for start, end in _data()["domains"].items() if region.startswith(start)), "amazonaws.com")
 
 
 def has_gpu(instance_type: str) -> bool:
-    """Whether an instance type has a GPU, by its family: `g…` and `p…` have."""
+    """Whether an instance type has a GPU: those of the families `g…` and `p…` do."""
     return instance_type.removeprefix("ml.")[:1] in ("g", "p")
 
 
 def _speaks_messages(environment: Mapping[str, Any]) -> bool:
-    wanted = _data()["messages_when"].items()
-    return any(str(environment.get(name, "")).lower() in values for name, values in wanted)
+    variables = _data()["messages_when"].items()
+    return any(str(environment.get(name, "")).lower() in values for name, values in variables)
 
 
 def _data() -> dict[str, Any]:

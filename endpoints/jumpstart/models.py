@@ -1,10 +1,10 @@
-"""The models that are known by name, with what one has to know before deploying them: licence, instance, memory.
+"""The catalogue: models with the facts needed before a deployment, such as licence, instance and memory.
 
 for entry in catalogue():
     print(entry.model_id, entry.instance_type, entry.eula)
 
-Facts come from `jumpstart.yaml`, which `refreshing.py` generates, under what `jumpstart_by_hand.yaml` puts right or adds.
-Any other text model of JumpStart is read from its spec file (`jumpstart.py`).
+`jumpstart.yaml` is generated (`refresh.py`); `jumpstart_by_hand.yaml` corrects and extends it. Any other text model of
+JumpStart is read from its spec file (`specs.py`).
 """
 
 from datetime import date
@@ -22,43 +22,43 @@ class CatalogueEntry(BaseModel):
 
     model_id: str
     version: str
-    """The version of JumpStart's spec that the facts below are of, and that is deployed."""
+    """The version of JumpStart's spec that is deployed; the facts below refer to it."""
     title: str
     family: str
     wire: str
     license: str
-    """What the licence is called."""
+    """The licence's name."""
     eula: str | None
-    """Where the licence is that has to be accepted; None where none has to be."""
+    """The address of the licence that has to be accepted; None if there is none to accept."""
     instance_type: str
-    """Taken where none is asked for."""
+    """The default."""
     instance_types: tuple[str, ...]
-    """Those that JumpStart supports."""
+    """The types that JumpStart supports."""
     memory_gib: float
-    """GPU memory that the weights alone take, in GiB."""
+    """GPU memory of the weights alone, in GiB."""
     context: int
-    """Tokens of prompt and answer together that the container takes."""
+    """The container's limit on prompt and answer together, in tokens."""
     dated: date
     """When the facts were read."""
     source: str
 
 
 def catalogue() -> list[CatalogueEntry]:
-    """The models that are known by name, smallest of each family first."""
+    """All models of the catalogue, the smallest of each family first."""
     return list(_entries())
 
 
 def catalogue_entry(model_id: str) -> CatalogueEntry:
-    """What the catalogue knows of a model.
+    """The catalogue's entry of a model.
 
     Raises:
-        ValueError: it is not in the catalogue; the message says how any other JumpStart id is used.
+        ValueError: it is not in the catalogue; the message explains how to use any other JumpStart id.
     """
     entries = {entry.model_id: entry for entry in _entries()}
     if model_id not in entries:
         raise ValueError(
             f"{unknown_name('model_id', model_id, entries)}. Any other text model of JumpStart: "
-            f"sagechain.endpoints.jumpstart.specs.jumpstart_spec({model_id!r}, region=…), or on the command line "
+            f"sagechain.endpoints.jumpstart.jumpstart_spec({model_id!r}, region=…), or on the command line "
             f"`sagechain endpoints catalogue {model_id} --jumpstart`"
         )
     return entries[model_id]
@@ -66,7 +66,7 @@ def catalogue_entry(model_id: str) -> CatalogueEntry:
 
 @cache
 def _entries() -> tuple[CatalogueEntry, ...]:
-    generated, by_hand = data_of("jumpstart.yaml"), data_of("jumpstart_by_hand.yaml")
+    generated, by_hand = load_data("jumpstart.yaml"), load_data("jumpstart_by_hand.yaml")
     shared = {"dated": generated["dated"], "source": " ".join(generated["source"].split())}
     return tuple(
         CatalogueEntry(model_id=model_id, **shared, **(generated["models"][model_id] | _without_pin(known)))
@@ -78,7 +78,7 @@ def _without_pin(known: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name != "pinned"}
 
 
-def data_of(name: str) -> dict[str, Any]:
+def load_data(name: str) -> dict[str, Any]:
     """The contents of a YAML file of this package."""
     data: dict[str, Any] = read_yaml(__package__, name)
     return data

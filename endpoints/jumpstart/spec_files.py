@@ -1,8 +1,8 @@
-"""What a spec file of JumpStart says for one instance type in one region, whatever its layout.
+"""Read JumpStart's spec files for one instance type in one region, in each of their layouts.
 
 The files grew over the years: images named by framework and version (`hosting_ecr_specs`), then by region and instance
 type (`hosting_instance_type_variants`), then several configurations to choose from (`inference_configs`). Field names are
-those of the files. Fetching them is `spec_bucket.py`'s.
+those of the files, which `bucket.py` fetches.
 
 Source: the readers of the same files in sagemaker-python-sdk 2.257.7 (`sagemaker/jumpstart/types.py`).
 """
@@ -15,8 +15,8 @@ from .images import framework_image, has_gpu
 
 Spec = Mapping[str, Any]
 
-# The fields that are read, here and in `jumpstart.py`.
-READ = (
+# The fields that are used here and in `specs.py`.
+USED = (
     "model_id",
     "version",
     "deprecated",
@@ -41,7 +41,7 @@ READ = (
     "inference_config_rankings",
 )
 
-# What a configuration cannot change of the file that it is in.
+# Fields of a file that its configurations cannot change.
 FIXED = {
     "model_id",
     "url",
@@ -58,8 +58,8 @@ FIXED = {
 
 
 def trimmed(spec: Spec) -> dict[str, Any]:
-    """A file's contents without what nothing here reads; what is left reads the same."""
-    left = {name: spec[name] for name in READ if name in spec}
+    """A file's contents without the fields that are not used here."""
+    left = {name: spec[name] for name in USED if name in spec}
     if variables := left.get("inference_environment_variables"):
         left["inference_environment_variables"] = [_only(each, ("name", "default")) for each in variables]
     if payloads := left.get("default_payloads"):
@@ -88,20 +88,20 @@ def instance_types(spec: Spec) -> tuple[str, ...]:
 
 
 def image(spec: Spec, instance_type: str, region: str) -> str | None:
-    """The container's image; None if the file has none for this instance type and region."""
+    """The container's image; None if the file names none for this instance type and region."""
     if (spec.get("hosting_instance_type_variants") or {}).get("variants"):
         return _regional(spec, instance_type, region, "image_uri")
     return framework_image(spec.get("hosting_ecr_specs") or {}, region=region, gpu=has_gpu(instance_type))
 
 
 def model_package(spec: Spec, instance_type: str, region: str) -> str | None:
-    """The ARN of the model package that the model comes as, if it comes as one."""
+    """The ARN of the model package, if the model is one."""
     arn = (spec.get("hosting_model_package_arns") or {}).get(region)
     return arn or _regional(spec, instance_type, region, "model_package_arn")
 
 
 def environment(spec: Spec, instance_type: str) -> dict[str, str]:
-    """The container's variables: the model's own, under those of the instance's family, under those of its type."""
+    """The container's variables: the model's own, overridden by those of the instance's family, then of its type."""
     variables = {each["name"]: each.get("default") for each in spec.get("inference_environment_variables") or ()}
     for variant in reversed(list(_variants(spec, instance_type))):
         variables |= variant.get("properties", {}).get("environment_variables") or {}
@@ -109,9 +109,9 @@ def environment(spec: Spec, instance_type: str) -> dict[str, str]:
 
 
 def artifact_key(spec: Spec, instance_type: str) -> str | None:
-    """Where the model lies in its bucket: with its script (prepacked) if it is there so, else bare.
+    """The key of the model in its bucket: packed with its script if available, else the weights alone.
 
-    None if the weights still had to be packed with a script, which is the SageMaker SDK's work.
+    None if the weights would have to be packed with a script first, as the SageMaker SDK does.
     """
     prepacked = _property(spec, instance_type, "prepacked_artifact_key") or spec.get("hosting_prepacked_artifact_key")
     if prepacked or spec.get("hosting_use_script_uri", True):
@@ -120,7 +120,7 @@ def artifact_key(spec: Spec, instance_type: str) -> str | None:
 
 
 def prompt_keys(spec: Spec) -> set[str]:
-    """Where in the request's body the file's own examples put the prompt."""
+    """The fields of a request's body that contain the prompt in the file's own examples."""
     payloads = (spec.get("default_payloads") or {}).values()
     return {str(each["prompt_key"]) for each in payloads if each.get("prompt_key")}
 
@@ -130,7 +130,7 @@ def _only(mapping: Spec, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _ranked_components(spec: Spec) -> list[list[str]]:
-    """The names of the components of each configuration, best configuration first."""
+    """The component names of each configuration, the best configuration first."""
     configurations = spec.get("inference_configs") or {}
     ranking = (spec.get("inference_config_rankings") or {}).get("overall", {}).get("rankings")
     return [configurations[name].get("component_names") or [] for name in ranking or sorted(configurations)]
@@ -145,7 +145,7 @@ def _merged(spec: Spec, components: list[str]) -> Spec:
 
 
 def _over(below: Spec, above: Spec) -> dict[str, Any]:
-    """Both, the one above winning; mappings in both are joined in the same way."""
+    """Merge two mappings recursively; values of `above` win."""
     joined = {
         name: _over(below[name], value)
         if isinstance(value, Mapping) and isinstance(below.get(name), Mapping)
@@ -156,7 +156,7 @@ def _over(below: Spec, above: Spec) -> dict[str, Any]:
 
 
 def _variants(spec: Spec, instance_type: str) -> Iterator[Spec]:
-    """What is said for the instance type, then for its family (`g5` of `ml.g5.2xlarge`)."""
+    """The variants for the instance type, then for its family (`g5` of `ml.g5.2xlarge`)."""
     variants = (spec.get("hosting_instance_type_variants") or {}).get("variants") or {}
     family = re.match(r"ml\.([a-z0-9-]+)\.", instance_type)
     for name in (instance_type, family[1] if family else ""):
@@ -165,13 +165,13 @@ def _variants(spec: Spec, instance_type: str) -> Iterator[Spec]:
 
 
 def _property(spec: Spec, instance_type: str, name: str) -> str | None:
-    found = (variant.get("properties", {}).get(name) for variant in _variants(spec, instance_type))
-    return next((value for value in found if value), None)
+    values = (variant.get("properties", {}).get(name) for variant in _variants(spec, instance_type))
+    return next((value for value in values if value), None)
 
 
 def _regional(spec: Spec, instance_type: str, region: str, name: str) -> str | None:
-    """A property that stands as `$ALIAS`, an alias being what it is called in the list of each region."""
+    """A property written as `$ALIAS`, resolved with the region's list of aliases."""
     aliases = ((spec.get("hosting_instance_type_variants") or {}).get("regional_aliases") or {}).get(region) or {}
-    found = (variant.get("regional_properties", {}).get(name) for variant in _variants(spec, instance_type))
-    alias = next((value for value in found if value), "")
+    values = (variant.get("regional_properties", {}).get(name) for variant in _variants(spec, instance_type))
+    alias = next((value for value in values if value), "")
     return aliases.get(alias.removeprefix("$"))

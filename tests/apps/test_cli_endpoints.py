@@ -60,7 +60,7 @@ def test_one_model_is_shown_a_line_a_fact() -> None:
 def test_the_licence_is_shown_with_its_place_and_how_it_is_accepted() -> None:
     address = f"https://{BUCKET}.s3.us-east-1.amazonaws.com/fmhMetadata/eula/llamaEula.txt"
     done = run("endpoints", "catalogue", LLAMA, "--eula")
-    assert done.stdout == f"Llama 2 Community License: {address}\nRead it; deploying then wants --accept-eula.\n"
+    assert done.stdout == f"Llama 2 Community License: {address}\nRead it, then deploy with --accept-eula.\n"
     falcon = run("endpoints", "catalogue", "huggingface-llm-falcon-7b-instruct-bf16", "--eula").stdout
     assert falcon == "Apache-2.0: none has to be accepted before deploying.\n"
     as_json = run("endpoints", "catalogue", LLAMA, "--eula", "--json").stdout

@@ -45,7 +45,7 @@ def test_deploy_list_delete(aws: LocalRuntime) -> None:
     assert there() == set()
 
 
-def test_a_dry_run_prints_every_request_and_the_price_and_asks_nothing(aws: LocalRuntime, tmp_path: Path) -> None:
+def test_a_dry_run_prints_every_request_and_the_price_and_sends_nothing(aws: LocalRuntime, tmp_path: Path) -> None:
     model = write_run(tmp_path / "run") / "model"
     before = len(aws.requests)
     done = endpoints("deploy", "parrot", str(model), "--dry-run")
@@ -56,7 +56,7 @@ def test_a_dry_run_prints_every_request_and_the_price_and_asks_nothing(aws: Loca
     ]  # fmt: skip
     assert shown["usd_per_hour"] == 0.23
     assert shown["upload"]["from"] == str(model)
-    assert "Nothing was asked of AWS. It would cost $0.230 an hour." in done.stderr
+    assert "Nothing was sent to AWS. It would cost $0.230 an hour." in done.stderr
     assert len(aws.requests) == before
 
 
@@ -120,9 +120,9 @@ def test_the_next_command_deletes_what_a_killed_one_left(aws: LocalRuntime) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("deploy", "a_b", *GIVEN), 2, "sagechain: name: 'a_b' is no endpoint's name"),
+        (("deploy", "a_b", *GIVEN), 2, "sagechain: name: 'a_b' is not an endpoint's name"),
         (("deploy", "mine", "huggingface-llm-falcon-7b-instruct-bf61"), 2, "Did you mean"),
-        (("deploy", "mine", *GIVEN, "--ttl", "long"), 2, "ttl: 'long' is no span of time"),
+        (("deploy", "mine", *GIVEN, "--ttl", "long"), 2, "ttl: 'long' is not a duration"),
         (("deploy", "mine", *GIVEN, "-e", "X"), 2, "-e 'X' is not NAME=TEXT"),
         (("delete", "nowhere", "--yes"), 1, "nowhere: there is no endpoint, configuration or model of that name."),
     ],

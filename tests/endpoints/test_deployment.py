@@ -1,4 +1,4 @@
-"""Deploying: what is asked of AWS, what is refused before it is, and what an endpoint is known by."""
+"""Deployments: the requests to AWS, the input refused before them, and the tags of an endpoint."""
 
 import json
 import re
@@ -16,7 +16,8 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 from sagechain.endpoints import delete, deploy, deployed, list_endpoints, reap
-from sagechain.endpoints.plan import plan_deployment, span
+from sagechain.endpoints.plan import plan_deployment
+from sagechain.endpoints.request import DeploymentRequest, parse_duration
 from sagechain.endpoints.upload import pack
 from sagechain.llms import errors, load_chat_model, load_llm
 from sagechain.local_aws import LocalRuntime
@@ -26,7 +27,7 @@ from tests.pretraining.runs import write_run
 
 ENTRY = "huggingface-llm-falcon-7b-instruct-bf16"
 LLAMA = "meta-textgeneration-llama-2-7b-f"
-AWS: dict[str, Any] = {"region": "us-east-1", "role": ROLE}
+REGION = "us-east-1"
 MODELS: dict[str, dict[str, Any]] = {
     "catalogue": {"model_id": ENTRY},
     "licence": {"model_id": LLAMA, "accept_eula": True},
@@ -68,9 +69,8 @@ def test_endpoint_configuration_and_model_carry_one_name_and_the_same_tags(aws: 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_request_fits_the_services_own_description(name: str) -> None:
     model = ServiceModel(Loader().load_service_model("sagemaker", "service-2"))
-    for request in plan_deployment("mine", **AWS, **MODELS[name]).requests(
-        "arn:aws:sts::000000000000:assumed-role/a b/c", "0" * 12
-    ):
+    plan = plan_deployment(DeploymentRequest("mine", role=ROLE, **MODELS[name]), REGION)
+    for request in plan.requests("arn:aws:sts::000000000000:assumed-role/a b/c", "0" * 12):
         operation = "".join(part.capitalize() for part in request.operation.split("_"))
         shape = model.operation_model(operation).input_shape
         assert shape is not None
@@ -84,9 +84,9 @@ def test_every_request_fits_the_services_own_description(name: str) -> None:
             assert all(re.fullmatch(pattern, tag[part]) for tag in tags)
 
 
-def test_a_licence_has_to_be_accepted_before_anything_is_asked(aws: LocalRuntime) -> None:
+def test_a_licence_has_to_be_accepted_before_any_request(aws: LocalRuntime) -> None:
     before = len(aws.requests)
-    with pytest.raises(errors.EulaNotAccepted, match=f"{LLAMA} comes under a licence .*llamaEula"):
+    with pytest.raises(errors.EulaNotAccepted, match=f"{LLAMA} has a licence that must be accepted: .*llamaEula"):
         deploy("mine", model_id=LLAMA)
     assert len(aws.requests) == before
     with deployed("mine", model_id=LLAMA, accept_eula=True, poll_seconds=0.02) as endpoint:
@@ -98,27 +98,27 @@ def test_a_licence_has_to_be_accepted_before_anything_is_asked(aws: LocalRuntime
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"name": "a_b"}, "name: 'a_b' is no endpoint's name"),
+        ({"name": "a_b"}, "name: 'a_b' is not an endpoint's name"),
         ({"name": "x" * 64}, "name: '.*63 at most"),
         ({"image": None}, "model_id: no model is given"),
         ({"model_id": ENTRY}, "model_id: it is given, and so is image"),
         ({"instance_type": None}, "instance_type: none is given"),
         ({"family": "falcn"}, "Did you mean 'falcon'"),
         ({"wire": "tgi2"}, "Did you mean 'tgi'"),
-        ({"role": "someone"}, "role: 'someone' is no ARN of a role"),
-        ({"ttl": "two hours"}, "ttl: 'two hours' is no span of time"),
-        ({"ttl": 0}, "ttl: 0 is no span of time"),
+        ({"role": "someone"}, "role: 'someone' is not the ARN of a role"),
+        ({"ttl": "two hours"}, "ttl: 'two hours' is not a duration"),
+        ({"ttl": 0}, "ttl: 0 is not a duration"),
         ({"poll_seconds": 0}, "poll_seconds: 0 is out of range"),
         ({"timeout": -1}, "timeout: -1 is out of range"),
-        ({"image": "me/mine:1", "family": None}, "wire: it cannot be told from the image 'me/mine:1'"),
+        ({"image": "me/mine:1", "family": None}, "wire: it cannot be derived from the image 'me/mine:1'"),
         (
             {"image": None, "model_data": "s3://bucket/model.zip"},
             "model_data: 's3://bucket/model.zip' is neither an archive",
         ),
-        ({"image": None, "model_data": "nowhere"}, "model_data: 'nowhere' is no checkpoint: it has no config.json"),
+        ({"image": None, "model_data": "nowhere"}, "model_data: 'nowhere' is not a checkpoint: it has no config.json"),
         (
             {"image": None, "model_data": "s3://b/m/", "wire": "messages"},
-            "image: none is given, and none is known that speaks",
+            "image: none is given, and no known one speaks",
         ),
     ],
 )
@@ -130,7 +130,7 @@ def test_bad_input_is_refused_before_any_request(given: dict[str, Any], message:
     assert len(aws.requests) == before
 
 
-def test_a_model_that_nobody_knows_is_refused_with_the_nearest(aws: LocalRuntime) -> None:
+def test_an_unknown_model_is_refused_and_the_nearest_suggested(aws: LocalRuntime) -> None:
     before = changes(aws)
     with pytest.raises(
         ValueError, match=r"model_id: 'huggingface-llm-falcon-7b-instruct-bf61' .*Did you mean '.*-bf16'"
@@ -139,25 +139,26 @@ def test_a_model_that_nobody_knows_is_refused_with_the_nearest(aws: LocalRuntime
     assert changes(aws) == before
 
 
-def test_a_missing_role_says_how_to_give_one(aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_role_explains_how_to_give_one(
+    aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SAGECHAIN_ROLE")
     with pytest.raises(ValueError, match=r"role: none is given; .*SAGECHAIN_ROLE \(docs/endpoints\.md"):
         deploy("mine", **FALCON)
 
 
 def test_a_block_refuses_what_deploy_refuses(aws: LocalRuntime) -> None:
-    with (
-        pytest.raises(ValueError, match=r"parameter: 'modelid' is unknown\. Did you mean 'model_id'"),
-        deployed("a", modelid="x"),
-    ):
+    before = len(aws.requests)
+    with pytest.raises(ValueError, match="name: 'a_b' is not an endpoint's name"), deployed("a_b", **FALCON):
         pass
+    assert len(aws.requests) == before
 
 
 @pytest.mark.parametrize(
     ("ttl", "seconds"), [("45s", 45), ("90m", 5_400), ("2h", 7_200), ("1.5d", 129_600), (60, 60), ("60", 60)]
 )
-def test_a_span_of_time_is_read(ttl: str | int, seconds: float) -> None:
-    assert span(ttl) == seconds
+def test_a_duration_is_parsed(ttl: str | int, seconds: float) -> None:
+    assert parse_duration(ttl) == seconds
 
 
 def test_an_endpoints_tags_tell_family_and_wire(aws: LocalRuntime) -> None:
@@ -291,8 +292,9 @@ def test_links_in_a_checkpoints_folder_are_packed_as_the_files_they_lead_to(chec
      ("ml.m5.xlarge", True), ("ml.m5d.xlarge", False), ("ml.g6e.xlarge", False), ("ml.trn1.2xlarge", False)],
 )  # fmt: skip
 def test_a_volume_has_a_size_where_the_instance_has_no_disk_of_its_own(instance_type: str, is_sized: bool) -> None:
-    planned = replace(plan_deployment("mine", **AWS, **FALCON | {"instance_type": instance_type}), volume_gib=256)
-    variant = planned.requests()[1].parameters["ProductionVariants"][0]
+    request = DeploymentRequest("mine", role=ROLE, **FALCON | {"instance_type": instance_type})
+    plan = replace(plan_deployment(request, REGION), volume_gib=256)
+    variant = plan.requests()[1].parameters["ProductionVariants"][0]
     assert ("VolumeSizeInGB" in variant) == is_sized
 
 

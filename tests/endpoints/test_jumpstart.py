@@ -7,7 +7,7 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 from sagechain.endpoints import CatalogueEntry, catalogue
-from sagechain.endpoints.jumpstart.models import data_of
+from sagechain.endpoints.jumpstart.models import load_data
 from sagechain.endpoints.jumpstart.spec_files import instance_types, trimmed
 from sagechain.endpoints.jumpstart.specs import jumpstart_spec, model_spec, resolved
 from sagechain.llms import errors
@@ -219,7 +219,7 @@ def test_a_licence_is_accepted_only_where_it_is_said() -> None:
 @pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry.model_id)
 def test_a_model_of_the_catalogue_comes_out_as_from_its_file(entry: CatalogueEntry) -> None:
     regions = (REGION, "eu-west-1", "cn-north-1")
-    spec = data_of("jumpstart_specs.yaml")["models"][entry.model_id]
+    spec = load_data("jumpstart_specs.yaml")["models"][entry.model_id]
     with served({f"jumpstart-cache-prod-{region}": contents([UNREAD | spec]) for region in regions}) as address:
         client = boto3.client("s3", region_name=REGION, endpoint_url=address)
         for region in regions:

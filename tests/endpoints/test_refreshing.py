@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from sagechain.endpoints import catalogue
-from sagechain.endpoints.jumpstart.models import data_of
+from sagechain.endpoints.jumpstart.models import load_data
 from sagechain.endpoints.jumpstart.refresh import main, text_of, texts_of
 from sagechain.endpoints.jumpstart.specs import jumpstart_spec, resolved
 
@@ -86,7 +86,7 @@ def test_the_files_in_the_package_are_as_the_script_writes_them(name: str) -> No
 
 
 def test_both_files_in_the_package_are_of_the_same_specs() -> None:
-    specs = data_of("jumpstart_specs.yaml")
+    specs = load_data("jumpstart_specs.yaml")
     head = {name: specs[name] for name in ("dated", "source")}
     texts = texts_of(list(specs["models"].values()), region="us-east-1", **head)
     for name in NAMES:
