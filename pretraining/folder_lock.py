@@ -1,4 +1,4 @@
-"""One process at a time works in a stage's folder; the system lets a folder go when its process dies, however it dies."""
+"""A lock on a stage's folder: one process at a time. The system releases it when the process dies, however it dies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,25 +11,25 @@ from .display import console
 from .errors import PretrainingError
 from .manifest import LOCK
 
-WAIT_SECONDS = 30.0  # seconds; who was asked to end writes a checkpoint first
+WAIT_SECONDS = 30.0  # the other process may be writing its last checkpoint
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder meanwhile; it is made where there is none.
+    """Lock a folder while the block runs. The folder is created if it does not exist.
 
     Raises:
-        PretrainingError: another process is still there after `WAIT_SECONDS` seconds.
+        PretrainingError: another process still has the lock after `WAIT_SECONDS`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Not filelock's substitute for file systems without locks: its file outlives a process that is killed.
+    # Without filelock's substitute on file systems that have no locks: its file outlives a process that is killed.
     lock = FileLock(folder / LOCK, fallback_to_soft=False)
     try:
         _acquire(lock, folder)
     except OSError as error:
         if error.errno not in (ENOSYS, ENOLCK):
             raise
-        console().print(f"There are no locks where {folder} lies: see to it that no other process works in it.")
+        console().print(f"The file system of {folder} has no locks: make sure that no other process works in it.")
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ BYTES = " (bytes)"
 
 
 class CountingStep(PipelineStep):  # type: ignore[misc]
-    """A step that keeps two figures for each label: documents, and their bytes."""
+    """A step that counts documents and their bytes under labels."""
 
     def count(self, label: str, size: int, documents: int = 1) -> None:
         """Add documents of `size` bytes together to `label`."""
@@ -19,12 +19,12 @@ class CountingStep(PipelineStep):  # type: ignore[misc]
         self.stat_update(label + BYTES, value=size, unit="bytes")
 
     def leave_out(self, reason: str, size: int, documents: int = 1) -> None:
-        """Count documents that go no further, and why."""
+        """Count documents that are not passed on, under the reason."""
         self.count(LEFT_OUT + reason, size, documents)
 
 
 class Tally(CountingStep):
-    """Counts what passes, under a name of its own."""
+    """Passes every document on and counts it, under a name by which `tally` finds the count."""
 
     type = "tally"
 
@@ -33,16 +33,17 @@ class Tally(CountingStep):
         super().__init__()
 
     def run(self, data: Iterable[Document], rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        """Pass every document on."""
+        """Count the documents of one task."""
         for document in data:
             self.count("passed", len(document.text.encode("utf-8")))
             yield document
 
 
 def counted(stats: Any, step: int, label: str) -> tuple[int, int]:
-    """Documents and bytes under `label` in the statistics of the step of that number."""
-    found = stats.stats[step].stats
-    return tuple(int(found[name].total) if name in found else 0 for name in (label, label + BYTES))  # type: ignore[return-value]
+    """Documents and bytes under `label` in the statistics of step number `step`."""
+    totals = stats.stats[step].stats
+    documents, size = (int(totals[name].total) if name in totals else 0 for name in (label, label + BYTES))
+    return documents, size
 
 
 def tally(stats: Any, name: str) -> tuple[int, int]:
@@ -52,7 +53,7 @@ def tally(stats: Any, name: str) -> tuple[int, int]:
 
 
 def left_out(stats: Any, step: int) -> dict[str, tuple[int, int]]:
-    """Documents and bytes of each reason for which that step left some out."""
+    """Documents and bytes that the step left out, by reason."""
     reasons = [
         name.removeprefix(LEFT_OUT)
         for name in stats.stats[step].stats

@@ -1,7 +1,12 @@
-"""Which documents are worth learning from: the published CodeParrot cleaning, and syntax, licences, secrets, keywords.
+"""Which documents are worth learning from: filters of code, as CodeParrot's data were cleaned, and more.
 
-Each predicate is a small class that names its reason and says whether a document goes. `CodeFilter` applies them in
-order, the cheap ones first, and counts each document under the first reason that holds. Figures and lists: `filters.yaml`.
+Of the published CodeParrot cleaning (`filters.yaml` names the source) there are: mean and longest line, share of letters
+and digits, marks of generated files, and exact and near duplicates (`deduplicate.py`). Four of its filters are not: few
+characters per token, configuration and test files, no `def`, `class`, `for` or `while`, and few assignments. Ours beside
+it: syntax, licences, credentials, keywords.
+
+Each predicate is a small class with its reason. `CodeFilter` applies them in order, the cheap ones first, and counts a
+document under the first reason that holds.
 """
 
 import ast
@@ -10,23 +15,20 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from typing import Any, Protocol
 
-import yaml
 from datatrove.data import Document
 
+from ..yaml_data import read_yaml
 from .counts import CountingStep
 
 # ASCII characters that `str.isalnum` does not count, for `bytes.translate`.
 _NOT_ALPHANUMERIC = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
-@cache
 def filter_data() -> dict[str, Any]:
     """The contents of `filters.yaml`."""
-    data: dict[str, Any] = yaml.safe_load((files(__package__) / "filters.yaml").read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(__package__, "filters.yaml")
     return data
 
 
@@ -36,11 +38,11 @@ class Predicate(Protocol):
     reason: str
 
     def removes(self, document: Document) -> bool:
-        """Whether the document goes."""
+        """Whether the document is left out."""
 
 
 class Keywords:
-    """Keeps the documents in which one of the words occurs, anywhere, as in the Hugging Face course, chapter 7."""
+    """Removes documents in which none of the words occurs, as in the Hugging Face course, chapter 7."""
 
     reason = "no keyword"
 
@@ -52,9 +54,9 @@ class Keywords:
 
 
 class Licenses:
-    """Keeps the listed licences, in any case. A document of unknown licence goes: nobody is known to allow its use.
+    """Removes documents without one of the licences, compared without case. An unknown licence allows no use.
 
-    The name `permissive` stands for the list of that name in `filters.yaml`.
+    The name `permissive` means all licences of `permissive_licenses` in `filters.yaml`.
     """
 
     reason = "licence"
@@ -69,7 +71,7 @@ class Licenses:
 
 
 class LineLengths:
-    """Minified code and data: the mean or the longest line is above its limit, in characters."""
+    """Removes minified code and data: the mean or the longest line is above its limit, in characters."""
 
     reason = "long lines"
 
@@ -82,7 +84,7 @@ class LineLengths:
 
 
 class Alphanumeric:
-    """Tables, ASCII art and encoded data: the share of letters and digits is below the limit."""
+    """Removes tables, ASCII art and encoded data: the share of letters and digits is below the limit."""
 
     reason = "few letters"
 
@@ -99,7 +101,7 @@ class Alphanumeric:
 
 
 class Generated:
-    """A mark in the first lines says that a program wrote the file."""
+    """Removes files that a program wrote, according to a mark in the first lines."""
 
     reason = "generated"
 
@@ -113,7 +115,7 @@ class Generated:
 
 
 class Syntax:
-    """Does not parse as this Python's code; Python 2 goes with it."""
+    """Removes what this Python cannot parse, so Python 2 as well."""
 
     reason = "syntax"
 
@@ -122,7 +124,7 @@ class Syntax:
             with warnings.catch_warnings(), _without_gc():
                 warnings.simplefilter("ignore")
                 ast.parse(document.text)
-        # Nesting too deep shows as one of the last three, by version and place.
+        # Too deep nesting raises one of the last three, depending on version and place.
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return True
         return False
@@ -130,7 +132,7 @@ class Syntax:
 
 @contextmanager
 def _without_gc() -> Iterator[None]:
-    """A tree is many objects and no cycles: without the collector it is built a sixth faster."""
+    """A syntax tree is many objects without cycles: without the garbage collector it is built a sixth faster."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -141,7 +143,7 @@ def _without_gc() -> Iterator[None]:
 
 
 class Secrets:
-    """Holds what looks like a credential, by the precise patterns of detect-secrets and those of `filters.yaml`."""
+    """Removes documents with what looks like a credential, by patterns of detect-secrets and of `filters.yaml`."""
 
     reason = "secret"
 
@@ -154,13 +156,13 @@ class Secrets:
         self.tokens = re.compile("|".join(filter_data()["tokens"]), re.ASCII)
 
     def removes(self, document: Document) -> bool:
-        # The whole text at once: by lines it is 10 times slower.
+        # The whole text at once: line by line it takes 10 times as long.
         text = document.text
         return bool(self.tokens.search(text)) or any(any(plugin.analyze_string(text)) for plugin in self.plugins)
 
 
 class CodeFilter(CountingStep):
-    """Passes on what no predicate removes; counts the rest under the first that does."""
+    """Passes on documents that no predicate removes; counts each other one under the first that does."""
 
     type = "filter"
     name = "code"
@@ -172,7 +174,7 @@ class CodeFilter(CountingStep):
     def run(self, data: Iterable[Document], rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Filter the documents of one task."""
         for document in data:
-            reason = next((test.reason for test in self.predicates if test.removes(document)), None)
+            reason = next((each.reason for each in self.predicates if each.removes(document)), None)
             if reason is None:
                 yield document
             else:

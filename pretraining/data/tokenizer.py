@@ -3,7 +3,7 @@
     tokenizer = train_tokenizer(texts, vocab_size=8192)
     tokenizer.save_pretrained("tokenizer")
 
-Byte-level, so every text has tokens and comes back exactly; `<|endoftext|>` ends each document, as in GPT-2.
+It works on bytes, so every text can be encoded and is decoded exactly; `<|endoftext|>` ends each document, as in GPT-2.
 Source: Radford et al. 2019, section 2.2 (byte-level BPE).
 """
 
@@ -18,21 +18,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT = "<|endoftext|>"
-# The 256 bytes and `<|endoftext|>`.
-SMALLEST_VOCABULARY = 257
+SMALLEST_VOCABULARY = 257  # the 256 bytes and `<|endoftext|>`
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int, context: int | None = None) -> "PreTrainedTokenizerFast":
-    """A tokenizer made from texts.
+    """Train a tokenizer on texts.
 
     Args:
-        texts: the documents; each is read once. The trainer keeps every distinct word in memory, so give a sample of a
-            large corpus.
-        vocab_size: how many tokens at most, with the 256 bytes and `<|endoftext|>` among them.
-        context: tokens that a model of it reads at once, kept as `model_max_length`.
+        texts: the documents; each is read once. Every distinct word is in memory, so give a sample of a large corpus.
+        vocab_size: tokens at most, including the 256 bytes and `<|endoftext|>`.
+        context: tokens that a model reads at once, stored as `model_max_length`.
 
     Raises:
-        ValueError: a vocabulary of fewer than 257, or texts that hold no word.
+        ValueError: a vocabulary of fewer than 257.
     """
     check_vocab_size(vocab_size)
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -60,7 +58,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, context: int | Non
 
 
 def check_vocab_size(vocab_size: int) -> None:
-    """Raise ValueError for a vocabulary that has no room for the bytes."""
+    """Raise ValueError for a vocabulary that is too small for all bytes."""
     if vocab_size < SMALLEST_VOCABULARY:
         raise ValueError(
             f"vocab_size: {vocab_size} is too few: 256 bytes and {END_OF_TEXT} need at least {SMALLEST_VOCABULARY}"
@@ -68,43 +66,43 @@ def check_vocab_size(vocab_size: int) -> None:
 
 
 def token_ids(tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]) -> list[list[int]]:
-    """The token ids of each text, end-of-text not among them; `<|endoftext|>` written in a text is read as text.
+    """The token ids of each text, without end-of-text. `<|endoftext|>` inside a text is ordinary text.
 
-    The quick path of the tokenizers library: no offsets, no Python object for a token.
+    Args:
+        tokenizer: encodes by its fast path, without offsets.
     """
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True
     return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
-# How byte-level BPE splits a text before it merges anything: contractions, words, numbers, signs,
-# blanks (GPT-2's encoder.py).
+# Byte-level BPE first splits a text into contractions, words, numbers, signs and blanks (GPT-2's encoder.py).
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-# The same over ASCII, for Python's own `re`, which is three times as fast.
+# The same for ASCII, for Python's own `re`, which is three times as fast.
 ASCII_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"
-KEPT_WORDS = 200_000  # of some 100 bytes each
+CACHED_WORDS = 200_000  # of some 100 bytes each
 
 
 class WordEncoder:
-    """The same ids as `token_ids`, as bytes for a token file, several times faster on long runs of text.
+    """Encodes texts to the ids of `token_ids`, as bytes for a token file, several times faster on much text.
 
-    No merge crosses the border of a word, and code repeats its words, so each is encoded once and then looked up.
+    No merge crosses the end of a word, and code repeats its words, so each word is encoded once and then looked up.
     """
 
-    def __init__(self, tokenizer: "Tokenizer", kind: "np.dtype[Any]") -> None:
+    def __init__(self, tokenizer: "Tokenizer", dtype: "np.dtype[Any]") -> None:
         import regex
 
-        self._tokenizer, self._kind = tokenizer, kind
+        self._tokenizer, self._dtype = tokenizer, dtype
         self._words, self._ascii_words = regex.compile(WORDS), re.compile(ASCII_WORDS, re.ASCII)
-        self._known: dict[str, bytes] = {}
+        self._cache: dict[str, bytes] = {}
         tokenizer.encode_special_tokens = True
 
     def encode(self, texts: Sequence[str]) -> list[bytes]:
-        """The ids of each text, as they stand in a token file."""
+        """The ids of each text, as the bytes of a token file."""
         split = [(self._ascii_words if text.isascii() else self._words).findall(text) for text in texts]
-        if len(self._known) > KEPT_WORDS:
-            self._known.clear()
-        new = list({word for words in split for word in words} - self._known.keys())
+        if len(self._cache) > CACHED_WORDS:
+            self._cache.clear()
+        new = list({word for words in split for word in words} - self._cache.keys())
         for word, encoding in zip(new, self._tokenizer.encode_batch_fast(new, add_special_tokens=False), strict=True):
-            self._known[word] = np.array(encoding.ids, self._kind).tobytes()
-        return [b"".join(map(self._known.__getitem__, words)) for words in split]
+            self._cache[word] = np.array(encoding.ids, self._dtype).tobytes()
+        return [b"".join(map(self._cache.__getitem__, words)) for words in split]

@@ -1,7 +1,7 @@
-"""Token files: written as they come, read as one long row, cut into blocks.
+"""Token files, read as one long array and divided into blocks.
 
-A split of a data set is one row of token ids that lies in files, `train-00000.bin`, `train-00001.bin` …, in their order.
-Each document is followed by end-of-text. Ids are little-endian uint16 where the vocabulary allows it, else uint32.
+A split of a data set is one array of token ids, stored in the files `train-00000.bin`, `train-00001.bin` … in their
+order. Each document is followed by end-of-text. Ids are little-endian uint16 where the vocabulary allows it, else uint32.
 """
 
 from collections.abc import Sequence
@@ -10,40 +10,40 @@ from typing import Any
 
 import numpy as np
 
-IGNORED = -100  # what torch's cross entropy leaves out
+IGNORED = -100  # a target that torch's cross entropy ignores
 
 
 def token_dtype(vocabulary: int) -> "np.dtype[Any]":
-    """How wide a token id is in the files."""
+    """The type of a token id in the files."""
     return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
 
 
 class TokenArray:
-    """The tokens of one split, memory-mapped: `row[start:stop]` reads what is asked for only.
+    """The tokens of one split, memory-mapped: `tokens[start:stop]` reads only that part.
 
     Raises:
-        ValueError: there are no such files, or one's size is not a whole number of tokens.
+        ValueError: a split without files, or a file whose size is not a whole number of tokens.
     """
 
     def __init__(self, folder: Path, split: str, vocabulary: int) -> None:
         paths = sorted(folder.glob(f"{split}-*.bin"))
         if not paths:
-            raise ValueError(f"data: there are no tokens {split}-*.bin in {folder}; run `sagechain pretrain prepare`")
-        kind = token_dtype(vocabulary)
+            raise ValueError(f"data: {folder} contains no tokens {split}-*.bin; run `sagechain pretrain prepare`")
+        dtype = token_dtype(vocabulary)
         for path in paths:
-            if path.stat().st_size % kind.itemsize:
+            if path.stat().st_size % dtype.itemsize:
                 raise ValueError(
-                    f"data: {path} is cut: its size is not a multiple of {kind.itemsize} bytes; prepare again"
+                    f"data: {path} is cut: its size is not a multiple of {dtype.itemsize} bytes; prepare again"
                 )
         # numpy cannot map an empty file.
-        self._shards = [np.memmap(path, kind, "r") for path in paths if path.stat().st_size]
+        self._shards = [np.memmap(path, dtype, "r") for path in paths if path.stat().st_size]
         self._ends = np.cumsum([len(shard) for shard in self._shards], dtype=np.int64)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getitem__(self, part: slice) -> "np.ndarray[Any, np.dtype[np.int64]]":
-        """Tokens as int64, over the borders of files."""
+        """Tokens as int64, across the ends of files."""
         start, stop, _ = part.indices(len(self))
         pieces: list[Any] = []
         number = int(np.searchsorted(self._ends, start, side="right"))
@@ -56,15 +56,15 @@ class TokenArray:
 
 
 class Blocks:
-    """A row cut into blocks for a model that predicts the next token: each token of the row but the first is a target once.
+    """Tokens divided into blocks for a model that predicts the next token: each token but the first is a target once.
 
-    Block i reads tokens [i·context, (i+1)·context) and predicts those one further on, so neighbours share one token, as
-    the last target of one and the first input of the next. The last block is filled up with `IGNORED` targets.
+    Block i has the inputs [i·context, (i+1)·context) and the targets one token later, so the last target of one block is
+    the first input of the next. The last block is filled up with `IGNORED` targets.
     """
 
-    def __init__(self, row: TokenArray, context: int) -> None:
-        self.row, self.context = row, context
-        self.targets = max(len(row) - 1, 0)
+    def __init__(self, tokens: TokenArray, context: int) -> None:
+        self.tokens, self.context = tokens, context
+        self.targets = max(len(tokens) - 1, 0)
 
     def __len__(self) -> int:
         return (self.targets + self.context - 1) // self.context
@@ -74,17 +74,17 @@ class Blocks:
         inputs = np.zeros((len(numbers), self.context), np.int64)
         targets = np.full((len(numbers), self.context), IGNORED, np.int64)
         for place, number in enumerate(numbers):
-            tokens = self.row[number * self.context : (number + 1) * self.context + 1]
-            inputs[place, : len(tokens) - 1] = tokens[:-1]
-            targets[place, : len(tokens) - 1] = tokens[1:]
+            part = self.tokens[number * self.context : (number + 1) * self.context + 1]
+            inputs[place, : len(part) - 1] = part[:-1]
+            targets[place, : len(part) - 1] = part[1:]
         return inputs, targets
 
 
 class BlockOrder:
-    """Which blocks each step reads: shuffled anew in every epoch, the same for the same seed, known for any step at once.
+    """The blocks of each step: shuffled again in every epoch, the same for the same seed, computed for any step directly.
 
-    Steps run over epochs without a gap: what is left of one epoch begins the next step. Ranks of a group share a step:
-    each reads its own part, and their parts together are what one process alone would read.
+    Epochs follow without a gap: the last blocks of one epoch and the first of the next may be in one step. The ranks of
+    a run divide a step: their parts together are the blocks that one process alone would read.
     """
 
     def __init__(self, blocks: int, *, batch: int, seed: int) -> None:

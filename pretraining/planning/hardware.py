@@ -1,19 +1,19 @@
-"""What a plan counts with: devices, their memory and peak rate, what an hour costs. The figures are data: `hardware.yaml`.
+"""Devices to train on: their memory, peak rate and price per hour. The figures are in `hardware.yaml`.
 
-hardware("8xH100")            # a number of devices
-hardware("ml.p4d.24xlarge")   # a SageMaker instance; "2xml.p4d.24xlarge" are two
-hardware("cpu")               # this machine's processor, measured for half a second
+find_hardware("8xH100")            # a number of devices
+find_hardware("ml.p4d.24xlarge")   # a SageMaker instance; "2xml.p4d.24xlarge" are two
+find_hardware("cpu")               # this machine's processor, measured for half a second
 """
 
 import os
 import re
 from difflib import get_close_matches
 from functools import cache
-from importlib.resources import files
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict
+
+from ..yaml_data import read_yaml
 
 CPU = "cpu"
 
@@ -27,41 +27,43 @@ class Hardware(BaseModel):
     device: str
     devices: int
     memory_bytes: int | None
-    """Of one device. None: not known."""
+    """Of one device. None: unknown."""
     peak_flops: float
     """FLOP a second of one device, dense, in its precision."""
     precision: Literal["bf16", "fp32"]
     mfu: float
     """The share of the peak that the model's own FLOP are assumed to reach."""
     usd_per_hour: float | None = None
-    """Of all of it, on demand. None: not known."""
+    """Of all devices, on demand. None: unknown."""
     sources: tuple[str, ...] = ()
-    """Where the figures come from, a sentence each."""
+    """A sentence on the source of each figure."""
 
 
 def find_hardware(text: str) -> Hardware:
     """The hardware that a text names: `8xH100`, `ml.g5.xlarge`, `2xml.p5.48xlarge`, `cpu`.
 
     Raises:
-        ValueError: nothing is known of it; the message lists what is.
+        ValueError: unknown hardware; the message lists the known names.
     """
     data, (count, name) = _data(), _split(text)
     if name == CPU:
-        return _this_processor(text) if count == 1 else _refused(text)
+        if count > 1:
+            raise _unknown_hardware(text)
+        return _this_processor()
     if name in data["instances"]:
         return _instances(count, name)
     if name not in data["devices"]:
-        return _refused(text)
+        raise _unknown_hardware(text)
     return _devices(f"{count}x{name}", name, count)
 
 
 def _split(text: str) -> tuple[int, str]:
-    """How many, and of what: the name as the data spells it where it is known."""
-    found = re.fullmatch(r"\s*(?:(\d+)\s*[xX×]\s*)?(\S+)\s*", text)
-    if not found or int(found[1] or 1) < 1:
+    """Number and name; a known name as `hardware.yaml` spells it."""
+    match = re.fullmatch(r"\s*(?:(\d+)\s*[xX×]\s*)?(\S+)\s*", text)
+    if not match or int(match[1] or 1) < 1:
         return 1, text
-    name = found[2].lower()
-    return int(found[1] or 1), _names().get(name, name)
+    name = match[2].lower()
+    return int(match[1] or 1), _names().get(name, name)
 
 
 @cache
@@ -71,10 +73,8 @@ def _names() -> dict[str, str]:
     return plain | {name.lower(): target for name, target in data["aliases"].items()}
 
 
-@cache
 def _data() -> dict[str, Any]:
-    text = (files(__package__) / "hardware.yaml").read_text(encoding="utf-8")
-    data: dict[str, Any] = yaml.safe_load(text)
+    data: dict[str, Any] = read_yaml(__package__, "hardware.yaml")
     return data
 
 
@@ -109,10 +109,10 @@ def _instances(count: int, name: str) -> Hardware:
     )
 
 
-def _this_processor(text: str) -> Hardware:
+def _this_processor() -> Hardware:
     data = _data()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    flops, precision, source = _measured() or (
+    flops, precision, source = _measured_rate() or (
         data["cpu"]["gflops_per_core"] * 1e9 * cores,
         "fp32",
         f"nominal, {data['cpu']['gflops_per_core']} GFLOP/s a core, as torch is not installed to measure it",
@@ -129,8 +129,8 @@ def _this_processor(text: str) -> Hardware:
     )
 
 
-def _measured() -> tuple[float, str, str] | None:
-    """FLOP a second of this processor, in which precision, and how that is known."""
+def _measured_rate() -> tuple[float, str, str] | None:
+    """FLOP a second of this processor, its precision and its source; None where torch is not installed."""
     try:
         import torch
     except ModuleNotFoundError:
@@ -142,18 +142,18 @@ def _measured() -> tuple[float, str, str] | None:
 
 
 def _memory() -> int | None:
-    """Bytes of this machine's memory, where the system says it."""
+    """Bytes of this machine's memory, where the system reports it."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _refused(text: str) -> Hardware:
+def _unknown_hardware(text: str) -> ValueError:
     count, name = _split(text)
-    near = get_close_matches(name.lower(), _names(), n=1, cutoff=0.5)
-    hint = f" Did you mean {(f'{count}x' if count > 1 else '') + _names()[near[0]]!r}?" if near else ""
+    similar = get_close_matches(name.lower(), _names(), n=1, cutoff=0.5)
+    hint = f" Did you mean {(f'{count}x' if count > 1 else '') + _names()[similar[0]]!r}?" if similar else ""
     known = ", ".join(sorted({*_names().values()}))
-    raise ValueError(
+    return ValueError(
         f"hardware: {text!r} is unknown.{hint} Give NUMBERxDEVICE such as 8xH100, a SageMaker instance, or cpu."
         f" Known: {known}"
     )

@@ -1,9 +1,9 @@
-"""What a training run would take, on paper: parameters, FLOP, memory of a device, hours, dollars.
+"""An estimate of a training run: parameters, FLOP, memory of a device, hours, dollars.
 
     print(format_plan(plan_preset("codeparrot-small", hardware="ml.p4d.24xlarge", changes={"mfu": 0.35})))
     plan(shape, tokens=10**9, hardware="8xH100", batch_tokens=196_608).usd
 
-The formulas and their sources stand beside the figures; those of memory are in `footprint.py`.
+The formulas of memory are in `memory.py`, the figures of devices in `hardware.yaml`. `format_plan` names the sources.
 """
 
 from collections.abc import Mapping
@@ -27,12 +27,13 @@ SOURCES = (
     "[5] 34 bytes a token, layer and unit of width in 16 bits: Korthikanti et al., arXiv 2205.05198, table 2",
 )
 
-# The model's own part of the work where the forward pass, a third of it (Kaplan et al., section 2.1), is done once more.
-OWN_PART = 3 / 4
+# The share of the FLOP that counts for MFU with activation checkpointing, which repeats the forward pass, a third of the
+# work (Kaplan et al., section 2.1).
+USEFUL_SHARE = 3 / 4
 
 
 class Plan(BaseModel):
-    """A run on paper."""
+    """The estimate of a run."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,13 +46,13 @@ class Plan(BaseModel):
     device_batch: int
     """Sequences that a device takes at once."""
     accumulation: int
-    """How often in a step."""
+    """Batches of that size in one step of one device."""
     optimizer: Literal["muon", "adamw"]
     activation_checkpointing: bool
     sharding: Literal["none", "full"]
     flops: float
     mfu: float
-    """The share of the peak that the model's own FLOP reach; what is computed again does not count."""
+    """The share of the peak that the model's own FLOP reach; repeated computation does not count."""
     hours: float
     usd: float | None
     """None: the price is not known."""
@@ -59,22 +60,22 @@ class Plan(BaseModel):
     fits: bool | None
     """None: the device's memory is not known."""
     remedies: tuple[str, ...]
-    """What would make it fit, where it does not."""
+    """Changes that make it fit, where it does not."""
 
 
 def plan_preset(
     name: str, *, hardware: str, tokens: int | None = None, changes: Mapping[str, Any] | None = None
 ) -> Plan:
-    """Reckon a run of a preset.
+    """Estimate a run of a preset.
 
     Args:
         name: the preset.
         hardware: as in `plan`.
-        tokens: the budget, in place of the preset's.
-        changes: fields of `ModelShape`, and what else `plan` takes but the budget, over the preset's.
+        tokens: the budget, instead of the preset's.
+        changes: fields of `ModelShape` and arguments of `plan`, except the budget, instead of the preset's.
 
     Raises:
-        ValueError: a preset or a change that is unknown, and what `plan` refuses.
+        ValueError: an unknown preset or change, or a value that `plan` refuses.
     """
     preset, arguments, changes = load_preset(name), signature(plan).parameters.keys(), changes or {}
     known = {*ModelShape.model_fields, *arguments} - {"shape", "hardware", "tokens", "seconds"}
@@ -102,27 +103,27 @@ def plan(
     mfu: float | None = None,
     usd_per_hour: float | None = None,
 ) -> Plan:
-    """Reckon a run. Nothing is built and nothing is trained.
+    """Estimate a run, without building or training anything.
 
     Args:
         shape: `ModelShape`, or its fields as a preset's `model` gives them.
         hardware: `8xH100`, `ml.p4d.24xlarge`, `cpu` … (`sagechain.pretraining.planning.hardware`).
         tokens, seconds: the budget; give one.
         batch_tokens: tokens of one step, over all devices.
-        device_batch: sequences that a device takes at once; all of its share of a step if not given.
-        optimizer: `muon` keeps one number for a weight of the blocks' matrices, `adamw` two for every weight.
+        device_batch: sequences that a device takes at once; its whole share of a step if not given.
+        optimizer: `muon` stores one number for a weight of the blocks' matrices, `adamw` two for every weight.
         activation_checkpointing: activations are computed twice; a third more work.
-        sharding: `none`: each device holds the whole state (DDP, as `train` does); `full`: the state is spread over all
+        sharding: `none`: each device stores the whole state (DDP, as in `train`); `full`: the state is divided over all
             (FSDP, ZeRO stage 3).
-        mfu: share of the peak that the model's own FLOP reach, as a run measures it, over 0 to 1. If not given, an
-            assumption of `hardware.yaml`, of which `activation_checkpointing` leaves three quarters.
-        usd_per_hour: price of all the hardware, in place of the one known.
+        mfu: share of the peak that the model's own FLOP reach, as measured in a run, above 0 and at most 1. If not given,
+            the assumption of `hardware.yaml`, times 3/4 with `activation_checkpointing`.
+        usd_per_hour: price of all the hardware, instead of that of `hardware.yaml`.
 
     Raises:
-        ValueError: hardware that is unknown, a value out of range, or a step that the devices cannot share evenly.
+        ValueError: unknown hardware, a value out of range, or a step that cannot be divided evenly over the devices.
     """
     shape = ModelShape.model_validate(shape)
-    found = _hardware(hardware, mfu, usd_per_hour, OWN_PART if activation_checkpointing else 1.0)
+    found = _hardware(hardware, mfu, usd_per_hour, USEFUL_SHARE if activation_checkpointing else 1.0)
     if (tokens is None) == (seconds is None):
         raise ValueError(f"tokens, seconds: give one of them as the budget (tokens={tokens}, seconds={seconds})")
     for name, value in (
@@ -169,15 +170,16 @@ def plan(
     )
 
 
-def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, own_part: float) -> Hardware:
+def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, useful_share: float) -> Hardware:
+    """The hardware with the given MFU and price, or with those of `hardware.yaml`."""
     found = find_hardware(text)
     if mfu is None:
-        found = found.model_copy(update={"mfu": found.mfu * own_part})
+        found = found.model_copy(update={"mfu": found.mfu * useful_share})
     else:
-        if not 0 < mfu <= own_part:
-            why = " where the forward pass is done twice" if own_part < 1 else ""
+        if not 0 < mfu <= useful_share:
+            reason = " where the forward pass is done twice" if useful_share < 1 else ""
             raise ValueError(
-                f"mfu: {mfu} is out of range; give the share of the peak, above 0 and at most {own_part:g}{why}"
+                f"mfu: {mfu} is out of range; give the share of the peak, above 0 and at most {useful_share:g}{reason}"
             )
         sources = tuple(source for source in found.sources if not source.startswith("MFU"))
         found = found.model_copy(update={"mfu": mfu, "sources": (*sources, "MFU: given")})
@@ -190,7 +192,7 @@ def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, own_part
 
 
 def format_plan(planned: Plan) -> str:
-    """The plan as text: each figure with its formula, then where the formulas come from."""
+    """The plan as text: each figure with its formula, then the sources of the formulas."""
     shape, found, memory = planned.shape, planned.hardware, planned.memory
     rows = [
         ("model", f"{shape.layers} layers, {shape.width} wide, {shape.heads} heads, context {shape.context},"
@@ -203,7 +205,7 @@ def format_plan(planned: Plan) -> str:
         ("hardware", f"{found.name}: {found.devices} x {found.device}, {found.peak_flops / 1e12:.3g} TFLOP/s each"
                      f" in {found.precision}"),
         ("time", f"{_span(planned.hours)} at {planned.mfu:.0%} of the peak (MFU)"
-                 + (f"; the forward pass is done twice, so devices work at {planned.mfu / OWN_PART:.0%} (HFU) [2, 3]"
+                 + (f"; the forward pass is done twice, so devices work at {planned.mfu / USEFUL_SHARE:.0%} (HFU) [2, 3]"
                     if planned.activation_checkpointing else "")),
         ("price", "unknown; usd_per_hour gives it" if planned.usd is None else
                   f"{planned.usd:,.2f} USD at {found.usd_per_hour:,.2f} USD an hour"),
@@ -214,7 +216,7 @@ def format_plan(planned: Plan) -> str:
         ("  buffers", f"{_size(memory.buffers)}: copies in low precision, what devices exchange"),
         ("  activations", f"{_size(memory.activations)}, logits among them [5]"),
         ("fits", {True: "yes", False: "no", None: "unknown"}[planned.fits]),
-        *(("  what would", remedy) for remedy in planned.remedies),
+        *(("  would fit", remedy) for remedy in planned.remedies),
     ]  # fmt: skip
     lines = [f"{name:<16} {value}" for name, value in rows]
     return "\n".join([*lines, "", *SOURCES, *(f"    {source}" for source in found.sources)])

@@ -24,7 +24,7 @@ def finish(trainer: BlockTrainer, out: Path, tokenizer: Any, begun: dict[str, An
         return
     step = trainer.state.global_step
     trainer.history.append({"tokens": step * trainer.settings.batch_tokens, "seconds": seconds, **judged})
-    rows = (trainer.validation_blocks.row, trainer.train_blocks.row)
+    rows = (trainer.validation_blocks.tokens, trainer.train_blocks.tokens)
     written = (
         judgement.judgement(trainer.network, tokenizer, *rows, at_once=trainer.device_batch) if trainer.sample else {}
     )

@@ -6,13 +6,12 @@ Presets are YAML files in `presets/`; every field may be given anew.
 """
 
 from functools import cache
-from importlib.resources import files
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import unknown_name
+from ..yaml_data import read_yaml
 from .model import GPT2_DEVIATION, ModelShape
 
 # A run may go on with others of these: what it learns is the same, but for rounding and what dropout leaves out.
@@ -90,8 +89,7 @@ def load_preset(name: str) -> Preset:
     """One preset. Raises ValueError where there is none of that name."""
     if name not in list_presets():
         raise unknown_name("preset", name, list_presets())
-    text = (files(__package__) / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
-    return Preset.model_validate(yaml.safe_load(text))
+    return Preset.model_validate(read_yaml(f"{__package__}.presets", f"{name}.yaml"))
 
 
 def chosen_settings(

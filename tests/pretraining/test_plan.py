@@ -1,4 +1,4 @@
-"""A plan reckons what a run takes, and refuses what it does not know."""
+"""A plan estimates what a run takes, and refuses values that it does not know."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_the_parameters_are_those_of_the_model_that_training_builds(
         assert count_parameters(shape) == new_model(shape, end_of_text=0, seed=0).num_parameters()
 
 
-def test_flop_time_and_price_are_those_reckoned_by_hand() -> None:
+def test_flop_time_and_price_equal_a_computation_by_hand() -> None:
     planned = plan(GPT2_SMALL, hardware="ml.p4d.24xlarge", tokens=1_000 * 491_520, batch_tokens=491_520)
     # 12 x 12 x 768^2 + 50,257 x 768 weights in products, times 6; 12 x 12 x 768 x 1,024 for the attention.
     a_token = 6 * 123_532_032 + 113_246_208
@@ -62,15 +62,15 @@ def test_checkpointing_takes_less_memory_and_a_third_more_time() -> None:
     assert checkpointed.flops == without.flops
 
 
-def test_an_assumed_mfu_is_lowered_by_checkpointing_and_the_devices_own_share_is_told_beside_it() -> None:
+def test_an_assumed_mfu_is_lowered_by_checkpointing_and_the_hfu_is_shown_as_well() -> None:
     planned = plan(GPT2_SMALL, hardware="H100", tokens=10**6, batch_tokens=8_192, activation_checkpointing=True)
     assert planned.mfu == pytest.approx(0.3)
     text = format_plan(planned)
     assert "at 30% of the peak (MFU); the forward pass is done twice, so devices work at 40% (HFU)" in text
 
 
-def test_a_given_mfu_is_what_a_run_measures_with_checkpointing_or_without() -> None:
-    """`flops / (hours x peak)`, as the meter reckons it: what is computed again does not count."""
+def test_a_given_mfu_is_that_of_a_run_with_checkpointing_or_without() -> None:
+    """`flops / (hours x peak)`, as training measures it: repeated computation does not count."""
     for checkpointing in (False, True):
         planned = plan(
             GPT2_SMALL,
@@ -84,13 +84,13 @@ def test_a_given_mfu_is_what_a_run_measures_with_checkpointing_or_without() -> N
         assert planned.flops / (planned.hours * 3_600 * 8 * 989e12) == pytest.approx(0.36)
 
 
-def test_a_model_that_does_not_fit_says_so_and_what_would() -> None:
+def test_the_plan_of_a_model_that_does_not_fit_names_what_would_fit() -> None:
     planned = plan(GPT2_SMALL, hardware="ml.g5.xlarge", tokens=10**9, batch_tokens=64 * 1_024)
     assert planned.fits is False
     assert planned.remedies == ("device_batch=16 (more steps accumulated)",)
     assert plan(GPT2_SMALL, hardware="ml.g5.xlarge", tokens=10**9, batch_tokens=64 * 1_024, device_batch=16).fits
     text = format_plan(planned)
-    assert "fits             no\n  what would     device_batch=16" in text
+    assert "fits             no\n  would fit      device_batch=16" in text
 
 
 def test_where_no_single_change_is_enough_the_number_of_devices_is_named() -> None:
@@ -101,7 +101,7 @@ def test_where_no_single_change_is_enough_the_number_of_devices_is_named() -> No
     assert fitting.fits
 
 
-def test_a_layer_too_large_for_the_device_is_told_apart() -> None:
+def test_a_layer_too_large_for_the_device_has_a_message_of_its_own() -> None:
     huge = {"vocabulary": 50_257, "context": 2_048, "layers": 2, "width": 65_536, "heads": 64}
     assert plan(huge, hardware="T4", tokens=1, batch_tokens=2_048).remedies[0].startswith("no number of T4")
 
@@ -114,9 +114,9 @@ def test_every_preset_can_be_planned_as_it_is(name: str, where: str) -> None:
     assert f"{planned.parameters:,}" in format_plan(planned)
 
 
-def test_what_a_plan_advises_can_be_given_over_its_preset() -> None:
-    advising = plan_preset("codeparrot", hardware="ml.g5.48xlarge")
-    assert advising.remedies == ("sharding='full' (FSDP: the state spread over the devices, by a loop of your own)",)
+def test_the_advice_of_a_plan_can_be_given_as_changes() -> None:
+    too_large = plan_preset("codeparrot", hardware="ml.g5.48xlarge")
+    assert too_large.remedies == ("sharding='full' (FSDP: the state divided over the devices, in a loop of your own)",)
     changes = {"sharding": "full", "usd_per_hour": 100, "layers": 24}
     changed = plan_preset("codeparrot", hardware="ml.g5.48xlarge", tokens=524_288, changes=changes)
     assert (changed.fits, changed.shape.layers, changed.steps) == (True, 24, 1)
@@ -136,7 +136,7 @@ def test_what_a_plan_advises_can_be_given_over_its_preset() -> None:
         ({"width": 1_601}, "width: 1601 is not a multiple of heads=25"),
     ],
 )
-def test_a_change_that_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_a_wrong_change_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plan_preset("codeparrot", hardware="8xH100", changes=changes)
 
@@ -146,12 +146,12 @@ def test_a_budget_in_seconds_becomes_tokens() -> None:
     assert planned.hours == pytest.approx(1, abs=1e-4)
 
 
-def test_an_unknown_price_is_unknown_and_never_nothing() -> None:
+def test_an_unknown_price_is_shown_as_unknown_and_never_as_zero() -> None:
     planned = plan(GPT2_SMALL, hardware="8xH100", tokens=10**6, batch_tokens=8_192)
     assert planned.usd is None
     assert "price            unknown; usd_per_hour gives it\n" in format_plan(planned)
-    given_one = plan(GPT2_SMALL, hardware="8xH100", tokens=10**6, batch_tokens=8_192, usd_per_hour=16.0)
-    assert given_one.usd == pytest.approx(16 * given_one.hours)
+    with_price = plan(GPT2_SMALL, hardware="8xH100", tokens=10**6, batch_tokens=8_192, usd_per_hour=16.0)
+    assert with_price.usd == pytest.approx(16 * with_price.hours)
 
 
 def test_two_instances_are_twice_the_devices_and_the_price() -> None:
@@ -183,7 +183,7 @@ def test_unknown_hardware_is_refused_with_the_nearest_name_and_the_list(text: st
 
 
 @pytest.mark.parametrize("text", ["", "0xH100", "2xcpu", "-1xH100", "a fast one"])
-def test_what_is_no_hardware_is_refused(text: str) -> None:
+def test_text_that_names_no_hardware_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^hardware: "):
         find_hardware(text)
 
@@ -205,7 +205,7 @@ def test_what_is_no_hardware_is_refused(text: str) -> None:
         ({"usd_per_hour": -1.0}, "usd_per_hour: -1.0 is below 0"),
     ],
 )
-def test_what_cannot_be_is_refused(options: dict[str, object], message: str) -> None:
+def test_wrong_arguments_are_refused(options: dict[str, object], message: str) -> None:
     arguments: dict[str, object] = {"tokens": 10**6, "batch_tokens": 40 * 1_024} | options
     with pytest.raises(ValueError, match=message):
         plan(GPT2_SMALL, hardware="8xH100", **arguments)  # type: ignore[arg-type]

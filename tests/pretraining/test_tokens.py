@@ -1,4 +1,4 @@
-"""Token files, blocks and orders: no token lost, none doubled, whatever the sizes."""
+"""Token files, blocks and their order: no token is lost and none doubled, for any sizes."""
 
 from collections import Counter
 from itertools import islice
@@ -13,7 +13,7 @@ from sagechain.pretraining.data.tokens import IGNORED, BlockOrder, Blocks, Token
 from sagechain.pretraining.training.batches import Batches
 
 
-def row_of(folder: Path, shards: list[list[int]], vocabulary: int = 70_000) -> TokenArray:
+def token_array(folder: Path, shards: list[list[int]], vocabulary: int = 70_000) -> TokenArray:
     for number, shard in enumerate(shards):
         np.array(shard, token_dtype(vocabulary)).tofile(folder / f"train-{number:05d}.bin")
     return TokenArray(folder, "train", vocabulary)
@@ -23,10 +23,10 @@ SHARDS = st.lists(st.lists(st.integers(0, 69_999), max_size=40), min_size=1, max
 
 
 @given(shards=SHARDS, start=st.integers(0, 170), length=st.integers(0, 60))
-def test_a_row_reads_over_the_borders_of_its_files(
+def test_an_array_reads_across_the_ends_of_its_files(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[int]], start: int, length: int
 ) -> None:
-    row = row_of(tmp_path_factory.mktemp("row"), shards)
+    row = token_array(tmp_path_factory.mktemp("row"), shards)
     whole = [token for shard in shards for token in shard]
     assert len(row) == len(whole)
     assert row[start : start + length].tolist() == whole[start : start + length]
@@ -36,12 +36,12 @@ def test_a_row_reads_over_the_borders_of_its_files(
 def test_each_token_but_the_first_is_a_target_once_and_follows_its_input(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[int]], context: int
 ) -> None:
-    row = row_of(tmp_path_factory.mktemp("row"), shards)
+    row = token_array(tmp_path_factory.mktemp("row"), shards)
     blocks = Blocks(row, context)
     inputs, targets = blocks.read(range(len(blocks)))
-    kept = targets != IGNORED
-    assert targets[kept].tolist() == row[1 : len(row)].tolist()
-    assert inputs[kept].tolist() == row[0 : max(len(row) - 1, 0)].tolist()
+    used = targets != IGNORED
+    assert targets[used].tolist() == row[1 : len(row)].tolist()
+    assert inputs[used].tolist() == row[0 : max(len(row) - 1, 0)].tolist()
 
 
 @given(
@@ -51,7 +51,7 @@ def test_each_token_but_the_first_is_a_target_once_and_follows_its_input(
     seed=st.integers(0, 5),
     epochs=st.integers(1, 3),
 )
-def test_every_epoch_reads_every_block_once_over_any_ranks_and_resumes(
+def test_every_epoch_reads_every_block_once_with_any_ranks_and_after_a_resume(
     blocks: int, share: int, ranks: int, seed: int, epochs: int
 ) -> None:
     batch = share * ranks
@@ -77,7 +77,7 @@ def test_every_epoch_reads_every_block_once_over_any_ranks_and_resumes(
     accumulated=st.integers(1, 3),
     data=st.data(),
 )
-def test_every_token_is_learnt_once_an_epoch_over_any_documents_contexts_ranks_and_resumes(
+def test_every_token_is_learnt_once_an_epoch_with_any_documents_contexts_ranks_and_resumes(
     tmp_path_factory: pytest.TempPathFactory,
     lengths: list[int],
     context: int,
@@ -86,7 +86,7 @@ def test_every_token_is_learnt_once_an_epoch_over_any_documents_contexts_ranks_a
     accumulated: int,
     data: st.DataObject,
 ) -> None:
-    row = row_of(
+    row = token_array(
         tmp_path_factory.mktemp("row"), [list(range(sum(lengths) + len(lengths)))]
     )  # each with its end-of-text
     blocks, epochs = Blocks(row, context), ranks * device_batch * accumulated
@@ -112,19 +112,19 @@ def test_ids_take_two_bytes_where_the_vocabulary_allows_it() -> None:
     assert (token_dtype(65_536).itemsize, token_dtype(65_537).itemsize) == (2, 4)
 
 
-def test_a_cut_token_file_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_truncated_token_file_names_it(tmp_path: Path) -> None:
     (tmp_path / "train-00000.bin").write_bytes(b"123")
     with pytest.raises(ValueError, match=r"train-00000.bin is cut: its size is not a multiple of 2 bytes"):
         TokenArray(tmp_path, "train", 300)
 
 
-def test_a_folder_without_tokens_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"there are no tokens train-\*.bin in .*; run `sagechain pretrain prepare`"):
+def test_the_error_for_a_folder_without_tokens_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"contains no tokens train-\*.bin; run `sagechain pretrain prepare`"):
         TokenArray(tmp_path, "train", 300)
 
 
 def test_a_split_of_fewer_than_two_tokens_cannot_be_trained_on(tmp_path: Path) -> None:
-    blocks = Blocks(row_of(tmp_path, [[7]]), 8)
+    blocks = Blocks(token_array(tmp_path, [[7]]), 8)
     with pytest.raises(ValueError, match="fewer than two tokens; prepare a larger corpus"):
         BlockOrder(len(blocks), batch=1, seed=0)
 
@@ -136,7 +136,7 @@ TOKENIZER = train_tokenizer(TEXTS, vocab_size=300)
 
 
 @given(text=st.text(max_size=60))
-def test_any_text_comes_back_from_its_tokens(text: str) -> None:
+def test_any_text_is_decoded_exactly(text: str) -> None:
     assert TOKENIZER.decode(token_ids(TOKENIZER, [text])[0]) == text
 
 
@@ -148,10 +148,10 @@ def test_any_text_comes_back_from_its_tokens(text: str) -> None:
         max_size=4,
     )
 )
-def test_words_looked_up_give_the_ids_of_whole_texts(texts: list[str]) -> None:
-    kind = token_dtype(300)
-    found = WordEncoder(TOKENIZER.backend_tokenizer, kind).encode(texts)
-    assert [np.frombuffer(ids, kind).tolist() for ids in found] == token_ids(TOKENIZER, texts)
+def test_cached_words_give_the_ids_of_whole_texts(texts: list[str]) -> None:
+    dtype = token_dtype(300)
+    found = WordEncoder(TOKENIZER.backend_tokenizer, dtype).encode(texts)
+    assert [np.frombuffer(ids, dtype).tolist() for ids in found] == token_ids(TOKENIZER, texts)
 
 
 def test_end_of_text_written_in_a_document_is_text() -> None:
@@ -166,7 +166,7 @@ def test_a_vocabulary_too_small_for_the_bytes_is_refused() -> None:
         train_tokenizer(TEXTS, vocab_size=256)
 
 
-def test_words_of_the_corpus_become_single_tokens_and_a_small_corpus_fewer_than_asked() -> None:
+def test_words_of_the_corpus_become_single_tokens_and_a_small_corpus_gives_fewer_than_allowed() -> None:
     tokenizer = train_tokenizer(TEXTS, vocab_size=300, context=128)
     assert tokenizer.tokenize("class A:") == ["class", "ĠA", ":"]
     assert (len(tokenizer), tokenizer.model_max_length, tokenizer.eos_token) == (281, 128, END_OF_TEXT)

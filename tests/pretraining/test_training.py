@@ -325,7 +325,8 @@ def test_a_file_system_without_locks_is_told_and_trained_on(
     run = train(data, tmp_path / "run[1]", tokens=128, **TINY)
     assert manifest(run)["done"]
     assert (
-        f"There are no locks where {run} lies: see to it that no other process works in it." in capsys.readouterr().err
+        f"The file system of {run} has no locks: make sure that no other process works in it."
+        in capsys.readouterr().err
     )
 
 
@@ -390,8 +391,8 @@ def test_memory_that_runs_out_is_told_with_what_helps_and_the_run_goes_on_by_tha
         train(data, run, tokens=TOKENS, **TINY)
     assert str(told.value) == (
         "memory ran out with device_batch=4: CUDA out of memory. Tried to allocate 2.00 GiB. Give the same command with a "
-        "smaller one (-p device_batch=…) or with -p activation_checkpointing=true, and the run goes on from its last "
-        "checkpoint; or take a smaller shape (width, layers, context) in another folder. `sagechain pretrain plan` says "
+        "smaller one (-p device_batch=…) or with -p activation_checkpointing=true, and the run resumes from its last "
+        "checkpoint; or take a smaller shape (width, layers, context) in another folder. `sagechain pretrain plan` shows "
         "what fits."
     )
     train(data, run, tokens=TOKENS, device_batch=2, **TINY)
