@@ -1,7 +1,7 @@
 # Every task of the project. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := PYTHONWARNINGS=ignore::UserWarning $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 MARK := .venv/extras
 SPREAD := --numprocesses auto --dist loadfile --no-loadscope-reorder
 SDK := .venv-deploy
