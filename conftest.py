@@ -4,8 +4,6 @@ The models' own words differ from one processor to the next, so what stands belo
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 
 # Sybil asks for its fixtures by name, and those of tests/ are not seen from here.
 from tests.conftest import llm, made_up_credentials, running_runtime, runtime, smollm2
+from tests.processes import shell
 
 __all__ = ["llm", "made_up_credentials", "running_runtime", "runtime", "smollm2"]
 
@@ -40,7 +39,6 @@ def page(made_up_credentials: None, runtime: Any, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
     monkeypatch.setenv("SAGECHAIN_ROLE", "arn:aws:iam::000000000000:role/local")
     monkeypatch.setenv("SAGECHAIN_STATE", str(tmp_path / "state"))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 def run_commands(example: Example) -> None:
@@ -48,9 +46,7 @@ def run_commands(example: Example) -> None:
     commands = [line.removeprefix("$ ") for line in str(example.parsed).splitlines() if line.startswith("$ ")]
     assert commands, "a console block that shows no command"
     for command in commands:
-        done = subprocess.run(
-            command, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        done = shell(command)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 

@@ -184,6 +184,27 @@ def run(
     return done
 
 
+def shell(command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a shell's command line, in which `python` and `sagechain` are forked too. Standard input is empty."""
+    server = _server("commands").fileno()
+    forked = Path(__file__).with_name("forked")
+    environment = os.environ | {
+        "SAGECHAIN_TESTS_SERVER": str(server),
+        "SAGECHAIN_TESTS_COMMAND": SAGECHAIN,
+        "PATH": f"{forked}{os.pathsep}{os.environ['PATH']}",
+    }
+    return subprocess.run(
+        command,
+        shell=True,
+        env=environment,
+        pass_fds=[server],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @cache
 def _server(kind: Server) -> socket.socket:
     """The socket that takes requests; one server of each kind for each test process."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Server, run, start
+from tests.processes import Server, run, shell, start
 
 
 def test_a_child_has_its_own_arguments_environment_folder_and_streams(tmp_path: Path) -> None:
@@ -72,3 +72,11 @@ def test_a_server_that_has_imported_all_has_one_thread(server: Server) -> None:
     """A fork copies only the thread that forks: locks that others hold would stay locked."""
     code = "import os; print(len(os.listdir(f'/proc/{os.getppid()}/task')))"
     assert run("-c", code, server=server).stdout == "1\n"
+
+
+def test_a_shell_s_commands_are_forked_with_its_pipes_files_and_exit_codes(tmp_path: Path) -> None:
+    done = shell(
+        f"cd {tmp_path}; echo 3 | python -c 'print(int(input()) + 1)' > four; sagechain --version; python -c 'exit(7)'"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "sagechain 0.1.0\n", "")
+    assert (tmp_path / "four").read_text() == "4\n"

@@ -11,7 +11,7 @@ import yaml
 from sagechain.chains import chain_of_thought, list_strategies, same_answer
 from sagechain.llms import LlamaCppLLM, load_llm
 
-from tests.mixed_load import mixed_load
+from tests.mixed_load import check_mixed_load
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
 
@@ -43,5 +43,5 @@ def test_few_shot_chain_of_thought_is_the_best_of_the_strategies(llm: LlamaCppLL
     assert max(right, key=lambda name: right[name]) == "few-shot-cot"
 
 
-def test_five_minutes_of_mixed_load_leave_nothing_behind(llm: LlamaCppLLM) -> None:
-    print(json.dumps({"calls in five minutes": mixed_load(300).calls}))
+def test_6000_generations_of_mixed_load_leave_nothing_behind(llm: LlamaCppLLM) -> None:
+    check_mixed_load(rounds=94)

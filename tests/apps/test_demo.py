@@ -2,20 +2,17 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import SAGECHAIN
 
+
+@pytest.mark.prove
 @pytest.mark.timeout(1200)
 def test_the_demo_runs_through_the_agents_and_tells_what_was_real(smollm2: Path) -> None:
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("sagechain")), "demo", "--seconds", "4"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = subprocess.run([SAGECHAIN, "demo", "--seconds", "4"], capture_output=True, text=True, check=True)
     shown = done.stdout
     assert shown.count("You: What is my favourite colour?") == 2
     assert "— reset —" in shown
