@@ -27,9 +27,8 @@ import yaml
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall
 from langchain_core.outputs import GenerationChunk
 from sagechain.llms import TextModel, load_llm
-from sagechain.prompts import get_family
-from sagechain.prompts.output_format import ToolCallFormat
-from sagechain.prompts.tool_calls.reader import ToolCallReader
+from sagechain.prompts import ToolCallFormat, get_family
+from sagechain.prompts.tool_calls import ToolCallReader
 
 MODEL = "local:smollm2"
 MOST_TOKENS = 100  # the longest right call has 33

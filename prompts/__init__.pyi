@@ -10,6 +10,7 @@ from .library import list_prompts as list_prompts
 from .library import list_tasks as list_tasks
 from .library import load_prompt as load_prompt
 from .library import load_task as load_task
+from .output_format import AnyTool as AnyTool
 from .output_format import JsonFormat as JsonFormat
 from .output_format import OutputFormat as OutputFormat
 from .output_format import ToolCallFormat as ToolCallFormat
@@ -18,7 +19,7 @@ from .output_format import parse_tool_choice as parse_tool_choice
 from .output_format import to_function as to_function
 from .suggestions import check_known as check_known
 from .suggestions import unknown_name as unknown_name
-from .tool_messages import TOOL_CALL_END as TOOL_CALL_END
-from .tool_messages import TOOL_CALL_START as TOOL_CALL_START
+from .tool_prompt import TOOL_CALL_END as TOOL_CALL_END
+from .tool_prompt import TOOL_CALL_START as TOOL_CALL_START
 from .tool_prompt import correction_request as correction_request
 from .yaml_data import read_yaml as read_yaml

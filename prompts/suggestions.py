@@ -1,34 +1,39 @@
-"""Names: one error for those that are not known, with the nearest that is, and how other spellings are compared."""
+"""Errors for unknown names, which suggest the nearest known one; and how names are compared when spelling may differ.
+
+unknown_name("family", "lama2", ["llama2", "falcon"])
+# ValueError("family: 'lama2' is unknown. Did you mean 'llama2'? Known: falcon, llama2")
+"""
 
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-MOST_SHOWN = 50  # names of what is known, in one error
+MAX_NAMES_SHOWN = 50
+"""Known names that one error lists."""
 
 
 def unknown_name(field: str, value: object, known: Iterable[str]) -> ValueError:
-    """The error for `value`, which is none of the `known` names of `field`."""
+    """The error for a `value` of `field` that is not among the `known` names."""
     names = sorted(known)
-    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
-    shown = f"{', '.join(names[:MOST_SHOWN])}{more}"
-    return ValueError(f"{field}: {value!r} is unknown.{did_you_mean(str(value), names)} Known: {shown}")
+    more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+    listed = f"{', '.join(names[:MAX_NAMES_SHOWN])}{more}"
+    return ValueError(f"{field}: {value!r} is unknown.{did_you_mean(str(value), names)} Known: {listed}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that is nearest, with a blank before it; nothing where none is near."""
-    near = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """A hint at the nearest known name, starting with a blank; empty if none is near."""
+    nearest = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def check_known(field: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Raise `unknown` for the first of the names that is none of the `known`."""
+    """Raise `unknown_name` for the first of the names that is not among the `known` ones."""
     known = list(known)
     for name in names:
         if name not in known:
             raise unknown_name(field, name, known)
 
 
-def folded(name: str) -> str:
-    """A name as it is compared where letter case, hyphens and underscores may differ."""
+def normalize(name: str) -> str:
+    """A name without letter case, hyphens, underscores and blanks, to compare spellings."""
     return re.sub(r"[\W_]", "", name).lower()

@@ -30,7 +30,7 @@ def answer_grammar(output_format: OutputFormat | None) -> str | None:
     if isinstance(output_format, JsonFormat):
         schema = {"type": "object"} if output_format.schema is None else output_format.schema
         return f"{HEADER}{START}answer\n{_json_rule('answer', constrainable_schema(schema, 'schema'))}"
-    if output_format is None or not output_format.callable:
+    if output_format is None or not output_format.callable_tools:
         return None
     return f"{HEADER}{_start_rule(output_format)}{_call_rules(output_format)}"
 
@@ -49,12 +49,12 @@ def _start_rule(tools: ToolCallFormat) -> str:
 
 
 def _call_rules(tools: ToolCallFormat) -> str:
-    names = [json.dumps(tool["name"], ensure_ascii=False) for tool in tools.callable]
+    names = [json.dumps(tool["name"], ensure_ascii=False) for tool in tools.callable_tools]
     starts = [_literal(f'{{"name": {name}, "arguments": ') for name in names]
     alternatives = " | ".join(f"{start} arguments_{number}" for number, start in enumerate(starts))
     arguments = (
         _json_rule(f"arguments_{number}", constrainable_schema(_arguments(tool), f"tools[{tool['name']!r}].parameters"))
-        for number, tool in enumerate(tools.callable)
+        for number, tool in enumerate(tools.callable_tools)
     )
     return f"call: ({alternatives}) {_literal(END)}\n{''.join(arguments)}"
 

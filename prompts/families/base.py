@@ -1,11 +1,8 @@
-"""What every prompt family does: turn LangChain messages into the text and the stop strings a model was trained with.
+"""What all prompt families share: LangChain messages become the prompt text and stop strings that a model was trained with.
 
-A family is a small class (`llama2.py`, `falcon.py`, `chatml.py`, `plain.py`) that says three things: which tags are
-its structure, which stop strings end a turn, and how turns are laid out. Everything else is here: the text of a
-message, the order of turns, and that text from people never becomes structure.
-
-Tool calls and tool results that a conversation holds are shown in the form of Nous Research's Hermes models:
-`<tool_call>` with JSON, `<tool_response>` with the result (`tool_turns.py`).
+A family is a small class (`llama2.py`, `falcon.py`, `chatml.py`, `plain.py`) with three facts: which markers are structure
+to its models, which stop strings end an answer, and how role messages are laid out. This module does the rest: it takes
+the text out of messages, escapes it so that it never becomes structure, and adds tools, calls and results as text.
 """
 
 from abc import ABC, abstractmethod
@@ -17,23 +14,21 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 
 from ..escaping import Escaping
 from ..output_format import AnyTool, OutputFormat, ToolCallFormat
-from ..tool_messages import call_texts, result_text
-from ..tool_prompt import output_format_text
+from ..tool_prompt import format_instructions, tool_call_texts, tool_result_text
 
 Role = Literal["system", "user", "assistant", "tool"]
 
 COMMON_ESCAPING = Escaping(
     [
         ("<", r"\s*/?\s*tool(?:s|_calls?|_response)(?:\s[^<>]{0,200})?>"),
-        # Most tokenizers write their special tokens so, also where a model of another family stands behind a layout.
+        # The form of special tokens in most tokenizers: a model of another family may be behind a layout.
         ("<", r"\|[^|<>\s]{1,40}\|>"),
     ]
 )
-"""What is structure in every family: the tags of tool calls and results, and special tokens."""
+"""Markers of every family: the tags around tool calls and results, and special tokens."""
 
-
-TOLD_ELSEWHERE = ("tool_use", "tool_call", "thinking", "reasoning")
-"""Parts of other models' answers that are no text of the turn: calls are in a message's `tool_calls`."""
+NON_TEXT_PARTS = ("tool_use", "tool_call", "thinking", "reasoning")
+"""Content parts of other providers' answers that are not text to show; calls are in a message's `tool_calls` as well."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class RenderedPrompt:
 
 @dataclass(frozen=True)
 class RoleMessage:
-    """One role's text, as it stands in a prompt."""
+    """A role and its text, escaped and ready to be laid out."""
 
     role: Role
     text: str
@@ -57,11 +52,12 @@ class PromptFamily(ABC):
 
     name: ClassVar[str]
     escaping: ClassVar[Escaping]
+    """Escapes what the family's models read as structure, beside `COMMON_ESCAPING`."""
     stop: ClassVar[tuple[str, ...]]
     context: ClassVar[int | None] = None
-    """Tokens of prompt and answer together that all models of the family were trained with, where that is one figure."""
-    hermes: ClassVar[bool] = False
-    """Whether models of the family know Hermes' results, which name their call in JSON."""
+    """Tokens of prompt and answer that all models of the family were trained with; None if they differ."""
+    json_tool_results: ClassVar[bool] = False
+    """Whether the models know Hermes' tool results, JSON that names its call."""
 
     def render(
         self,
@@ -70,26 +66,25 @@ class PromptFamily(ABC):
         *,
         output_format: OutputFormat | None = None,
     ) -> RenderedPrompt:
-        """The prompt that asks the model for the turn after `messages`.
-
-        System texts go where the layout has them. Special text inside a message is escaped.
+        """The prompt that makes the model write the answer to `messages`.
 
         Args:
-            messages: the conversation so far.
-            tools: what the model may call, in any form that LangChain takes.
-            output_format: what the answer has to be, where `tools` does not say it all.
+            messages: the conversation so far; special text in it is escaped.
+            tools: what the model may call, in any form that LangChain accepts.
+            output_format: what the answer must be; replaces `tools`.
 
         Raises:
-            ValueError: no messages, a role that no model knows, or content other than text.
+            ValueError: no messages, an unknown role, or content other than text.
         """
         output_format = output_format or (ToolCallFormat.from_tools(tools) if tools else None)
-        return RenderedPrompt(
-            self.layout(to_role_messages(messages, self.escaping, output_format, hermes=self.hermes)), self.stop
+        role_messages = to_role_messages(
+            messages, self.escaping, output_format, json_tool_results=self.json_tool_results
         )
+        return RenderedPrompt(self.layout(role_messages), self.stop)
 
     @abstractmethod
-    def layout(self, turns: list[RoleMessage]) -> str:
-        """The prompt of turns whose texts are already safe."""
+    def layout(self, messages: list[RoleMessage]) -> str:
+        """The prompt text of escaped messages."""
 
 
 def to_role_messages(
@@ -97,45 +92,44 @@ def to_role_messages(
     escaping: Escaping,
     output_format: OutputFormat | None = None,
     *,
-    hermes: bool = False,
+    json_tool_results: bool = False,
 ) -> list[RoleMessage]:
-    """Each message as a turn, with `tags` escaped in all that it holds; tool calls and results stand in tags of ours.
+    """Each message as a role message, with tool calls and results as text.
 
-    What the answer has to be is told in the first system text, after what stands there.
+    Args:
+        messages: the conversation.
+        escaping: applied to all text in messages, tools and schemas, together with `COMMON_ESCAPING`.
+        output_format: described at the end of the first system text, or in a new one.
+        json_tool_results: as in `PromptFamily`.
 
     Raises:
-        ValueError: no messages, a role that no model knows, or content other than text.
+        ValueError: no messages, an unknown role, or content other than text.
     """
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
     escaping = escaping + COMMON_ESCAPING
-    turns = [_turn(messages, position, escaping, hermes) for position in range(len(messages))]
-    return turns if output_format is None else _told(turns, output_format_text(output_format, escaping))
+    converted = [_role_message(messages, i, escaping, json_tool_results) for i in range(len(messages))]
+    if output_format is None:
+        return converted
+    return _with_instructions(converted, format_instructions(output_format, escaping))
 
 
-def _told(turns: list[RoleMessage], told: str) -> list[RoleMessage]:
-    """The turns with a text at the end of the first system text, or as one."""
-    if turns[0].role != "system":
-        return [RoleMessage("system", told), *turns]
-    return [RoleMessage("system", f"{turns[0].text}\n\n{told}"), *turns[1:]]
+def alternate_roles(messages: list[RoleMessage]) -> tuple[str, list[RoleMessage]]:
+    """The system text, and messages whose roles alternate between user and assistant, from a user's to a user's.
 
-
-def alternate_roles(turns: list[RoleMessage]) -> tuple[str, list[RoleMessage]]:
-    """The system text, and turns that go user, assistant, user … and end with the user.
-
-    System texts are joined in front, wherever they stood; a tool's turn is a user's; neighbours of one role are joined
-    by a blank line; where a user's turn is missing, an empty one stands in.
+    System texts are joined; tool results count as the user's; texts of one role in a row are joined with a blank line; a
+    missing message of the user is empty.
     """
-    system = "\n\n".join(turn.text for turn in turns if turn.role == "system")
+    system = "\n\n".join(message.text for message in messages if message.role == "system")
     merged: list[RoleMessage] = []
-    for turn in turns:
-        if turn.role == "system":
+    for message in messages:
+        if message.role == "system":
             continue
-        role: Role = "assistant" if turn.role == "assistant" else "user"
+        role: Role = "assistant" if message.role == "assistant" else "user"
         if merged and merged[-1].role == role:
-            merged[-1] = RoleMessage(role, f"{merged[-1].text}\n\n{turn.text}")
+            merged[-1] = RoleMessage(role, f"{merged[-1].text}\n\n{message.text}")
         else:
-            merged.append(RoleMessage(role, turn.text))
+            merged.append(RoleMessage(role, message.text))
     if not merged or merged[0].role == "assistant":
         merged.insert(0, RoleMessage("user", ""))
     if merged[-1].role == "assistant":
@@ -143,26 +137,36 @@ def alternate_roles(turns: list[RoleMessage]) -> tuple[str, list[RoleMessage]]:
     return system, merged
 
 
-def transcript(turns: list[RoleMessage], *, system: str, names: Mapping[str, str]) -> str:
-    """A line a turn, `NAME: text`, with the answerer's line left open.
+def transcript(messages: list[RoleMessage], *, system_format: str, labels: Mapping[str, str]) -> str:
+    """The conversation with one line per message, `LABEL: text`; the last line is open for the answer.
 
     Args:
-        system: the form of the system text, which stands first.
-        names: what the user and the assistant are called.
+        messages: escaped messages.
+        system_format: the form of the system text, which comes first; `{}` is its place.
+        labels: of the roles `user` and `assistant`.
     """
-    said, exchange = alternate_roles([RoleMessage(turn.role, turn.text.strip()) for turn in turns])
-    lines = [f"{names[turn.role]}: {turn.text}".rstrip(" ") for turn in exchange]
-    return "\n".join([*([system.format(said)] if said else []), *lines, f"{names['assistant']}:"])
+    system, exchange = alternate_roles([RoleMessage(message.role, message.text.strip()) for message in messages])
+    lines = [f"{labels[message.role]}: {message.text}".rstrip(" ") for message in exchange]
+    return "\n".join([*([system_format.format(system)] if system else []), *lines, f"{labels['assistant']}:"])
 
 
-def _turn(messages: Sequence[BaseMessage], position: int, escaping: Escaping, hermes: bool) -> RoleMessage:
+def _with_instructions(messages: list[RoleMessage], instructions: str) -> list[RoleMessage]:
+    first, *rest = messages
+    if first.role != "system":
+        return [RoleMessage("system", instructions), first, *rest]
+    return [RoleMessage("system", f"{first.text}\n\n{instructions}"), *rest]
+
+
+def _role_message(
+    messages: Sequence[BaseMessage], position: int, escaping: Escaping, json_tool_results: bool
+) -> RoleMessage:
     message = messages[position]
     text = _text(message, position)
     if isinstance(message, ToolMessage):
-        return RoleMessage("tool", result_text(messages, position, text, escaping, hermes=hermes))
-    shown = call_texts(message, escaping) if isinstance(message, AIMessage) else []
-    said = [escaping.escape(text)] if text or not shown else []
-    return RoleMessage(_role(message, position), "\n".join([*said, *shown]))
+        return RoleMessage("tool", tool_result_text(messages, position, text, escaping, as_json=json_tool_results))
+    calls = tool_call_texts(message, escaping) if isinstance(message, AIMessage) else []
+    texts = [escaping.escape(text), *calls] if text or not calls else calls
+    return RoleMessage(_role(message, position), "\n".join(texts))
 
 
 def _role(message: BaseMessage, position: int) -> Role:
@@ -175,19 +179,19 @@ def _role(message: BaseMessage, position: int) -> Role:
     if isinstance(message, ChatMessage) and message.role in ("system", "user", "assistant"):
         return message.role  # type: ignore[return-value]  # narrowed by the line above
     role = message.role if isinstance(message, ChatMessage) else message.type
-    raise ValueError(f"messages[{position}]: no turn for role {role!r}; known: system, user, assistant, tool")
+    raise ValueError(f"messages[{position}]: role {role!r} is unknown. Known: system, user, assistant, tool")
 
 
 def _text(message: BaseMessage, position: int) -> str:
     if isinstance(message.content, str):
         return message.content
-    parts = []
+    texts = []
     for part in message.content:
         if isinstance(part, str):
-            parts.append(part)
+            texts.append(part)
         elif part.get("type") == "text":
-            parts.append(part["text"])
-        elif part.get("type") not in TOLD_ELSEWHERE:
+            texts.append(part["text"])
+        elif part.get("type") not in NON_TEXT_PARTS:
             kind = part.get("type", "unknown")
             raise ValueError(f"messages[{position}]: a part of type {kind!r}; this model reads text only")
-    return "".join(parts)
+    return "".join(texts)

@@ -1,6 +1,6 @@
 """ChatML, the layout of SmolLM2, Qwen and others: `<|im_start|>role … <|im_end|>`.
 
-No system text is added where none is given, although SmolLM2's own template does so.
+No system text is added to a conversation without one, although SmolLM2's own template adds one.
 """
 
 from typing import ClassVar
@@ -14,11 +14,11 @@ class ChatML(PromptFamily):
 
     name: ClassVar[str] = "chatml"
     stop: ClassVar[tuple[str, ...]] = ("<|im_end|>", "<|endoftext|>")
-    hermes: ClassVar[bool] = True
+    json_tool_results: ClassVar[bool] = True
     escaping: ClassVar[Escaping] = Escaping(
         [
             ("<", r"\|[^|<>\s]{1,40}\|>"),
-            # SmolLM2's tokenizer has these special tokens besides.
+            # Further special tokens of SmolLM2's tokenizer.
             (
                 "<",
                 r"(?:repo_name|reponame|file_sep|filename|gh_stars|issue_(?:start|comment|closed)"
@@ -27,8 +27,7 @@ class ChatML(PromptFamily):
         ]
     )
 
-    def layout(self, turns: list[RoleMessage]) -> str:
-        """Every message in its place, as it is, and an assistant's turn opened."""
-        return (
-            "".join(f"<|im_start|>{turn.role}\n{turn.text}<|im_end|>\n" for turn in turns) + "<|im_start|>assistant\n"
-        )
+    def layout(self, messages: list[RoleMessage]) -> str:
+        """Every message in its place, as it is, and the start of the assistant's answer."""
+        texts = [f"<|im_start|>{message.role}\n{message.text}<|im_end|>\n" for message in messages]
+        return "".join([*texts, "<|im_start|>assistant\n"])

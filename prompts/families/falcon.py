@@ -1,17 +1,17 @@
-"""The layouts of Falcon 7b-instruct and 40b-instruct, and of 180b-chat: transcripts, one line a turn.
+"""The layouts of Falcon 7b-instruct and 40b-instruct, and of 180b-chat: transcripts with one line per message.
 
-These models have no special tokens for turns; what they were tuned on is the transcript itself. So a line in a
-message that looks like a turn would be one, and is escaped.
+These models have no special tokens for roles: they were fine-tuned on the transcript itself. So a line in a message that
+looks like the start of another message would be one to the model, and is escaped.
 """
 
 from typing import ClassVar
 
-from ..escaping import Escaping, turn_line
+from ..escaping import Escaping, role_label
 from .base import PromptFamily, RoleMessage, transcript
 
 
 class Falcon(PromptFamily):
-    """`User: …\\nAssistant: …\\nUser: …\\nAssistant:`; the system text is a first line of its own."""
+    """`User: …\\nAssistant: …\\nUser: …\\nAssistant:`; the system text is the first line."""
 
     name: ClassVar[str] = "falcon"
     stop: ClassVar[tuple[str, ...]] = ("\nUser:", "<|endoftext|>")
@@ -21,13 +21,13 @@ class Falcon(PromptFamily):
             ("<", r"\|endoftext\|>"),
             # The other special tokens of Falcon's tokenizer.
             (">", r">(?:TITLE|ABSTRACT|INTRODUCTION|SUMMARY|COMMENT|ANSWER|QUESTION|DOMAIN|PREFIX|SUFFIX|MIDDLE)<<"),
-            turn_line("System", "User", "Assistant", "Falcon"),
+            role_label("System", "User", "Assistant", "Falcon"),
         ]
     )
 
-    def layout(self, turns: list[RoleMessage]) -> str:
-        """One line a turn, the last one open for the answer."""
-        return transcript(turns, system="{}", names={"user": "User", "assistant": "Assistant"})
+    def layout(self, messages: list[RoleMessage]) -> str:
+        """One line per message, the last one open for the answer."""
+        return transcript(messages, system_format="{}", labels={"user": "User", "assistant": "Assistant"})
 
 
 class Falcon180B(Falcon):
@@ -38,6 +38,6 @@ class Falcon180B(Falcon):
 
     name: ClassVar[str] = "falcon180b"
 
-    def layout(self, turns: list[RoleMessage]) -> str:
-        """One line a turn, the last one open for the answer."""
-        return transcript(turns, system="System: {}", names={"user": "User", "assistant": "Falcon"})
+    def layout(self, messages: list[RoleMessage]) -> str:
+        """One line per message, the last one open for the answer."""
+        return transcript(messages, system_format="System: {}", labels={"user": "User", "assistant": "Falcon"})

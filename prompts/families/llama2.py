@@ -1,7 +1,7 @@
 """The layout of Llama 2 chat models.
 
-Source: Meta's reference code for Llama 2, as SageMaker JumpStart's model pages show it. The first `<s>` is left out:
-the server's tokenizer adds it, and a prompt that begins with two is not what the model was trained on.
+Source: Meta's reference code for Llama 2, as SageMaker JumpStart's model pages show it. The first `<s>` is left out: the
+server's tokenizer adds it, and the model was not trained on prompts that begin with two.
 """
 
 from typing import ClassVar
@@ -25,15 +25,12 @@ class Llama2(PromptFamily):
         ]
     )
 
-    def layout(self, turns: list[RoleMessage]) -> str:
-        """Every message stripped; the system text folded into the first user turn."""
-        system, exchange = alternate_roles([RoleMessage(turn.role, turn.text.strip()) for turn in turns])
-        texts = [turn.text for turn in exchange]
+    def layout(self, messages: list[RoleMessage]) -> str:
+        """Every message stripped; the system text is part of the first user message."""
+        system, exchange = alternate_roles([RoleMessage(message.role, message.text.strip()) for message in messages])
+        texts = [message.text for message in exchange]
         if system:
             texts[0] = f"<<SYS>>\n{system}\n<</SYS>>\n\n{texts[0]}"
-        finished = "".join(f"[INST] {asked} [/INST] {answered} </s><s>" for asked, answered in _pairs(texts))
-        return f"{finished}[INST] {texts[-1]} [/INST]"
-
-
-def _pairs(texts: list[str]) -> list[tuple[str, str]]:
-    return list(zip(texts[:-1:2], texts[1::2], strict=True))
+        past = zip(texts[:-1:2], texts[1::2], strict=True)
+        answered = "".join(f"[INST] {question} [/INST] {answer} </s><s>" for question, answer in past)
+        return f"{answered}[INST] {texts[-1]} [/INST]"

@@ -1,13 +1,9 @@
-"""Models whose server lays messages out itself, with the model's own chat template: there is nothing to render here."""
+"""Models whose server lays messages out itself, with the model's own chat template: nothing is rendered here."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from langchain_core.messages import BaseMessage
-
-from ..escaping import Escaping
-from ..output_format import AnyTool, OutputFormat
-from .base import PromptFamily, RenderedPrompt, RoleMessage
+from ..escaping import NO_ESCAPING, Escaping
+from .base import PromptFamily, RoleMessage
 
 
 class Messages(PromptFamily):
@@ -15,21 +11,11 @@ class Messages(PromptFamily):
 
     name: ClassVar[str] = "messages"
     stop: ClassVar[tuple[str, ...]] = ()
-    escaping: ClassVar[Escaping] = Escaping([])
+    escaping: ClassVar[Escaping] = NO_ESCAPING
 
-    def render(
-        self,
-        messages: Sequence[BaseMessage],
-        tools: Sequence[AnyTool] = (),
-        *,
-        output_format: OutputFormat | None = None,
-    ) -> RenderedPrompt:
+    def layout(self, messages: list[RoleMessage]) -> str:
         """Nothing: always a ValueError that says why."""
         raise ValueError(
             "family: 'messages' has no layout, since the server applies the model's own chat template; "
             "give the messages to load_chat_model('sagemaker:ENDPOINT?family=messages')"
         )
-
-    def layout(self, turns: list[RoleMessage]) -> str:
-        """As `render`."""
-        raise NotImplementedError

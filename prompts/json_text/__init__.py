@@ -1,4 +1,4 @@
-"""JSON that models write, and the schemas it has to match."""
+"""JSON that models write, and the schemas that it must match."""
 
 from .coercion import JsonSchema as JsonSchema
 from .repair import extract_json as extract_json

@@ -1,10 +1,10 @@
-"""Make values that a model wrote fit a JSON schema: first what loses nothing is turned, then all is checked.
+"""Coerce values that a model wrote to a JSON schema, where nothing is lost by it, and validate the result.
 
     JsonSchema({"type": "integer"}, "quantity").coerce("5")   # 5
 
-`"5"` becomes 5 where an integer is due, `5.0` too; `"true"` becomes true; text that is JSON becomes the object or array
-that is due; one value becomes an array of one; an integer becomes the text of it; letter case of a choice is set right, and
-the spelling of a property.
+Coerced are: text to numbers, booleans and null (`"5"`, `"true"`); whole floats to integers (`5.0`); integers to text; text
+that is JSON to the object or array; a single value to an array of one; letter case of enum values and spelling of property
+names to those of the schema.
 """
 
 import json
@@ -14,132 +14,140 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from ..suggestions import did_you_mean, folded
-from .repair import value
+from ..suggestions import did_you_mean, normalize
+from .repair import parse_json
 from .schema_check import reference_lookup
 
-SHOWN_CHARACTERS = 200
-"""How much of a wrong value an error shows."""
-SHOWN_ERRORS = 3
-"""How many of the things that are wrong with a value an error names."""
+MAX_VALUE_CHARACTERS = 200
+"""How much of a wrong value an error quotes."""
+MAX_ERRORS = 3
+"""How many mismatches one error lists."""
 
 
 class JsonSchema:
-    """What a value has to fit.
+    """A JSON schema that values are coerced to.
 
     Args:
-        schema: one that `check_schema` holds for one.
-        whole: what the value is called in errors.
+        schema: a schema that passes `check_schema`.
+        name: what errors call the whole value.
     """
 
-    def __init__(self, schema: Mapping[str, Any], whole: str) -> None:
+    def __init__(self, schema: Mapping[str, Any], name: str) -> None:
         from referencing import Registry
 
-        self._schema, self._whole = schema, whole
-        # An empty registry: a reference to elsewhere must not be fetched.
+        self._schema, self._name = schema, name
+        # With an empty registry no reference to elsewhere is fetched.
         self._validator = _validator_class()(schema, registry=Registry())
         self._lookup = reference_lookup(schema)
 
-    def coerce(self, given: Any) -> Any:
-        """The value as the schema has it.
+    def coerce(self, value: Any) -> Any:
+        """The value in the form that the schema requires.
 
         Raises:
-            ValueError: it does not fit; one line that names the fields, the values and what is wanted.
+            ValueError: it does not match; one line with the fields, their values and what the schema expects.
         """
         try:
-            fitted = self._turned(given, self._schema)
-            errors = sorted(self._validator.iter_errors(fitted), key=lambda error: list(map(str, error.absolute_path)))
+            coerced = self._coerce(value, self._schema)
+            errors = sorted(self._validator.iter_errors(coerced), key=lambda error: list(map(str, error.absolute_path)))
         except RecursionError as error:
-            raise ValueError(f"{self._whole}: it is nested too deeply") from error
+            raise ValueError(f"{self._name}: it is nested too deeply") from error
         except OverflowError as error:
-            raise ValueError(f"{self._whole}: a number in it is too large") from error
+            raise ValueError(f"{self._name}: a number in it is too large") from error
         if errors:
-            raise ValueError("; ".join(dict.fromkeys(_line(each, self._whole) for each in errors[:SHOWN_ERRORS])))
-        return fitted
+            lines = dict.fromkeys(_mismatch(error, self._name) for error in errors[:MAX_ERRORS])
+            raise ValueError("; ".join(lines))
+        return coerced
 
-    def _turned(self, given: Any, schema: Any) -> Any:
+    def _coerce(self, value: Any, schema: Any) -> Any:
         if not isinstance(schema, Mapping):
-            return given
+            return value
         if "$ref" in schema:
-            given = self._turned(given, self._lookup(schema["$ref"]).contents)
+            value = self._coerce(value, self._lookup(schema["$ref"]).contents)
         for part in schema.get("allOf", ()):
-            given = self._turned(given, part)
+            value = self._coerce(value, part)
         for options in (schema.get("anyOf"), schema.get("oneOf")):
-            given = self._turned_to_one(given, options) if options else given
-        given = _chosen(given, schema)
-        kinds = _kinds(schema)
-        if kinds and not any(self._validator.is_type(given, kind) for kind in kinds):
-            given = next((each for kind in kinds for each in self._as(given, kind, schema)), given)
-        if "integer" in kinds and isinstance(given, float) and given.is_integer():
-            return int(given)
-        return self._turned_inside(given, schema)
+            value = self._coerce_to_option(value, options) if options else value
+        value = _enum_value(value, schema)
+        types = _types(schema)
+        if types and not any(self._validator.is_type(value, name) for name in types):
+            conversions = (converted for name in types for converted in self._converted(value, name, schema))
+            value = next(conversions, value)
+        if "integer" in types and isinstance(value, float) and value.is_integer():
+            return int(value)
+        return self._coerce_inside(value, schema)
 
-    def _turned_to_one(self, given: Any, options: list[Any]) -> Any:
-        ways = [*(option for option in options if self._fits(given, option)), *options]
-        turned = (self._turned(given, option) for option in ways)
-        return next((each for each, option in zip(turned, ways, strict=True) if self._fits(each, option)), given)
+    def _coerce_to_option(self, value: Any, options: list[Any]) -> Any:
+        """The value coerced to the first option that it then matches, with options that it already matches first."""
+        in_order = [*(option for option in options if self._matches(value, option)), *options]
+        for option in in_order:
+            coerced = self._coerce(value, option)
+            if self._matches(coerced, option):
+                return coerced
+        return value
 
-    def _fits(self, given: Any, schema: Any) -> bool:
-        return bool(self._validator.evolve(schema=schema).is_valid(given))
+    def _matches(self, value: Any, schema: Any) -> bool:
+        return bool(self._validator.evolve(schema=schema).is_valid(value))
 
-    def _as(self, given: Any, kind: str, schema: Mapping[str, Any]) -> Iterator[Any]:
-        """`given` as a value of that JSON type, where nothing is lost by it."""
-        if isinstance(given, str):
-            yield from _read_as(given.strip(), kind)
-        if kind == "string" and isinstance(given, int) and not isinstance(given, bool):
-            yield str(given)
-        if kind == "array" and given is not None and self._fits([self._turned(given, schema.get("items"))], schema):
-            yield [given]
+    def _converted(self, value: Any, type_name: str, schema: Mapping[str, Any]) -> Iterator[Any]:
+        """The value as that JSON type, if nothing is lost by it."""
+        if isinstance(value, str):
+            yield from _parse_as(value.strip(), type_name)
+        if type_name == "string" and isinstance(value, int) and not isinstance(value, bool):
+            yield str(value)
+        if type_name == "array" and value is not None:
+            items = schema.get("items")
+            if self._matches([self._coerce(value, items)], schema):
+                yield [value]
 
-    def _turned_inside(self, given: Any, schema: Mapping[str, Any]) -> Any:
-        if isinstance(given, list):
-            return [self._turned(item, schema.get("items")) for item in given]
-        if not isinstance(given, dict):
-            return given
+    def _coerce_inside(self, value: Any, schema: Mapping[str, Any]) -> Any:
+        if isinstance(value, list):
+            return [self._coerce(item, schema.get("items")) for item in value]
+        if not isinstance(value, dict):
+            return value
         known = schema.get("properties", {})
-        named = {_property(name, known, given): item for name, item in given.items()}
+        renamed = {_property_name(name, known, value): item for name, item in value.items()}
         return {
-            name: self._turned(item, known.get(name, schema.get("additionalProperties")))
-            for name, item in named.items()
+            name: self._coerce(item, known.get(name, schema.get("additionalProperties")))
+            for name, item in renamed.items()
         }
 
 
-def _kinds(schema: Mapping[str, Any]) -> list[str]:
-    kinds = schema.get("type", [])
-    return [kinds] if isinstance(kinds, str) else list(kinds)
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    types = schema.get("type", [])
+    return [types] if isinstance(types, str) else list(types)
 
 
-def _read_as(text: str, kind: str) -> Iterator[Any]:
-    if kind == "integer" and re.fullmatch(r"[+-]?\d{1,300}(?:\.0+)?", text):
+def _parse_as(text: str, type_name: str) -> Iterator[Any]:
+    if type_name == "integer" and re.fullmatch(r"[+-]?\d{1,300}(?:\.0+)?", text):
         yield int(text.split(".")[0])
-    if kind == "number" and re.fullmatch(r"[+-]?(?:\d{1,300}\.?\d{0,300}|\.\d{1,300})(?:[eE][+-]?\d{1,2})?", text):
+    if type_name == "number" and re.fullmatch(r"[+-]?(?:\d{1,300}\.?\d{0,300}|\.\d{1,300})(?:[eE][+-]?\d{1,2})?", text):
         number = float(text) if re.search(r"[.eE]", text) else int(text)
         yield from [number] if math.isfinite(number) else []
-    if kind == "boolean" and text.lower() in ("true", "false"):
+    if type_name == "boolean" and text.lower() in ("true", "false"):
         yield text.lower() == "true"
-    if kind == "null" and text.lower() in ("null", "none"):
+    if type_name == "null" and text.lower() in ("null", "none"):
         yield None
-    if text[:1] == {"object": "{", "array": "["}.get(kind):
+    if text[:1] == {"object": "{", "array": "["}.get(type_name):
         try:
-            yield value(text)
+            yield parse_json(text)
         except ValueError:
             return
 
 
-def _chosen(given: Any, schema: Mapping[str, Any]) -> Any:
-    """The one of the schema's choices that is meant, where letter case or quotes differ."""
+def _enum_value(value: Any, schema: Mapping[str, Any]) -> Any:
+    """The only value of `enum` or `const` that differs from a text in letter case or outer blanks at most, if any."""
     choices = [schema["const"]] if "const" in schema else schema.get("enum", [])
-    if given in choices or not isinstance(given, str):
-        return given
-    near = [each for each in choices if str(each).lower() == given.strip().lower()]
-    return near[0] if len(near) == 1 else given
+    if value in choices or not isinstance(value, str):
+        return value
+    matches = [choice for choice in choices if str(choice).lower() == value.strip().lower()]
+    return matches[0] if len(matches) == 1 else value
 
 
-def _property(name: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """The property that is meant by a name that is none, if there is just one, and it is not given besides."""
-    near = [each for each in known if folded(each) == folded(name)]
-    rivals = [each for each in given if folded(each) == folded(name)]
-    return near[0] if name not in known and len(near) == len(rivals) == 1 else name
+def _property_name(name: str, known: Mapping[str, Any], value: Mapping[str, Any]) -> str:
+    """The only known property that an unknown name of the object is spelled like, if any."""
+    matches = [each for each in known if normalize(each) == normalize(name)]
+    rivals = [each for each in value if normalize(each) == normalize(name)]
+    return matches[0] if name not in known and len(matches) == len(rivals) == 1 else name
 
 
 @cache
@@ -147,48 +155,48 @@ def _validator_class() -> Any:
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
-    return extend(Draft202012Validator, {"pattern": _pattern})
+    return extend(Draft202012Validator, {"pattern": _check_pattern})
 
 
-def _pattern(validator: Any, pattern: str, given: Any, schema: Any) -> Iterator[Any]:
-    """JSON Schema's `pattern`; one that Python can't read (`\\p{L}`) is not judged."""
+def _check_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
+    """JSON Schema's `pattern`; a pattern that Python can't read (`\\p{L}`) is ignored."""
     from jsonschema import ValidationError
 
     try:
-        if isinstance(given, str) and not re.search(pattern, given):
-            yield ValidationError(f"{_shown(given)} does not match {pattern!r}")
+        if isinstance(value, str) and not re.search(pattern, value):
+            yield ValidationError(f"{_quoted(value)} does not match {pattern!r}")
     except re.error:
         return
 
 
-def _line(error: Any, whole: str) -> str:
+def _mismatch(error: Any, name: str) -> str:
     """A validation error as one line."""
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".")
-    inside = f"{place}." if place else ""
+    prefix = f"{place}." if place else ""
     if error.validator == "required":
-        missing = next(name for name in error.validator_value if name not in error.instance)
-        return f"{inside}{missing}: is missing; wanted: {_wanted(error.schema.get('properties', {}).get(missing))}"
+        missing = next(field for field in error.validator_value if field not in error.instance)
+        return f"{prefix}{missing}: is required; expected: {_expected(error.schema.get('properties', {}).get(missing))}"
     if error.validator == "additionalProperties" and error.validator_value is False:
         known = sorted(error.schema.get("properties", {}))
-        extra = next((name for name in error.instance if name not in known), "")
-        return f"{inside}{extra}: is unknown.{did_you_mean(extra, known)} Known: {', '.join(known) or 'none'}"
+        extra = next((field for field in error.instance if field not in known), "")
+        return f"{prefix}{extra}: is unknown.{did_you_mean(extra, known)} Known: {', '.join(known) or 'none'}"
     if error.validator in ("type", "enum", "const", "anyOf", "oneOf"):
-        return f"{place or whole}: {_shown(error.instance)} does not fit; wanted: {_wanted(error.schema)}"
-    return " ".join(f"{place or whole}: {error.message}".split())[: 2 * SHOWN_CHARACTERS]
+        return f"{place or name}: {_quoted(error.instance)} does not match; expected: {_expected(error.schema)}"
+    return " ".join(f"{place or name}: {error.message}".split())[: 2 * MAX_VALUE_CHARACTERS]
 
 
-def _wanted(schema: Any) -> str:
+def _expected(schema: Any) -> str:
     if not isinstance(schema, Mapping):
         return "a value"
     if "enum" in schema:
         return f"one of {json.dumps(schema['enum'], ensure_ascii=False)}"
     if options := schema.get("anyOf") or schema.get("oneOf"):
-        return " or ".join(_wanted(option) for option in options)
+        return " or ".join(_expected(option) for option in options)
     if "const" in schema:
         return json.dumps(schema["const"], ensure_ascii=False)
-    return " or ".join(_kinds(schema)) or "a value"
+    return " or ".join(_types(schema)) or "a value"
 
 
-def _shown(given: Any) -> str:
-    text = json.dumps(given, ensure_ascii=False, default=str)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+def _quoted(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}…"

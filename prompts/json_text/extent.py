@@ -1,41 +1,42 @@
-"""Where an object or array that a model wrote ends, also where it is not quite JSON.
+"""Find where an object or array that a model wrote ends, even if it is not quite JSON.
 
-    extent("{'a': [1, 2} and so on", 0)   # Extent(end=12, complete=True, fault="")
+    find_extent("{'a': [1, 2} and so on", 0)   # Extent(end=12, complete=True, fault="")
 
-Models write single quotes, trailing commas, comments, quotes inside quotes, and forget closers. The end is found by
-brackets and quotes alone; what is said of it is whether more than closers may be missing. A `Scan` goes on where it
-stopped, so that a value that comes in many pieces is read once. What the value holds is `json_value.py`'s.
+Models write single quotes, trailing commas, comments, quotes inside quotes, and forget closing brackets. Brackets and
+quotes alone decide where the value ends; `fault` says whether more than closing brackets may be missing. `ExtentScanner`
+continues where it stopped, so a value that arrives in many chunks is scanned once. `repair.py` reads the value itself.
 """
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
-_OPENER = {"}": "{", "]": "["}
+_OPENING = {"}": "{", "]": "["}
 _CLOSING_QUOTES = {'"': '"', "'": "'", "“": '”“"', "”": '”“"', "‘": "’‘'", "’": "’‘'"}
-# What ends an unfinished value outside a string: a tag of the call around it, a fence, a special token.
+# Ends an unfinished value, outside a string: a tag of the call around it, a fence, a special token.
 _END = re.compile(r"</?\s*(?:tool|function|invoke|parameter)|```|<\||</s>|\[/tool", re.IGNORECASE)
 _COMMENT = re.compile(r"(?://|#\s)[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_BARE = re.compile(r"(?:[^\s,:{}\[\]\"“”<`]|:(?=//))+|.", re.DOTALL)
-# After a closing quote; with other text after it a quote is part of the string.
+_BARE_WORD = re.compile(r"(?:[^\s,:{}\[\]\"“”<`]|:(?=//))+|.", re.DOTALL)
+# What may follow a closing quote; a quote with other text after it is part of the string.
 _AFTER_STRING = re.compile(rf"\s*(?:[,:}}\])]|//|/\*|#\s|{_END.pattern}|\Z)|\s+[\"'“‘]|[^\S\n]*\n", re.IGNORECASE)
-_UNDECIDED = re.compile(r"\s*(?:/|#|<[/|]?\s*\w*|`{1,2}|\[/?\w*)?\Z")
 _IN_STRING = {
     quote: re.compile(rf"\\.|[{closing}]|\n\s*</\s*tool_", re.DOTALL) for quote, closing in _CLOSING_QUOTES.items()
 }
-# What may become one of these when more comes.
-_END_BEGUN = re.compile(r"(?:<[/|]?\s*\w*|`{1,2}|\[(?:/\w*)?)\Z")
-_IN_STRING_BEGUN = re.compile(r"(?:\\|\n\s*(?:<[/\s\w]*)?)\Z")
-_BARE_GOES_ON = re.compile(r"(?::/?)?\Z")
+# At the end of a text that may continue: what the next chunk may turn into one of the above.
+_PARTIAL_END = re.compile(r"(?:<[/|]?\s*\w*|`{1,2}|\[(?:/\w*)?)\Z")
+_PARTIAL_AFTER_STRING = re.compile(r"\s*(?:/|#|<[/|]?\s*\w*|`{1,2}|\[/?\w*)?\Z")
+_PARTIAL_IN_STRING = re.compile(r"(?:\\|\n\s*(?:<[/\s\w]*)?)\Z")
+_PARTIAL_BARE_WORD = re.compile(r"(?::/?)?\Z")
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How far a value goes.
+    """How far a value reaches.
 
     Attributes:
         end: the position after it.
         complete: whether its last bracket is closed.
-        fault: why what stands there may be less than was meant; empty where at most closers are missing.
+        fault: why the value may be less than was meant; empty if at most closing brackets are missing.
     """
 
     end: int
@@ -43,156 +44,167 @@ class Extent:
     fault: str
 
 
-def extent(text: str, start: int) -> Extent:
-    """The extent of the object or array at `start` of a text that is whole."""
-    reach = Scan(start).extent(text, final=True)
-    assert reach is not None
-    return reach
+def find_extent(text: str, start: int) -> Extent:
+    """The extent of the object or array that begins at `start` of a whole text."""
+    extent = ExtentScanner(start).scan(text, final=True)
+    assert extent is not None
+    return extent
 
 
 @dataclass
-class _Frame:
-    """An open bracket, and what is due in it: a key, its colon, a value, or after that a comma (`done`)."""
-
+class _OpenBracket:
     bracket: str
-    due: str
+    expects: Literal["key", "colon", "value", "comma"]
 
 
-class Scan:
-    """Looks for the extent of the object or array at `start` of a text that grows."""
+class ExtentScanner:
+    """Scans a growing text for the extent of the object or array that begins at `start`.
+
+    Attributes:
+        position: all before it is scanned.
+        string_position: how far the string at `position` is scanned, if its end has not arrived.
+    """
 
     def __init__(self, start: int) -> None:
         self.start = self.position = start
-        self.text, self.final = "", False
-        self.frames: list[_Frame] = []
-        self.last = ""  # "closer", "string" or "bare": what a value ended with
-        self.hollow = False
-        self.looked = 0  # how far the string at `position` has no end
+        self.string_position = 0
+        self._text, self._final = "", False
+        self._open: list[_OpenBracket] = []
+        self._last_value: Literal["", "bracket", "string", "bare word"] = ""
+        self._misses_value = False
 
-    def extent(self, text: str, *, final: bool) -> Extent | None:
-        """The extent; None where the text may go on (not `final`) and leaves it open.
+    def scan(self, text: str, *, final: bool) -> Extent | None:
+        """The extent; None if the text so far does not decide it.
 
         Args:
-            text: what there was at the last call, and what came after it.
+            text: the text of the last call, and what has arrived since.
+            final: whether the text is whole.
         """
-        self.text, self.final = text, final
+        self._text, self._final = text, final
         while self.position < len(text):
-            if self.frames and self._ends_here():
-                return Extent(self.position, complete=False, fault=self._fault(closed=True))
-            if not final and _END_BEGUN.match(text, self.position):
+            if self._open and self._ends_unclosed():
+                return Extent(self.position, complete=False, fault=self._fault(at_end=False))
+            if not final and _PARTIAL_END.match(text, self.position):
                 return None
             character = text[self.position]
             if character in "{[":
-                self._open(character)
+                self._open_bracket(character)
             elif character in "}]":
-                if self._close(character):
-                    return Extent(self.position, complete=True, fault=self._hollow_fault())
+                if self._close_bracket(character):
+                    return Extent(self.position, complete=True, fault=self._missing_value_fault())
             elif character in _CLOSING_QUOTES and self._begins_string():
-                end = self._string_end(character)
+                end, closed = self._string_end(character)
                 if end is None:
-                    return self._unfinished("it ends inside a string")
-                if end < 0:
-                    return Extent(-end, complete=False, fault="it ends inside a string")
-                self._ended("string", end)
-            elif not self._other(character):
+                    return self._incomplete("it ends inside a string")
+                if not closed:
+                    return Extent(end, complete=False, fault="it ends inside a string")
+                self._end_value("string", end)
+            elif not self._skip_other(character):
                 return None
-        return self._unfinished(self._fault(closed=False))
+        return self._incomplete(self._fault(at_end=True))
 
-    def _unfinished(self, fault: str) -> Extent | None:
-        return Extent(len(self.text), complete=False, fault=fault) if self.final else None
+    def _incomplete(self, fault: str) -> Extent | None:
+        return Extent(len(self._text), complete=False, fault=fault) if self._final else None
 
-    def _ends_here(self) -> bool:
-        """Whether something stands here that no value goes on with, although brackets are open."""
-        if _END.match(self.text, self.position):
+    def _ends_unclosed(self) -> bool:
+        """Whether the value ends here although brackets are open, since nothing in JSON continues like this."""
+        if _END.match(self._text, self.position):
             return True
-        top = self.frames[-1]
-        if top.due != "done" or self.last != "closer":
+        innermost = self._open[-1]
+        if innermost.expects != "comma" or self._last_value != "bracket":
             return False
-        here, before = self.text[self.position], self.text[self.position - 1]
-        return (here == "{" and top.bracket == "{") or (here.isalpha() and before == "\n")
+        character, previous = self._text[self.position], self._text[self.position - 1]
+        return (character == "{" and innermost.bracket == "{") or (character.isalpha() and previous == "\n")
 
-    def _open(self, character: str) -> None:
-        self.frames.append(_Frame(character, "key" if character == "{" else "value"))
+    def _open_bracket(self, bracket: str) -> None:
+        self._open.append(_OpenBracket(bracket, "key" if bracket == "{" else "value"))
         self.position += 1
 
-    def _close(self, character: str) -> bool:
+    def _close_bracket(self, bracket: str) -> bool:
+        """Close the brackets up to the one that this closes, if any; whether none is open then."""
         self.position += 1
-        if all(frame.bracket != _OPENER[character] for frame in self.frames):
+        if all(each.bracket != _OPENING[bracket] for each in self._open):
             return False
         closed = ""
-        while closed != _OPENER[character]:
-            frame = self.frames.pop()
-            self.hollow |= frame.bracket == "{" and frame.due in ("colon", "value")
-            closed = frame.bracket
-            if self.frames:
-                self._ended("closer", self.position)
-        return not self.frames
+        while closed != _OPENING[bracket]:
+            innermost = self._open.pop()
+            self._note_missing_value(innermost)
+            closed = innermost.bracket
+            if self._open:
+                self._end_value("bracket", self.position)
+        return not self._open
 
     def _begins_string(self) -> bool:
-        before = self.text[self.position - 1] if self.position > self.start else " "
-        return before.isspace() or before in "{[(,:=/" or before in _CLOSING_QUOTES
+        previous = self._text[self.position - 1] if self.position > self.start else " "
+        return previous.isspace() or previous in "{[(,:=/" or previous in _CLOSING_QUOTES
 
-    def _string_end(self, quote: str) -> int | None:
-        """The position after the closing quote; negated, where a closing tag stands on a line of its own; None: open."""
-        text, start = self.text, self.position
-        if not self.final and len(text) < start + 3:
-            return None
+    def _string_end(self, quote: str) -> tuple[int | None, bool]:
+        """The end of the string at `position`, None if it has not arrived; and whether a quote closes it.
+
+        A string that no quote closes ends before a closing tag that has a line to itself.
+        """
+        text, start = self._text, self.position
+        if not self._final and len(text) < start + 3:
+            return None, False
         if text.startswith('"""', start):
             end = text.find('"""', start + 3)
-            return None if end < 0 else end + 3
-        self.looked = max(self.looked, start + 1)
-        for found in _IN_STRING[quote].finditer(text, self.looked):
+            return (None, False) if end < 0 else (end + 3, True)
+        self.string_position = max(self.string_position, start + 1)
+        for found in _IN_STRING[quote].finditer(text, self.string_position):
             if found[0][0] == "\n":
-                return -found.start()
+                return found.start(), False
             if found[0][0] != "\\":
-                if not self.final and _UNDECIDED.match(text, found.end()):
-                    return None
+                if not self._final and _PARTIAL_AFTER_STRING.match(text, found.end()):
+                    return None, False
                 if _AFTER_STRING.match(text, found.end()):
-                    return found.end()
-            self.looked = found.end()
-        begun = _IN_STRING_BEGUN.search(text, self.looked)
-        self.looked = begun.start() if begun else len(text)
-        return None
+                    return found.end(), True
+            self.string_position = found.end()
+        partial = _PARTIAL_IN_STRING.search(text, self.string_position)
+        self.string_position = partial.start() if partial else len(text)
+        return None, False
 
-    def _other(self, character: str) -> bool:
-        """Go over what is neither bracket nor string; False where it may go on."""
-        top = self.frames[-1]
+    def _skip_other(self, character: str) -> bool:
+        """Skip what is neither bracket nor string; False if it may continue in the next chunk."""
+        innermost = self._open[-1]
         if character.isspace():
             self.position += 1
-        elif comment := _COMMENT.match(self.text, self.position):
-            if not self.final and comment.end() == len(self.text):
+        elif comment := _COMMENT.match(self._text, self.position):
+            if not self._final and comment.end() == len(self._text):
                 return False
             self.position = comment.end()
         elif character == ",":
-            self.hollow |= top.bracket == "{" and top.due in ("colon", "value")
-            top.due = "key" if top.bracket == "{" else "value"
+            self._note_missing_value(innermost)
+            innermost.expects = "key" if innermost.bracket == "{" else "value"
             self.position += 1
         elif character == ":":
-            top.due = "value"
+            innermost.expects = "value"
             self.position += 1
         else:
-            bare = _BARE.match(self.text, self.position)
-            assert bare is not None
-            if not self.final and _BARE_GOES_ON.match(self.text, bare.end()):
+            word = _BARE_WORD.match(self._text, self.position)
+            assert word is not None
+            if not self._final and _PARTIAL_BARE_WORD.match(self._text, word.end()):
                 return False
-            self._ended("bare", bare.end())
+            self._end_value("bare word", word.end())
         return True
 
-    def _ended(self, what: str, end: int) -> None:
-        """A key or a value ends; where a comma was due, it is a key whose comma is missing."""
-        top = self.frames[-1]
-        key = top.bracket == "{" and (
-            (top.due == "key" and what != "closer") or (top.due == "done" and what == "string")
+    def _end_value(self, kind: Literal["bracket", "string", "bare word"], end: int) -> None:
+        """A key or value ends; a string where a comma is expected counts as a key with the comma missing."""
+        innermost = self._open[-1]
+        is_key = innermost.bracket == "{" and (
+            (innermost.expects == "key" and kind != "bracket") or (innermost.expects == "comma" and kind == "string")
         )
-        top.due = "colon" if key else "done"
-        self.last, self.position = what, end
+        innermost.expects = "colon" if is_key else "comma"
+        self._last_value, self.position = kind, end
 
-    def _fault(self, *, closed: bool) -> str:
-        if not self.frames or self.frames[-1].due != "done":
-            return "it ends before a value that is due"
-        if self.last == "bare" and not closed:
-            return "it ends right after a number or word, which may go on"
-        return self._hollow_fault()
+    def _note_missing_value(self, bracket: _OpenBracket) -> None:
+        self._misses_value |= bracket.bracket == "{" and bracket.expects in ("colon", "value")
 
-    def _hollow_fault(self) -> str:
-        return "a value is missing" if self.hollow else ""
+    def _fault(self, *, at_end: bool) -> str:
+        if not self._open or self._open[-1].expects != "comma":
+            return "it ends before an expected value"
+        if self._last_value == "bare word" and at_end:
+            return "it ends right after a number or word, which may be incomplete"
+        return self._missing_value_fault()
+
+    def _missing_value_fault(self) -> str:
+        return "a value is missing" if self._misses_value else ""

@@ -1,200 +1,157 @@
-"""Which calls a JSON value means, in any of the envelopes that models were taught: Hermes', OpenAI's, Llama's, ReAct's …
+"""Which calls a JSON value stands for, in any envelope that models were trained on: Hermes', OpenAI's, Llama's, ReAct's …
 
-written({"function": {"name": "search", "arguments": "{}"}}, raw, known)   # [Written(name="search", arguments="{}", …)]
+calls_in_json({"function": {"name": "search", "arguments": "{}"}}, raw, tools)
+# [RawCall(raw, name="search", arguments="{}")]
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-from ..json_text.coercion import JsonSchema
-from ..output_format import ToolCallFormat, argument_schema
-from ..suggestions import did_you_mean, folded
+from ..suggestions import normalize
+from .callable_tools import CallableTools
 
-# Keys as `folded` gives them.
-NAMES = ("name", "toolname", "functionname", "recipientname", "tool", "function", "action")
-ARGUMENTS = (
+# Keys of envelopes, as `normalize` gives them.
+NAME_KEYS = ("name", "toolname", "functionname", "recipientname", "tool", "function", "action")
+ARGUMENT_KEYS = (
     *("arguments", "parameters", "args", "kwargs", "params", "input", "toolinput", "actioninput"),
     *("toolarguments", "toolargs", "functionarguments"),
 )
-LISTS = ("toolcalls", "functioncalls", "tooluses")
-INNER = ("functioncall", "toolcall", "tooluse", "function")
-ASIDE = ("id", "type", "index", "callid", "toolcallid", "role")
-SAID = ("thought", "thoughts", "reasoning", "explanation", "content")
-KEYS = frozenset((*NAMES, *ARGUMENTS, *LISTS, *INNER, *ASIDE, *SAID))
-_PREFIX = "(functions|function|tools|tool|default_api)[.:]"
+CALL_LIST_KEYS = ("toolcalls", "functioncalls", "tooluses")
+WRAPPER_KEYS = ("functioncall", "toolcall", "tooluse", "function")
+METADATA_KEYS = ("id", "type", "index", "callid", "toolcallid", "role")
+COMMENT_KEYS = ("thought", "thoughts", "reasoning", "explanation", "content")
+ENVELOPE_KEYS = frozenset((*NAME_KEYS, *ARGUMENT_KEYS, *CALL_LIST_KEYS, *WRAPPER_KEYS, *METADATA_KEYS, *COMMENT_KEYS))
+
+NO_NAME = "name: is missing"
 
 
 @dataclass(frozen=True)
-class Written:
-    """A call as a model wrote it.
+class RawCall:
+    """A call as a model wrote it, not yet validated.
 
     Attributes:
         raw: its text.
-        name: what it calls, where that is said.
-        arguments: what it gives; None for nothing.
-        error: why it can't be trusted.
-        sure: whether it can be nothing but a call.
-        said: text for people that stood inside it.
+        name: the name of the tool, if given.
+        arguments: a JSON value; None if there are none.
+        error: why the call can't be made, if already known.
+        certain: whether the text is meant as a call; if not, it may be text that looks similar.
+        comment: text for the reader of the answer that was inside the call.
     """
 
     raw: str
     name: str | None = None
     arguments: Any = None
     error: str = ""
-    sure: bool = True
-    said: str = ""
+    certain: bool = True
+    comment: str = ""
 
 
-class KnownTools:
-    """The tools that may be called, by their names."""
-
-    def __init__(self, use: ToolCallFormat) -> None:
-        self._tools = {tool["name"]: tool for tool in use.callable}
-        self._use = use
-        self._schemas: dict[str, JsonSchema] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """Their names, in their order."""
-        return list(self._tools)
-
-    @cached_property
-    def only(self) -> str | None:
-        """The one that has to be called, where there is just one."""
-        return self.names[0] if self._use.must_call and len(self._tools) == 1 else None
-
-    def named(self, name: str) -> str | None:
-        """The one name that is meant: as it is, or but for a prefix, letter case, hyphens and underscores."""
-        if name in self._tools:
-            return name
-        short = folded(name.rpartition(".")[2].rpartition(":")[2] if _is_prefixed(name) else name)
-        near = [each for each in self._tools if folded(each) == short]
-        return near[0] if len(near) == 1 else None
-
-    def occur_in(self, text: str) -> bool:
-        """Whether one of the names may stand in a text."""
-        return self._spelled.search(text) is not None
-
-    @cached_property
-    def _spelled(self) -> re.Pattern[str]:
-        letters = (map(re.escape, folded(name)) for name in self._tools)
-        return re.compile("|".join(r"[\W_]*".join(each) for each in letters), re.IGNORECASE)
-
-    def properties(self, name: str) -> list[str]:
-        """The names of a tool's arguments."""
-        return list(argument_schema(self._tools[name])["properties"])
-
-    def required(self, name: str) -> list[str]:
-        """The names of the arguments that a tool must have."""
-        return list(argument_schema(self._tools[name]).get("required", ()))
-
-    def coerce(self, name: str, arguments: Any) -> dict[str, Any]:
-        """As `JsonSchema.coerce` of that tool's; nothing counts as no arguments."""
-        if name not in self._schemas:
-            self._schemas[name] = JsonSchema(argument_schema(self._tools[name]), "arguments")
-        fitted: dict[str, Any] = self._schemas[name].coerce({} if arguments in (None, "") else arguments)
-        return fitted
-
-    def unknown(self, name: str) -> str:
-        """The error for a name that is none of theirs."""
-        barred = " may not be called now" if name in self._use.names else " is unknown"
-        return f"name: {name!r}{barred}.{did_you_mean(name, self.names)} Known: {', '.join(self.names)}"
-
-
-def written(value: Any, raw: str, known: KnownTools) -> list[Written]:
-    """The calls in a JSON value; what is none, or not surely one, is not `sure`."""
+def calls_in_json(value: Any, raw: str, tools: CallableTools) -> list[RawCall]:
+    """The calls in a JSON value, whose text is `raw`; at least one, not `certain` if the value may not be a call."""
     if isinstance(value, list) and value:
-        return [call for item in value for call in written(item, raw if len(value) == 1 else _text(item), known)]
+        texts = [raw] if len(value) == 1 else [_json(item) for item in value]
+        return [call for item, text in zip(value, texts, strict=True) for call in calls_in_json(item, text, tools)]
     if not isinstance(value, dict) or not value:
-        return [Written(raw, error="name: there is none", sure=False)]
-    keys = {folded(key): key for key in value}
-    for key in LISTS:
-        if isinstance(held := value.get(keys.get(key, "")), list) and held:
-            calls = written(value[keys[key]], raw, known)
-            said = "".join(str(value[keys[each]]) for each in SAID if isinstance(value.get(keys.get(each, "")), str))
-            return [replace(call, sure=True, said=said if not i else "") for i, call in enumerate(calls)]
-    return _by_tool_name(value, raw, known) or [_one(value, raw, known)]
+        return [RawCall(raw, error=NO_NAME, certain=False)]
+    return (
+        _listed_calls(value, raw, tools) or _calls_keyed_by_name(value, raw, tools) or [_single_call(value, raw, tools)]
+    )
 
 
-def _by_tool_name(value: dict[str, Any], raw: str, known: KnownTools) -> list[Written]:
-    """`{"NAME": {…}}`, for one tool or several."""
-    if all(known.named(key) and isinstance(item, dict) for key, item in value.items()):
-        single = len(value) == 1
-        return [Written(raw if single else _text({key: item}), key, item) for key, item in value.items()]
+def _listed_calls(value: dict[str, Any], raw: str, tools: CallableTools) -> list[RawCall]:
+    """`{"tool_calls": […]}`; the first call gets the comment."""
+    for key in _present(CALL_LIST_KEYS, value, list):
+        if value[key]:
+            comment = "".join(value[each] for each in _present(COMMENT_KEYS, value, str))
+            first, *others = calls_in_json(value[key], raw, tools)
+            return [
+                replace(first, certain=True, comment=comment),
+                *(replace(call, certain=True, comment="") for call in others),
+            ]
     return []
 
 
-def _one(value: dict[str, Any], raw: str, known: KnownTools) -> Written:
-    enveloped = False
-    keys = {folded(key): key for key in value}
-    for inner in INNER:
-        if isinstance(held := value.get(keys.get(inner, "")), dict):
-            rest = {key: item for key, item in value.items() if key != keys[inner]}
-            by_name = _by_tool_name(held, raw, known)
-            value = rest | ({"name": by_name[0].name, "arguments": by_name[0].arguments} if len(by_name) == 1 else held)
-            keys, enveloped = {folded(key): key for key in value}, True
-    name_key = next((keys[key] for key in NAMES if isinstance(value.get(keys.get(key, "")), str)), None)
-    if known.only and not (name_key and known.named(value[name_key])) and _are_arguments(value, known):
-        return Written(raw, known.only, value)
-    arguments_key = next((keys[key] for key in ARGUMENTS if key in keys and keys[key] != name_key), None)
+def _calls_keyed_by_name(value: dict[str, Any], raw: str, tools: CallableTools) -> list[RawCall]:
+    """`{"NAME": {…}}`, for one tool or several."""
+    if not all(tools.resolve(key) and isinstance(item, dict) for key, item in value.items()):
+        return []
+    return [RawCall(raw if len(value) == 1 else _json({key: item}), key, item) for key, item in value.items()]
+
+
+def _single_call(value: dict[str, Any], raw: str, tools: CallableTools) -> RawCall:
+    value, wrapped = _unwrap(value, raw, tools)
+    name_key = next(_present(NAME_KEYS, value, str), None)
+    tool = tools.resolve(value[name_key]) if name_key else None
+    if tools.required_tool and not tool and set(value) <= set(tools.properties(tools.required_tool)):
+        return RawCall(raw, tools.required_tool, value)  # the arguments alone
     if name_key is None:
-        return Written(raw, error="name: there is none", sure=False)
-    found = known.named(value[name_key])
-    own = known.properties(found) if found else []
-    if arguments_key in own and not _is_object(value[arguments_key]):
-        arguments_key = None
-    call = Written(raw, value[name_key], value[arguments_key] if arguments_key else None)
-    aside = [key for key in value if folded(key) in ASIDE and (arguments_key or key not in own)]
-    left = {key: item for key, item in value.items() if key not in (name_key, arguments_key, *aside)}
-    if _is_declaration(value, keys):
-        return replace(call, error="this is the function's description; give its name and arguments", sure=False)
-    if "content" in keys and not arguments_key and "content" not in own:
-        return replace(call, error="this is a result; give name and arguments", sure=False)
-    sure = bool(found) or enveloped or (not left and _is_object(call.arguments))
-    return _with_the_rest(replace(call, sure=sure), left, found, known)
+        return RawCall(raw, error=NO_NAME, certain=False)
+    properties = tools.properties(tool)
+    arguments_key = next((key for key in _present(ARGUMENT_KEYS, value) if key != name_key), None)
+    if arguments_key in properties and not _may_be_object(value[arguments_key]):
+        arguments_key = None  # a property of the tool with the name of an envelope's key
+    call = RawCall(raw, value[name_key], value[arguments_key] if arguments_key else None)
+    if any(map(_is_declaration, (value[key] for key in _present(("parameters",), value)))):
+        error = "this is the function's description; give its name and arguments"
+        return replace(call, error=error, certain=False)
+    if any(_present(("content",), value)) and not arguments_key and "content" not in properties:
+        return replace(call, error="this is a result; give name and arguments", certain=False)
+    metadata = [key for key in value if normalize(key) in METADATA_KEYS and (arguments_key or key not in properties)]
+    rest = {key: item for key, item in value.items() if key not in (name_key, arguments_key, *metadata)}
+    certain = bool(tool) or wrapped or (not rest and _may_be_object(call.arguments))
+    return _with_rest(replace(call, certain=certain), rest, properties, known_tool=bool(tool))
 
 
-def _with_the_rest(call: Written, left: dict[str, Any], found: str | None, known: KnownTools) -> Written:
-    """What stood beside name and arguments: a thought, or arguments that are misplaced."""
-    own = known.properties(found) if found else []
-    said = [key for key in left if folded(key) in SAID and key not in own and isinstance(left[key], str)]
-    strange = [key for key in left if key not in said and key not in own and left[key] is not None]
-    placed = {key: item for key, item in left.items() if key in own}
+def _unwrap(value: dict[str, Any], raw: str, tools: CallableTools) -> tuple[dict[str, Any], bool]:
+    """`{"function": {…}}` without its wrapper, and whether there was one."""
+    wrapped = False
+    for wrapper in WRAPPER_KEYS:
+        for key in _present((wrapper,), value, dict):
+            inner = value[key]
+            keyed_by_name = _calls_keyed_by_name(inner, raw, tools)
+            if len(keyed_by_name) == 1:
+                inner = {"name": keyed_by_name[0].name, "arguments": keyed_by_name[0].arguments}
+            value = {other: item for other, item in value.items() if other != key} | inner
+            wrapped = True
+    return value, wrapped
+
+
+def _with_rest(call: RawCall, rest: dict[str, Any], properties: list[str], *, known_tool: bool) -> RawCall:
+    """The call with what was beside name and arguments: comments, or arguments in the wrong place."""
+    comments = [
+        key for key in rest if normalize(key) in COMMENT_KEYS and key not in properties and isinstance(rest[key], str)
+    ]
+    misplaced = {key: item for key, item in rest.items() if key in properties}
+    expected = {*comments, *misplaced}
+    unexpected = [key for key in rest if key not in expected and rest[key] is not None]
     arguments = call.arguments or {}
-    if call.arguments is not None and not isinstance(arguments, dict) and placed:
-        strange += list(placed)
-    if strange and found:
-        return replace(
-            call, error=f"{strange[0]}: stands beside the arguments; what belongs to the call stands in them"
-        )
-    if found and placed:
-        twice = [key for key in placed if key in arguments]
-        if twice:
-            return replace(call, error=f"{twice[0]}: is there twice")
-        call = replace(call, arguments={**arguments, **placed})
-    return replace(call, said="\n".join(left[key] for key in said))
+    if misplaced and not isinstance(arguments, dict):
+        unexpected += misplaced
+    if unexpected and known_tool:
+        error = f"{unexpected[0]}: is beside the arguments; put all that belongs to the call into them"
+        return replace(call, error=error)
+    if misplaced:
+        if twice := [key for key in misplaced if key in arguments]:
+            return replace(call, error=f"{twice[0]}: is given twice")
+        call = replace(call, arguments={**arguments, **misplaced})
+    return replace(call, comment="\n".join(rest[key] for key in comments))
 
 
-def _are_arguments(value: dict[str, Any], known: KnownTools) -> bool:
-    return known.only is not None and set(value) <= set(known.properties(known.only))
+def _present(normalized: Iterable[str], value: Mapping[str, Any], kind: type = object) -> Iterator[str]:
+    """The object's own keys for normalized ones, in their order, where the item is of that kind."""
+    keys = {normalize(key): key for key in value}
+    return (keys[each] for each in normalized if each in keys and isinstance(value[keys[each]], kind))
 
 
-def _is_declaration(value: Mapping[str, Any], keys: Mapping[str, str]) -> bool:
-    schema = value.get(keys.get("parameters", ""))
+def _is_declaration(schema: Any) -> bool:
     return isinstance(schema, dict) and isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
 
 
-def _is_object(arguments: Any) -> bool:
+def _may_be_object(arguments: Any) -> bool:
     return isinstance(arguments, dict) or (isinstance(arguments, str) and arguments.lstrip().startswith("{"))
 
 
-def _is_prefixed(name: str) -> bool:
-    return re.match(_PREFIX, name) is not None
-
-
-def _text(value: Any) -> str:
+def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

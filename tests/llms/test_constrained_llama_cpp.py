@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from langchain_core.messages import HumanMessage
 from sagechain.llms import LlamaCppLLM
-from sagechain.prompts.output_format import AnyTool, JsonFormat, ToolCallFormat
+from sagechain.prompts import AnyTool, JsonFormat, ToolCallFormat
 
 from tests.llms.schema_cases import ENDLESS, SCHEMAS, fits
 
@@ -102,7 +102,7 @@ def test_a_required_call_is_the_whole_answer(llm: LlamaCppLLM, choice: str, sett
     [call] = calls(answer.text)
     assert call.keys() == {"name", "arguments"}
     assert answer.text == f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
-    [tool] = [tool for tool in use.callable if tool["name"] == call["name"]]
+    [tool] = [tool for tool in use.callable_tools if tool["name"] == call["name"]]
     Draft202012Validator({**tool["parameters"], "additionalProperties": False}).validate(call["arguments"])
 
 

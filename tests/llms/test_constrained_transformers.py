@@ -12,7 +12,7 @@ from typing import Any, Literal
 import llguidance
 import pytest
 from sagechain.llms import HuggingFaceLLM
-from sagechain.prompts.output_format import AnyTool, JsonFormat, ToolCallFormat
+from sagechain.prompts import AnyTool, JsonFormat, ToolCallFormat
 
 from tests.llms.checkpoints import load_exactly
 from tests.llms.schema_cases import ENDLESS, SCHEMAS, fits
@@ -97,7 +97,7 @@ def test_a_required_call_is_the_whole_answer(tiny: HuggingFaceLLM, choice: str) 
     for settings in ({}, RANDOM):
         text = tiny.complete("a", output_format=tools, **settings)[0].text
         call = json.loads(text.removeprefix("<tool_call>\n").removesuffix("\n</tool_call>"))
-        assert call["name"] in [tool["name"] for tool in tools.callable]
+        assert call["name"] in [tool["name"] for tool in tools.callable_tools]
         assert call["arguments"] in expected[call["name"]]
         assert text == f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
 

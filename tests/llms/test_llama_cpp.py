@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from sagechain.llms import LlamaCppLLM, errors, load_chat_model, load_llm
 from sagechain.prompts import get_family
-from sagechain.prompts.families.base import COMMON_ESCAPING
+from sagechain.prompts.families import COMMON_ESCAPING
 
 FIRST_ORDINARY_TOKEN = 17  # SmolLM2's tokenizer: 0 to 16 are its special tokens
 PROMPT = "User: What is the capital of France?\nAssistant:"

@@ -16,7 +16,7 @@ from sagechain.llms.chat.messages import TOOL_CALL_ERRORS
 from sagechain.llms.generation import join_tool_calls
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.wire_error import WireError
-from sagechain.prompts.output_format import JsonFormat, OutputFormat, ToolCallFormat
+from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
 
 from tests.scripted_server import ScriptedServer, split
 

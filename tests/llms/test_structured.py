@@ -87,7 +87,7 @@ def test_an_answer_that_does_not_fit_is_shown_to_the_model_once(method: Method) 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_second_one_that_does_not_fit_is_an_error_with_the_raw_text(method: Method) -> None:
     chat, _ = asking("No.", "I have none.")
-    with pytest.raises(errors.StructuredOutputFailed, match="there is no JSON in it") as raised:
+    with pytest.raises(errors.StructuredOutputFailed, match="it contains no JSON") as raised:
         chat.with_structured_output(Offer, method=method).invoke("Offer me a tent.")
     assert raised.value.raw_text == "I have none."
     assert pickle.loads(pickle.dumps(raised.value)).raw_text == "I have none."

@@ -180,8 +180,8 @@ def test_choices_are_told_and_held_to_the_tools_there_are() -> None:
     [
         ({"properties": {"city": {"type": "dict"}}}, r"parameters\.properties\.city\.type: 'dict' is unknown"),
         ({"properties": {"city": {"$ref": "#/$defs/City"}}}, r"parameters: it refers to '#/\$defs/City'"),
-        ({"type": "array"}, r"parameters\.type: 'array'; a tool's arguments are an object"),
-        (["city"], r"parameters: \['city'\] is no JSON schema; give one of an object"),
+        ({"type": "array"}, r"parameters\.type: 'array'; the arguments of a tool must be an object"),
+        (["city"], r"parameters: \['city'\] is not a JSON schema; give the schema of an object"),
     ],
 )
 def test_a_tool_whose_schema_is_none_is_refused_before_anything_is_asked(parameters: Any, message: str) -> None:
@@ -194,9 +194,9 @@ def test_a_tool_whose_schema_is_none_is_refused_before_anything_is_asked(paramet
 
 
 def test_what_is_no_function_is_refused_as_a_tool() -> None:
-    with pytest.raises(ValueError, match=r"^tools: \{'type': 'web_search'\} is no function; tools that only their"):
+    with pytest.raises(ValueError, match=r"^tools: \{'type': 'web_search'\} is not a function; a tool that only its"):
         answering("x").bind_tools([{"type": "web_search"}])
-    with pytest.raises(ValueError, match=r"^tools: a tool's name is a text; '' is none"):
+    with pytest.raises(ValueError, match=r"^tools: a tool's name must be a text, not ''"):
         answering("x").bind_tools([{"name": "", "parameters": {}}])
 
 

@@ -12,8 +12,7 @@ from langchain_core.messages import convert_to_messages
 from sagechain.llms import LlamaCppLLM, SageMakerLLM
 from sagechain.llms.testing import ScriptedLLM
 from sagechain.local_aws import LocalRuntime
-from sagechain.prompts import get_family
-from sagechain.prompts.output_format import JsonFormat, OutputFormat, ToolCallFormat
+from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat, get_family
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"name": "weather", "description": "The weather in a city.", "parameters": SCHEMA}
@@ -239,7 +238,7 @@ def _calling(**call: Any) -> dict[str, Any]:
         ({"response_format": {"type": "json_schema"}}, "`response_format`: `json_schema` is missing"),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": 3}}}},
-            "`response_format.json_schema.schema`: schema.type: this is no JSON schema",
+            "`response_format.json_schema.schema`: schema.type: this is not a JSON schema",
         ),
         ({"messages": [{"role": "person", "content": "Hi"}]}, "`messages.0.role`"),
         ({"messages": [{"role": "user"}]}, "`messages.0`: `content` is missing"),

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, InvalidToolCall, SystemMessage, ToolCall, ToolMessage
-from sagechain.prompts import get_family, list_families
-from sagechain.prompts.families.base import COMMON_ESCAPING
-from sagechain.prompts.output_format import ToolCallFormat
-from sagechain.prompts.tool_calls.reader import ToolCallReader
+from sagechain.prompts import ToolCallFormat, get_family, list_families
+from sagechain.prompts.families import COMMON_ESCAPING
+from sagechain.prompts.tool_calls import ToolCallReader
 
 RENDERING = [name for name in list_families() if name != "messages"]
 
@@ -44,7 +43,7 @@ def test_escaped_text_is_restored_to_the_letter(text: str, family: str) -> None:
 def test_no_tag_of_the_family_is_left_in_a_message(text: str, family: str) -> None:
     escaping = get_family(family).escaping
     safe = escaping.escape(text)
-    for head, tail in escaping.pairs:
+    for head, tail in escaping.markers:
         assert re.search(f"(?:{head})(?:{tail})", safe, re.IGNORECASE) is None
 
 
@@ -113,7 +112,7 @@ def structure(family: str, texts: list[str]) -> list[str]:
             }
         ],
     )
-    pairs = (get_family(family).escaping + COMMON_ESCAPING).pairs
+    pairs = (get_family(family).escaping + COMMON_ESCAPING).markers
     anywhere = "|".join(f"(?:{head})(?:{tail})" for head, tail in pairs)
     found = [match[0].strip() for match in re.finditer(anywhere, prompt.text, re.IGNORECASE)]
     return [re.sub(r'name="[\w.-]*"', "name", tag) for tag in found]

@@ -247,7 +247,7 @@ def test_what_no_text_model_can_read_is_a_clear_error(family: str) -> None:
     picture = HumanMessage([{"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}])
     with pytest.raises(ValueError, match=r"messages\[0\]: a part of type 'image_url'"):
         get_family(family).render([picture])
-    with pytest.raises(ValueError, match="no turn for role 'critic'"):
+    with pytest.raises(ValueError, match="role 'critic' is unknown"):
         get_family(family).render([ChatMessage(content="no", role="critic")])
     with pytest.raises(ValueError, match="messages: the list is empty"):
         get_family(family).render([])

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.prompts.json_text.extent import Scan, extent
-from sagechain.prompts.json_text.repair import MOST_NESTED, extract_json, value
+from sagechain.prompts.json_text.extent import ExtentScanner, find_extent
+from sagechain.prompts.json_text.repair import MAX_NESTING, extract_json, parse_json
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from sagechain.prompts.json_text.repair import MOST_NESTED, extract_json, value
 )
 def test_the_longest_value_of_an_answer_is_read(text: str, read: Any) -> None:
     if read is None:
-        with pytest.raises(ValueError, match=r"^it ends right after a number or word, which may go on"):
+        with pytest.raises(ValueError, match=r"^it ends right after a number or word, which may be incomplete"):
             extract_json(text)
     else:
         assert extract_json(text) == read
@@ -34,7 +34,7 @@ def test_the_longest_value_of_an_answer_is_read(text: str, read: Any) -> None:
 
 @pytest.mark.parametrize("text", ["12", '{"a": 1', '{"a": {"b": 2}', "Wel", '"Wel', "[1, 2], [3"])
 def test_what_the_token_limit_cut_is_no_value(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^it was cut at the token limit"):
+    with pytest.raises(ValueError, match=r"^it was truncated at the token limit"):
         extract_json(text, truncated=True)
 
 
@@ -45,18 +45,18 @@ def test_what_was_whole_before_the_cut_is_a_value() -> None:
 
 @pytest.mark.parametrize("raw", ['{"a": 1e999}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}'])
 def test_what_no_other_program_would_read_is_refused(raw: str) -> None:
-    with pytest.raises(ValueError, match=r"^this is no JSON that could be mended"):
-        value(raw)
+    with pytest.raises(ValueError, match=r"^this is not valid JSON and can't be repaired"):
+        parse_json(raw)
 
 
-@pytest.mark.parametrize("levels", [MOST_NESTED + 1, 5_000])
+@pytest.mark.parametrize("levels", [MAX_NESTING + 1, 5_000])
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
 def test_what_is_nested_too_deeply_is_refused(levels: int, brackets: str) -> None:
     begin = brackets[0] if brackets == "[]" else '{"a":'
     raw = begin * levels + "1" + brackets[1] * levels
-    with pytest.raises(ValueError, match=r"^this is (nested more than 100 levels deep|no JSON that could be mended)"):
-        value(raw)
-    assert value(begin * 99 + "1" + brackets[1] * 99)
+    with pytest.raises(ValueError, match=r"^this is (nested more than 100 levels deep|not valid JSON)"):
+        parse_json(raw)
+    assert parse_json(begin * 99 + "1" + brackets[1] * 99)
 
 
 PIECES = [
@@ -77,11 +77,11 @@ text_of = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=14).m
 
 @given(text_of, st.lists(st.integers(1, 5), min_size=1, max_size=4))
 def test_an_extent_is_the_same_whatever_the_pieces(text: str, sizes: list[int]) -> None:
-    text, scan, reach, place, turn = "{" + text, Scan(0), None, 0, 0
+    text, scan, reach, place, turn = "{" + text, ExtentScanner(0), None, 0, 0
     while reach is None and place < len(text):
         place, turn = place + sizes[turn % len(sizes)], turn + 1
-        reach = scan.extent(text[:place], final=False)
-    assert (reach or scan.extent(text, final=True)) == extent(text, 0)
+        reach = scan.scan(text[:place], final=False)
+    assert (reach or scan.scan(text, final=True)) == find_extent(text, 0)
 
 
 @given(text_of)
@@ -96,10 +96,10 @@ def test_whatever_an_answer_holds_it_is_a_value_or_a_value_error(text: str) -> N
 def test_a_long_value_in_small_pieces_takes_time_in_proportion() -> None:
     """Counted, not timed: how many characters are looked at again."""
     text = json.dumps({"code": "if (a) { b[1] = '}' }\n" * 400, "more": [{"a": [1, 2, {}]}] * 400})
-    looked, scan = 0, Scan(0)
+    looked, scan = 0, ExtentScanner(0)
     for end in range(0, len(text), 4):
-        before = max(scan.position, scan.looked)
-        assert scan.extent(text[:end], final=False) is None
+        before = max(scan.position, scan.string_position)
+        assert scan.scan(text[:end], final=False) is None
         looked += end - before
-    assert scan.extent(text, final=False) == extent(text, 0)
+    assert scan.scan(text, final=False) == find_extent(text, 0)
     assert looked < 20 * len(text)

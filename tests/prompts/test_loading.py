@@ -37,11 +37,11 @@ def examples(name: str) -> dict[str, str]:
     return {variable: its["example"] for variable, its in load_prompt(name).metadata["variables"].items()}
 
 
-def test_prompts_and_tasks_are_listed_and_there_is_no_other_file() -> None:
+def test_every_file_of_the_library_is_a_listed_prompt_or_task() -> None:
     assert list_prompts() == PROMPTS
     assert list_tasks() == TASKS
-    entries = (files("sagechain.prompts.library")).iterdir()
-    assert sorted(entry.name for entry in entries) == sorted(f"{name}.yaml" for name in PROMPTS + TASKS)
+    entries = {entry.name for entry in files("sagechain.prompts.library").iterdir()}
+    assert entries - {"__init__.py", "__pycache__"} == {f"{name}.yaml" for name in PROMPTS + TASKS}
 
 
 def test_a_prompt_is_a_langchain_template_that_tells_what_the_library_knows() -> None:

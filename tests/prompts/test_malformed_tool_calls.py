@@ -1,4 +1,4 @@
-"""Forty malformed tool calls: each is recovered or invalid as its table says, none is lost, and the guide shows it."""
+"""Forty malformed tool calls: each is recovered or invalid as the table expects, none is lost, and the guide shows them."""
 
 import json
 from collections.abc import Callable
@@ -14,17 +14,17 @@ from tests.prompts.test_tool_calls import parts_of
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "malformed_tool_calls.yaml").read_text("utf-8"))
 INTRODUCTION = """# Tool calls
 
-Text models write tool calls wrongly in many ways. sagechain reads a call in any form that says clearly which tool is meant
-and with what; what can't be trusted (cut short, an unknown tool, arguments that don't fit the schema) becomes an entry of
-`invalid_tool_calls`, with the text as the model wrote it and an error that it can act on. Nothing raises, and no call turns
-into text.
+Text models write tool calls wrongly in many ways. sagechain accepts a call in any form from which the tool and its
+arguments are clear. What can't be trusted (a truncated call, an unknown tool, arguments that don't match the schema)
+becomes an entry of `invalid_tool_calls`, with the text as the model wrote it and an error that the model can act on.
+Nothing raises, and no call turns into text.
 
-What lacks only closing brackets is mended; what ends inside a text, right after a number, or at the token limit is not: it
-may be shorter than was meant. Of what is mended no letter or digit may be lost, or it is invalid too.
+A call that lacks only closing brackets is repaired. A call that ends inside a text, right after a number, or at the token
+limit is not: it may be shorter than was meant. A repair must not lose a letter or digit, or the call is invalid too.
 
-The table is made by `tests/prompts/test_malformed_tool_calls.py`. "json-repair" is that library alone, given the whole
-answer and then what stands between the tags; its result counts where names and arguments come out as they should. "json"
-is Python's own reader, likewise.
+`tests/prompts/test_malformed_tool_calls.py` writes this table. "json-repair" is that library alone, given the whole answer
+and then the text between the tags; its result counts if names and arguments are right. "json" is Python's own parser,
+likewise.
 """
 
 

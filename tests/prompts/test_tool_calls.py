@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.prompts.escaping import NO_ESCAPING, Escaping
-from sagechain.prompts.families.base import COMMON_ESCAPING
-from sagechain.prompts.output_format import ToolCallFormat
-from sagechain.prompts.tool_calls.reader import ToolCallReader
+from sagechain.prompts import NO_ESCAPING, Escaping, ToolCallFormat
+from sagechain.prompts.families import COMMON_ESCAPING
+from sagechain.prompts.tool_calls import ToolCallReader
 
 from tests.prompts.shop import TOOLS
 
@@ -74,7 +73,7 @@ def test_an_answer_without_calls_stays_as_it_is() -> None:
 def test_a_call_cut_at_the_token_limit_is_never_mended(written: str) -> None:
     *_, last = parts_of([written], truncated=True)
     assert last["type"] == "invalid_tool_call"
-    assert "the answer was cut at the token limit inside this call" in last["error"]
+    assert "the answer was truncated at the token limit inside this call" in last["error"]
     assert last["args"] in written
 
 
@@ -193,7 +192,7 @@ def test_a_result_that_is_repeated_is_no_call() -> None:
     assert parts_of([text]) == [text]
 
 
-@pytest.mark.parametrize("body", ['{"tool_calls": []}', "[]", "{}", "[[]]", '[{"tool_calls": [[]]}]'])
+@pytest.mark.parametrize("body", ['{"tool_calls": []}', "[]", "{}", "[[]]", '[{"tool_calls": [[]]}]', '{"": "x"}'])
 def test_a_tag_without_a_call_in_it_is_an_invalid_call(body: str) -> None:
     assert [part["type"] for part in parts_of([f"<tool_call>{body}</tool_call>"])] == ["invalid_tool_call"]
 
