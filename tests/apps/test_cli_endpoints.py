@@ -29,7 +29,7 @@ def test_the_table_has_a_line_a_model_with_its_price() -> None:
     assert " ".join(lines[0][1:]) == first
 
 
-def test_a_price_of_another_region_is_marked_and_told_on_standard_error() -> None:
+def test_a_price_of_another_region_is_marked_and_explained_on_standard_error() -> None:
     done = run("endpoints", "catalogue", "--region", "eu-west-1")
     assert "~$1.515/h" in done.stdout
     assert done.stderr == "(~ the price of us-east-1, as that of eu-west-1 is not known here)\n"
@@ -72,7 +72,7 @@ def test_any_other_model_is_looked_up_in_jumpstart_s_files(bucket: None) -> None
     assert (done.returncode, done.stderr) == (0, "")
     spec = json.loads(done.stdout)
     assert (spec["version"], spec["wire"], spec["image"], spec["usd_per_hour"]) == ("4.27.0", "lmi", LMI, 25.2513)
-    shown = run("endpoints", "catalogue", "somebody-llm-without-a-name", "--jumpstart").stdout
+    shown = run("endpoints", "catalogue", "example-llm-without-a-name", "--jumpstart").stdout
     assert "wire               messages\n" in shown
     licence = run("endpoints", "catalogue", LLAMA, "--jumpstart", "--eula").stdout
     assert licence.startswith(f"The licence: https://{BUCKET}.")

@@ -20,8 +20,8 @@ ALL = {"endpoint mine", "configuration mine", "model mine"}
 GIVEN = ("--image", IMAGE, "--instance-type", "ml.g5.2xlarge", "--family", "falcon", "--poll-seconds", "0.02")
 
 
-def endpoints(*arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
-    return processes.run(SAGECHAIN, "endpoints", *arguments, input=said)
+def endpoints(*arguments: str, typed: str = "") -> "subprocess.CompletedProcess[str]":
+    return processes.run(SAGECHAIN, "endpoints", *arguments, input=typed)
 
 
 def test_deploy_list_delete(aws: LocalRuntime) -> None:
@@ -76,9 +76,9 @@ def test_what_is_not_ours_is_deleted_only_with_force_and_its_name_typed(aws: Loc
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.endswith("theirs: sagechain did not deploy it; nothing was changed. If it is to go all the same, "
                                    "use `force=True` or `--force`.\n")  # fmt: skip
-    assert endpoints("delete", "theirs", "--force", "--yes", said="their\n").returncode == 2
+    assert endpoints("delete", "theirs", "--force", "--yes", typed="their\n").returncode == 2
     assert changes(aws) == before
-    done = endpoints("delete", "theirs", "--force", "--poll-seconds", "0.02", said="theirs\n")
+    done = endpoints("delete", "theirs", "--force", "--poll-seconds", "0.02", typed="theirs\n")
     assert done.stdout == "endpoint theirs\nconfiguration theirs-config\nmodel theirs-model\n"
 
 

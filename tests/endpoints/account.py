@@ -1,4 +1,4 @@
-"""A runtime to deploy to, with somebody else's endpoint in it."""
+"""A runtime to deploy to, with an endpoint of another owner in it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +48,6 @@ def there(only_ours: bool = True) -> set[str]:
 
 
 def changes(runtime: LocalRuntime) -> list[str]:
-    """The operations that asked for a change."""
+    """The operations that change something."""
     reading = ("Describe", "List", "GetCaller", "Head", "GetObject")
     return [request.operation for request in runtime.requests if not request.operation.startswith(reading)]

@@ -30,7 +30,7 @@ def variables(**values: Any) -> list[dict[str, Any]]:
 
 
 def variants(image: str, *, regions: tuple[str, ...] = (REGION,), **others: Any) -> dict[str, Any]:
-    """One image for the families g5 and p4d, called by an alias, and what else is said of instance types."""
+    """One image for the families g5 and p4d, referred to by an alias, and other settings of instance types."""
     by_family = {family: {"regional_properties": {"image_uri": "$gpu_ecr_uri_1"}} for family in ("g5", "p4d")}
     return {
         "regional_aliases": {region: {"gpu_ecr_uri_1": image.replace(REGION, region)} for region in regions},
@@ -149,7 +149,7 @@ SPECS = [
     falcon("1.0.0", model_id="huggingface-asr-whisper", hosting_instance_type_variants=variants(HF)),
     falcon("1.0.0", model_id="huggingface-textgeneration1-lightgpt", hosting_instance_type_variants=variants(HF)),
     falcon(
-        "1.0.0", model_id="somebody-llm-without-a-name", hosting_instance_type_variants=variants(f"{DLC}/vllm:0.30.0")
+        "1.0.0", model_id="example-llm-without-a-name", hosting_instance_type_variants=variants(f"{DLC}/vllm:0.30.0")
     ),
 ]
 

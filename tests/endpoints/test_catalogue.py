@@ -1,4 +1,4 @@
-"""The catalogue: what it holds, that it can be relied on, and what is said of a model that it does not hold."""
+"""The catalogue: its entries, their consistency, and the error for a model outside it."""
 
 import pytest
 from sagechain.endpoints import CatalogueEntry, catalogue
@@ -47,7 +47,7 @@ def test_what_is_corrected_by_hand_goes_over_what_is_generated() -> None:
     assert (small.instance_type, small.instance_types[0], small.memory_gib) == ("ml.g5.2xlarge", "ml.g5.12xlarge", 12.6)
 
 
-def test_an_unknown_model_is_told_the_nearest_and_how_any_other_is_used() -> None:
+def test_the_error_for_an_unknown_model_suggests_the_nearest_and_explains_others() -> None:
     with pytest.raises(ValueError, match=r"Did you mean 'meta-textgeneration-llama-2-7b-f'\?") as refused:
         catalogue_entry("meta-textgeneration-llama-2-7b")
     assert "sagechain endpoints catalogue meta-textgeneration-llama-2-7b --jumpstart" in str(refused.value)

@@ -30,9 +30,9 @@ from tests.endpoints.jumpstart_bucket import (
 )
 
 NOBODY = "http://127.0.0.1:1"
-# What stands in a spec file, and nothing here reads.
+# Fields of a spec file that are not used.
 UNREAD = {
-    "url": "https://huggingface.co/somebody",
+    "url": "https://huggingface.co/example",
     "min_sdk_version": "2.189.0",
     "training_supported": False,
     "inference_dependencies": [],
@@ -61,7 +61,7 @@ def test_the_newest_version_is_taken_and_read_for_its_default_instance() -> None
 
 
 @pytest.mark.parametrize(("version", "taken"), [("4.6.9", "4.6.9"), ("4.*", "4.6.16"), ("1.*", "1.0.0")])
-def test_a_version_may_be_asked_for(version: str, taken: str) -> None:
+def test_a_version_can_be_requested(version: str, taken: str) -> None:
     spec = jumpstart_spec(FALCON, region=REGION, version=version)
     assert (spec.version, spec.deprecated) == (taken, taken == "4.6.9")
 
@@ -131,7 +131,7 @@ def test_of_several_configurations_the_best_that_runs_on_the_instance_alone_is_t
 @pytest.mark.parametrize(
     ("model_id", "wire", "family"),
     [
-        ("somebody-llm-without-a-name", "messages", "messages"),
+        ("example-llm-without-a-name", "messages", "messages"),
         ("huggingface-textgeneration1-lightgpt", "hf", "plain"),
         ("huggingface-asr-whisper", None, "plain"),
     ],
@@ -160,7 +160,7 @@ def test_an_older_script_s_own_format_is_no_wire() -> None:
         ({"model_id": FROM_SCRIPT["model_id"], "version": "1.0.0"}, "only the SageMaker SDK packs them"),
     ],
 )
-def test_a_mistake_is_told_with_what_is_known(arguments: dict[str, Any], words: str) -> None:
+def test_an_error_lists_the_known_values(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         jumpstart_spec(**({"model_id": FALCON, "region": REGION} | arguments))
 
@@ -210,7 +210,7 @@ def test_the_container_is_one_that_create_model_takes(version: str) -> None:
     assert accepted == (None if version == "2.0.4" else {"AcceptEula": True})
 
 
-def test_a_licence_is_accepted_only_where_it_is_said() -> None:
+def test_a_licence_is_accepted_only_explicitly() -> None:
     source = jumpstart_spec(LLAMA, region=REGION, version="4.3.0").container()["ModelDataSource"]["S3DataSource"]
     assert (source["S3DataType"], source["CompressionType"]) == ("S3Prefix", "None")
     assert "ModelAccessConfig" not in source
@@ -247,7 +247,7 @@ def test_a_model_of_the_catalogue_is_known_without_a_request(monkeypatch: pytest
 
 
 def test_any_other_model_is_read_from_jumpstart_s_files() -> None:
-    model_id = "somebody-llm-without-a-name"
+    model_id = "example-llm-without-a-name"
     assert model_spec(model_id, region=REGION) == jumpstart_spec(model_id, region=REGION)
 
 
@@ -255,7 +255,7 @@ def test_any_other_model_is_read_from_jumpstart_s_files() -> None:
     ("model_id", "region", "words"),
     [
         ("huggingface-llm-falcon-40b-instruct-bf61", REGION, "Did you mean 'huggingface-llm-falcon-40b-instruct-bf16'"),
-        ("somebody-llm-without-a-nmae", REGION, "Did you mean 'somebody-llm-without-a-name'"),
+        ("example-llm-without-a-nmae", REGION, "Did you mean 'example-llm-without-a-name'"),
         (
             "huggingface-llm-falcon-40b-instruct-bf61",
             "us-west-2",
@@ -264,14 +264,12 @@ def test_any_other_model_is_read_from_jumpstart_s_files() -> None:
         (LLAMA, "us-east-11", r"region: 'us-east-11' is unknown. Did you mean 'us-east-1'\?"),
     ],
 )
-def test_an_unknown_id_or_region_is_told_the_nearest_of_catalogue_and_manifest(
-    model_id: str, region: str, words: str
-) -> None:
+def test_the_error_for_an_unknown_id_or_region_suggests_the_nearest(model_id: str, region: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         model_spec(model_id, region=region)
 
 
-def test_what_the_catalogue_s_model_cannot_run_on_is_told() -> None:
+def test_what_the_catalogue_s_model_cannot_run_on_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"no container for 'ml\.m5\.large' in us-east-1\. Supported: ml\.g5\.2xlarge"):
         model_spec(FALCON, region=REGION, instance_type="ml.m5.large")
 

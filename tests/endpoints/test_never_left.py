@@ -32,7 +32,7 @@ def what_is_not_ours_survives(aws: LocalRuntime) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Case:
-    """What fails, what the user meets, and what is left until `reap`."""
+    """The failure, the error that the user gets, and the resources that remain until `reap`."""
 
     failures: tuple[tuple[str, str, int | None], ...]
     error: type[BaseException] | None
@@ -182,7 +182,7 @@ def test_a_second_deployment_of_the_name_does_not_hide_what_the_first_left(aws: 
     assert there() == set()
 
 
-def test_an_endpoint_that_is_made_after_its_reply_was_given_up_is_deleted_too(
+def test_an_endpoint_created_after_its_response_timed_out_is_deleted_too(
     aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -255,7 +255,7 @@ def creating() -> None:
     wait_until(lambda: there() == ALL, 60)
 
 
-def said(process: "subprocess.Popen[str]") -> str:
+def output_of(process: "subprocess.Popen[str]") -> str:
     return process.communicate(timeout=30)[1]
 
 
@@ -263,7 +263,7 @@ def test_sigterm_in_the_block_deletes_all(aws: LocalRuntime) -> None:
     process = started("block")
     in_service(process)
     process.terminate()
-    said(process)
+    output_of(process)
     assert process.returncode == 128 + signal.SIGTERM
     wait_until(lambda: there() == set(), 60)  # it was not waited for, but deleted
 
@@ -271,7 +271,7 @@ def test_sigterm_in_the_block_deletes_all(aws: LocalRuntime) -> None:
 def test_the_end_of_python_deletes_what_a_block_that_was_never_left_made(aws: LocalRuntime) -> None:
     process = started("never left")
     in_service(process)
-    said(process)
+    output_of(process)
     assert process.returncode == 0
     assert there() == set()
 
@@ -283,7 +283,7 @@ def test_ctrl_c_while_creating_waits_until_it_can_delete_and_deletes(aws: LocalR
     process.send_signal(signal.SIGINT)
     wait_until(lambda: "cannot be deleted before that is over" in next_line(process), 60)
     aws.advance(LONGER_THAN_CREATING)
-    said(process)
+    output_of(process)
     assert process.returncode in (1, -signal.SIGINT)
     assert there() == set()
 
@@ -295,19 +295,21 @@ def test_a_second_ctrl_c_leaves_it_to_reap_and_says_so(aws: LocalRuntime) -> Non
     process.send_signal(signal.SIGINT)
     wait_until(lambda: "cannot be deleted before that is over" in next_line(process), 60)
     process.send_signal(signal.SIGINT)
-    assert "still there: endpoint mine, configuration mine, model mine. `sagechain endpoints reap`" in said(process)
+    assert "still there: endpoint mine, configuration mine, model mine. `sagechain endpoints reap`" in output_of(
+        process
+    )
     assert there() == ALL
     aws.advance(LONGER_THAN_CREATING)
     assert set(reap(poll_seconds=0.02)) == ALL
     assert there() == set()
 
 
-def test_sigterm_while_creating_does_not_wait_and_reap_goes_on(aws: LocalRuntime) -> None:
+def test_sigterm_while_creating_does_not_wait_and_reap_continues(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "slow-create", 1)
     process = started("deploy")
     creating()
     process.terminate()
-    assert "still there: endpoint mine, configuration mine, model mine" in said(process)
+    assert "still there: endpoint mine, configuration mine, model mine" in output_of(process)
     aws.advance(LONGER_THAN_CREATING)
     assert set(reap(poll_seconds=0.02)) == ALL
     assert there() == set()
@@ -321,7 +323,7 @@ def test_after_kill_9_reap_deletes_what_is_left(how: str, aws: LocalRuntime) -> 
     creating() if how == "deploy" else in_service(process)
     assert reap(poll_seconds=0.02) == []  # its process lives
     process.kill()
-    said(process)
+    output_of(process)
     assert there() == ALL
     aws.advance(LONGER_THAN_CREATING)
     assert set(reap(poll_seconds=0.02)) == ALL
@@ -334,11 +336,11 @@ def test_of_two_processes_at_once_one_deploys_and_the_other_changes_nothing(
     first = started("block")
     in_service(first)
     second = started("block")
-    assert "another process is deploying or deleting 'mine'" in said(second)
+    assert "another process is deploying or deleting 'mine'" in output_of(second)
     monkeypatch.setenv("SAGECHAIN_STATE", str(tmp_path / "of another machine"))
     elsewhere = started("block")
-    assert "NameTaken" in said(elsewhere)
+    assert "NameTaken" in output_of(elsewhere)
     assert there() == ALL
     first.terminate()
-    said(first)
+    output_of(first)
     assert there() == set()

@@ -1,4 +1,4 @@
-"""Prices: dated, never guessed, and told when they are old or of another region."""
+"""Prices: dated, never guessed, and marked when they are old or of another region."""
 
 from datetime import date
 from importlib.resources import files
@@ -26,7 +26,7 @@ def test_an_unknown_instance_has_no_price_rather_than_none_to_pay() -> None:
 @pytest.mark.parametrize(
     ("region", "nearest"), [("eu-west-1", "us-east-1"), ("ap-southeast-2", "us-west-2"), ("us-west-1", "us-west-2")]
 )
-def test_the_price_of_another_region_is_told_to_be_one(region: str, nearest: str) -> None:
+def test_the_price_of_another_region_has_a_note(region: str, nearest: str) -> None:
     price = price_of("ml.g5.2xlarge", region, on=FRESH)
     assert (price.usd_per_hour, price.region) == (1.515, region)
     assert price.note == f"the price of {nearest}, as that of {region} is not known here"

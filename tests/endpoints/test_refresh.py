@@ -93,9 +93,7 @@ def test_both_files_in_the_package_are_of_the_same_specs() -> None:
         assert texts[name] == (files("sagechain.endpoints.jumpstart") / name).read_text(encoding="utf-8")
 
 
-def test_a_model_that_is_gone_is_told_and_nothing_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_model_is_an_error_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--region", "us-west-2", "--out", str(tmp_path)])
     assert stopped.value.code == 1
