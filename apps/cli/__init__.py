@@ -1,4 +1,4 @@
-"""The `sagechain` command: one module a command; heavy imports stand inside the functions, so that `--help` is quick."""
+"""The `sagechain` command: one module a command group. Heavy imports are inside the functions, so that `--help` is fast."""
 
 from .main import main
 

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """`sagechain endpoints catalogue`: the models that can be deployed, with their prices."""
+=======
+"""`sagechain endpoints catalogue`: the models that can be deployed, and their prices."""
+>>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
 
 import json
 import sys
@@ -11,6 +15,7 @@ if TYPE_CHECKING:
     from sagechain.endpoints import CatalogueEntry
     from sagechain.endpoints.jumpstart import JumpStartSpec
 
+<<<<<<< HEAD
 WIDTH = 200  # characters of a table: wide enough for every id; a narrow terminal wraps it
 
 
@@ -22,8 +27,23 @@ def show_catalogue(
     ] = False,
     region: Annotated[
         str, typer.Option("--region", envvar="AWS_DEFAULT_REGION", help="The endpoint's region.")
+=======
+WIDTH = 200  # characters of a table's line: enough for the longest id; a narrow terminal wraps it
+
+
+def show_catalogue(
+    model_id: Annotated[str | None, typer.Argument(help="The id of one model; all known models if not given.")] = None,
+    eula: Annotated[
+        bool, typer.Option("--eula", help="Show only the name and address of the model's licence.")
+    ] = False,
+    jumpstart: Annotated[
+        bool, typer.Option("--jumpstart", help="Read JumpStart's public files, which have all its models.")
+    ] = False,
+    region: Annotated[
+        str, typer.Option("--region", envvar="AWS_DEFAULT_REGION", help="The AWS region of the endpoint.")
+>>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
     ] = "us-east-1",
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the models that can be deployed: wire, instance and its price, memory, licence.
 
@@ -31,31 +51,47 @@ def show_catalogue(
     """
     if model_id is None and (eula or jumpstart):
         raise typer.BadParameter("give a MODEL_ID with --eula and --jumpstart.")
+<<<<<<< HEAD
     facts = [_jumpstart_facts(model_id, region)] if model_id and jumpstart else _catalogue_facts(model_id, region)
+=======
+    models = _models(model_id, region, jumpstart=jumpstart)
+>>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
     if eula:
-        facts = [{name: facts[0].get(name) for name in ("model_id", "license", "eula")}]
+        models = [{name: models[0].get(name) for name in ("model_id", "license", "eula")}]
     if as_json:
-        print(json.dumps(facts if model_id is None else facts[0], indent=2))
+        print(json.dumps(models if model_id is None else models[0], indent=2))
     elif eula:
-        print(_licence(facts[0]))
+        print(_licence(models[0]))
     elif model_id is None:
-        _show_table(facts, region)
+        _print_table(models, region)
     else:
-        _show_facts(facts[0])
+        _print_model(models[0])
 
 
+<<<<<<< HEAD
 def _catalogue_facts(model_id: str | None, region: str) -> list[dict[str, Any]]:
     from sagechain.endpoints.jumpstart import catalogue, catalogue_entry
+=======
+def _models(model_id: str | None, region: str, *, jumpstart: bool) -> list[dict[str, Any]]:
+    from sagechain.endpoints.jumpstart import catalogue, catalogue_entry, jumpstart_spec
+>>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
 
-    return [_with_price(each, region) for each in ([catalogue_entry(model_id)] if model_id else catalogue())]
+    if model_id is None:
+        return [_with_price(entry, region) for entry in catalogue()]
+    if jumpstart:
+        return [_with_price(jumpstart_spec(model_id, region=region), region)]
+    return [_with_price(catalogue_entry(model_id), region)]
 
 
+<<<<<<< HEAD
 def _jumpstart_facts(model_id: str, region: str) -> dict[str, Any]:
     from sagechain.endpoints.jumpstart import jumpstart_spec
 
     return _with_price(jumpstart_spec(model_id, region=region), region)
 
 
+=======
+>>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
 def _with_price(model: "CatalogueEntry | JumpStartSpec", region: str) -> dict[str, Any]:
     from sagechain.endpoints import price_of
 
@@ -67,6 +103,7 @@ def _with_price(model: "CatalogueEntry | JumpStartSpec", region: str) -> dict[st
     }
 
 
+<<<<<<< HEAD
 def _licence(facts: dict[str, Any]) -> str:
     if facts["eula"]:
         return f"{facts['license'] or 'The licence'}: {facts['eula']}\nRead it, then deploy with --accept-eula."
@@ -77,9 +114,20 @@ def _price(facts: dict[str, Any]) -> str:
     """The price for people: `unknown`, never 0, where it is unknown; `~` marks a price with a note."""
     usd = facts["usd_per_hour"]
     return "unknown" if usd is None else f"{'~' if facts['price_note'] else ''}${usd:.3f}/h"
+=======
+def _licence(model: dict[str, Any]) -> str:
+    if model["eula"]:
+        return f"{model['license'] or 'The licence'}: {model['eula']}\nRead it; deploying then wants --accept-eula."
+    return f"{model['license'] or 'JumpStart names no licence'}: none has to be accepted before deploying."
 
 
-def _show_table(facts: list[dict[str, Any]], region: str) -> None:
+def _price(model: dict[str, Any]) -> str:
+    usd = model["usd_per_hour"]
+    return "unknown" if usd is None else f"{'~' if model['price_note'] else ''}${usd:.3f}/h"
+>>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
+
+
+def _print_table(models: list[dict[str, Any]], region: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -87,24 +135,31 @@ def _show_table(facts: list[dict[str, Any]], region: str) -> None:
     table.add_column("weights", justify="right")
     for heading in ("instance", f"in {region}", "licence"):
         table.add_column(heading)
-    for each in facts:
-        licence = each["license"] + (" (to accept)" if each["eula"] else "")
-        names, weights = (each["model_id"], each["family"], each["wire"]), f"{each['memory_gib']} GiB"
-        table.add_row(*names, weights, each["instance_type"], _price(each), licence)
+    for model in models:
+        licence = model["license"] + (" (to accept)" if model["eula"] else "")
+        names, weights = (model["model_id"], model["family"], model["wire"]), f"{model['memory_gib']} GiB"
+        table.add_row(*names, weights, model["instance_type"], _price(model), licence)
     Console(width=WIDTH, force_terminal=sys.stdout.isatty()).print(table)
-    for text in sorted({each["price_note"] for each in facts} - {""}):
-        print_note(f"(~ {text})")
+    for note in sorted({model["price_note"] for model in models} - {""}):
+        print_note(f"(~ {note})")
 
 
+<<<<<<< HEAD
 def _show_facts(facts: dict[str, Any]) -> None:
     """A line for each known fact."""
     width = max(map(len, facts))
     for name, value in facts.items():
+=======
+def _print_model(model: dict[str, Any]) -> None:
+    """Print one field a line; fields without a value are left out."""
+    width = max(map(len, model))
+    for name, value in model.items():
+>>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
         if value not in (None, ""):
             print(f"{name:{width}}  {_in_one_line(value)}")
 
 
 def _in_one_line(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{name}={its}" for name, its in value.items())
+        return " ".join(f"{name}={item}" for name, item in value.items())
     return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,15 +1,15 @@
-"""Ask before something goes that cannot be had back."""
+"""Ask for confirmation before something is lost or costs money."""
 
 import sys
 
 import typer
-from sagechain.command import print_note
+from sagechain.command import FAILURE, print_note
 
 
 def confirm(question: str) -> None:
-    """Raises typer.Exit where the answer is no, and typer.BadParameter where nobody can answer."""
+    """Raises typer.Exit if the answer is no, and typer.BadParameter if standard input is not a terminal."""
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} There is no terminal to ask at; say --yes.")
     if not typer.confirm(question, err=True):
         print_note("Nothing was changed.")
-        raise typer.Exit(1)
+        raise typer.Exit(FAILURE)

@@ -6,9 +6,9 @@ import typer
 
 
 def demo(
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long the CodeParrot is trained.")] = 60,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Seconds of training of the CodeParrot.")] = 60,
 ) -> None:
-    """Show conversations, chain of thought and uses over Llama 2 and Falcon wires, then a code model made from nothing.
+    """Show conversations, chain of thought and uses over Llama 2 and Falcon wires, then train a small code model.
 
     Example: sagechain demo
     """

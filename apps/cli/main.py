@@ -1,4 +1,4 @@
-"""Put the commands together. How failures end, and the exit codes, are `command/runner.py`'s."""
+"""All commands in one app. Error lines and exit codes are those of `command/runner.py`."""
 
 from typing import Annotated
 
@@ -8,7 +8,6 @@ from sagechain.command import run_app
 from . import ask, chat, complete, demo, endpoints, local_aws, models, pretrain, prompts, solve, threads
 
 app = typer.Typer(
-    help="Conversation, chain of thought and completion of code over language models that live in different places.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,8 +26,8 @@ app.add_typer(prompts.app, name="prompts")
 app.add_typer(models.app, name="models")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"sagechain {version('sagechain')}")
@@ -38,12 +37,12 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Conversation, chain of thought and completion of code over language models that live in different places."""
+    """Conversation, chain of thought and code completion over language models that run in different places."""
 
 
 def main() -> None:
-    """Run the command line; never gives back."""
+    """Run the command; never returns."""
     run_app(app, program="sagechain", error_prefix="sagechain")

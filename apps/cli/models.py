@@ -1,4 +1,4 @@
-"""`sagechain models`: the embedded models, and fetching them."""
+"""`sagechain models`: the embedded models, and their downloads."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ app = typer.Typer(help="The models that run on this machine.", no_args_is_help=T
 
 
 @app.command("list")
-def show() -> None:
+def list_models() -> None:
     """List the embedded models.
 
     Example: sagechain models list
@@ -22,12 +22,12 @@ def show() -> None:
 
 @app.command("pull")
 def pull(
-    name: Annotated[str, typer.Argument(help="The model, as `sagechain models list` names it.")] = "smollm2",
+    name: Annotated[str, typer.Argument(help="The model's name in `sagechain models list`.")] = "smollm2",
 ) -> None:
-    """Fetch a model, so that it is there when it is needed.
+    """Download a model before it is needed.
 
     Example: sagechain models pull smollm2
     """
-    from sagechain.llms.local import pull as pulled
+    from sagechain.llms.local import pull as pull_model
 
-    print(pulled(name.removeprefix("local:")))
+    print(pull_model(name.removeprefix("local:")))

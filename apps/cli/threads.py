@@ -1,4 +1,4 @@
-"""`sagechain threads`: the conversations that are kept, without the model that they were with."""
+"""`sagechain threads`: the stored conversations, without the models that they were with."""
 
 import json
 import sys
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from sagechain.chains import Entry, Store, ThreadInfo
 
-app = typer.Typer(
-    help="Conversations that are kept: list, show, export, delete.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Stored conversations: list, show, export, delete.", no_args_is_help=True, rich_markup_mode=None)
 
-NAMES = {"human": "You", "ai": "Model", "tool": "Tool"}
-WORDS = 60  # characters of a first message in a list
-PAGE = 200  # messages that are in memory at once
+SPEAKERS = {"human": "You", "ai": "Model", "tool": "Tool"}
+PREVIEW_CHARACTERS = 60  # of a thread's first message in the list
+PAGE_SIZE = 200  # messages in memory at once
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `sagechain threads list` names it.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The conversation's name in `sagechain threads list`.")
+]
 
 
 class Format(StrEnum):
-    """What an export may be."""
+    """The formats of an export."""
 
     json = "json"
     markdown = "markdown"
@@ -38,37 +38,37 @@ class Format(StrEnum):
 
 @app.command("list")
 def list_all(location: StoreOption = None) -> None:
-    """List all conversations, the last one first.
+    """List all conversations, the latest first.
 
     Example: sagechain threads list
     """
-    found: list[ThreadInfo] = []
+    threads: list[ThreadInfo] = []
     if not is_missing(location):
-        with open_threads(location, create=False) as kept:
-            found = kept.threads()
-    if found:
-        _table(found)
+        with open_threads(location, create=False) as store:
+            threads = store.threads()
+    if threads:
+        _print_table(threads)
     else:
-        print_note("No conversation is kept yet.")
+        print_note("No conversation is stored yet.")
 
 
 @app.command("show")
 def show(name: NameArgument, location: StoreOption = None) -> None:
-    """Show all that was said.
+    """Show all messages of a conversation.
 
     Example: sagechain threads show ada
     """
-    with open_threads(location, create=False) as kept:
-        for entry in _entries(kept, name):
-            for line in _told(entry.message):
-                print(_printable(line, but="\n\t"))
+    with open_threads(location, create=False) as store:
+        for entry in _entries(store, name):
+            for line in _lines(entry.message):
+                print(_without_controls(line, allowed="\n\t"))
 
 
 @app.command("export")
 def export(
     name: NameArgument,
     form: Annotated[
-        Format, typer.Option("--format", help="JSON holds every message as LangChain knows it.")
+        Format, typer.Option("--format", help="json has every message with all fields of LangChain.")
     ] = Format.json,
     location: StoreOption = None,
 ) -> None:
@@ -76,55 +76,56 @@ def export(
 
     Example: sagechain threads export ada --format markdown > ada.md
     """
-    with open_threads(location, create=False) as kept:
-        for line in (_markdown if form is Format.markdown else _json)(name, _entries(kept, name)):
+    with open_threads(location, create=False) as store:
+        for line in (_markdown if form is Format.markdown else _json)(name, _entries(store, name)):
             print(line)
 
 
 @app.command("delete")
 def delete(
     name: NameArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     location: StoreOption = None,
 ) -> None:
-    """Delete a conversation for ever, once no turn of it runs any more.
+    """Delete a conversation for ever; a turn that is running ends first.
 
     Example: sagechain threads delete ada --yes
     """
-    with open_threads(location, create=False) as kept:
-        info = _known(kept, name)
+    with open_threads(location, create=False) as store:
+        info = _find(store, name)
         if not yes:
             confirm(f"Delete {name}, {info.turns} turns?")
-        with kept.turn(name):
-            kept.delete_thread(name)
+        with store.turn(name):
+            store.delete_thread(name)
     print_note(f"{name} is deleted.")
 
 
-def _entries(kept: "Store", name: str) -> "Iterator[Entry]":
-    """All messages, a page at a time."""
-    if not kept.transcript(name, most=1):
-        _known(kept, name)
-    after = -1
-    while page := kept.transcript(name, after=after, most=PAGE):
+def _entries(store: "Store", name: str) -> "Iterator[Entry]":
+    """All messages, loaded a page at a time."""
+    if not store.transcript(name, most=1):
+        _find(store, name)
+    last = -1
+    while page := store.transcript(name, after=last, most=PAGE_SIZE):
         yield from page
-        after = page[-1].position
+        last = page[-1].position
 
 
-def _known(kept: "Store", name: str) -> "ThreadInfo":
+def _find(store: "Store", name: str) -> "ThreadInfo":
+    """The thread with this name. Raises ValueError if it is unknown."""
     from sagechain.prompts import unknown_name
 
-    found = {info.name: info for info in kept.threads()}
-    if not found:
-        raise ValueError(f"thread: {name!r} is unknown; no conversation is kept yet")
-    if name not in found:
-        raise unknown_name("thread", name, found)
-    return found[name]
+    threads = {info.name: info for info in store.threads()}
+    if not threads:
+        raise ValueError(f"thread: {name!r} is unknown; no conversation is stored yet")
+    if name not in threads:
+        raise unknown_name("thread", name, threads)
+    return threads[name]
 
 
-def _told(message: "BaseMessage") -> Iterator[str]:
-    """A message as lines for people."""
+def _lines(message: "BaseMessage") -> Iterator[str]:
+    """`Speaker: text`, and a line for each tool call."""
     if message.text:
-        yield f"{NAMES.get(message.type, message.type)}: {message.text}"
+        yield f"{SPEAKERS.get(message.type, message.type)}: {message.text}"
     for call in getattr(message, "tool_calls", ()):
         yield f"Call: {call['name']}({json.dumps(call['args'], ensure_ascii=False, default=str)})"
 
@@ -136,28 +137,29 @@ def _markdown(name: str, entries: "Iterator[Entry]") -> Iterator[str]:
             yield "" if turn else f"# {name}\n"
             turn = entry.turn
             yield f"## {turn}, {_time(entry.created_at)}"
-        for line in _told(entry.message):
-            who, said = line.split(": ", 1)
-            yield f"\n**{who}:** {said}"
+        for line in _lines(entry.message):
+            speaker, text = line.split(": ", 1)
+            yield f"\n**{speaker}:** {text}"
 
 
 def _json(name: str, entries: "Iterator[Entry]") -> Iterator[str]:
+    """One JSON object, a message at a time, so that a long thread is never in memory as a whole."""
     from langchain_core.messages import message_to_dict
 
     before = f'{{"thread": {json.dumps(name)}, "messages": ['
     for entry in entries:
         yield before
-        told: dict[str, Any] = {
+        message: dict[str, Any] = {
             "turn": entry.turn,
             "created_at": datetime.fromtimestamp(entry.created_at, UTC).isoformat(),
             "message": message_to_dict(entry.message),
         }
-        before = f"{json.dumps(told, indent=2, default=str)},"
+        before = f"{json.dumps(message, indent=2, default=str)},"
     yield before.removesuffix(",")
     yield "]}"
 
 
-def _table(found: "Sequence[ThreadInfo]") -> None:
+def _print_table(threads: "Sequence[ThreadInfo]") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -167,9 +169,9 @@ def _table(found: "Sequence[ThreadInfo]") -> None:
         table.add_column(heading, justify="right")
     for heading in ("first", "last", "begins with"):
         table.add_column(heading)
-    for info in found:
+    for info in threads:
         cells = (info.name, str(info.turns), str(info.messages), _time(info.first_at), _time(info.last_at))
-        table.add_row(*(Text(_printable(cell)) for cell in (*cells, _short(info.first_words))))
+        table.add_row(*(Text(_without_controls(cell)) for cell in (*cells, _preview(info.first_words))))
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
 
 
@@ -177,11 +179,11 @@ def _time(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
 
 
-def _short(text: str) -> str:
+def _preview(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= WORDS else f"{text[: WORDS - 2]} …"
+    return text if len(text) <= PREVIEW_CHARACTERS else f"{text[: PREVIEW_CHARACTERS - 2]} …"
 
 
-def _printable(text: str, but: str = "") -> str:
-    """Without what a terminal would take for a command, but for these."""
-    return "".join(each if each in but or unicodedata.category(each) not in ("Cc", "Cs") else "�" for each in text)
+def _without_controls(text: str, allowed: str = "") -> str:
+    """The text with � for control characters and half characters: a terminal would execute the former."""
+    return "".join(each if each in allowed or unicodedata.category(each) not in ("Cc", "Cs") else "�" for each in text)

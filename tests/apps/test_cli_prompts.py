@@ -53,7 +53,7 @@ def test_show_tells_all_and_ends_with_a_command() -> None:
         "translation: A text in another language.\n"
         '  language: The language to translate into. For example: "French"\n'
         '  text: The text to translate. For example: "The book is very good."\n'
-        "Suited parameters: max_new_tokens=200 temperature=0\n"
+        "Default parameters: max_new_tokens=200 temperature=0\n"
         "Source: written for this project\n"
         "\n"
         "Translate this text into {language}.\n"

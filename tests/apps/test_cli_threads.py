@@ -78,7 +78,7 @@ def test_an_unknown_thread_is_a_usage_error_that_names_the_nearest(kept: str) ->
 
 def test_where_nothing_is_kept_a_list_is_empty_and_a_file_that_is_missing_is_not_made(tmp_path: object) -> None:
     listed = run("threads", "list", "--kept-in", f"{tmp_path}/none.sqlite")
-    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "No conversation is kept yet.\n")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "No conversation is stored yet.\n")
     done = run("threads", "show", "ada", "--kept-in", f"{tmp_path}/none.sqlite")
     assert (done.returncode, "there is no file" in done.stderr) == (2, True)
     assert list(Path(str(tmp_path)).iterdir()) == []
@@ -88,8 +88,8 @@ def test_where_nothing_is_kept_any_more_that_is_said(kept: str) -> None:
     for name in ("ada", "ben"):
         run("threads", "delete", name, "--yes")
     done = run("threads", "show", "ada")
-    assert (done.returncode, done.stderr) == (2, "sagechain: thread: 'ada' is unknown; no conversation is kept yet\n")
-    assert run("threads", "list").stderr == "No conversation is kept yet.\n"
+    assert (done.returncode, done.stderr) == (2, "sagechain: thread: 'ada' is unknown; no conversation is stored yet\n")
+    assert run("threads", "list").stderr == "No conversation is stored yet.\n"
 
 
 @pytest.fixture
