@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""`sagechain endpoints catalogue`: the models that can be deployed, with their prices."""
-=======
 """`sagechain endpoints catalogue`: the models that can be deployed, and their prices."""
->>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
 
 import json
 import sys
@@ -15,19 +11,6 @@ if TYPE_CHECKING:
     from sagechain.endpoints import CatalogueEntry
     from sagechain.endpoints.jumpstart import JumpStartSpec
 
-<<<<<<< HEAD
-WIDTH = 200  # characters of a table: wide enough for every id; a narrow terminal wraps it
-
-
-def show_catalogue(
-    model_id: Annotated[str | None, typer.Argument(help="One model, by its id; default: all.")] = None,
-    eula: Annotated[bool, typer.Option("--eula", help="Only the name and address of the model's licence.")] = False,
-    jumpstart: Annotated[
-        bool, typer.Option("--jumpstart", help="Read JumpStart's public files, which list all its models.")
-    ] = False,
-    region: Annotated[
-        str, typer.Option("--region", envvar="AWS_DEFAULT_REGION", help="The endpoint's region.")
-=======
 WIDTH = 200  # characters of a table's line: enough for the longest id; a narrow terminal wraps it
 
 
@@ -41,7 +24,6 @@ def show_catalogue(
     ] = False,
     region: Annotated[
         str, typer.Option("--region", envvar="AWS_DEFAULT_REGION", help="The AWS region of the endpoint.")
->>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
     ] = "us-east-1",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -51,11 +33,7 @@ def show_catalogue(
     """
     if model_id is None and (eula or jumpstart):
         raise typer.BadParameter("give a MODEL_ID with --eula and --jumpstart.")
-<<<<<<< HEAD
-    facts = [_jumpstart_facts(model_id, region)] if model_id and jumpstart else _catalogue_facts(model_id, region)
-=======
     models = _models(model_id, region, jumpstart=jumpstart)
->>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
     if eula:
         models = [{name: models[0].get(name) for name in ("model_id", "license", "eula")}]
     if as_json:
@@ -68,30 +46,16 @@ def show_catalogue(
         _print_model(models[0])
 
 
-<<<<<<< HEAD
-def _catalogue_facts(model_id: str | None, region: str) -> list[dict[str, Any]]:
-    from sagechain.endpoints.jumpstart import catalogue, catalogue_entry
-=======
 def _models(model_id: str | None, region: str, *, jumpstart: bool) -> list[dict[str, Any]]:
-    from sagechain.endpoints.jumpstart import catalogue, catalogue_entry, jumpstart_spec
->>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
+    if model_id and jumpstart:
+        from sagechain.endpoints.jumpstart import jumpstart_spec  # needs boto3, unlike the catalogue
 
-    if model_id is None:
-        return [_with_price(entry, region) for entry in catalogue()]
-    if jumpstart:
         return [_with_price(jumpstart_spec(model_id, region=region), region)]
-    return [_with_price(catalogue_entry(model_id), region)]
+    from sagechain.endpoints.jumpstart import catalogue, catalogue_entry
+
+    return [_with_price(entry, region) for entry in ([catalogue_entry(model_id)] if model_id else catalogue())]
 
 
-<<<<<<< HEAD
-def _jumpstart_facts(model_id: str, region: str) -> dict[str, Any]:
-    from sagechain.endpoints.jumpstart import jumpstart_spec
-
-    return _with_price(jumpstart_spec(model_id, region=region), region)
-
-
-=======
->>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
 def _with_price(model: "CatalogueEntry | JumpStartSpec", region: str) -> dict[str, Any]:
     from sagechain.endpoints import price_of
 
@@ -103,28 +67,15 @@ def _with_price(model: "CatalogueEntry | JumpStartSpec", region: str) -> dict[st
     }
 
 
-<<<<<<< HEAD
-def _licence(facts: dict[str, Any]) -> str:
-    if facts["eula"]:
-        return f"{facts['license'] or 'The licence'}: {facts['eula']}\nRead it, then deploy with --accept-eula."
-    return f"{facts['license'] or 'JumpStart names no licence'}: none has to be accepted before deploying."
-
-
-def _price(facts: dict[str, Any]) -> str:
-    """The price for people: `unknown`, never 0, where it is unknown; `~` marks a price with a note."""
-    usd = facts["usd_per_hour"]
-    return "unknown" if usd is None else f"{'~' if facts['price_note'] else ''}${usd:.3f}/h"
-=======
 def _licence(model: dict[str, Any]) -> str:
     if model["eula"]:
-        return f"{model['license'] or 'The licence'}: {model['eula']}\nRead it; deploying then wants --accept-eula."
+        return f"{model['license'] or 'The licence'}: {model['eula']}\nRead it, then deploy with --accept-eula."
     return f"{model['license'] or 'JumpStart names no licence'}: none has to be accepted before deploying."
 
 
 def _price(model: dict[str, Any]) -> str:
     usd = model["usd_per_hour"]
     return "unknown" if usd is None else f"{'~' if model['price_note'] else ''}${usd:.3f}/h"
->>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
 
 
 def _print_table(models: list[dict[str, Any]], region: str) -> None:
@@ -144,17 +95,10 @@ def _print_table(models: list[dict[str, Any]], region: str) -> None:
         print_note(f"(~ {note})")
 
 
-<<<<<<< HEAD
-def _show_facts(facts: dict[str, Any]) -> None:
-    """A line for each known fact."""
-    width = max(map(len, facts))
-    for name, value in facts.items():
-=======
 def _print_model(model: dict[str, Any]) -> None:
     """Print one field a line; fields without a value are left out."""
     width = max(map(len, model))
     for name, value in model.items():
->>>>>>> c4f4e60 (apps: the command in plain words; tables of endpoints are a module)
         if value not in (None, ""):
             print(f"{name:{width}}  {_in_one_line(value)}")
 

@@ -34,7 +34,7 @@ app = typer.Typer(
 
 @app.command("prepare")
 def prepare(
-    called: typer.Context,
+    command: typer.Context,
     source: SourceArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the data.")],
     keywords: KeywordsOption = None,
@@ -43,13 +43,13 @@ def prepare(
     context: ContextOption = 256,
     workers: WorkersOption = None,
     tasks: TasksOption = 8,
-    executor: Annotated[str, typer.Option("--executor", help="Where the passes run: local, slurm or ray.")] = "local",
+    executor: Annotated[str, typer.Option("--executor", help="Where the tasks run: local, slurm or ray.")] = "local",
     options: Annotated[
         list[Any] | None,
         typer.Option(
             "-o",
             metavar="NAME=VALUE",
-            help="An option of that executor, such as partition=cpu.",
+            help="An option of the executor, such as partition=cpu.",
             parser=parse_parameter,
         ),
     ] = None,
@@ -59,7 +59,7 @@ def prepare(
 
     Example: sagechain pretrain prepare ~/code --out data --keywords pandas,sklearn,matplotlib,seaborn
     """
-    with _complaints():
+    with _error_lines():
         from sagechain.pretraining import prepare as prepare_data
         from sagechain.pretraining.data import Executor
 
@@ -68,21 +68,21 @@ def prepare(
         folder = prepare_data(
             source,
             out,
-            keywords=_listed(keywords),
-            licenses=_listed(licenses),
+            keywords=_names(keywords),
+            licenses=_names(licenses),
             vocab_size=vocab_size,
             context=context,
             executor=Executor.model_validate(chosen),
-            **_settings(called, settings),
+            **_settings(command, settings),
         )
         _show_corpus(folder)
 
 
 @app.command("train")
 def train(
-    called: typer.Context,
+    command: typer.Context,
     data: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
-    out: Annotated[Path, typer.Option("--out", help="The run's folder; goes on where it holds a checkpoint.")],
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; a run with a checkpoint is resumed.")],
     preset: PresetOption = "demo",
     tokens: TokensOption = None,
     seconds: SecondsOption = None,
@@ -90,11 +90,11 @@ def train(
     report_to: TrackerOption = "none",
     settings: SettingOption = None,
 ) -> None:
-    """Train a model, or go on with a run that was stopped.
+    """Train a model, or resume a run that was stopped.
 
     Example: sagechain pretrain train data --out run --preset tiny
     """
-    with _complaints():
+    with _error_lines():
         from sagechain.pretraining import train as train_model
 
         run = train_model(
@@ -104,8 +104,8 @@ def train(
             tokens=tokens,
             seconds=seconds,
             seed=seed,
-            report_to=list(_listed(report_to)),
-            **_settings(called, settings),
+            report_to=list(_names(report_to)),
+            **_settings(command, settings),
         )
         if is_first():
             _show_run(run)
@@ -119,7 +119,7 @@ def report(run: Annotated[Path, typer.Argument(help="The run's folder.")]) -> No
 
     Example: sagechain pretrain report run
     """
-    with _complaints():
+    with _error_lines():
         from sagechain.pretraining.publishing import write_report
 
         print(write_report(run))
@@ -138,7 +138,7 @@ def export(
 
     Example: sagechain pretrain export run --out codeparrot
     """
-    with _complaints():
+    with _error_lines():
         from sagechain.pretraining import export as export_model
 
         print(export_model(run, out, license=license, overwrite=overwrite))
@@ -146,7 +146,7 @@ def export(
 
 @app.command("run")
 def run_all(
-    called: typer.Context,
+    command: typer.Context,
     source: SourceArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for data, run and model.")],
     keywords: KeywordsOption = None,
@@ -161,11 +161,11 @@ def run_all(
     report_to: TrackerOption = "none",
     settings: SettingOption = None,
 ) -> None:
-    """Prepare, train, report and export; what is done already is not done again.
+    """Prepare, train, report and export; finished stages are skipped.
 
     Example: sagechain pretrain run stdlib --out codeparrot && sagechain complete -m local:codeparrot/model "def add("
     """
-    with _complaints():
+    with _error_lines():
         from sagechain.pretraining import export as export_model
         from sagechain.pretraining import prepare as prepare_data
         from sagechain.pretraining import train as train_model
@@ -177,18 +177,18 @@ def run_all(
         vocab_size = of_preset["vocabulary"] if vocab_size is None else vocab_size
         context = of_preset["context"] if context is None else context
         # The model may read fewer tokens at once than the data are prepared for.
-        given = _settings(called, settings, besides=("context",))
+        given = _settings(command, settings, besides=("context",))
         of_corpus = {name: given.pop(name) for name in list(given) if name in CorpusSettings.model_fields}
         # Of `train`'s arguments the one without an option; it is no setting.
         samples = {"samples": given.pop("samples")} if "samples" in given else {}
         changes = given | {"tokens": tokens, "seconds": seconds, "seed": seed}
-        trackers = list(_listed(report_to))
+        trackers = list(_names(report_to))
         checked_settings(preset=preset, vocabulary=vocab_size, context=context, changes=changes, report_to=trackers)
         data = prepare_data(
             source,
             out / "data",
-            keywords=_listed(keywords),
-            licenses=_listed(licenses),
+            keywords=_names(keywords),
+            licenses=_names(licenses),
             vocab_size=vocab_size,
             context=context,
             workers=workers,
@@ -205,7 +205,7 @@ def run_all(
 
 @app.command("plan")
 def plan(
-    called: typer.Context,
+    command: typer.Context,
     preset: PresetOption = "codeparrot",
     hardware: Annotated[
         str, typer.Option("--hardware", help="8xH100, 4xA100-80GB, ml.p4d.24xlarge …, or cpu: this machine.")
@@ -213,56 +213,57 @@ def plan(
     tokens: TokensOption = None,
     settings: SettingOption = None,
 ) -> None:
-    """Say on paper what a training run takes: FLOP, memory, hours, dollars, with the formulas' sources.
+    """Estimate a training run without starting it: FLOP, memory, hours, dollars, with the formulas' sources.
 
     Example: sagechain pretrain plan --preset codeparrot --hardware ml.p4d.24xlarge -p mfu=0.35
     """
-    with _complaints():
+    with _error_lines():
         from sagechain.pretraining.planning import format_plan, plan_preset
 
-        print(format_plan(plan_preset(preset, hardware=hardware, tokens=tokens, changes=_settings(called, settings))))
+        print(format_plan(plan_preset(preset, hardware=hardware, tokens=tokens, changes=_settings(command, settings))))
 
 
-def _settings(called: typer.Context, given: list[Any] | None, besides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What came by `-p`, by name. Raises ValueError for what the command has its own option for, but for `besides`."""
-    found = parameters_by_name(given)
-    for own in called.command.params:
-        if own.name in found and own.name not in besides:
-            raise ValueError(f"-p {own.name}: give {own.opts[0] if own.opts[0].startswith('-') else own.name.upper()}")
-    return found
+def _settings(command: typer.Context, pairs: list[Any] | None, besides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings of `-p`, by name. Raises ValueError for a name that has an option or argument, except for `besides`."""
+    settings = parameters_by_name(pairs)
+    for parameter in command.command.params:
+        name, option = str(parameter.name), parameter.opts[0]
+        if name in settings and name not in besides:
+            raise ValueError(f"-p {name}: give {option if option.startswith('-') else name.upper()}")
+    return settings
 
 
-def _listed(text: str | None) -> tuple[str, ...]:
+def _names(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
 
 
 def _show_corpus(folder: Path) -> None:
-    """What each filter took, what is left, and the tokenizer, on standard error; once for all processes."""
+    """Print the corpus table and the tokenizer's summary on standard error, in one of all processes."""
     if not is_first():
         return
     from sagechain.pretraining import console, corpus_table, read_manifest, tokenizer_summary
 
-    found = read_manifest(folder) or {}
-    console().print(corpus_table(found["corpus"]))
-    print_note(tokenizer_summary(found))
+    manifest = read_manifest(folder) or {}
+    console().print(corpus_table(manifest["corpus"]))
+    print_note(tokenizer_summary(manifest))
 
 
 def _show_run(run: Path) -> None:
-    """The curve and the figures, on standard error."""
+    """Print the curve and the results on standard error."""
     from sagechain.pretraining import read_manifest
     from sagechain.pretraining.publishing import read_history, terminal_curve
 
     print_note(terminal_curve(read_history(run)))
-    found = read_manifest(run) or {}
+    manifest = read_manifest(run) or {}
     print_note(
-        f"{found['tokens']:,} tokens in {found['seconds']:.0f} s, {found['val_bits_per_byte']:.3f} bits per byte of "
-        "unseen code."
+        f"{manifest['tokens']:,} tokens in {manifest['seconds']:.0f} s, {manifest['val_bits_per_byte']:.3f} bits per byte "
+        "of unseen code."
     )
 
 
 @contextmanager
-def _complaints() -> Iterator[None]:
-    """A stage that failed is one line on standard error; so is the extra that is missing."""
+def _error_lines() -> Iterator[None]:
+    """A PretrainingError, or a missing extra, becomes one line on standard error and exit code 1."""
     try:
         yield
     except ModuleNotFoundError as error:

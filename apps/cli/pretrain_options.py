@@ -13,25 +13,23 @@ SourceArgument = Annotated[
     ),
 ]
 KeywordsOption = Annotated[
-    str | None, typer.Option("--keywords", help="Keep documents that hold any of these, such as pandas,sklearn.")
+    str | None, typer.Option("--keywords", help="Keep documents with any of these words, such as pandas,sklearn.")
 ]
 LicensesOption = Annotated[
     str | None,
     typer.Option("--licenses", help="Keep documents under these licences, such as mit,apache-2.0, or permissive."),
 ]
-VocabularyOption = Annotated[int, typer.Option("--vocab-size", help="Tokens of the tokenizer.")]
-ContextOption = Annotated[int, typer.Option("--context", help="Tokens that the model reads at once.")]
+VocabularyOption = Annotated[int, typer.Option("--vocab-size", help="Number of tokens in the vocabulary.")]
+ContextOption = Annotated[int, typer.Option("--context", help="Tokens in the model's context.")]
 TasksOption = Annotated[
-    int, typer.Option("--tasks", min=1, help="Parts the work is cut into: at least one for each worker of a cluster.")
+    int, typer.Option("--tasks", min=1, help="Number of tasks: at least one for each worker of a cluster.")
 ]
-WorkersOption = Annotated[int | None, typer.Option("--workers", help="Processes; as many as cores if not given.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", help="Number of processes; one a core if not given.")]
 PresetOption = Annotated[str, typer.Option("--preset", help="demo, tiny, codeparrot-small or codeparrot.")]
 TokensOption = Annotated[int | None, typer.Option("--tokens", help="The budget in tokens.")]
 SecondsOption = Annotated[float | None, typer.Option("--seconds", help="The budget in seconds of training.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of the weights and the order of the data.")]
-TrackerOption = Annotated[
-    str, typer.Option("--report-to", help="Trackers that are installed: tensorboard, trackio, wandb …")
-]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the weights and of the order of the data.")]
+TrackerOption = Annotated[str, typer.Option("--report-to", help="Installed trackers: tensorboard, trackio, wandb …")]
 SettingOption = Annotated[
     list[Any] | None,
     typer.Option(

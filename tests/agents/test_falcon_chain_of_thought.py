@@ -1,4 +1,4 @@
-"""Direct answers beside chains of thought: what is asked, what is told as it comes, and how the right ones are counted."""
+"""Direct answers beside chains of thought: the requests, the tokens as they arrive, and the count of correct answers."""
 
 import io
 import json
@@ -25,7 +25,7 @@ QUESTION = {"question": "A pen costs 3 dollars. Max buys 5 pens. How many dollar
 PROBLEMS = read_yaml("sagechain.agents", "falcon_chain_of_thought.yaml")
 
 
-class Heard(BaseCallbackHandler):
+class Tokens(BaseCallbackHandler):
     def __init__(self) -> None:
         self.tokens: list[str] = []
 
@@ -35,12 +35,12 @@ class Heard(BaseCallbackHandler):
 
 @pytest.mark.parametrize("task", list_tasks())
 def test_there_are_five_problems_a_task_and_none_is_an_exemplar(task: str) -> None:
-    about, problems = load_task(task), PROBLEMS[task]
+    spec, problems = load_task(task), PROBLEMS[task]
     assert len({problem["question"] for problem in problems}) == 5
-    assert not {problem["question"] for problem in problems} & {each.question for each in about.exemplars}
+    assert not {problem["question"] for problem in problems} & {each.question for each in spec.exemplars}
     for problem in problems:
-        stated = extract_answer(f"The answer is {problem['answer']}.", about.answer_kind)
-        assert same_answer(stated, problem["answer"], about.answer_kind)
+        stated = extract_answer(f"The answer is {problem['answer']}.", spec.answer_kind)
+        assert same_answer(stated, problem["answer"], spec.answer_kind)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS["last-letters"], ids=lambda problem: problem["answer"])
@@ -61,40 +61,43 @@ def test_the_truth_of_coin_flip_is_computed(problem: dict[str, str]) -> None:
     assert problem["answer"] == ("no" if flips % 2 else "yes")
 
 
-def test_over_the_falcon_wire_the_chain_of_thought_is_told_token_by_token(runtime: LocalRuntime) -> None:
-    heard, before = Heard(), len(runtime.requests)
+def test_over_the_falcon_wire_the_chain_of_thought_arrives_token_by_token(runtime: LocalRuntime) -> None:
+    callback, before = Tokens(), len(runtime.requests)
     both = chain(load_llm(FALCON_URI, max_new_tokens=8))
-    found = both.invoke(QUESTION, {"callbacks": [heard], "max_concurrency": 1})
+    results = both.invoke(QUESTION, {"callbacks": [callback], "max_concurrency": 1})
     sent = {json.loads(request.body)["inputs"]: request for request in runtime.requests[before:]}
-    assert sent.keys() == {*found["direct"].prompts, *found["few-shot-cot"].prompts}
-    assert json.loads(sent[found["few-shot-cot"].prompts[0]].body)["stream"] is True
-    assert json.loads(sent[found["direct"].prompts[0]].body)["stream"] is False
-    assert len([token for token in heard.tokens if token]) > 5
-    assert "".join(heard.tokens).strip() == found["few-shot-cot"].text
-    assert found["few-shot-cot"].usage["cut"] == 1
+    assert sent.keys() == {*results["direct"].prompts, *results["few-shot-cot"].prompts}
+    assert json.loads(sent[results["few-shot-cot"].prompts[0]].body)["stream"] is True
+    assert json.loads(sent[results["direct"].prompts[0]].body)["stream"] is False
+    assert len([token for token in callback.tokens if token]) > 5
+    assert "".join(callback.tokens).strip() == results["few-shot-cot"].text
+    assert results["few-shot-cot"].usage["cut"] == 1
 
 
-def test_over_the_llama_2_wire_it_is_told_whole(runtime: LocalRuntime) -> None:
-    heard = Heard()
+def test_over_the_llama_2_wire_it_arrives_whole(runtime: LocalRuntime) -> None:
+    callback = Tokens()
     both = chain(load_llm(LLAMA_URI, accept_eula=True, max_new_tokens=4))
-    found = both.invoke(QUESTION, {"callbacks": [heard], "max_concurrency": 1})
-    assert len([token for token in heard.tokens if token]) == 1
+    results = both.invoke(QUESTION, {"callbacks": [callback], "max_concurrency": 1})
+    assert len([token for token in callback.tokens if token]) == 1
     content = {each["content"] for request in runtime.requests[-2:] for each in json.loads(request.body)["inputs"][0]}
-    assert content == {*found["direct"].prompts, *found["few-shot-cot"].prompts}
+    assert content == {*results["direct"].prompts, *results["few-shot-cot"].prompts}
 
 
-def test_an_llm_that_tells_answers_as_it_does_without(llm: LlamaCppLLM) -> None:
+def test_a_streaming_llm_gives_the_same_answer(llm: LlamaCppLLM) -> None:
     short = llm.with_fields(max_new_tokens=6)
-    told, whole = (model.generate(["Q: 1 + 1?\nA:"], ["\nQ:"]) for model in (StreamingLLM(llm=short), short))
-    assert told.generations[0][0].text == whole.generations[0][0].text
-    info = told.generations[0][0].generation_info
+    streamed, whole = (model.generate(["Q: 1 + 1?\nA:"], ["\nQ:"]) for model in (StreamingLLM(llm=short), short))
+    assert streamed.generations[0][0].text == whole.generations[0][0].text
+    info = streamed.generations[0][0].generation_info
     assert info is not None
     assert (info["finish_reason"], info["output_tokens"]) == ("length", 6)
 
 
-def test_any_other_llm_is_asked_both_ways() -> None:
-    found = chain(FakeListLLM(responses=["The answer is 15."])).invoke(QUESTION)
-    assert {way: reasoning.answer for way, reasoning in found.items()} == {"direct": "15", "few-shot-cot": "15"}
+def test_any_other_llm_answers_by_both_strategies() -> None:
+    results = chain(FakeListLLM(responses=["The answer is 15."])).invoke(QUESTION)
+    assert {strategy: reasoning.answer for strategy, reasoning in results.items()} == {
+        "direct": "15",
+        "few-shot-cot": "15",
+    }
 
 
 def test_the_script_prints_lines_in_a_pipe_and_counts(runtime: LocalRuntime) -> None:
@@ -111,21 +114,21 @@ def test_the_script_prints_lines_in_a_pipe_and_counts(runtime: LocalRuntime) -> 
     assert [int(count) for count in counts.groups()] == verdicts
 
 
-def test_the_script_runs_over_the_embedded_model_and_sums_up(llm: LlamaCppLLM) -> None:
+def test_the_script_runs_over_the_embedded_model_and_prints_totals(llm: LlamaCppLLM) -> None:
     uri = f"local:{llm.path}"
     done = run("falcon_chain_of_thought", "-n", "1", "-m", uri, "-p", "max_new_tokens=2")
     assert done.returncode == 0
     assert re.findall(r"^│ (\S+)", done.stdout, re.MULTILINE) == [*PROBLEMS, "all"]
 
 
-def test_on_a_terminal_both_stand_side_by_side() -> None:
+def test_on_a_terminal_both_are_in_two_columns() -> None:
     console = Console(width=100, force_terminal=True, file=io.StringIO(), color_system=None)
     view = LiveView(console)
-    found = Reasoning(answer="15", text="5 * 3 = 15. The answer is 15.", steps=[], votes={}, prompts=[], usage={})
-    with view.problem("How many?", "15") as shown:
-        shown.token("few-shot-cot", " 5 * 3")
-        shown.end("few-shot-cot", found, True)
-        shown.end("direct", found.model_copy(update={"text": "The answer is 5."}), False)
+    reasoning = Reasoning(answer="15", text="5 * 3 = 15. The answer is 15.", steps=[], votes={}, prompts=[], usage={})
+    with view.problem("How many?", "15") as display:
+        display.token("few-shot-cot", " 5 * 3")
+        display.end("few-shot-cot", reasoning, True)
+        display.end("direct", reasoning.model_copy(update={"text": "The answer is 5."}), False)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert re.search(r"The answer is 5\. +wrong +5 \* 3 = 15\. The answer is 15\. +right", text)

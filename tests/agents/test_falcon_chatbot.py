@@ -1,4 +1,4 @@
-"""The uses of the library: what each sends, with examples or with one's own values, and the chat that remembers."""
+"""The uses of the library: the request of each, with examples or other values, and the chat that remembers."""
 
 import json
 from typing import Any
@@ -23,22 +23,22 @@ def test_every_prompt_of_the_library_is_a_use_or_a_system_text() -> None:
 
 
 @pytest.mark.parametrize("use", USES)
-def test_over_the_falcon_wire_a_use_sends_its_prompt_with_the_parameters_that_suit_it(
+def test_over_the_falcon_wire_a_use_sends_its_prompt_with_its_default_parameters(
     runtime: LocalRuntime, use: str
 ) -> None:
     chain(load_chat_model(FALCON_URI, max_new_tokens=1), use).invoke(example(use))
     body = json.loads(runtime.requests[-1].body)
-    asked = load_prompt(use).format(**example(use))
-    assert body["inputs"].replace("\n", " ").split() == f"User: {asked}\nAssistant:".replace("\n", " ").split()
-    suited = load_prompt(use).metadata["parameters"]
-    if suited["temperature"]:
-        expected = {**suited, "max_new_tokens": 1, "do_sample": True}
+    prompt = load_prompt(use).format(**example(use))
+    assert body["inputs"].replace("\n", " ").split() == f"User: {prompt}\nAssistant:".replace("\n", " ").split()
+    defaults = load_prompt(use).metadata["parameters"]
+    if defaults["temperature"]:
+        expected = {**defaults, "max_new_tokens": 1, "do_sample": True}
     else:
         expected = {"max_new_tokens": 1, "do_sample": False}
     assert {name: value for name, value in body["parameters"].items() if name not in ("stop", "details")} == expected
 
 
-def test_over_the_llama_2_wire_what_it_does_not_carry_is_left_out(runtime: LocalRuntime) -> None:
+def test_over_the_llama_2_wire_other_defaults_are_left_out(runtime: LocalRuntime) -> None:
     chain(load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=1), "recipe").invoke(example("recipe"))
     body = json.loads(runtime.requests[-1].body)
     assert body["inputs"] == [[{"role": "user", "content": load_prompt("recipe").format(**example("recipe"))}]]
@@ -46,8 +46,8 @@ def test_over_the_llama_2_wire_what_it_does_not_carry_is_left_out(runtime: Local
 
 
 def test_over_the_embedded_model_it_streams(llm: LlamaCppLLM) -> None:
-    pieces = list(chain(llm.with_fields(max_new_tokens=3), "summary").stream({"text": "It rains."}))
-    assert len(pieces) > 1
+    chunks = list(chain(llm.with_fields(max_new_tokens=3), "summary").stream({"text": "It rains."}))
+    assert len(chunks) > 1
 
 
 def test_a_missing_variable_is_named(llm: LlamaCppLLM) -> None:
@@ -70,14 +70,14 @@ def test_the_script_shows_all_uses(runtime: LocalRuntime) -> None:
     assert len(runtime.requests) == before + len(USES)
 
 
-def test_the_script_shows_one_use_with_ones_own_values(runtime: LocalRuntime) -> None:
+def test_the_script_shows_one_use_with_a_given_value(runtime: LocalRuntime) -> None:
     done = run("falcon_chatbot", "translation", "-v", "text=Good {day}.", "-m", FALCON_URI, "-p", "max_new_tokens=1")
     assert done.returncode == 0
     assert b"Good {day}." in runtime.requests[-1].body
     assert b"French" in runtime.requests[-1].body
 
 
-def test_the_script_talks(runtime: LocalRuntime) -> None:
+def test_the_script_chats(runtime: LocalRuntime) -> None:
     before = len(runtime.requests)
     typed = "My name is Ada.\nHi\n/reset\nHi\n"
     done = run("falcon_chatbot", "-i", "-m", FALCON_URI, "-p", "max_new_tokens=1", input=typed)

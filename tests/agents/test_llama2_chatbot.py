@@ -1,4 +1,4 @@
-"""The chatbot: what is sent with its examples, what is remembered, and what a reset forgets."""
+"""The chatbot: requests with its examples, memory, and reset."""
 
 import json
 from typing import Any
@@ -17,47 +17,47 @@ THREAD: Any = {"configurable": {"thread_id": "a"}}
 SYSTEM = "You are a helpful assistant. You remember what the user says."
 
 
-def say(graph: Any, text: str) -> str:
+def send(graph: Any, text: str) -> str:
     answer: str = graph.invoke({"messages": [HumanMessage(text)]}, THREAD)["messages"][-1].text
     return answer
 
 
-def test_over_the_llama_2_wire_examples_come_first_then_what_was_said(runtime: LocalRuntime) -> None:
+def test_over_the_llama_2_wire_examples_come_first_then_the_conversation(runtime: LocalRuntime) -> None:
     graph = chain(
         load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=3),
         system="Be kind.",
         examples=[("2 + 2?", "Four.")],
     )
-    first = say(graph, "My name is Ada.")
-    say(graph, "What is my name?")
+    first = send(graph, "My name is Ada.")
+    send(graph, "What is my name?")
     before = [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "2 + 2?"},
         {"role": "assistant", "content": "Four."},
     ]
-    asked = {"role": "user", "content": "What is my name?"}
+    question = {"role": "user", "content": "What is my name?"}
     remembered = [{"role": "user", "content": "My name is Ada."}, {"role": "assistant", "content": first}]
-    assert json.loads(runtime.requests[-1].body)["inputs"] == [[*before, *remembered, asked]]
+    assert json.loads(runtime.requests[-1].body)["inputs"] == [[*before, *remembered, question]]
     reset(graph, "a")
-    say(graph, "What is my name?")
-    assert json.loads(runtime.requests[-1].body)["inputs"] == [[*before, asked]]
+    send(graph, "What is my name?")
+    assert json.loads(runtime.requests[-1].body)["inputs"] == [[*before, question]]
 
 
 def test_over_the_falcon_wire_examples_are_turns_of_its_layout(runtime: LocalRuntime) -> None:
-    say(chain(load_chat_model(FALCON_URI, max_new_tokens=3), examples=[("2 + 2?", "Four.")]), "Hi")
+    send(chain(load_chat_model(FALCON_URI, max_new_tokens=3), examples=[("2 + 2?", "Four.")]), "Hi")
     body = json.loads(runtime.requests[-1].body)
     assert body["inputs"] == f"{SYSTEM}\nUser: 2 + 2?\nAssistant: Four.\nUser: Hi\nAssistant:"
     assert body["parameters"]["max_new_tokens"] == 3
 
 
-def test_over_the_embedded_model_it_streams_and_keeps_what_was_said(llm: LlamaCppLLM) -> None:
+def test_over_the_embedded_model_it_streams_and_saves_the_turn(llm: LlamaCppLLM) -> None:
     graph = chain(llm.with_fields(max_new_tokens=4))
     pieces = [
         piece.text for piece, _ in graph.stream({"messages": [HumanMessage("Hi")]}, THREAD, stream_mode="messages")
     ]
-    said = graph.get_state(THREAD).values["messages"]
-    assert [message.type for message in said] == ["human", "ai"]
-    assert "".join(pieces).strip() == said[-1].text
+    messages = graph.get_state(THREAD).values["messages"]
+    assert [message.type for message in messages] == ["human", "ai"]
+    assert "".join(pieces).strip() == messages[-1].text
 
 
 def test_the_script_shows_its_conversation_and_a_reset(runtime: LocalRuntime) -> None:
@@ -71,7 +71,7 @@ def test_the_script_shows_its_conversation_and_a_reset(runtime: LocalRuntime) ->
 
 
 @pytest.mark.parametrize(("arguments", "stdin"), [(["Hi", "Ada"], ""), (["-i"], "Hi\nAda\n/exit\nnever\n")])
-def test_turns_come_as_arguments_or_typed(runtime: LocalRuntime, arguments: list[str], stdin: str) -> None:
+def test_turns_are_arguments_or_typed(runtime: LocalRuntime, arguments: list[str], stdin: str) -> None:
     before = len(runtime.requests)
     done = run("llama2_chatbot", *arguments, "-m", FALCON_URI, "-p", "max_new_tokens=1", input=stdin)
     assert done.returncode == 0

@@ -11,15 +11,15 @@ from tests.processes import SAGECHAIN
 
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
-def test_the_demo_runs_through_the_agents_and_tells_what_was_real(smollm2: Path) -> None:
+def test_the_demo_runs_the_agents_and_prints_what_was_real(smollm2: Path) -> None:
     done = subprocess.run([SAGECHAIN, "demo", "--seconds", "4"], capture_output=True, text=True, check=True)
     shown = done.stdout
     assert shown.count("You: What is my favourite colour?") == 2
     assert "— reset —" in shown
     assert "(before the reset: green is in the answer)" in shown
     assert "I don't know: our catalogue has nothing on that." in shown
-    assert all(int(pieces) > 1 for pieces in re.findall(r"\((\d+) pieces\)", shown))
-    assert len(re.findall(r"\((\d+) pieces\)", shown)) == 3
+    assert all(int(chunks) > 1 for chunks in re.findall(r"\((\d+) chunks\)", shown))
+    assert len(re.findall(r"\((\d+) chunks\)", shown)) == 3
     counts = {name: int(right) for name, right in re.findall(r"^(\S+): (\d+) of 20 right", shown, re.MULTILINE)}
     assert counts.keys() == {"direct", "few-shot-cot"}
     assert counts["few-shot-cot"] > counts["direct"]

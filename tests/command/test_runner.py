@@ -1,9 +1,6 @@
-"""What the scripts share: help, exit codes, the licence, suggestions that give way."""
+"""All agent scripts: help, and one line and an exit code for a mistake."""
 
 import pytest
-from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from sagechain.command import carriers, with_defaults
-from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_llm
 from sagechain.local_aws import LocalRuntime
 
 from tests.agents.scripts import run
@@ -22,6 +19,9 @@ def test_every_script_has_help_with_an_example(agent: str) -> None:
         assert option in done.stdout
 
 
+PROMPT = "def add(a, b):\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -34,6 +34,11 @@ def test_every_script_has_help_with_an_example(agent: str) -> None:
         (["falcon_chatbot", "-v", "text=x"], 2, "-v fills one use; name it."),
         (["falcon_chatbot", "sentiment", "-v", "text"], 2, "not NAME=TEXT"),
         (["falcon_chain_of_thought", "coin-flips"], 2, "Did you mean 'coin-flip'"),
+        (["codeparrot_completion", PROMPT, "--until", "blok"], 2, "until: 'blok' is unknown. Did you mean 'block'?"),
+        (["codeparrot_completion", PROMPT, "-n", "0"], 2, "'--candidates': Input should be greater than or equal to 1"),
+        (["codeparrot_completion", ""], 2, "codeparrot_completion: prompt: '' is empty"),
+        (["codeparrot_completion", PROMPT, "-m", "local:/no/folder"], 2, "there is no file '/no/folder'"),
+        (["codeparrot_completion", PROMPT, "-n", "2", "-p", "temperature=0"], 2, "candidates: "),
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(
@@ -41,28 +46,5 @@ def test_a_mistake_is_one_line_and_an_exit_code(
 ) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (code, "")
-    assert words in " ".join(done.stderr.split())
+    assert words in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
-
-
-def test_a_suggestion_gives_way_to_a_choice_and_to_the_wire(runtime: LocalRuntime) -> None:
-    suggested = {"max_new_tokens": 50, "temperature": 0.3, "seed": 7, "top_p": 0.9}
-    chat = with_defaults(PromptedChatModel(llm=load_llm(LLAMA_URI, do_sample=False), max_tokens=9), suggested)
-    assert isinstance(chat, PromptedChatModel)
-    assert chat.max_tokens == 9
-    assert isinstance(chat.llm, type(load_llm(LLAMA_URI)))
-    assert chat.llm._parameters(None, {}).given() == {"do_sample": False, "top_p": 0.9}
-
-
-def test_any_other_chat_model_stays_as_it_is() -> None:
-    chat = FakeListChatModel(responses=["x"])
-    assert with_defaults(chat, {"temperature": 0}) is chat
-
-
-def test_who_carries_beams_is_what_the_tables_say(llm: LlamaCppLLM) -> None:
-    assert carriers("num_beams") == (
-        ["the hf wire", "transformers"],
-        [*(f"the {name} wire" for name in ("llama2-dialog", "llama2-text", "lmi", "messages", "tgi")), "llama.cpp"],
-    )
-    with pytest.raises(ValueError, match="num_beams"):
-        llm.invoke("Hi", num_beams=2)
