@@ -182,6 +182,12 @@ class ModelNotLoaded(LLMError):
     advice = "Fetch the file anew, or take another."
 
 
+class PullFailed(LLMError):
+    """A model's file could not be downloaded."""
+
+    advice = "Check the network, then run `sagechain models pull`."
+
+
 class MissingExtra(LLMError, ImportError):
     """A part of sagechain that is not installed is needed."""
 

