@@ -1,13 +1,12 @@
 """A tiny GPT-2 with random weights and the embedded model in transformers; the outcomes of LangChain's standard tests."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sagechain.llms import HuggingFaceLLM, load_llm
 
+from tests import processes
 from tests.llms.checkpoints import load_exactly
 from tests.standard_counts import Outcomes
 
@@ -63,7 +62,7 @@ def converted(smollm2: Path) -> HuggingFaceLLM:
     """The embedded model in transformers; another process converts it, once for all runs."""
     uri = f"local:{smollm2}?engine=transformers&context=2048"
     script = f"from sagechain.llms import load_llm; load_llm({uri!r})"
-    subprocess.run([sys.executable, "-c", script], check=True)
+    processes.run("-c", script, server="torch", check=True)
     model = load_llm(uri)
     assert isinstance(model, HuggingFaceLLM)
     return model

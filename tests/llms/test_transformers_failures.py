@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 from sagechain.llms import HuggingFaceLLM, errors
 
+from tests import processes
 from tests.llms.checkpoints import PROMPT, PROMPTS, changed_copy, load_exactly, text
 
 
@@ -140,7 +139,7 @@ from sagechain.llms import load_llm
 stream = load_llm("local:{gpt2}").stream("{PROMPT}")
 print(len(next(stream)) > 0)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    done = processes.run("-c", script, server="torch", timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
@@ -161,8 +160,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with processes.start("-c", script, server="torch") as process:
         assert process.stdout.readline() == "step\n"
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)

@@ -3,8 +3,6 @@
 import gc
 import json
 import shutil
-import subprocess
-import sys
 import threading
 import weakref
 from pathlib import Path
@@ -14,6 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_huggingface import HuggingFacePipeline
 from sagechain.llms import HuggingFaceLLM, errors, load_chat_model, load_llm
 
+from tests import processes
 from tests.llms.checkpoints import PROMPT, changed_copy, load_exactly, text
 
 
@@ -134,7 +133,7 @@ for absent in ("langchain_huggingface", "transformers", "torch"):
         print(error.message)
     del sys.modules[absent]
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = processes.run("-c", script, check=True)
     assert done.stdout == 'this needs an extra: pip install "sagechain[transformers]"\n' * 3
 
 
@@ -206,7 +205,7 @@ def test_a_gguf_is_converted_once_and_then_loaded_without_output(converted: Hugg
     assert converted.display_name == smollm2.name
     assert isinstance(converted, HuggingFacePipeline)
     script = f"from sagechain.llms import load_llm; print(load_llm('local:{smollm2}?engine=transformers').context_size)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = processes.run("-c", script, server="torch", check=True)
     assert (done.stdout, done.stderr) == ("8192\n", "")
 
 
