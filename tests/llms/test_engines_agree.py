@@ -1,6 +1,6 @@
 """llama.cpp and transformers over the same weights: one meaning of every parameter, the same errors.
 
-Whole texts are not compared: llama.cpp multiplies in 8 bits, so after a few words the two may part.
+Whole texts are not compared: llama.cpp multiplies in 8 bits, so after a few words the answers may differ.
 """
 
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from sagechain.llms import HuggingFaceLLM, LlamaCppLLM, TextModel, load_llm
+from sagechain.prompts import get_family
+from sagechain.prompts.families import COMMON_ESCAPING
 
 PROMPT = "User: What is the capital of France?\nAssistant:"
 ANSWER = " The capital of France is Paris."
@@ -61,9 +63,9 @@ def test_a_seed_is_repeatable_and_no_seed_is_not(engine: TextModel) -> None:
     assert text(engine, STORY, **settings) != text(engine, STORY, **settings)
 
 
-def test_several_answers_come_as_many_as_asked_and_differ(engine: TextModel) -> None:
-    asked: dict[str, Any] = {"num_return_sequences": 5, "temperature": 1.5, "max_new_tokens": 8, "seed": 3}
-    first, again = (engine.complete(STORY, **asked) for _ in range(2))
+def test_several_answers_differ_and_are_repeatable_by_a_seed(engine: TextModel) -> None:
+    settings: dict[str, Any] = {"num_return_sequences": 5, "temperature": 1.5, "max_new_tokens": 8, "seed": 3}
+    first, again = (engine.complete(STORY, **settings) for _ in range(2))
     assert [answer.text for answer in first] == [answer.text for answer in again]
     assert len({answer.text for answer in first}) == 5
     for answer in first:
@@ -82,12 +84,14 @@ def test_several_answers_come_as_many_as_asked_and_differ(engine: TextModel) -> 
         (" ", "", 1),
     ],
 )
-def test_a_stop_string_is_cut_exactly_and_ends_the_work(engine: TextModel, stop: str, shown: str, tokens: int) -> None:
+def test_an_answer_is_cut_at_a_stop_string_and_the_work_ends(
+    engine: TextModel, stop: str, shown: str, tokens: int
+) -> None:
     [answer] = engine.complete(PROMPT, [stop], max_new_tokens=20)
     info = {"finish_reason": "stop", "input_tokens": 13, "output_tokens": tokens}
     assert (answer.text, answer.generation_info) == (shown, info)
-    pieces = list(engine.chunks(PROMPT, [stop], max_new_tokens=20))
-    assert ("".join(piece.text for piece in pieces), pieces[-1].generation_info) == (shown, info)
+    chunks = list(engine.chunks(PROMPT, [stop], max_new_tokens=20))
+    assert ("".join(chunk.text for chunk in chunks), chunks[-1].generation_info) == (shown, info)
 
 
 def test_each_prompt_of_a_batch_has_its_own_end(engine: TextModel) -> None:
@@ -101,13 +105,13 @@ def test_each_prompt_of_a_batch_has_its_own_end(engine: TextModel) -> None:
 def test_figures_agree(engine: TextModel) -> None:
     [cut] = engine.complete(PROMPT, max_new_tokens=7)
     assert cut.generation_info == {"finish_reason": "length", "input_tokens": 13, "output_tokens": 7}
-    # The model ends a turn that has been said already; the token with which it does is counted.
+    # The model ends a turn that is already complete; its end token is counted.
     [ended] = engine.complete("Q: Is the sky blue? Answer yes or no.\nA: Yes.<|im_end|>\n", max_new_tokens=20)
     assert ended.text == ""
     assert ended.generation_info == {"finish_reason": "stop", "input_tokens": 19, "output_tokens": 1}
 
 
-def test_a_penalty_makes_what_came_already_less_likely(engine: TextModel) -> None:
+def test_a_penalty_makes_earlier_words_less_likely(engine: TextModel) -> None:
     prompt = "one two one two one two one two"
     assert text(engine, prompt, max_new_tokens=3) == " two two two"
     assert "two" not in text(engine, prompt, max_new_tokens=3, repetition_penalty=1.8)
@@ -120,7 +124,7 @@ def test_lengths_count_the_models_own_tokens(engine: TextModel) -> None:
         text(engine, max_length=11)
 
 
-def test_an_answer_goes_up_to_the_context(engine: TextModel, smollm2: Path) -> None:
+def test_an_answer_may_fill_the_context(engine: TextModel, smollm2: Path) -> None:
     kind = "slots=1" if isinstance(engine, LlamaCppLLM) else "engine=transformers"
     small = load_llm(f"local:{smollm2}?context=256&{kind}")
     assert isinstance(small, TextModel)
@@ -184,7 +188,7 @@ def test_bad_input_is_the_same_value_error(
     ],
     ids=str,
 )
-def test_what_llama_cpp_does_not_carry_it_refuses_and_names_the_engine_that_does(
+def test_a_parameter_that_llama_cpp_does_not_carry_is_refused_and_the_error_names_transformers(
     llm: LlamaCppLLM, converted: HuggingFaceLLM, parameters: dict[str, Any]
 ) -> None:
     assert text(converted, max_new_tokens=6, **parameters)
@@ -214,10 +218,20 @@ def test_tokens_and_layouts_are_the_same(llm: LlamaCppLLM, converted: HuggingFac
         assert llm.prompt_tokens(messages[:count]) == converted.prompt_tokens(messages[:count])
 
 
+@pytest.mark.parametrize("sample", TEXTS)
+def test_our_chatml_is_the_models_own_template(converted: HuggingFaceLLM, sample: str) -> None:
+    family = get_family("chatml")
+    roles = {"system": SystemMessage, "assistant": AIMessage, "user": HumanMessage}
+    dialog = [{"role": role, "content": (family.escaping + COMMON_ESCAPING).escape(sample)} for role in roles]
+    prompt = family.render([kind(sample) for kind in roles.values()]).text
+    template = converted.pipeline.tokenizer.apply_chat_template
+    assert prompt == template(dialog, tokenize=False, add_generation_prompt=True)
+
+
 def test_messages_are_answered(engine: TextModel) -> None:
-    asked = [HumanMessage("What is the capital of France? Answer in one sentence.")]
-    [answer] = engine.complete(asked, max_new_tokens=30)
+    messages = [HumanMessage("What is the capital of France? Answer in one sentence.")]
+    [answer] = engine.complete(messages, max_new_tokens=30)
     assert "Paris" in answer.text
     assert answer.generation_info is not None
     assert answer.generation_info["finish_reason"] == "stop"
-    assert answer.generation_info["input_tokens"] == engine.prompt_tokens(asked)
+    assert answer.generation_info["input_tokens"] == engine.prompt_tokens(messages)
