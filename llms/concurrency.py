@@ -3,7 +3,7 @@
 limit = ConcurrencyLimit(2)
 with limit.slot():             # a thread waits here while two others hold a slot
     ...
-async with limit.aslot():      # a task waits here, and its event loop goes on
+async with limit.aslot():      # a task waits here without blocking its event loop
     ...
 complete_all(generations, limit)
 """
@@ -28,7 +28,7 @@ class ConcurrencyLimit:
     """A counting semaphore that raises instead of deadlocking when one thread holds every slot and wants another.
 
     Args:
-        slots: how many may be held at once.
+        slots: how many may be in use at once.
     """
 
     def __init__(self, slots: int) -> None:
@@ -99,7 +99,7 @@ def complete_all(generations: Sequence[RunningGeneration], limit: ConcurrencyLim
                 answer.result()
             return [answer.result() for answer in answers]
         finally:
-            # After a failure, or Ctrl-C, nobody reads the other answers.
+            # After a failure, or Ctrl-C, the other answers are not needed.
             cancelled.set()
             threads.shutdown(wait=False, cancel_futures=True)
             for generation in generations:

@@ -1,4 +1,4 @@
-"""What can go wrong once a request was due. Bad input is a `ValueError`, raised before.
+"""Failures of a request that was due. Bad input is a `ValueError`, raised before any request.
 
     LLMError
     ├── Throttled            ├── RequestRejected      ├── ConnectionFailed
@@ -7,8 +7,9 @@
     ├── AccessDenied         ├── TimedOut
     └── EulaNotAccepted
 
-Each error says which endpoint, what happened, what to do now (`advice`), and whether the same call may succeed later
-(`retryable`). Each pickles. The original exception is the `__cause__`.
+Beside these: `StructuredOutputFailed`, `ModelNotLoaded`, `MissingExtra`, and those of deployments. An error names the
+endpoint, what happened, what to do now (`advice`), and whether the same request may succeed later (`retryable`). Each can
+be pickled. The original exception is the `__cause__`.
 """
 
 from typing import ClassVar
@@ -30,7 +31,7 @@ class LLMError(Exception):
 
 
 class Throttled(LLMError):
-    """More requests came than the account or the container takes."""
+    """More requests arrived than the account or the container accepts."""
 
     advice = "Send fewer at a time, or raise `max_retries` or `timeout`."
     retryable = True
@@ -39,7 +40,7 @@ class Throttled(LLMError):
 class ModelNotReady(LLMError):
     """The model is still being loaded."""
 
-    advice = "Wait a minute and call again."
+    advice = "Wait a minute and try again."
     retryable = True
 
 
@@ -50,7 +51,7 @@ class EndpointNotFound(LLMError):
 
 
 class AccessDenied(LLMError):
-    """Credentials are missing, have expired, or do not allow the call."""
+    """Credentials are missing, have expired, or do not allow the request."""
 
     advice = "Check which credentials boto3 finds: `aws sts get-caller-identity`."
 
@@ -64,11 +65,11 @@ class EulaNotAccepted(LLMError):
 class RequestRejected(LLMError):
     """The model's container refuses the request."""
 
-    advice = "Change the prompt or the parameters as the message says."
+    advice = "Change the prompt or the parameters."
 
 
 class ModelFailed(LLMError):
-    """The model's container failed while it answered."""
+    """The model's container failed during the generation."""
 
     advice = "Look into the endpoint's log; a shorter prompt or answer needs less memory."
     retryable = True
@@ -77,14 +78,14 @@ class ModelFailed(LLMError):
 class ServiceFailed(LLMError):
     """AWS, or a gateway before it, failed."""
 
-    advice = "Call again later."
+    advice = "Try again later."
     retryable = True
 
 
 class TimedOut(LLMError):
-    """No answer came in time. The model may still be generating, so the call is not repeated by itself."""
+    """No answer came in time. The model may still be generating, so the request is not repeated automatically."""
 
-    advice = "Ask for fewer tokens, stream the answer, or raise `timeout`."
+    advice = "Request fewer tokens, stream the answer, or raise `timeout`."
 
 
 class ConnectionFailed(LLMError):
@@ -95,15 +96,15 @@ class ConnectionFailed(LLMError):
 
 
 class MalformedResponse(LLMError):
-    """What came back is not what this wire's container sends."""
+    """The reply is not in the format of this wire."""
 
-    advice = "Check that the endpoint speaks this wire (`?wire=…`)."
+    advice = "Check that the endpoint's container uses this wire (`?wire=…`)."
 
 
 class StreamInterrupted(LLMError):
-    """The stream ended before the model did. `partial_text` is what had been yielded; it is not an answer."""
+    """The stream ended before the answer did. `partial_text` is the text that was yielded; it is not an answer."""
 
-    advice = "Call again, or show `partial_text` marked as incomplete."
+    advice = "Try again, or show `partial_text` marked as incomplete."
 
     def __init__(self, endpoint: str, message: str, partial_text: str = "") -> None:
         super().__init__(endpoint, message)
@@ -112,7 +113,7 @@ class StreamInterrupted(LLMError):
 
 
 class StructuredOutputFailed(LLMError):
-    """The answer does not fit the schema that was asked for, nor did a second one. `raw_text` is the second."""
+    """Neither the answer nor its correction matches the schema. `raw_text` is the correction."""
 
     advice = (
         "Look at `raw_text`; a simpler schema, examples in the prompt, more `max_tokens` or a larger model may help."
@@ -125,50 +126,48 @@ class StructuredOutputFailed(LLMError):
 
 
 class NotPermitted(AccessDenied):
-    """The credentials are right, and do not allow this action."""
+    """The credentials are valid, but do not allow this action."""
 
-    advice = "Have the action allowed; docs/endpoints.md has a policy with all that sagechain asks for."
+    advice = "Have the action allowed; docs/endpoints.md has a policy with every action that sagechain uses."
 
 
 class RoleRefused(LLMError):
-    """SageMaker may not act as the role that the endpoint was to run as."""
+    """SageMaker may not assume the role that was given for the endpoint."""
 
-    advice = (
-        "Give the ARN of a role that trusts sagemaker.amazonaws.com; docs/endpoints.md has its trust and its policy."
-    )
+    advice = "Give the ARN of a role that trusts sagemaker.amazonaws.com; docs/endpoints.md has both policies."
 
 
 class QuotaExceeded(LLMError):
-    """The account's quota has no room for the instance."""
+    """The account's quota does not allow another such instance."""
 
     advice = (
-        "Ask for more in the AWS console under Service Quotas, Amazon SageMaker, by the name in quotes; "
-        "or take another `instance_type`."
+        "Request an increase in the AWS console under Service Quotas, Amazon SageMaker, by the name in quotes; "
+        "or use another `instance_type`."
     )
 
 
 class NameTaken(LLMError):
-    """An endpoint, configuration or model of that name is there already."""
+    """An endpoint, configuration or model of that name exists already."""
 
-    advice = "Take another name, or delete what has it: `sagechain endpoints list`."
+    advice = "Use another name, or delete the one that has it: `sagechain endpoints list`."
 
 
 class DeploymentFailed(LLMError):
-    """The endpoint did not come into service. What had been made for it is deleted again."""
+    """The endpoint did not come into service. Everything that had been created for it is deleted again."""
 
-    advice = "Look into the endpoint's log (/aws/sagemaker/Endpoints/NAME in CloudWatch), or take a larger instance."
+    advice = "Look into the endpoint's log (/aws/sagemaker/Endpoints/NAME in CloudWatch), or use a larger instance."
 
 
 class NotOurs(LLMError):
     """The endpoint was not deployed by sagechain."""
 
-    advice = "If it is to go all the same, use `force=True` or `--force`."
+    advice = "To delete it all the same, use `force=True` or `--force`."
 
 
 class LeftBehind(LLMError):
-    """Something that was to be deleted is still there. `left` names it: `endpoint NAME`, `model NAME` …"""
+    """A deletion is incomplete. `left` names what still exists: `endpoint NAME`, `model NAME` …"""
 
-    advice = "`sagechain endpoints reap` deletes it, now or later; until then an endpoint goes on billing."
+    advice = "`sagechain endpoints reap` deletes it, now or later; until then an endpoint is billed."
 
     def __init__(self, endpoint: str, message: str, left: tuple[str, ...] = ()) -> None:
         super().__init__(endpoint, message)
@@ -179,7 +178,7 @@ class LeftBehind(LLMError):
 class ModelNotLoaded(LLMError):
     """A model on this machine cannot be loaded."""
 
-    advice = "Fetch the file anew, or take another."
+    advice = "Download the file again, or use another."
 
 
 class PullFailed(LLMError):

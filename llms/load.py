@@ -1,14 +1,18 @@
-"""Models by URI: one line names the place, everything else stays as it is.
+"""Text models and chat models by URI.
 
-sagemaker:ENDPOINT?family=…&wire=…&region=…&component=…&variant=…    an endpoint on SageMaker
-                  &context=…&tokenizer=…                               what its model takes, to count before a request
-local:smollm2                                                          the embedded model
-local:FILE.gguf?family=…&context=…&slots=…                             a GGUF file, in llama.cpp
-local:FOLDER?family=…&context=…                                        a Hugging Face checkpoint, in transformers
-local:FILE.gguf?engine=transformers                                    there too, converted at the first load
+| URI | model |
+|---|---|
+| `sagemaker:ENDPOINT` | an endpoint on SageMaker |
+| `local:smollm2` | the embedded model, in llama.cpp |
+| `local:FILE.gguf` | a GGUF file, in llama.cpp; with `?engine=transformers` in transformers, which converts it once |
+| `local:FOLDER` | a Hugging Face checkpoint, in transformers |
 
-An endpoint that the sagemaker SDK deployed is given as its own object, which says name and region; what stands behind `?`
-in a URI is a keyword then: `load_llm(endpoint, family="falcon", temperature=0.2)`.
+Settings follow as a query: `sagemaker:my-falcon?family=falcon&region=eu-west-1`. Endpoints have `family`, `wire`, `region`,
+`component`, `variant`, and, to count tokens before a request, `context` and `tokenizer`; local models have `engine`,
+`family`, `context` and, in llama.cpp, `slots`.
+
+An endpoint object of the sagemaker SDK stands for its own name and region; the other settings are keywords then:
+`load_llm(endpoint, family="falcon", temperature=0.2)`.
 """
 
 from pathlib import Path
@@ -25,12 +29,8 @@ from .sagemaker.sdk_endpoint import SDKEndpoint, uri_of
 if TYPE_CHECKING:
     from .text_model import TextModel
 
-EVERYWHERE = ("timeout", "max_retries")
-"""Settings besides the inference parameters, that every model has."""
 ENGINES = {"llama.cpp": ("family", "context", "slots"), "transformers": ("family", "context")}
-"""What runs a model on this machine, and the settings that a URI may give it."""
-ENDPOINTS_ONLY = ("accept_eula", "client")
-"""Settings that every URI accepts, and that mean nothing on this machine."""
+"""The engines of local models, and the settings of each."""
 ENDPOINT_FIELDS = {
     "family": "family",
     "wire": "wire",
@@ -40,31 +40,34 @@ ENDPOINT_FIELDS = {
     "context": "context",
     "tokenizer": "tokenizer",
 }
-"""The settings that an endpoint's URI may give, and the fields of `SageMakerLLM` that they fill."""
-KEYWORDS = tuple(setting for setting in ENDPOINT_FIELDS if setting != "region")
-"""Those that stand beside an endpoint of the SDK, whose ARN tells the region."""
+"""The settings of an endpoint, and the fields of `SageMakerLLM` for them."""
+SDK_KEYWORDS = tuple(setting for setting in ENDPOINT_FIELDS if setting != "region")
+"""The settings that are keywords beside an endpoint of the SDK; its ARN has the region."""
+ENDPOINT_PARAMETERS = ("accept_eula", "client")
+"""Parameters that every URI accepts, and that have no effect on local models."""
+PARAMETERS = (*PARAMETER_NAMES, "timeout", "max_retries", *ENDPOINT_PARAMETERS)
 
 
 def load_llm(model: str | SDKEndpoint, /, **parameters: Any) -> "TextModel":
-    """The text model at `model`: text in, text out; the prompt goes as it is and no stop string is added.
+    """The text model at `model`: text in, text out. The prompt is sent as it is, and no stop string is added.
 
     Args:
-        model: where it is: a URI, or an endpoint of the sagemaker SDK; see above.
+        model: a URI, or an endpoint of the sagemaker SDK; see above.
         parameters: the fields of `GenerationParameters`, and `timeout` (seconds), `max_retries`, `accept_eula`, `client`;
             beside an endpoint of the SDK also `family`, `wire`, `component`, `variant`, `context`, `tokenizer`.
 
     Raises:
-        ValueError: a scheme, name, setting or parameter that is unknown or out of range; an object that is no endpoint.
-        LLMError: the model could not be fetched or loaded.
+        ValueError: a scheme, name, setting or parameter that is unknown or out of range; an object that is not an endpoint.
+        LLMError: the model could not be downloaded or loaded.
     """
-    known = (*PARAMETER_NAMES, *EVERYWHERE, *ENDPOINTS_ONLY)
-    check_known("parameter", parameters, known if isinstance(model, str) else (*known, *KEYWORDS))
+    check_known("parameter", parameters, PARAMETERS if isinstance(model, str) else (*PARAMETERS, *SDK_KEYWORDS))
     if not isinstance(model, str):
-        model = uri_of(model, {name: parameters.pop(name) for name in KEYWORDS if name in parameters})
-    scheme, place, settings = _parts(model)
+        model = uri_of(model, {name: parameters.pop(name) for name in SDK_KEYWORDS if name in parameters})
+    scheme, place, settings = _parse(model)
+    given = {name: value for name, value in parameters.items() if value is not None}
     if scheme == "sagemaker":
-        return _endpoint(place, settings, parameters)
-    return _local(place, settings, {name: v for name, v in parameters.items() if name not in ENDPOINTS_ONLY})
+        return _endpoint(place, settings, given)
+    return _local_model(place, settings, {name: v for name, v in given.items() if name not in ENDPOINT_PARAMETERS})
 
 
 def load_chat_model(model: str | SDKEndpoint, /, **parameters: Any) -> BaseChatModel:
@@ -77,7 +80,8 @@ def load_chat_model(model: str | SDKEndpoint, /, **parameters: Any) -> BaseChatM
     return PromptedChatModel(llm=load_llm(model, **parameters))
 
 
-def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
+def _parse(uri: str) -> tuple[str, str, dict[str, str]]:
+    """Scheme, place and settings of a URI."""
     scheme, colon, rest = uri.partition(":")
     if not colon or scheme not in ("local", "sagemaker"):
         raise unknown_name("model", uri, ("local:smollm2", "local:FILE.gguf", "local:FOLDER", "sagemaker:ENDPOINT"))
@@ -91,33 +95,25 @@ def _endpoint(name: str, settings: dict[str, str], parameters: dict[str, Any]) -
     from .sagemaker.llm import SageMakerLLM
 
     check_known("setting", settings, ENDPOINT_FIELDS)
-    given = {ENDPOINT_FIELDS[setting]: value for setting, value in settings.items()}
-    return SageMakerLLM(endpoint_name=name, **given, **{k: v for k, v in parameters.items() if v is not None})
+    fields = {ENDPOINT_FIELDS[setting]: value for setting, value in settings.items()}
+    return SageMakerLLM(endpoint_name=name, **fields, **parameters)
 
 
-def _local(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
+def _local_model(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
     from .local.downloads import embedded_models, pull
 
-    for setting in settings:
-        if setting not in ("engine", *ENGINES["llama.cpp"]):
-            raise unknown_name("setting", setting, ("engine", *ENGINES["llama.cpp"]))
-    here = Path(place).expanduser()
-    is_embedded = place in embedded_models()
-    engine = settings.pop("engine", "transformers" if here.is_dir() and not is_embedded else "llama.cpp")
+    check_known("setting", settings, ("engine", *ENGINES["llama.cpp"]))
+    path, is_embedded = Path(place).expanduser(), place in embedded_models()
+    is_folder = path.is_dir() and not is_embedded
+    engine = settings.pop("engine", "transformers" if is_folder else "llama.cpp")
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
-    for setting in settings:
-        if setting not in ENGINES[engine]:
-            raise unknown_name(f"setting of {engine}", setting, ("engine", *ENGINES[engine]))
-    if not is_embedded and not here.exists():
+    check_known(f"setting of {engine}", settings, ("engine", *ENGINES[engine]))
+    if not is_embedded and not path.exists():
         raise ValueError(f"model: there is no file {place!r}. Embedded models: {', '.join(sorted(embedded_models()))}")
-    if engine == "llama.cpp" and here.is_dir() and not is_embedded:
+    if engine == "llama.cpp" and is_folder:
         raise ValueError(f"engine: llama.cpp reads GGUF files, and {place!r} is a folder; leave ?engine=… out")
-    fields = {
-        "path": pull(place) if is_embedded else here,
-        **settings,
-        **{name: value for name, value in parameters.items() if value is not None},
-    }
+    fields = {"path": pull(place) if is_embedded else path, **settings, **parameters}
     if engine == "llama.cpp":
         from .local.llama_cpp.llm import LlamaCppLLM
 

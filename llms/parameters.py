@@ -1,7 +1,7 @@
-"""The inference parameters: one name, one meaning and one range each, whatever wire or engine they go to.
+"""The inference parameters: one name, one meaning and one range each, for every wire and engine.
 
-`GenerationParameters` holds them. Every LLM of sagechain has the same fields (`GenerationFields`), so they may be given
-at construction, at the call, or through LangChain's `configurable_fields`.
+`GenerationParameters` is a set of them. Every LLM of sagechain has the same fields (`GenerationFields`), so they may be
+given at construction, with a request, or through LangChain's `configurable_fields`.
 """
 
 from collections.abc import Mapping
@@ -12,42 +12,46 @@ from sagechain.prompts import unknown_name
 
 
 class GenerationFields(BaseModel):
-    """The parameters as fields, with their ranges. `None` leaves the choice to the server."""
+    """The parameters as fields, with their ranges.
+
+    `None` is not sent, with one exception: whether tokens are sampled is always stated to a server that takes `do_sample`
+    (`tgi`, `lmi`, `hf`), so without any sampling parameter the answer is greedy.
+    """
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     max_length: Annotated[int | None, Field(ge=1, strict=True)] = None
-    """Most tokens of prompt and answer together."""
+    """Maximum number of tokens of prompt and answer together."""
     max_new_tokens: Annotated[int | None, Field(ge=1, strict=True)] = None
-    """Most tokens of the answer."""
+    """Maximum number of tokens of the answer."""
     min_length: Annotated[int | None, Field(ge=0, strict=True)] = None
-    """Fewest tokens of prompt and answer together."""
+    """Minimum number of tokens of prompt and answer together."""
     num_beams: Annotated[int | None, Field(ge=1, strict=True)] = None
-    """Beams searched side by side; 1 is no beam search."""
+    """Number of beams of a beam search; 1 is off."""
     early_stopping: Annotated[bool | None, Field(strict=True)] = None
     """End the beam search as soon as `num_beams` answers are complete."""
     length_penalty: Annotated[float | None, Field(strict=True, allow_inf_nan=False)] = None
     """In beam search: above 0 favours longer answers, below 0 shorter ones."""
     no_repeat_ngram_size: Annotated[int | None, Field(ge=0, strict=True)] = None
-    """No run of so many tokens comes twice; 0 is off."""
+    """Length in tokens of the sequences that may not occur twice; 0 is off."""
     repetition_penalty: Annotated[float | None, Field(gt=0, strict=True, allow_inf_nan=False)] = None
-    """Above 1 makes tokens that came already less likely; 1 is off."""
+    """Above 1 makes tokens that occurred already less likely; 1 is off."""
     do_sample: Annotated[bool | None, Field(strict=True)] = None
-    """Draw the next token by chance rather than take the likeliest. Follows from `temperature, top_k, top_p` if unset."""
+    """Sample the next token instead of taking the likeliest. Follows from `temperature, top_k, top_p` if unset."""
     temperature: Annotated[float | None, Field(ge=0, strict=True, allow_inf_nan=False)] = None
-    """How far chance may stray from the likeliest token; 0 takes the likeliest (greedy)."""
+    """Randomness of sampling; 0 always takes the likeliest token (greedy)."""
     top_k: Annotated[int | None, Field(ge=0, strict=True)] = None
-    """Draw among so many likeliest tokens; 0 is off."""
+    """Sample among this number of likeliest tokens; 0 is off."""
     top_p: Annotated[float | None, Field(gt=0, le=1, strict=True)] = None
-    """Draw among the likeliest tokens that together have this probability; 1 is off."""
+    """Sample among the likeliest tokens that together have this probability; 1 is off."""
     num_return_sequences: Annotated[int | None, Field(ge=1, strict=True)] = None
-    """Answers to one prompt."""
+    """Number of answers to one prompt."""
     return_full_text: Annotated[bool | None, Field(strict=True)] = None
     """Put the prompt before the answer."""
     stop: tuple[str, ...] | None = None
     """Strings at which the answer ends; they are not part of it."""
     seed: Annotated[int | None, Field(ge=0, strict=True)] = None
-    """Makes sampling repeatable, as far as the server goes along."""
+    """Makes sampling repeatable, as far as the server supports it."""
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -62,7 +66,7 @@ class GenerationFields(BaseModel):
         return tuple(dict.fromkeys(strings))
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
+    def _check_combination(self) -> Self:
         answers, beams = self.num_return_sequences or 1, self.num_beams or 1
         if answers > beams and not self.samples:
             raise ValueError(
@@ -73,12 +77,12 @@ class GenerationFields(BaseModel):
 
     @property
     def samples(self) -> bool:
-        """Whether tokens are drawn by chance; temperature 0 is greedy whatever else is set."""
+        """Whether tokens are sampled; temperature 0 is greedy whatever else is set."""
         if self.temperature == 0:
             return False
         if self.do_sample is not None:
             return self.do_sample
-        # A value that means "off" asks for nothing.
+        # A value that means "off" does not turn sampling on.
         return self.temperature is not None or bool(self.top_k) or self.top_p not in (None, 1)
 
 
@@ -93,7 +97,7 @@ class GenerationParameters(GenerationFields):
 
     @model_validator(mode="before")
     @classmethod
-    def _known_names(cls, values: Any) -> Any:
+    def _check_names(cls, values: Any) -> Any:
         if isinstance(values, Mapping):
             for name in values:
                 if name not in PARAMETER_NAMES:
@@ -101,17 +105,17 @@ class GenerationParameters(GenerationFields):
         return values
 
     def updated(self, changes: Mapping[str, Any]) -> "GenerationParameters":
-        """These parameters with some replaced, checked anew."""
+        """These parameters with some replaced, validated again."""
         return GenerationParameters(**(self.given() | dict(changes))) if changes else self
 
     def given(self) -> dict[str, Any]:
-        """Those that are set, by name."""
+        """The parameters that are set, by name."""
         return {name: value for name in PARAMETER_NAMES if (value := getattr(self, name)) is not None}
 
 
 PARAMETER_NAMES = tuple(GenerationFields.model_fields)
 
-# A value that asks for nothing: it may be left out where a wire does not carry, or refuses, it.
+# Values without effect: they may be left out if a wire does not have the parameter, or if its servers reject the value.
 OFF: dict[str, Any] = {
     "min_length": 0,
     "num_beams": 1,

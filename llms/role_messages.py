@@ -1,4 +1,4 @@
-"""Messages as the role list that a model's own chat template reads, with all that it may read as structure escaped."""
+"""Messages as the list of roles that a model's own chat template reads, with escaped text."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from langchain_core.messages import BaseMessage
 from sagechain.prompts import Escaping, OutputFormat
 from sagechain.prompts.families import ChatML, Llama2, to_role_messages
 
-# What a chat template that we do not know may read as structure.
+# What an unknown chat template may read as structure.
 TEMPLATE_ESCAPING = (
     ChatML.escaping
     + Llama2.escaping

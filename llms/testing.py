@@ -1,7 +1,7 @@
 """A text model for tests of your own chains and agents: it needs no weights and answers from a script.
 
     llm = ScriptedLLM(["Paris.", {"name": "search", "args": {"query": "tents"}}], family="chatml")
-    chat = PromptedChatModel(llm=llm)     # the answers come one after another; llm.prompts has what was sent
+    chat = PromptedChatModel(llm=llm)     # the answers come one after another; llm.prompts has the prompts
 
 It is a text model like every other here: a prompt is text in the family's layout, and the answer is text that has to be cut
 at stop strings, streamed, and searched for tool calls. A token is a word or a punctuation mark with the blanks before it.

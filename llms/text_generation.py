@@ -66,7 +66,7 @@ class TextGenerator(GenerationFields, ABC):
         return "shorten it"
 
     def text_tokens(self, text: str) -> int | None:
-        """Number of tokens of a text by itself, by the model's own tokenizer; None without one."""
+        """Number of tokens of a text without a start token, by the model's own tokenizer; None without a tokenizer."""
         return None
 
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int | None:
@@ -74,7 +74,7 @@ class TextGenerator(GenerationFields, ABC):
 
         Args:
             prompt: text, or messages where the model takes roles.
-            output_format: what the answer has to be; beside messages, the model is told.
+            output_format: what the answer has to be; for messages, the prompt states it too.
         """
         return None
 

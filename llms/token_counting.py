@@ -11,16 +11,16 @@ FILE = "tokenizer.json"
 
 @cache
 def load_tokenizer(tokenizer: str, model_name: str) -> Callable[[str], list[int]]:
-    """What makes token ids of a text.
+    """A function that gives the token ids of a text.
 
     Args:
         tokenizer: a `tokenizer.json`, a folder that has one, or a model's name on the hub (`tiiuae/falcon-7b-instruct`).
-        model_name: the endpoint or model that errors speak of.
+        model_name: the endpoint or model, for errors.
 
     Raises:
-        ValueError: there is no such file, or it cannot be read.
+        ValueError: the file does not exist, or cannot be read.
         MissingExtra: the package that reads tokenizers is not installed.
-        ModelNotLoaded: the hub has none of that name, or cannot be reached.
+        ModelNotLoaded: the hub has no such tokenizer, or cannot be reached.
     """
     try:
         from tokenizers import Tokenizer
@@ -60,17 +60,19 @@ def _file(tokenizer: str, model_name: str) -> Path:
         path = path / FILE
     if path.is_file():
         return path
-    if not _may_be_a_name(tokenizer):
-        raise ValueError(f"tokenizer: there is no file {str(path)!r}; a name on the hub has the form OWNER/MODEL")
-    return _fetched(tokenizer, model_name)
+    if not _is_hub_name(tokenizer):
+        raise ValueError(
+            f"tokenizer: the file {str(path)!r} does not exist; a name on the hub has the form OWNER/MODEL"
+        )
+    return _download(tokenizer, model_name)
 
 
-def _may_be_a_name(tokenizer: str) -> bool:
+def _is_hub_name(tokenizer: str) -> bool:
     owner, slash, model = tokenizer.partition("/")
     return bool(slash and owner.strip(".~") and model) and "/" not in model and not model.endswith(".json")
 
 
-def _fetched(name: str, model_name: str) -> Path:
+def _download(name: str, model_name: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ModuleNotFoundError as error:
@@ -78,5 +80,7 @@ def _fetched(name: str, model_name: str) -> Path:
     try:
         return Path(hf_hub_download(name, FILE))
     except (OSError, ValueError) as error:  # all of the hub's errors are one of these
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelNotLoaded(model_name, f"the tokenizer {name!r} cannot be had from the hub: {said}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelNotLoaded(
+            model_name, f"the tokenizer {name!r} cannot be downloaded from the hub: {reason}"
+        ) from error

@@ -35,7 +35,7 @@ class MessageBuilder:
         metadata: goes into the `response_metadata` of every message.
         prompt_tokens: counts the tokens of the prompt, for a server that does not report them; None if unknown.
         text_tokens: counts the tokens of an answer, likewise.
-        tools: the tools that the answer's text may call; None if there are none, or the server returns tool calls apart.
+        tools: the tools that the answer's text may call; None without tools, or if the server returns tool calls apart.
         escaping: what was escaped in the prompt; arguments that repeat it are unescaped.
     """
 
@@ -72,7 +72,7 @@ class MessageBuilder:
         return [*parts, *to_tool_calls(info.get("tool_calls", ()), truncated=_is_truncated(info))]
 
     def tool_call_reader(self) -> ToolCallReader | None:
-        """A reader of the tool calls in the answer's text; None where there are none."""
+        """A reader of the tool calls in the answer's text; None if it may have none."""
         return None if self.tools is None else ToolCallReader(self.tools, self.escaping)
 
     def usage(self, info: Mapping[str, Any], text: str) -> UsageMetadata | None:

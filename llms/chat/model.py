@@ -6,7 +6,7 @@
     chat.with_structured_output(Offer).invoke("Offer me a tent.")
 
 `request.py` makes the prompt, `messages.py` the messages of the answer, `structured_output.py` the values of a schema. The
-prompt describes tools and schemas; an LLM with capabilities of its own (`capabilities.py`) gets them as they are.
+prompt describes tools and schemas, unless the LLM takes roles, tools or schemas itself (`capabilities.py`).
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -43,7 +43,7 @@ from .request import ChatRequest, chat_request
 from .structured_output import Method, structured_output
 
 ANSWER_SHARE = 4
-"""Without a limit on the answer, one part in so many of the context is reserved for it."""
+"""Without a limit on the answer, the context divided by this is reserved for it."""
 LAYOUT_TOKENS = 8
 """At most what a chat template puts around a message (ChatML: 5)."""
 

@@ -74,7 +74,7 @@ def test_what_is_not_ours_is_deleted_only_with_force_and_its_name_typed(aws: Loc
     before = changes(aws)
     refused = endpoints("delete", "theirs", "--yes")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.endswith("theirs: sagechain did not deploy it; nothing was changed. If it is to go all the same, "
+    assert refused.stderr.endswith("theirs: sagechain did not deploy it; nothing was changed. To delete it all the same, "
                                    "use `force=True` or `--force`.\n")  # fmt: skip
     assert endpoints("delete", "theirs", "--force", "--yes", typed="their\n").returncode == 2
     assert changes(aws) == before

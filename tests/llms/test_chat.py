@@ -220,12 +220,12 @@ def test_a_tokenizer_is_given_by_file_folder_or_name(runtime: LocalRuntime, gpt2
 
 def test_a_tokenizer_that_cannot_be_had_is_a_clear_error(llm: LlamaCppLLM, tmp_path: Path, hub: str) -> None:
     fake = FakeListLLM(responses=["x"])
-    with pytest.raises(ValueError, match=r"tokenizer: there is no file '/nowhere/tokenizer.json'"):
+    with pytest.raises(ValueError, match=r"tokenizer: the file '/nowhere/tokenizer.json' does not exist"):
         PromptedChatModel(llm=fake, tokenizer="/nowhere/tokenizer.json")
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match=r"tokenizer.json' cannot be read"):
         PromptedChatModel(llm=fake, tokenizer=tmp_path)
-    with pytest.raises(errors.ModelNotLoaded, match="'someone/other' cannot be had from the hub"):
+    with pytest.raises(errors.ModelNotLoaded, match="'someone/other' cannot be downloaded from the hub"):
         PromptedChatModel(llm=fake, tokenizer="someone/other")
     with pytest.raises(ValueError, match=r"tokenizer: .* has its own"):
         PromptedChatModel(llm=llm, tokenizer=hub)

@@ -329,7 +329,7 @@ def test_parameters_are_configurable(runtime: LocalRuntime) -> None:
 def test_errors_pickle_with_what_they_know() -> None:
     error = pickle.loads(pickle.dumps(errors.StreamInterrupted("e", "cut.", "half")))
     assert (error.endpoint, error.message, error.partial_text) == ("e", "cut.", "half")
-    assert str(error) == "e: cut. Call again, or show `partial_text` marked as incomplete."
+    assert str(error) == "e: cut. Try again, or show `partial_text` marked as incomplete."
     throttled = pickle.loads(pickle.dumps(errors.Throttled("e", "slow down.")))
     assert (throttled.endpoint, throttled.retryable) == ("e", True)
 
