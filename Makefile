@@ -7,7 +7,7 @@ SPREAD := --numprocesses auto --dist loadfile --no-loadscope-reorder
 SDK := .venv-deploy
 ROOMS := prompts llms chains agents pretraining endpoints local_aws command apps
 .DEFAULT_GOAL := help
-.PHONY: help install demo test prove test-deploy lint types bench cassettes docs clean
+.PHONY: help install demo test prove prove-short test-deploy lint types bench cassettes docs clean
 
 help: ## List the tasks
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: install ## Run all tests, with lint and types
 	@$(MAKE) --silent lint types >.checks.log 2>&1 & checks=$$!; \
 	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest $(SPREAD); tests=$$?; \
 	wait $$checks; checks=$$?; cat .checks.log; exit $$((tests ? tests : checks))
+
+prove-short: install ## Run the long proofs that are done in a minute: the demo, the wheel in an environment of its own
+	$(BIN)/python -m pytest -m prove $(SPREAD) tests/apps/test_demo.py tests/test_wheel.py -k 'demo or without_extras'
 
 prove: install ## Run the long proofs, and the tests of properties with many examples
 	$(BIN)/python -m pytest -m prove -s

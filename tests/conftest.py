@@ -1,8 +1,6 @@
 """What all tests share: no way out but loopback, no credentials but made-up ones, one runtime with the real small model."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from sagechain.llms.load import load_llm
 from sagechain.local_aws import LocalRuntime
 
 from tests.postgres_server import running_postgres
+from tests.processes import run
 from tests.recording import MATCHED, kept_request, kept_response, lock_new_connections
 
 LLAMA = "llama-2-7b-chat"
@@ -92,8 +91,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The embedded model's file; a process of its own fetches it, since tests reach nothing but loopback."""
-    command = [sys.executable, "-c", "from sagechain.llms.local.downloads import pull; print(pull('smollm2'))"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = run("-c", "from sagechain.llms.local import pull; print(pull('smollm2'))", check=True)
     return Path(done.stdout.strip())
 
 

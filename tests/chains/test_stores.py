@@ -76,6 +76,8 @@ def test_a_turn_costs_the_same_at_any_length(place: str) -> None:
         assert questions(store) == [f"Question {number:04}" for number in range(3 * MAX_TURNS)]
 
 
+@pytest.mark.prove
+@pytest.mark.timeout(600)
 def test_2000_turns_leave_no_larger_state_than_50(tmp_path: Path) -> None:
     with open_store(tmp_path / "threads.sqlite") as store:
         graph = conversation(MODEL, checkpointer=store)
