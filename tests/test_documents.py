@@ -26,8 +26,8 @@ def test_make_help_has_a_line_for_each_task() -> None:
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     tasks = [line.split()[1] for line in shown.splitlines()]
-    assert tasks == ["help", "install", "demo", "test", "prove-short", "prove", "test-deploy", "lint", "types", "bench", "cassettes",
-                     "docs", "clean"]  # fmt: skip
+    assert tasks == ["help", "install", "demo", "test", "prove-short", "prove", "test-deploy", "lint", "types", "bench",
+                     "cassettes", "docs", "clean"]  # fmt: skip
 
 
 def test_docstring_and_document_links_name_files_that_exist() -> None:
