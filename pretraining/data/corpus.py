@@ -23,9 +23,11 @@ from ..errors import NothingLeft
 from ..manifest import PARTIAL, write_json
 from . import deduplicate, filters
 from .corpus_settings import CorpusSettings
-from .counts import CountingStep, Tally, counted, left_out, tally
+from .counts import CountingStep, Counts, Tally, left_out, total_counts
 from .executors import Executor, Progress
 from .sources import Source, SourceReader
+
+NONE = (0, 0)
 
 
 class LeftOutRow(BaseModel):
@@ -129,9 +131,9 @@ class _Passes:
         final.append(SplitWriter(self.folder, self.settings.validation_share))
         return _report(read, self._pass("write", final))
 
-    def _pass(self, name: str, steps: list[Any], tasks: int | None = None) -> Any:
+    def _pass(self, name: str, steps: list[Any], tasks: int | None = None) -> Counts:
         folder = self.inputs.parent / "tasks" / name.replace(" ", "-")
-        return self.executor.run(name, steps, folder, tasks=tasks, on_progress=self.on_progress)
+        return total_counts(self.executor.run(name, steps, folder, tasks=tasks, on_progress=self.on_progress))
 
 
 def _predicates(settings: CorpusSettings) -> list[filters.Predicate]:
@@ -187,17 +189,18 @@ def split_of(content: bytes, validation_share: float) -> str:
     return "validation" if int.from_bytes(sha256(content).digest()[:8]) < validation_share * 2**64 else "train"
 
 
-def _report(read: Any, written: Any) -> CorpusReport:
-    train, validation = (counted(written, -1, f"written to {split}") for split in ("train", "validation"))
-    kept = (train[0] + validation[0], train[1] + validation[1])
-    before, between = (tally(written, name) for name in ("cleaned", "without exact duplicates"))
-    taken = left_out(read, 0) | left_out(read, 1)
-    taken["exact duplicate"] = (before[0] - between[0], before[1] - between[1])
-    taken["near duplicate"] = (between[0] - kept[0], between[1] - kept[1])
-    rows = [LeftOutRow(reason=reason, documents=n, bytes=size) for reason, (n, size) in taken.items() if n]
+def _report(read: Counts, written: Counts) -> CorpusReport:
+    """The report, from the counts of the first and of the last pass."""
+    train, validation = (written.get(f"written to {split}", NONE) for split in ("train", "validation"))
+    total = train[0] + validation[0], train[1] + validation[1]
+    cleaned, unique = written.get("cleaned", NONE), written.get("without exact duplicates", NONE)
+    removed = left_out(read)
+    removed["exact duplicate"] = cleaned[0] - unique[0], cleaned[1] - unique[1]
+    removed["near duplicate"] = unique[0] - total[0], unique[1] - total[1]
+    rows = [LeftOutRow(reason=reason, documents=n, bytes=size) for reason, (n, size) in removed.items() if n]
     return CorpusReport(
-        read_documents=kept[0] + sum(row.documents for row in rows),
-        read_bytes=kept[1] + sum(row.bytes for row in rows),
+        read_documents=total[0] + sum(row.documents for row in rows),
+        read_bytes=total[1] + sum(row.bytes for row in rows),
         left_out=tuple(rows),
         train_documents=train[0],
         train_bytes=train[1],

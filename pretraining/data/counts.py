@@ -1,4 +1,4 @@
-"""Counts of documents and their UTF-8 bytes in datatrove's statistics, so that they merge over tasks and machines."""
+"""Counts of documents and their UTF-8 bytes in datatrove's statistics, which merges them over tasks and machines."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -8,6 +8,9 @@ from datatrove.pipeline.base import PipelineStep
 
 LEFT_OUT = "left out: "
 BYTES = " (bytes)"
+
+Counts = dict[str, tuple[int, int]]
+"""Documents and bytes by label."""
 
 
 class CountingStep(PipelineStep):  # type: ignore[misc]
@@ -24,39 +27,31 @@ class CountingStep(PipelineStep):  # type: ignore[misc]
 
 
 class Tally(CountingStep):
-    """Passes every document on and counts it, under a name by which `tally` finds the count."""
+    """Passes every document on and counts it."""
 
-    type = "tally"
+    type, name = "tally", "tally"
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, label: str) -> None:
         super().__init__()
+        self.label = label
 
     def run(self, data: Iterable[Document], rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """Count the documents of one task."""
         for document in data:
-            self.count("passed", len(document.text.encode("utf-8")))
+            self.count(self.label, len(document.text.encode("utf-8")))
             yield document
 
 
-def counted(stats: Any, step: int, label: str) -> tuple[int, int]:
-    """Documents and bytes under `label` in the statistics of step number `step`."""
-    totals = stats.stats[step].stats
-    documents, size = (int(totals[name].total) if name in totals else 0 for name in (label, label + BYTES))
-    return documents, size
+def total_counts(stats: Any) -> Counts:
+    """The counts of all steps of a pass, in the order of the steps."""
+    totals: Counts = {}
+    for step in stats.stats:
+        for label in sorted(step.stats):
+            if label + BYTES in step.stats:
+                totals[label] = int(step.stats[label].total), int(step.stats[label + BYTES].total)
+    return totals
 
 
-def tally(stats: Any, name: str) -> tuple[int, int]:
-    """Documents and bytes that passed the `Tally` of that name."""
-    step = next(number for number, step in enumerate(stats.stats) if step.name == f"{Tally.type}: {name}")
-    return counted(stats, step, "passed")
-
-
-def left_out(stats: Any, step: int) -> dict[str, tuple[int, int]]:
-    """Documents and bytes that the step left out, by reason."""
-    reasons = [
-        name.removeprefix(LEFT_OUT)
-        for name in stats.stats[step].stats
-        if name.startswith(LEFT_OUT) and not name.endswith(BYTES)
-    ]
-    return {reason: counted(stats, step, LEFT_OUT + reason) for reason in sorted(reasons)}
+def left_out(totals: Counts) -> Counts:
+    """The counts of the documents that were left out, by reason."""
+    return {label.removeprefix(LEFT_OUT): count for label, count in totals.items() if label.startswith(LEFT_OUT)}

@@ -67,7 +67,8 @@ def prepare(
     from .sources import open_source
     from .tokenizer import check_vocab_size
 
-    out, opened = Path(out), open_source(str(source))
+    out = Path(out)
+    opened = open_source(str(source))
     check_vocab_size(vocab_size)
     if context < 2:
         raise ValueError(f"context: {context} is too short; at least 2 tokens")

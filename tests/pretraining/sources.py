@@ -7,7 +7,7 @@ from typing import Any
 from datatrove.data import Document
 from sagechain.pretraining.data import CorpusSettings, Executor
 from sagechain.pretraining.data.corpus import CorpusReport, write_corpus
-from sagechain.pretraining.data.counts import counted, left_out
+from sagechain.pretraining.data.counts import left_out, total_counts
 from sagechain.pretraining.data.executors import Progress
 from sagechain.pretraining.data.sources import SourceReader, open_source
 
@@ -38,8 +38,9 @@ def read(source: Path | str, folder: Path, tasks: int = 1) -> tuple[list[Documen
         step = reader(source, folder / "inputs.jsonl")
         documents += list(step.run(rank=rank, world_size=tasks))
         stats += PipelineStats([step.stats])
-    assert counted(stats, 0, "read")[0] == len(documents)
-    return documents, {reason: count[0] for reason, count in left_out(stats, 0).items()}
+    totals = total_counts(stats)
+    assert totals.get("read", (0, 0))[0] == len(documents)
+    return documents, {reason: count[0] for reason, count in left_out(totals).items()}
 
 
 def rows(*contents: Any) -> bytes:

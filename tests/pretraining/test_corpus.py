@@ -142,13 +142,16 @@ def test_filters_follow_the_settings(code: Path, tmp_path: Path) -> None:
     assert left_out(report) == {"no keyword": 20}
 
 
-def test_one_worker_and_two_write_the_same_bytes(code: Path, tmp_path: Path) -> None:
+def test_two_workers_write_the_bytes_of_one_and_print_nothing(
+    code: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (code / "copy.py").write_text(function(3))
     (code / "near.py").write_text(function(4).replace("_39", "_40"))
     reports = [corpus_of(code, tmp_path / f"{workers}", ALL, Executor(workers=workers, tasks=5)) for workers in (1, 2)]
     assert reports[0] == reports[1]
     for split in ("train", "validation"):
         assert files(tmp_path / "1", split) == files(tmp_path / "2", split) != {}
+    assert capfd.readouterr() == ("", "")
 
 
 def test_added_files_move_no_document_to_the_other_split(code: Path, tmp_path: Path) -> None:
@@ -175,25 +178,14 @@ def test_the_share_of_validation_is_that_of_the_settings(share: float) -> None:
     assert validation / 10_000 == pytest.approx(share, abs=0.01)
 
 
-def test_a_local_copy_of_a_data_set_becomes_a_corpus(tmp_path: Path) -> None:
-    import gzip
-
-    folder = tmp_path / "clean"
-    folder.mkdir()
+def test_documents_with_other_licences_are_left_out(code: Path, tmp_path: Path) -> None:
     rows = [
-        {
-            "repo_name": "me/x",
-            "path": f"{number}.py",
-            "content": function(number),
-            "license": ["mit", "gpl-3.0"][number % 2],
-        }
-        for number in range(20)
+        {"repo_name": "me/x", "content": function(number), "license": ["mit", "gpl-3.0"][number % 2]}
+        for number in range(20, 40)
     ]
-    packed = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
-    (folder / "file-000000000001.json.gz").write_bytes(packed)
-    settings = EVEN.model_copy(update={"licenses": ("mit",)})
-    report = corpus_of(f"hf:{folder}", tmp_path / "corpus", settings)
-    assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(0, 20, 2))
+    (code / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = corpus_of(code / "rows.jsonl", tmp_path / "corpus", EVEN.model_copy(update={"licenses": ("mit",)}))
+    assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(20, 40, 2))
     assert left_out(report) == {"licence": 10}
     assert documents(tmp_path / "corpus", "train")[0]["metadata"]["repo_name"] == "me/x"
 
@@ -292,13 +284,9 @@ def _wait_for_end(pid: int) -> None:
         os.sched_yield()
 
 
-def test_nothing_is_printed(code: Path, tmp_path: Path) -> None:
-    script = (
-        f"{CORPUS_OF}"
-        "for workers in (1, 2):\n"
-        "    corpus_of(code, folder / str(workers), settings, Executor(workers=workers, tasks=2))\n"
-    )
-    done = run("-c", script, str(code), str(tmp_path), check=True)
+def test_a_new_process_prints_nothing(code: Path, tmp_path: Path) -> None:
+    script = f"{CORPUS_OF}corpus_of(code, folder, settings, Executor(workers=1, tasks=2))"
+    done = run("-c", script, str(code), str(tmp_path / "corpus"), check=True)
     assert (done.stdout, done.stderr) == ("", "")
 
 

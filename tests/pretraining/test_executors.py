@@ -14,11 +14,16 @@ from tests.processes import start
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_statistics_are_merged_over_the_tasks(workers: int, tmp_path: Path) -> None:
-    stats = Executor(workers=workers).run("numbers", [Write(tmp_path)], tmp_path / "pass", tasks=5)
+def test_statistics_are_merged_over_the_tasks_and_progress_is_reported(workers: int, tmp_path: Path) -> None:
+    calls: list[tuple[str, int, int]] = []
+    stats = Executor(workers=workers).run(
+        "numbers", [Write(tmp_path)], tmp_path / "pass", tasks=5, on_progress=lambda *call: calls.append(call)
+    )
     assert written(tmp_path) == [f"{rank}.txt" for rank in range(5)]
     assert (stats.stats[0]["written"].total, stats.stats[0]["ranks"].total) == (5, 10)
     assert (str(os.getpid()) in processes(tmp_path)) == (workers == 1)
+    assert (calls[0], calls[-1]) == (("numbers", 0, 5), ("numbers", 5, 5))
+    assert [finished for _, finished, _ in calls] == sorted(finished for _, finished, _ in calls)
 
 
 def test_a_session_keeps_its_workers_between_passes(tmp_path: Path) -> None:
@@ -28,17 +33,6 @@ def test_a_session_keeps_its_workers_between_passes(tmp_path: Path) -> None:
         executor.run("two", [Write(tmp_path)], tmp_path / "two", tasks=1)
         assert processes(tmp_path) == first
     assert not Path(f"/proc/{first.pop()}").exists()
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_progress_is_reported_when_tasks_finish(workers: int, tmp_path: Path) -> None:
-    calls: list[tuple[str, int, int]] = []
-    Executor(workers=workers, tasks=3).run(
-        "numbers", [Write(tmp_path)], tmp_path / "pass", on_progress=lambda *call: calls.append(call)
-    )
-    assert calls[0] == ("numbers", 0, 3)
-    assert calls[-1] == ("numbers", 3, 3)
-    assert [done for _, done, _ in calls] == sorted(done for _, done, _ in calls)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -78,12 +78,12 @@ class Executor(BaseModel):
         if self.kind != "local" or self.workers == 1 or self._pool:
             yield self
             return
-        with WorkerPool(self.workers) as pool:
-            self._pool = pool
-            try:
-                yield self
-            finally:
-                self._pool = None
+        self._pool = WorkerPool(self.workers)
+        try:
+            yield self
+        finally:
+            self._pool.close()
+            self._pool = None
 
     def run(
         self,

@@ -49,16 +49,14 @@ def run_task(engine: Any, rank: int) -> str:
 
 
 class WorkerPool:
-    """Up to `size` worker processes that stay between passes. A context manager: its end kills them."""
+    """Up to `size` worker processes that stay between passes, until `close`."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._workers: list[_Worker] = []
 
-    def __enter__(self) -> "WorkerPool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the processes, at once."""
         for worker in self._workers:
             worker.kill()
             worker.close()
@@ -97,7 +95,7 @@ class WorkerPool:
                 for worker in self._workers:
                     worker.kill()  # ends the threads that wait for answers
                 threads.shutdown(cancel_futures=True)
-                self.__exit__()
+                self.close()
                 raise
 
 

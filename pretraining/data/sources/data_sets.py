@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face hub and local copies of them, read by the library `datasets`.
 
-A data set of the hub is known by its commit, a local copy by its files' contents. The split `train` is read.
+A data set of the hub is known by its commit, and read at the commit in the listing. A local copy is known by its files'
+contents. The split `train` is read.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ HUB_TIMEOUT = 5.0  # seconds for the hub's first answer; its own client tries fo
 
 
 class DataSetSource:
-    """`hf:NAME[@REVISION][#CONFIG]` or `hf:FOLDER[#CONFIG]`. A folder's name may itself contain @ and #."""
+    """The `Source` `hf:NAME[@REVISION][#CONFIG]` or `hf:FOLDER[#CONFIG]`. A folder's name may itself contain @ and #."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -46,12 +47,10 @@ class DataSetSource:
         self._check_split(self._checked_config())
 
     def write_listing(self, path: Path, *, output: Path | None = None) -> str:
-        """Write the commit, or a local copy's files, so that a changed copy gives another list; see `Source`."""
         digest = write_entries(path, self._entries(), prefix=f"{DATA_SET}{self._config or ''}")
         return "" if not self._is_folder and _is_offline() else digest
 
     def rows(self, listing: Path, rank: int, world_size: int, max_bytes: int) -> Iterator[Row | LeftOut]:
-        """The documents of one task; see `Source`. A data set of the hub is read at the commit in the list."""
         commit = None if self._is_folder else next(read_entries(listing, 0, 1))["commit"]
         title = Path(self._place).name if self._is_folder else self._title
         try:

@@ -23,7 +23,7 @@ ENVIRONMENT = ("pyvenv.cfg", "conda-meta")  # what venv and virtualenv, and cond
 
 
 class FileSource:
-    """Files of one root. A copy elsewhere is the same source, and a file in which one byte changed is another.
+    """A `Source` of files. A copy elsewhere is the same source, and a file in which one byte changed is another.
 
     Args:
         name: `stdlib`, or the path of a folder or a file.
@@ -35,7 +35,6 @@ class FileSource:
         self._root = Path(sysconfig.get_paths()["stdlib"] if self._is_stdlib else name)
 
     def check(self) -> None:
-        """Raise ValueError where there is no such file or folder."""
         if not self.name or not self._root.exists():
             raise ValueError(f"source={self.name!r}: there is no such file or folder. Give a path, hf:NAME or stdlib.")
         if self._root.is_file() and not is_readable(self._root):
@@ -44,11 +43,9 @@ class FileSource:
             )
 
     def write_listing(self, path: Path, *, output: Path | None = None) -> str:
-        """List the files, large ones in parts; see `Source`."""
         return write_entries(path, self._entries(output))
 
     def rows(self, listing: Path, rank: int, world_size: int, max_bytes: int) -> Iterator[Row | LeftOut]:
-        """The documents of a task's share of the list; see `Source`."""
         for entry in read_entries(listing, rank, world_size):
             if "reason" in entry:
                 yield LeftOut(entry["reason"], entry["size"])
