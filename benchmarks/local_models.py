@@ -1,9 +1,9 @@
-"""What do the local engines give? Decoding beside bare llama.cpp, a second turn from the cache, ten samples at once.
+"""How fast are the local engines? Decoding beside bare llama.cpp, a second turn from the cache, ten samples at once.
 
-Method: one process; ways alternate after a warm-up, medians are shown with the least and the most. The ceiling of decoding
-is xllamacpp asked directly with the same request; that of the second turn is the same prompt with nothing in the cache.
+Method: one process; the ways alternate after a warm-up, medians are shown with the least and the most. The ceiling of
+decoding is the same request sent to xllamacpp directly; a second turn is compared with the same prompt and an empty cache.
 
-Targets: decoding at least 0.95 × bare; a second turn at least 5 × faster than its prompt computed anew; ten samples of one
+Targets: decoding at least 0.95 × bare; a second turn at least 5 × faster than with an empty cache; ten samples of one
 prompt within 0.25 × ten calls on HuggingFacePipeline, within 0.5 × on llama.cpp.
 
     python benchmarks/local_models.py
@@ -20,10 +20,11 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+import xllamacpp
 from sagechain.llms import LlamaCppLLM, TextModel, load_llm
 
 STORY = "User: Tell me a story of the sea.\nAssistant:"
-TOKENS, SAMPLED, TOLD = 64, 32, 130  # tokens decoded and sampled, sentences of a first turn
+TOKENS, SAMPLED, SENTENCES = 64, 32, 130  # tokens decoded and sampled, sentences of a first turn
 SMOKE = 4  # of each
 
 
@@ -35,7 +36,7 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def alternating(ways: dict[str, Callable[[], Any]], repeat: int) -> dict[str, list[float]]:
-    """Each way so many times, in turn, after one of each to warm up."""
+    """The seconds of each way, `repeat` times in turn, after one run of each to warm up."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(repeat + 1):
         for name, work in ways.items():
@@ -45,12 +46,23 @@ def alternating(ways: dict[str, Callable[[], Any]], repeat: int) -> dict[str, li
     return times
 
 
+def bare_server(llm: LlamaCppLLM) -> xllamacpp.Server:
+    """xllamacpp's own server over the same file, with the same settings."""
+    settings = xllamacpp.CommonParams()
+    settings.model.path = str(llm.path)
+    settings.n_ctx, settings.n_parallel = llm.context * llm.slots, llm.slots
+    settings.fit_params, settings.verbosity = False, -1
+    if threads := os.environ.get("LLAMA_ARG_THREADS"):
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = int(threads)
+    return xllamacpp.Server(settings)
+
+
 def decoding(repeat: int, tokens: int) -> dict[str, list[float]]:
-    """Greedy tokens: by our `invoke`, and by xllamacpp asked directly."""
+    """Greedy tokens: by our `invoke` and `stream`, and by xllamacpp directly."""
     llm = load_llm("local:smollm2", max_new_tokens=tokens)
     assert isinstance(llm, LlamaCppLLM)
     request = {"prompt": STORY, "max_tokens": tokens, "temperature": 0.0, "stream": False}
-    server = llm._engine._server
+    server = bare_server(llm)
     return alternating(
         {
             "decode, bare llama.cpp": lambda: server.handle_completions(dict(request), lambda _: False),
@@ -62,14 +74,14 @@ def decoding(repeat: int, tokens: int) -> dict[str, list[float]]:
 
 
 def second_turn(repeat: int, sentences: int) -> dict[str, list[float]]:
-    """One token after 1,500 (those of 130 sentences): with the first turn in the cache, and with nothing of it."""
+    """One token after 1,500 (those of 130 sentences): with the first turn in the cache, and with an empty one."""
     llm = load_llm("local:smollm2?slots=1", max_new_tokens=1)
-    times: dict[str, list[float]] = {"second turn, anew": [], "second turn, from the cache": []}
+    times: dict[str, list[float]] = {"second turn, empty cache": [], "second turn, from the cache": []}
     for number in range(repeat):
         first = f"User: Story {number}. " + "Tell me of the sea, the wind and the stars. " * sentences
         second = f"{first}\nAssistant: The sea is blue.\nUser: And the wind?\nAssistant:"
         ask_second = partial(llm.invoke, second)
-        times["second turn, anew"].append(seconds(ask_second))
+        times["second turn, empty cache"].append(seconds(ask_second))
         llm.invoke(f"User: Something else, {number}.")
         llm.invoke(first)
         times["second turn, from the cache"].append(seconds(ask_second))
@@ -98,12 +110,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument(
-        "--smoke", action="store_true", help="a few tokens once each, llama.cpp alone, without judging time"
+        "--smoke", action="store_true", help="a few tokens once each, llama.cpp alone, without a verdict on time"
     )
     options = parser.parse_args()
     repeat = 1 if options.smoke else options.repeat
-    tokens, sampled, told = (SMOKE, SMOKE, SMOKE) if options.smoke else (TOKENS, SAMPLED, TOLD)
-    times = decoding(repeat, tokens) | second_turn(repeat, told)
+    tokens, sampled, sentences = (SMOKE, SMOKE, SMOKE) if options.smoke else (TOKENS, SAMPLED, SENTENCES)
+    times = decoding(repeat, tokens) | second_turn(repeat, sentences)
     times |= samples("local:smollm2?slots=10", "llama.cpp", repeat, sampled)
     if not options.smoke:
         times |= samples("local:smollm2?engine=transformers", "HuggingFacePipeline", max(1, repeat // 2), sampled)
@@ -112,7 +124,7 @@ def main() -> None:
         print(f"{name:45} {medians[name]:8.3f}  ({min(taken):.3f} to {max(taken):.3f})")
     ratios = {
         "decoding, of bare": medians["decode, bare llama.cpp"] / medians["decode, invoke"],
-        "second turn, times faster": medians["second turn, anew"] / medians["second turn, from the cache"],
+        "second turn, times faster": medians["second turn, empty cache"] / medians["second turn, from the cache"],
         **{
             f"ten samples, of ten calls, {what}": medians[f"ten samples at once, {what}"]
             / medians[f"ten samples, ten calls, {what}"]

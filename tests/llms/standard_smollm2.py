@@ -1,6 +1,6 @@
-"""LangChain's standard tests over the embedded model: what so small a one can do; `benchmarks/compatibility.py` reports it.
+"""LangChain's standard tests over the embedded model; `benchmarks/compatibility.py` reports which of them pass.
 
-No part of `make test`: a test that fails here says what the model cannot do.
+Not part of `make test`: a failure here shows what the model cannot do.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ LONGEST_ANSWER = 200  # tokens; greedy, a small model repeats itself to the end 
 
 
 class OverSmolLM2(Abilities):
-    """In llama.cpp, which holds its decoding to tools and schemas."""
+    """In llama.cpp, with constrained decoding."""
 
     @pytest.fixture(autouse=True)
     def _embedded(self, smollm2: Path) -> None:
