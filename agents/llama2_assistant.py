@@ -83,7 +83,7 @@ def chain(
     chat = with_defaults(model, prompt.metadata["parameters"])
     calls_tools = type(chat).bind_tools is not BaseChatModel.bind_tools
     tools = shop_tools(shop) if takes_orders and calls_tools else []
-    # `after_model` runs from the last middleware to the first: calls are refused before the customer is asked.
+    # `after_model` runs from the last middleware to the first: calls are refused before an approval is requested.
     middleware: list[AgentMiddleware[Any, Any, Any]] = [
         ProductSheets(shop, chat, prompt, tools),
         TurnLimit(seconds=MAX_SECONDS, tokens=MAX_TOKENS),

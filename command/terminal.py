@@ -45,7 +45,7 @@ def talk(
 
     Args:
         graph: takes `{"messages": […]}`.
-        turns: what the person says, with `/reset` and `/exit`.
+        turns: the person's messages, `/reset` and `/exit` among them.
         reset: forgets a thread of the graph.
         thread: the thread's name.
         after_answer: called after each answer.

@@ -5,7 +5,7 @@
                                            ModelCallLimitMiddleware(run_limit=6)])
 
 Keep this order: `after_model` runs from the last middleware to the first. Each has a sync and an async form. If a
-limit ends the turn, its answer says so.
+limit ends the turn, its answer gives the reason.
 """
 
 import lazy_loader

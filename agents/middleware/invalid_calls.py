@@ -30,7 +30,7 @@ class InvalidCalls(AgentMiddleware[AgentState[Any], Any, Any]):
 
     @hook_config(can_jump_to=["model", "end"])
     def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Reply to every malformed call; go back to the model if there is no valid one."""
+        """Reply to every malformed call; go back to the model if all are malformed."""
         reply = last_reply(state["messages"])
         if reply is None or not reply.invalid_tool_calls:
             return None

@@ -1,4 +1,4 @@
-"""Limits on the seconds and tokens of a turn. A turn that reaches one ends with an answer that says so.
+"""Limits on the seconds and tokens of a turn. A turn that reaches one ends with an answer that gives the reason.
 
 The wait for a person (an interrupt) does not count: the turn resumes with all its seconds. At the time limit an async
 generation is cancelled; a sync one runs on until its own time-out, and its answer is dropped.

@@ -1,7 +1,7 @@
 """Orders wait for the customer's approval, by LangChain's `HumanInTheLoopMiddleware`: approve, edit or reject.
 
-An order that cannot be placed is refused before the customer is asked (`OrderChecks`). Put `approval_middleware(…)` into
-`create_agent` before any middleware that refuses calls.
+An order that cannot be placed is refused without a question to the customer (`OrderChecks`). Put `approval_middleware(…)`
+into `create_agent` before any middleware that refuses calls.
 """
 
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ class OrderState(AgentState[Any]):
 
 
 class OrderChecks(AgentMiddleware[OrderState, Any, Any]):
-    """Refuses orders that cannot be placed, so that the customer is not asked about them.
+    """Refuses orders that cannot be placed, without a question to the customer.
 
     For the others it stores the price, which must be the same when they are placed, and replaces the arguments by the
     validated ones: a quantity of `"2"` becomes 2.

@@ -83,7 +83,7 @@ class ShopConversation(Conversation):
 
 
 class _EndGeneration(BaseCallbackHandler):
-    """Ends a generation once nobody reads the stream. An async one needs no callback: LangGraph cancels it."""
+    """Ends a generation after its reader has left. An async one needs no callback: LangGraph cancels it."""
 
     raise_error = True
 

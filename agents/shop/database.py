@@ -122,7 +122,7 @@ class ShopDatabase:
         return next(iter(self._select("FROM products p WHERE p.name = ?", " ".join(name.split()))), None)
 
     def similar_names(self, name: str) -> list[str]:
-        """Names of products that an unknown name may stand for, the best first."""
+        """Names of products that are similar to an unknown name, the best first."""
         names = [product.name for product in self.products]
         alike = get_close_matches(name.lower(), [known.lower() for known in names], n=2)
         candidates = [known for known in names if known.lower() in alike] + [each.name for each in self.search(name)]

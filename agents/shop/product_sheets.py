@@ -1,6 +1,6 @@
 """A middleware that puts the sheets of matching products before the customer's last turn.
 
-The prompt with the sheets stands in that turn, not in a system text: SmolLM2-135M named none of the products of a system
+The prompt with the sheets is part of that turn, not a system text: SmolLM2-135M named none of the products of a system
 text (tried in November 2026). A turn that looks for something the shop does not have is answered without the model.
 """
 
@@ -87,7 +87,7 @@ class ProductSheets(AgentMiddleware[AgentState[Any], Any, Any]):
         return request.override(messages=cast("list[AnyMessage]", messages))
 
     def _longest_prompt(self, tools: Sequence[BaseTool]) -> str:
-        """The longest text that can stand beside the turns: the prompt with the longest sheets, and the tools."""
+        """The longest text that can be sent with the turns: the prompt with the longest sheets, and the tools."""
         sheets = sorted((product.sheet for product in self._shop.products), key=len)[-MAX_PRODUCTS:]
         schemas = "".join(json.dumps(convert_to_openai_tool(tool)) for tool in tools)
         return self._prompt.format(products="\n\n".join(sheets)) + schemas

@@ -38,8 +38,8 @@ class ShopTerminal:
         """Answer the turns one after another.
 
         Args:
-            turns: what the customer says; `/reset` forgets, `/exit` ends.
-            approve: whether the order that waits from an earlier run is approved; None asks the customer.
+            turns: the customer's messages; `/reset` forgets, `/exit` ends.
+            approve: whether the order that waits from an earlier run is approved; None leaves it to the customer.
 
         Raises:
             ValueError: `approve` is given and no order waits.
@@ -64,7 +64,7 @@ class ShopTerminal:
         self._resume(interrupt, [{"type": "approve" if approve else "reject"} for _ in orders])
 
     def _ask_about_orders(self) -> None:
-        """Ask about each order that waits; if nobody can answer, print how to continue, and exit."""
+        """Let the customer decide on the waiting orders; without a terminal, print how to continue, and exit."""
         while (interrupt := self._interrupt()) is not None:
             orders = interrupt.value["action_requests"]
             decisions = [_ask(self._shop, order) for order in orders] if sys.stdin.isatty() else [None]

@@ -1,7 +1,7 @@
 """The model's tools in the shop: five LangChain tools over its database.
 
-Their results are made of `Product` and `Order` alone, so they contain nothing internal, and no number that the model wrote.
-An argument that is wrong is answered with what the model can use instead.
+Their results contain `Product` and `Order` alone: nothing internal, and no number that the model wrote. The
+result of a call with a wrong argument names what the model can use instead.
 """
 
 from typing import Annotated

@@ -84,7 +84,7 @@ def _fill(prompt: "LibraryPrompt", values: dict[str, str], question: str | None)
     check_known(f"variable of prompt {prompt.name!r}", values, prompt.input_variables or ["none"])
     missing = [name for name in prompt.input_variables if name not in values]
     if len(missing) == 1:
-        with suppress(typer.BadParameter):  # there is no question either: the prompt's own error names the variable
+        with suppress(typer.BadParameter):  # without a question the prompt's own error names the variable
             values = {**values, missing[0]: read_question(question)}
         return prompt.format(**values)
     return read_question("\n\n".join([prompt.format(**values), *([question] if question else [])]))

@@ -1,4 +1,4 @@
-"""Ask for confirmation before something is lost or costs money."""
+"""A question to the user before something is lost or costs money."""
 
 import sys
 

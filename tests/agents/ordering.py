@@ -33,5 +33,5 @@ def decide(*types: str) -> Any:
 
 
 def ordering_graph(shop: ShopDatabase, checkpointer: Any = None, order: AIMessage = ORDER) -> ShopConversation:
-    """The assistant over a model that orders, and then says that the order is placed."""
+    """The assistant over a model that orders, and then confirms the order."""
     return chain(ScriptedChat(script=[order, says(PLACED)]), database=shop, checkpointer=checkpointer)

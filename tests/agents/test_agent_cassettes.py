@@ -80,8 +80,8 @@ def test_falcon_chatbot(replayed: Any, request: pytest.FixtureRequest) -> None:
     values = {"passage": passage, "question": "When was the lighthouse built?"}
     assert "1874" in chain.invoke(values).text
     [body] = bodies(replayed)
-    asked = load_prompt("question-answering").format(**values)
-    assert body["inputs"] == f"User: {asked}\nAssistant:"
+    prompt = load_prompt("question-answering").format(**values)
+    assert body["inputs"] == f"User: {prompt}\nAssistant:"
     assert body["parameters"]["max_new_tokens"] == 100
     assert body["parameters"]["do_sample"] is False
 

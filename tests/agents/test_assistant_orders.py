@@ -221,7 +221,7 @@ def test_another_turn_does_not_approve_an_order(shop: ShopDatabase) -> None:
 
 
 class Killed(BaseException):
-    """Stands for a SIGKILL: nothing after it happens in this process."""
+    """In place of a SIGKILL: nothing after it happens in this process."""
 
 
 class KillingShop(ShopDatabase):

@@ -42,7 +42,7 @@ def stream(graph: Any, input: Any) -> list[str]:
 
 @pytest.fixture
 def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    """Both endpoints, without a model behind them, for tests of what is sent: reading a prompt takes a real one seconds."""
+    """Both endpoints, without a model behind them, for tests of requests: a real model needs seconds to read a prompt."""
     event = {"token": {"id": 1, "text": "Well.", "special": False}, "generated_text": "Well."}
     event["details"] = {"finish_reason": "length", "generated_tokens": 1}
     with ScriptedServer().running() as server:
@@ -162,7 +162,7 @@ def test_closing_a_stream_ends_the_generation(shop: ShopDatabase) -> None:
 
 
 def test_a_turn_about_something_else_is_answered_without_a_model(shop: ShopDatabase) -> None:
-    model = ScriptedChat(script=[says("Never said.")])
+    model = ScriptedChat(script=[says("Never generated.")])
     graph = chain(model, database=shop)
     assert send(graph, "Do you sell laptops?") == NOT_SOLD
     assert send(graph, "Hello!") == CATEGORIES

@@ -60,7 +60,7 @@ def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     ("typed", "ordered"),
     [("y\n", ("Heron 2 tent", 2)), ("n\n", None), ("\n", None), ("edit\nMarsh tarp\n3\ny\n", ("Marsh tarp", 3))],
 )
-def test_on_a_terminal_the_customer_is_asked(
+def test_on_a_terminal_the_customer_decides(
     shop: ShopDatabase,
     keyboard: int,
     capsys: pytest.CaptureFixture[str],

@@ -1,4 +1,4 @@
-"""The command, run as its users run it: what goes to standard output, what to standard error, which exit code."""
+"""The command as a process: standard output, standard error and exit code."""
 
 import os
 import signal
@@ -52,13 +52,13 @@ def test_ask_puts_standard_input_below_the_question(runtime: LocalRuntime) -> No
     assert "cut at the token limit" in done.stderr
 
 
-def test_the_model_may_come_from_the_environment(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_may_name_the_model(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGECHAIN_MODEL", FALCON_URI)
     assert run("ask", "Hi", "-p", "max_new_tokens=2").returncode == 0
     assert runtime.requests[-1].path == f"/endpoints/{FALCON}/invocations-response-stream"
 
 
-def test_chat_takes_a_turn_a_line_remembers_and_forgets(runtime: LocalRuntime) -> None:
+def test_chat_reads_a_turn_a_line_remembers_and_forgets(runtime: LocalRuntime) -> None:
     lines = "My name is Ada.\nHello.\n/reset\nHi.\n/exit\nnever sent\n"
     before = len(runtime.requests)
     done = run(
@@ -71,7 +71,7 @@ def test_chat_takes_a_turn_a_line_remembers_and_forgets(runtime: LocalRuntime) -
     assert "(forgotten)" in done.stderr
 
 
-def test_solve_prints_the_answer_alone_and_the_steps_on_standard_error(smollm2: Path) -> None:
+def test_solve_prints_only_the_answer_on_standard_output(smollm2: Path) -> None:
     done = run("solve", "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay?")
     assert (done.returncode, done.stdout) == (0, f"{extract_answer(done.stderr, 'number')}\n")
     assert "The answer is" in done.stderr
@@ -138,7 +138,7 @@ def start(*arguments: str) -> Process:
     return processes.start(SAGECHAIN, *arguments)
 
 
-def test_serve_tells_where_it_is_and_ends_on_ctrl_c(smollm2: Path) -> None:
+def test_local_aws_prints_its_address_and_ends_on_ctrl_c(smollm2: Path) -> None:
     served = start("local-aws", "--port", "0", "my-falcon?family=falcon")
     assert served.stderr is not None
     first = served.stderr.readline()
@@ -155,50 +155,50 @@ def test_serve_tells_where_it_is_and_ends_on_ctrl_c(smollm2: Path) -> None:
 def test_ctrl_c_ends_a_command_and_its_work_on_the_server(
     runtime: LocalRuntime, seconds_to_stop: float, command: list[str]
 ) -> None:
-    asking = start(*command, "-m", FALCON_URI, "-p", "max_new_tokens=1200", "-p", "temperature=2.0")
-    assert asking.stdin is not None
-    asking.stdin.write("Tell a long story.\n")
-    asking.stdin.close() if command[0] != "chat" else asking.stdin.flush()
+    process = start(*command, "-m", FALCON_URI, "-p", "max_new_tokens=1200", "-p", "temperature=2.0")
+    assert process.stdin is not None
+    process.stdin.write("Tell a long story.\n")
+    process.stdin.close() if command[0] != "chat" else process.stdin.flush()
     wait_until(lambda: runtime.generating == 1, 60)
-    asking.send_signal(signal.SIGINT)
-    assert asking.wait(timeout=30) == 130
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)
-    assert asking.stderr is not None
-    assert "Traceback" not in asking.stderr.read()
-    for pipe in (asking.stdout, asking.stderr):
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    for pipe in (process.stdout, process.stderr):
         assert pipe is not None
         pipe.close()
 
 
 def test_ctrl_c_ends_a_local_answer(smollm2: Path) -> None:
-    asking = start("ask", "Tell a long story.", "-p", "temperature=2.0", "-p", "seed=1")
-    assert asking.stdin is not None
-    assert asking.stdout is not None
-    asking.stdin.close()
-    assert asking.stdout.read(1)
-    asking.send_signal(signal.SIGINT)
-    assert asking.wait(timeout=10) == 130
-    assert asking.stderr is not None
-    assert asking.stderr.read() == ""
-    asking.stdout.close()
-    asking.stderr.close()
+    process = start("ask", "Tell a long story.", "-p", "temperature=2.0", "-p", "seed=1")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    assert process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stdout.close()
+    process.stderr.close()
 
 
 def test_ctrl_c_at_the_prompt_of_a_chat_ends_it(smollm2: Path) -> None:
-    talking = start("chat", "-p", "max_new_tokens=2")
-    assert talking.stdin is not None
-    assert talking.stdout is not None
-    talking.stdin.write("Hi\n")
-    talking.stdin.flush()
-    assert talking.stdout.readline().endswith("\n")
-    talking.send_signal(signal.SIGINT)
-    assert talking.wait(timeout=10) == 130
-    for pipe in (talking.stdin, talking.stdout, talking.stderr):
+    process = start("chat", "-p", "max_new_tokens=2")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("Hi\n")
+    process.stdin.flush()
+    assert process.stdout.readline().endswith("\n")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    for pipe in (process.stdin, process.stdout, process.stderr):
         assert pipe is not None
         pipe.close()
 
 
-def test_a_client_that_leaves_is_no_error_of_the_server(smollm2: Path) -> None:
+def test_a_client_that_leaves_is_not_an_error_of_the_server(smollm2: Path) -> None:
     served = start("local-aws", "--port", "0")
     assert served.stderr is not None
     host = served.stderr.readline().split("http://")[1].split(" ")[0]
@@ -208,7 +208,7 @@ def test_a_client_that_leaves_is_no_error_of_the_server(smollm2: Path) -> None:
     with urlopen(f"http://{host}/ping", timeout=10) as reply:
         assert reply.status == 200
     leaving.close()
-    # With one request answered after it, the server has met the leaving.
+    # After one more answer the server has noticed that the first client left.
     staying = HTTPConnection(host)
     staying.request(
         "POST", f"/endpoints/{FALCON}/invocations", '{"inputs": "Hi", "parameters": {"max_new_tokens": 20}}'
@@ -232,8 +232,8 @@ def test_the_default_endpoints_are_served(runtime: LocalRuntime) -> None:
     assert runtime.endpoints == (LLAMA, FALCON)
 
 
-def test_serve_keeps_what_is_deployed_and_fails_on_request(smollm2: Path, tmp_path: Path) -> None:
-    folder = str(tmp_path / "kept")
+def test_local_aws_stores_deployments_and_fails_on_request(smollm2: Path, tmp_path: Path) -> None:
+    folder = str(tmp_path / "stored")
     for turn in ("first", "second"):
         served = start("local-aws", "--port", "0", "--folder", folder, "--fail", "ListModels=throttled")
         assert served.stderr is not None
@@ -242,19 +242,19 @@ def test_serve_keeps_what_is_deployed_and_fails_on_request(smollm2: Path, tmp_pa
         assert f"  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION=us-east-1\n" == lines[2]
         s3 = boto3.client("s3", endpoint_url=url)
         if turn == "first":
-            s3.create_bucket(Bucket="kept")
+            s3.create_bucket(Bucket="stored")
             second = run("local-aws", "--port", "0", "--folder", folder)
             assert (second.returncode, "another runtime holds" in second.stderr) == (1, True)
             with pytest.raises(ClientError, match="Rate exceeded"):
                 boto3.client(
                     "sagemaker", endpoint_url=url, config=Config(retries={"total_max_attempts": 1})
                 ).list_models()
-        assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["kept"]
+        assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["stored"]
         served.send_signal(signal.SIGINT)
         served.communicate(timeout=20)
 
 
-def test_serve_puts_a_container_behind_awss_framing(runtime: LocalRuntime, smollm2: Path) -> None:
+def test_local_aws_puts_a_container_behind_awss_framing(runtime: LocalRuntime, smollm2: Path) -> None:
     served = start("local-aws", "--port", "0", "--upstream", runtime.url)
     assert served.stderr is not None
     first = served.stderr.readline()

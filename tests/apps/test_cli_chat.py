@@ -1,4 +1,4 @@
-"""`sagechain chat`: conversations are kept by name, and go on where they ended."""
+"""`sagechain chat`: conversations are stored by name, and continue where they ended."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def prompt(runtime: LocalRuntime) -> str:
     return text
 
 
-def test_a_conversation_goes_on_by_its_name_and_others_do_not_know_of_it(runtime: LocalRuntime) -> None:
+def test_a_conversation_continues_by_its_name_and_shares_nothing_with_others(runtime: LocalRuntime) -> None:
     run(*CHAT, "--thread", "ada", stdin="My name is Ada.\n")
     run(*CHAT, "--thread", "ben", stdin="Hi.\n")
     assert prompt(runtime) == "User: Hi.\nAssistant:"
@@ -32,14 +32,14 @@ def test_a_conversation_goes_on_by_its_name_and_others_do_not_know_of_it(runtime
     assert done.stderr.startswith("(Thread ada, 1 turns so far.)\n")
 
 
-def test_c_goes_on_with_the_last_conversation(runtime: LocalRuntime) -> None:
+def test_c_continues_the_last_conversation(runtime: LocalRuntime) -> None:
     run(*CHAT, "--thread", "ben", stdin="Hi.\n")
     run(*CHAT, stdin="My name is Ada.\n")
     run(*CHAT, "-c", stdin="Who am I?\n")
     assert prompt(runtime).startswith("User: My name is Ada.\nAssistant:")
 
 
-def test_a_new_conversation_begins_where_none_is_named(runtime: LocalRuntime) -> None:
+def test_without_a_name_a_new_conversation_starts(runtime: LocalRuntime) -> None:
     run(*CHAT, stdin="My name is Ada.\n")
     run(*CHAT, stdin="Hi.\n")
     assert prompt(runtime) == "User: Hi.\nAssistant:"
@@ -51,37 +51,37 @@ def test_a_reset_conversation_is_forgotten_on_disk_too(runtime: LocalRuntime) ->
     assert prompt(runtime) == "User: Who am I?\nAssistant:"
 
 
-def test_a_chat_that_is_killed_in_mid_turn_goes_on_with_what_was_whole(runtime: LocalRuntime) -> None:
+def test_a_chat_that_was_killed_during_a_turn_continues_after_its_last_whole_turn(runtime: LocalRuntime) -> None:
     run(*CHAT, "--thread", "ada", stdin="My name is Ada.\n")
-    talking = start("chat", "-m", FALCON_URI, "-p", "max_new_tokens=1500", "-s", "", "--thread", "ada")
-    assert talking.stdin is not None
-    assert talking.stdout is not None
-    talking.stdin.write("Tell me a very long story.\n")
-    talking.stdin.flush()
-    assert talking.stdout.read(1)
-    talking.kill()
-    talking.communicate()
+    chat = start("chat", "-m", FALCON_URI, "-p", "max_new_tokens=1500", "-s", "", "--thread", "ada")
+    assert chat.stdin is not None
+    assert chat.stdout is not None
+    chat.stdin.write("Tell me a very long story.\n")
+    chat.stdin.flush()
+    assert chat.stdout.read(1)
+    chat.kill()
+    chat.communicate()
     done = run(*CHAT, "-c", stdin="Who am I?\n")
     assert done.returncode == 0
     assert "story" not in prompt(runtime)
     assert prompt(runtime).startswith("User: My name is Ada.")
 
 
-def test_what_cannot_be_gone_on_with_is_a_usage_error(tmp_path: Path) -> None:
-    for arguments, complaint in [
+def test_a_conversation_that_cannot_be_continued_is_a_usage_error(tmp_path: Path) -> None:
+    for arguments, message in [
         (["-c"], "there is no conversation yet"),
         (["-c", "--thread", "ada"], "not both"),
         (["--kept-in", str(tmp_path / "no.txt")], "is not a SQLite database of threads"),
-        (["--thread", ""], "thread: '' is no name"),
+        (["--thread", ""], "thread: '' is not a valid name"),
     ]:
-        (tmp_path / "no.txt").write_text("This is a text of some length, and no file of SQLite's.\n" * 30)
+        (tmp_path / "no.txt").write_text("This is a long text, not an SQLite file.\n" * 30)
         done = run(*CHAT, *arguments, stdin="Hi.\n")
         assert done.returncode == 2
-        assert complaint in done.stderr
+        assert message in done.stderr
         assert "Traceback" not in done.stderr
 
 
-def test_bytes_that_are_no_utf_8_are_a_usage_error(runtime: LocalRuntime) -> None:
+def test_bytes_that_are_not_utf_8_are_a_usage_error(runtime: LocalRuntime) -> None:
     before = len(runtime.requests)
     done = subprocess.run(
         [SAGECHAIN, *CHAT], input=b"caf\xe9\n", capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
@@ -94,15 +94,15 @@ def test_bytes_that_are_no_utf_8_are_a_usage_error(runtime: LocalRuntime) -> Non
 def test_a_chat_that_waits_for_its_thread_ends_on_ctrl_c(runtime: LocalRuntime) -> None:
     run(*CHAT, "--thread", "ada", stdin="My name is Ada.\n")
     with open_store(os.environ["SAGECHAIN_THREADS"]) as store, store.turn("ada"):
-        talking = start(*CHAT, "--thread", "ada")
-        assert talking.stdin is not None
-        assert talking.stderr is not None
-        assert talking.stderr.readline() == "(Thread ada, 1 turns so far.)\n"
-        talking.stdin.write("Hi.\n")
-        talking.stdin.flush()
+        chat = start(*CHAT, "--thread", "ada")
+        assert chat.stdin is not None
+        assert chat.stderr is not None
+        assert chat.stderr.readline() == "(Thread ada, 1 turns so far.)\n"
+        chat.stdin.write("Hi.\n")
+        chat.stdin.flush()
         time.sleep(0.5)
-        assert talking.poll() is None
-        talking.send_signal(signal.SIGINT)
-        answer, complaint = talking.communicate(timeout=10)
-    assert (talking.returncode, answer, complaint) == (130, "", "")
+        assert chat.poll() is None
+        chat.send_signal(signal.SIGINT)
+        answer, message = chat.communicate(timeout=10)
+    assert (chat.returncode, answer, message) == (130, "", "")
     assert run(*CHAT, "--thread", "ada", stdin="Hi.\n").returncode == 0

@@ -1,4 +1,4 @@
-"""`sagechain complete`, run as its users run it: the completion alone on standard output, streamed, cut where asked."""
+"""`sagechain complete` as a process: only the completion on standard output, streamed, and cut where it should end."""
 
 import json
 import signal
@@ -27,14 +27,14 @@ def test_it_prints_the_completion_and_nothing_else(runtime: LocalRuntime) -> Non
 
 
 @pytest.mark.parametrize(
-    ("beginning", "limit"),
+    ("prompt", "limit"),
     [pytest.param(PROMPT, 5, id="limit"), pytest.param(" fox" * 124, 500, id="context")],  # of 128 tokens
 )
-def test_a_checkpoint_completes_until_its_limit_or_its_contexts_end_and_a_note_says_so(
-    gpt2: Path, tiny: HuggingFaceLLM, beginning: str, limit: int
+def test_a_checkpoint_completes_up_to_its_limit_or_context_and_a_note_warns(
+    gpt2: Path, tiny: HuggingFaceLLM, prompt: str, limit: int
 ) -> None:
-    done = run("complete", beginning, "-m", f"local:{gpt2}", "-p", f"max_new_tokens={limit}", "--until", "end")
-    assert (done.returncode, done.stdout) == (0, tiny.invoke(beginning, max_new_tokens=limit) + "\n")
+    done = run("complete", prompt, "-m", f"local:{gpt2}", "-p", f"max_new_tokens={limit}", "--until", "end")
+    assert (done.returncode, done.stdout) == (0, tiny.invoke(prompt, max_new_tokens=limit) + "\n")
     assert done.stderr == (
         "(The answer was cut at the token limit, or where the model's context ends; up to there "
         "-p max_new_tokens=… gives it more room.)\n"
@@ -42,11 +42,11 @@ def test_a_checkpoint_completes_until_its_limit_or_its_contexts_end_and_a_note_s
 
 
 def test_standard_input_goes_to_the_model_as_it_is(runtime: LocalRuntime) -> None:
-    said = "\n  # blanks and line ends mean something\n  def add(a, b):  \n\n"
-    assert run("complete", "-m", FALCON_URI, "-p", "max_new_tokens=2", stdin=said).returncode == 0
-    assert json.loads(runtime.requests[-1].body)["inputs"] == said
-    assert run("complete", "# Python 3", "-m", FALCON_URI, "-p", "max_new_tokens=2", stdin=said).returncode == 0
-    assert json.loads(runtime.requests[-1].body)["inputs"] == f"# Python 3\n{said}"
+    code_text = "\n  # blanks and line ends mean something\n  def add(a, b):  \n\n"
+    assert run("complete", "-m", FALCON_URI, "-p", "max_new_tokens=2", stdin=code_text).returncode == 0
+    assert json.loads(runtime.requests[-1].body)["inputs"] == code_text
+    assert run("complete", "# Python 3", "-m", FALCON_URI, "-p", "max_new_tokens=2", stdin=code_text).returncode == 0
+    assert json.loads(runtime.requests[-1].body)["inputs"] == f"# Python 3\n{code_text}"
 
 
 def test_the_best_of_several_candidates_is_printed(runtime: LocalRuntime) -> None:
@@ -87,15 +87,15 @@ def test_ctrl_c_ends_the_command_and_its_work_on_the_server(
     runtime: LocalRuntime, seconds_to_stop: float, candidates: str
 ) -> None:
     limits = ["-p", "max_new_tokens=1200", "-p", "temperature=2.0", "--until", "end"]
-    asking = start("complete", "Once upon a time", "-m", FALCON_URI, "--candidates", candidates, *limits)
-    assert asking.stdin is not None
-    asking.stdin.close()
+    process = start("complete", "Once upon a time", "-m", FALCON_URI, "--candidates", candidates, *limits)
+    assert process.stdin is not None
+    process.stdin.close()
     wait_until(lambda: runtime.generating == int(candidates), 60)
-    asking.send_signal(signal.SIGINT)
-    assert asking.wait(timeout=30) == 130
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)
-    assert asking.stderr is not None
-    assert "Traceback" not in asking.stderr.read()
-    for pipe in (asking.stdout, asking.stderr):
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    for pipe in (process.stdout, process.stderr):
         assert pipe is not None
         pipe.close()

@@ -1,4 +1,4 @@
-"""`sagechain prompts`, and `sagechain ask -t`: what is shown, what is sent, and which mistakes are told before."""
+"""`sagechain prompts`, and `sagechain ask -t`: output, requests, and mistakes that are reported before a request."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def every_wire(running_runtime: LocalRuntime) -> Iterator[LocalRuntime]:
 
 
 def at(runtime: LocalRuntime) -> dict[str, str]:
-    """The environment of a command that asks this runtime."""
+    """The environment of a command that uses this runtime."""
     return {**os.environ, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime.url}
 
 
@@ -46,7 +46,7 @@ def test_list_shows_a_line_a_prompt() -> None:
     assert lines[-1] == "translation           language, text     A text in another language."
 
 
-def test_show_tells_all_and_ends_with_a_command() -> None:
+def test_show_prints_all_fields_and_ends_with_a_command() -> None:
     done = run("prompts", "show", "translation")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
@@ -64,7 +64,7 @@ def test_show_tells_all_and_ends_with_a_command() -> None:
     )
 
 
-def test_the_command_that_show_ends_with_asks_the_prompt_as_it_stands_there(runtime: LocalRuntime) -> None:
+def test_the_command_at_the_end_of_show_sends_the_prompt_with_its_examples(runtime: LocalRuntime) -> None:
     shown = run("prompts", "show", "shop-assistant").stdout
     command = shlex.split(shown[shown.rindex("sagechain ask") :])
     done = run(*command[1:], "-m", FALCON_URI, "-p", "max_new_tokens=1")
@@ -79,8 +79,8 @@ def test_the_help_of_prompts_loads_the_command_line_alone() -> None:
     assert loaded(script) & NOT_FOR_HELP == set()
 
 
-def test_ask_answers_a_prompt_on_this_machine(smollm2: Path) -> None:
-    # One that SmolLM2-135M answers rightly by a wide margin; a passage that is piped fills what is missing.
+def test_a_prompt_is_answered_on_this_machine(smollm2: Path) -> None:
+    # A question that SmolLM2-135M answers correctly by a wide margin; the piped passage fills the missing variable.
     passage = load_prompt("question-answering").metadata["variables"]["passage"]["example"]
     question = "question=When was the lighthouse built?"
     done = run("ask", "-t", "question-answering", "-v", question, stdin=passage)
@@ -88,7 +88,7 @@ def test_ask_answers_a_prompt_on_this_machine(smollm2: Path) -> None:
     assert "1874" in done.stdout
 
 
-def test_a_prompt_is_one_user_turn_with_the_parameters_that_suit_it(runtime: LocalRuntime) -> None:
+def test_a_prompt_is_one_user_turn_with_its_default_parameters(runtime: LocalRuntime) -> None:
     done = run("ask", "-t", "translation", "-v", "language=French", "-v", "text=Good morning.", "-m", FALCON_URI)
     assert done.returncode == 0
     assert sent(runtime)["inputs"] == "User: Translate this text into French.\n\nGood morning.\nAssistant:"
@@ -96,7 +96,7 @@ def test_a_prompt_is_one_user_turn_with_the_parameters_that_suit_it(runtime: Loc
     assert (parameters["max_new_tokens"], parameters["do_sample"]) == (200, False)
 
 
-def test_a_chosen_parameter_stands_before_the_suited_one(runtime: LocalRuntime) -> None:
+def test_a_chosen_parameter_replaces_the_default(runtime: LocalRuntime) -> None:
     chosen = ["-p", "max_new_tokens=2", "-p", "temperature=0.9", "-p", "stop=zz"]
     assert run("ask", "-t", "recipe", "-v", "ingredients=milk", "tea", "-m", FALCON_URI, *chosen).returncode == 0
     parameters = sent(runtime)["parameters"]
@@ -111,17 +111,17 @@ def test_a_chosen_parameter_stands_before_the_suited_one(runtime: LocalRuntime) 
     }
 
 
-def test_a_chosen_parameter_is_not_outdone_by_a_suited_one_of_another_name(every_wire: LocalRuntime) -> None:
+def test_a_chosen_parameter_excludes_a_default_that_contradicts_it(every_wire: LocalRuntime) -> None:
     assert (set(OVERRIDES) | set(OVERRIDES.values())) - {"max_tokens"} <= set(GenerationParameters.model_fields)
-    given = ["-p", "do_sample=true", "-p", "max_length=90", "-v", "language=French", "Hi."]
-    done = run("ask", "-t", "translation", "-m", "sagemaker:hf?family=falcon&wire=hf", *given, env=at(every_wire))
+    chosen = ["-p", "do_sample=true", "-p", "max_length=90", "-v", "language=French", "Hi."]
+    done = run("ask", "-t", "translation", "-m", "sagemaker:hf?family=falcon&wire=hf", *chosen, env=at(every_wire))
     assert (done.returncode, sent(every_wire)["parameters"]["max_length"]) == (0, 90)
     assert sent(every_wire)["parameters"]["do_sample"] is True
     assert "max_new_tokens" not in sent(every_wire)["parameters"]
 
 
 @pytest.mark.parametrize(
-    ("wire", "suited"),
+    ("wire", "defaults"),
     [
         ("tgi", {"temperature": 0.3, "top_p": 0.9, "repetition_penalty": 1.1, "seed": 7}),
         ("lmi", {"temperature": 0.3, "top_p": 0.9, "repetition_penalty": 1.1, "seed": 7}),
@@ -131,8 +131,8 @@ def test_a_chosen_parameter_is_not_outdone_by_a_suited_one_of_another_name(every
         ("llama2-text", {"temperature": 0.3, "top_p": 0.9}),
     ],
 )
-def test_a_wire_gets_those_suited_parameters_that_it_carries(
-    every_wire: LocalRuntime, wire: str, suited: dict[str, float]
+def test_a_wire_gets_the_defaults_that_it_carries(
+    every_wire: LocalRuntime, wire: str, defaults: dict[str, float]
 ) -> None:
     family = FAMILIES.get(wire, wire)
     done = run(
@@ -143,9 +143,9 @@ def test_a_wire_gets_those_suited_parameters_that_it_carries(
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     body = sent(every_wire)
-    asked = body if wire == "messages" else body["parameters"]
+    parameters = body if wire == "messages" else body["parameters"]
     names = ("temperature", "top_p", "top_k", "repetition_penalty", "seed")
-    assert {name: asked[name] for name in names if name in asked} == suited
+    assert {name: parameters[name] for name in names if name in parameters} == defaults
 
 
 def test_a_chosen_parameter_that_the_wire_does_not_carry_is_still_an_error(runtime: LocalRuntime) -> None:
@@ -214,10 +214,10 @@ def test_tags_in_a_value_are_escaped_as_in_any_user_turn(runtime: LocalRuntime) 
         (["-v", "text=a", "Hi"], "name it by -t"),
     ],
 )
-def test_a_mistake_is_told_before_a_model_is_loaded_or_asked(
+def test_a_mistake_is_reported_before_a_model_is_loaded(
     runtime: LocalRuntime, arguments: list[str], words: str
 ) -> None:
-    # The model does not exist either, and is not complained of: nobody has looked for it yet.
+    # The model does not exist either, but that is not reported: it is loaded later.
     before = len(runtime.requests)
     done = run("ask", *arguments, "-m", "local:/no/model.gguf")
     assert (done.returncode, done.stdout, len(runtime.requests)) == (2, "", before)

@@ -1,4 +1,4 @@
-"""`sagechain threads`: what is kept is listed, shown, exported and deleted, over SQLite and PostgreSQL, without a model."""
+"""`sagechain threads` lists, shows, exports and deletes conversations in SQLite and PostgreSQL, without a model."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.apps.test_cli import run
 from tests.processes import SAGECHAIN
 
 CALL = {"name": "search", "args": {"query": "tent"}, "id": "1", "type": "tool_call"}
-SAID: list[BaseMessage] = [
+MESSAGES: list[BaseMessage] = [
     HumanMessage("A [red]tent[/red]\x1b[31m?", id="a"),
     AIMessage("", tool_calls=[CALL], id="b"),
     ToolMessage("Lark 2", tool_call_id="1", id="c"),
@@ -24,17 +24,17 @@ SAID: list[BaseMessage] = [
 
 
 @pytest.fixture
-def kept(place: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A place with two threads, as the environment names it."""
+def stored(place: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The location of a store with two threads; the environment names it."""
     monkeypatch.setenv("SAGECHAIN_THREADS", place)
     with open_store(place) as store:
         graph = conversation(FakeListChatModel(responses=["Yes."]), checkpointer=store)
-        graph.update_state({"configurable": {"thread_id": "ada"}}, {"messages": SAID})
+        graph.update_state({"configurable": {"thread_id": "ada"}}, {"messages": MESSAGES})
         graph.invoke({"messages": [HumanMessage("Hello.")]}, {"configurable": {"thread_id": "ben"}})
     return place
 
 
-def test_threads_are_listed_the_last_first(kept: str) -> None:
+def test_threads_are_listed_the_latest_first(stored: str) -> None:
     done = run("threads", "list")
     assert done.returncode == 0
     heading, ben, ada = done.stdout.splitlines()
@@ -45,38 +45,38 @@ def test_threads_are_listed_the_last_first(kept: str) -> None:
     assert ada.rstrip().endswith("A [red]tent[/red]�[31m?")
 
 
-def test_a_thread_is_shown_with_its_tools(kept: str) -> None:
+def test_a_thread_is_shown_with_its_tool_calls(stored: str) -> None:
     done = run("threads", "show", "ada")
     assert done.stdout.splitlines()[1:] == ['Call: search({"query": "tent"})', "Tool: Lark 2", "Model: The Lark 2."]
     assert done.stderr == ""
 
 
-def test_an_export_holds_every_message_as_it_was(kept: str) -> None:
+def test_an_export_has_every_message_unchanged(stored: str) -> None:
     exported = json.loads(run("threads", "export", "ada").stdout)
     assert exported["thread"] == "ada"
-    assert messages_from_dict([each["message"] for each in exported["messages"]]) == SAID
+    assert messages_from_dict([each["message"] for each in exported["messages"]]) == MESSAGES
     assert [each["turn"] for each in exported["messages"]] == [1, 1, 1, 1]
     markdown = run("threads", "export", "ben", "--format", "markdown").stdout
     assert markdown.startswith("# ben\n\n## 1, ")
     assert markdown.endswith("\n**You:** Hello.\n\n**Model:** Yes.\n")
 
 
-def test_a_thread_is_deleted_once_somebody_agrees(kept: str) -> None:
-    asked = run("threads", "delete", "ada")
-    assert (asked.returncode, "say --yes" in asked.stderr) == (2, True)
+def test_a_thread_is_deleted_after_a_confirmation(stored: str) -> None:
+    refused = run("threads", "delete", "ada")
+    assert (refused.returncode, "say --yes" in refused.stderr) == (2, True)
     done = run("threads", "delete", "ada", "--yes")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "ada is deleted.\n")
     assert [line.split()[0] for line in run("threads", "list").stdout.splitlines()] == ["thread", "ben"]
 
 
-def test_an_unknown_thread_is_a_usage_error_that_names_the_nearest(kept: str) -> None:
+def test_an_unknown_thread_is_a_usage_error_that_names_the_nearest(stored: str) -> None:
     for command in ("show", "export", "delete"):
         done = run("threads", command, "adda")
         assert done.returncode == 2
         assert done.stderr == "sagechain: thread: 'adda' is unknown. Did you mean 'ada'? Known: ada, ben\n"
 
 
-def test_where_nothing_is_kept_a_list_is_empty_and_a_file_that_is_missing_is_not_made(tmp_path: object) -> None:
+def test_a_missing_file_is_an_empty_list_and_is_not_created(tmp_path: object) -> None:
     listed = run("threads", "list", "--kept-in", f"{tmp_path}/none.sqlite")
     assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "No conversation is stored yet.\n")
     done = run("threads", "show", "ada", "--kept-in", f"{tmp_path}/none.sqlite")
@@ -84,7 +84,7 @@ def test_where_nothing_is_kept_a_list_is_empty_and_a_file_that_is_missing_is_not
     assert list(Path(str(tmp_path)).iterdir()) == []
 
 
-def test_where_nothing_is_kept_any_more_that_is_said(kept: str) -> None:
+def test_after_the_last_thread_is_deleted_none_is_known(stored: str) -> None:
     for name in ("ada", "ben"):
         run("threads", "delete", name, "--yes")
     done = run("threads", "show", "ada")
@@ -94,23 +94,26 @@ def test_where_nothing_is_kept_any_more_that_is_said(kept: str) -> None:
 
 @pytest.fixture
 def long(place: str, monkeypatch: pytest.MonkeyPatch) -> list[BaseMessage]:
-    """What was said in a thread of several pages, which holds all that a terminal may choke on."""
-    said: list[BaseMessage] = [
-        HumanMessage(f"{number} été ⛺ \x1b[31m \ud800\n" * 50, id=f"{number}") for number in range(450)
+    """The messages of a thread of several pages, with control characters, other alphabets and half characters."""
+    texts = [f"{number} été ⛺ \x1b[31m \ud800\n" * 50 for number in range(450)]
+    messages: list[BaseMessage] = [
+        AIMessage(text, id=f"{number}") if number % 2 else HumanMessage(text, id=f"{number}")
+        for number, text in enumerate(texts)
     ]
     monkeypatch.setenv("SAGECHAIN_THREADS", place)
-    with open_store(place) as store, store._transaction("long") as (transcript, _):
-        transcript.append("long", said)
-    return said
+    with open_store(place) as store:
+        graph = conversation(FakeListChatModel(responses=["Yes."]), checkpointer=store)
+        graph.update_state({"configurable": {"thread_id": "long"}}, {"messages": messages})
+    return messages
 
 
 def test_a_long_thread_is_exported_whole(long: list[BaseMessage]) -> None:
     exported = json.loads(run("threads", "export", "long").stdout)
     assert messages_from_dict([each["message"] for each in exported["messages"]]) == long
-    assert run("threads", "export", "long", "--format", "markdown").stdout.count("**You:** ") == 450
+    assert run("threads", "export", "long", "--format", "markdown").stdout.count("**You:** ") == 225
 
 
-def test_a_terminal_that_knows_no_utf_8_is_shown_escapes_and_none_gets_commands(long: list[BaseMessage]) -> None:
+def test_a_terminal_without_utf_8_gets_escapes_and_none_gets_control_characters(long: list[BaseMessage]) -> None:
     for encoding, tent in (("ascii", "\\xe9t\\xe9 \\u26fa"), ("utf-8", "été ⛺")):
         # An interpreter takes the encoding from its environment when it starts.
         environment = {**os.environ, "PYTHONIOENCODING": encoding}
@@ -123,7 +126,7 @@ def test_a_terminal_that_knows_no_utf_8_is_shown_escapes_and_none_gets_commands(
 
 
 @pytest.mark.parametrize("command", ["show", "export"])
-def test_who_reads_only_the_beginning_ends_the_command_silently(long: list[BaseMessage], command: str) -> None:
+def test_a_reader_that_leaves_early_ends_the_command_silently(long: list[BaseMessage], command: str) -> None:
     with subprocess.Popen(
         [SAGECHAIN, "threads", command, "long"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -143,7 +146,7 @@ def test_a_server_that_refuses_is_one_line_without_the_password() -> None:
     assert "s3cret" not in done.stderr
 
 
-def test_reading_threads_loads_no_model_and_help_is_cheap(kept: str) -> None:
+def test_reading_threads_loads_no_model_and_help_is_cheap(stored: str) -> None:
     code = (
         "import sys; sys.argv = ['sagechain', 'threads', 'list']\n"
         "from sagechain.apps.cli import main\n"

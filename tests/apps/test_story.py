@@ -1,4 +1,4 @@
-"""Full circle, in commands: pretrain, local-aws, deploy, complete, see the cost, tear down. boto3 is as anybody has it."""
+"""One model through all commands: pretrain, local-aws, deploy, complete, list, delete. boto3 has its usual settings."""
 
 import json
 import re
@@ -18,7 +18,7 @@ TINY = ("-p", "layers=1", "-p", "width=32", "-p", "heads=2", "-p", "batch_tokens
 
 
 def sagechain(*arguments: str) -> str:
-    """What a command prints; it has to end well."""
+    """The output of a command that succeeds."""
     done = processes.run(SAGECHAIN, *arguments, server="torch")
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -26,7 +26,7 @@ def sagechain(*arguments: str) -> str:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """`sagechain local-aws` in another process, and the variables that it says to export."""
+    """`sagechain local-aws` in another process, and the variables that it prints for export."""
     process = processes.start(
         SAGECHAIN, "local-aws", "--port", "0", "--folder", str(tmp_path / "runtime"), "--creating-seconds", "0.5",
         "--deleting-seconds", "0.2", server="torch",
@@ -44,7 +44,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     process.communicate(timeout=20)
 
 
-def test_a_model_is_pretrained_deployed_used_paid_for_and_torn_down(served: None, tmp_path: Path) -> None:
+def test_a_model_is_pretrained_deployed_used_priced_and_deleted(served: None, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
     for number in range(30):

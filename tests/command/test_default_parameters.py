@@ -1,5 +1,7 @@
 """Default parameters give way to every choice of the user and to the model's wire."""
 
+import json
+
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from sagechain.command import carriers, with_defaults
@@ -10,12 +12,12 @@ from tests.conftest import LLAMA_URI
 
 
 def test_a_default_gives_way_to_a_choice_and_to_the_wire(runtime: LocalRuntime) -> None:
-    llm = load_llm(LLAMA_URI, do_sample=False)
+    llm = load_llm(LLAMA_URI, accept_eula=True, do_sample=False)
     defaults = {"max_new_tokens": 50, "temperature": 0.3, "seed": 7, "top_p": 0.9}
-    chat = with_defaults(PromptedChatModel(llm=llm, max_tokens=9), defaults)
-    assert isinstance(chat, PromptedChatModel)
-    # The limit and `do_sample` are chosen, and this wire has no `seed`.
-    assert (chat.max_tokens, chat.llm) == (9, llm.with_fields(top_p=0.9))
+    with_defaults(PromptedChatModel(llm=llm, max_tokens=1), defaults).invoke("Hi")
+    # The limit is chosen, `do_sample=False` (temperature 0 on this wire) excludes another temperature, and there is no seed.
+    parameters = {"max_new_tokens": 1, "temperature": 0, "top_p": 0.9}
+    assert json.loads(runtime.requests[-1].body)["parameters"] == parameters
 
 
 def test_any_other_chat_model_is_unchanged() -> None:
