@@ -15,7 +15,7 @@ def test_a_default_gives_way_to_a_choice_and_to_the_wire(runtime: LocalRuntime) 
     llm = load_llm(LLAMA_URI, accept_eula=True, do_sample=False)
     defaults = {"max_new_tokens": 50, "temperature": 0.3, "seed": 7, "top_p": 0.9}
     with_defaults(PromptedChatModel(llm=llm, max_tokens=1), defaults).invoke("Hi")
-    # The limit is chosen, `do_sample=False` (temperature 0 on this wire) excludes another temperature, and there is no seed.
+    # The limit is chosen, `do_sample=False` (temperature 0 on this wire) excludes another temperature, and no seed is sent.
     parameters = {"max_new_tokens": 1, "temperature": 0, "top_p": 0.9}
     assert json.loads(runtime.requests[-1].body)["parameters"] == parameters
 
