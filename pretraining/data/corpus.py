@@ -98,7 +98,7 @@ def _copy_once(listing: Path, inputs: Path) -> Path:
 
 @dataclass
 class _Passes:
-    """The passes in order, over the folders they share."""
+    """The passes in order, and the folders that they share."""
 
     source: Source
     inputs: Path
@@ -108,28 +108,28 @@ class _Passes:
     on_progress: Progress | None
 
     def run(self) -> CorpusReport:
-        """All passes; those that are complete are not run again."""
+        """Run all passes; complete ones are not run again."""
         cleaned, exact, near = (self.inputs.parent / name for name in ("cleaned", "exact", "near"))
-        clean: list[Any] = [
+        first: list[Any] = [
             SourceReader(self.source, self.inputs, self.settings.max_bytes),
             filters.CodeFilter(_predicates(self.settings)),
             JsonlWriter(str(cleaned), compression="zstd"),
         ]
-        final: list[Any] = [PassReader(cleaned), Tally("cleaned")]
+        last: list[Any] = [PassReader(cleaned), Tally("cleaned")]
         if self.settings.exact_duplicates:
-            clean.append(deduplicate.exact_signatures(exact, self.executor.tasks))
-        read = self._pass("read", clean)
+            first.append(deduplicate.exact_signatures(exact, self.executor.tasks))
+        read = self._pass("read", first)
         if self.settings.exact_duplicates:
             self._pass("exact duplicates", [deduplicate.exact_matches(exact)])
-            final.append(deduplicate.without_exact(exact))
-        final.append(Tally("without exact duplicates"))
+            last.append(deduplicate.without_exact(exact))
+        last.append(Tally("without exact duplicates"))
         if self.settings.near_duplicates:
-            self._pass("signatures", [*final, deduplicate.near_signatures(near)])
+            self._pass("signatures", [*last, deduplicate.near_signatures(near)])
             self._pass("buckets", [deduplicate.near_buckets(near)], deduplicate.NEAR.num_buckets)
             self._pass("clusters", [deduplicate.near_clusters(near)], 1)
-            final.append(deduplicate.without_near(near))
-        final.append(SplitWriter(self.folder, self.settings.validation_share))
-        return _report(read, self._pass("write", final))
+            last.append(deduplicate.without_near(near))
+        last.append(SplitWriter(self.folder, self.settings.validation_share))
+        return _report(read, self._pass("write", last))
 
     def _pass(self, name: str, steps: list[Any], tasks: int | None = None) -> Counts:
         folder = self.inputs.parent / "tasks" / name.replace(" ", "-")
@@ -213,11 +213,11 @@ def _check_not_empty(report: CorpusReport, settings: CorpusSettings) -> None:
     lost = ", ".join(f"{row.reason} {row.documents}" for row in report.left_out) or "nothing was found"
     if not report.train_documents:
         raise NothingLeft(
-            f"Of {report.read_documents} documents none is left to train on. Left out: {lost}. "
-            "Give another source, or loosen the settings that took most."
+            f"Of {report.read_documents} documents none is left for training. Left out: {lost}. "
+            "Give another source, or loosen the settings that removed most."
         )
     if settings.validation_share and not report.validation_documents:
         raise NothingLeft(
-            f"None of {report.train_documents} documents fell to validation at validation_share="
+            f"None of {report.train_documents} documents went to validation at validation_share="
             f"{settings.validation_share}. Left out: {lost}. Raise the share, or give more documents."
         )

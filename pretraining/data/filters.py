@@ -1,12 +1,12 @@
-"""Which documents are worth learning from: filters of code, as CodeParrot's data were cleaned, and more.
+"""Filters of code: a part of the published CodeParrot cleaning, and our own.
 
-Of the published CodeParrot cleaning (`filters.yaml` names the source) there are: mean and longest line, share of letters
-and digits, marks of generated files, and exact and near duplicates (`deduplicate.py`). Four of its filters are not: few
-characters per token, configuration and test files, no `def`, `class`, `for` or `while`, and few assignments. Ours beside
-it: syntax, licences, credentials, keywords.
+From CodeParrot (`filters.yaml` names the source): mean and longest line, share of letters and digits, marks of generated
+files; exact and near duplicates are in `deduplicate.py`. Four of its filters are absent: few characters per token,
+configuration and test files, files without `def`, `class`, `for` and `while`, and few assignments. Our own: keywords,
+licences, syntax, credentials.
 
 Each predicate is a small class with its reason. `CodeFilter` applies them in order, the cheap ones first, and counts a
-document under the first reason that holds.
+document under the reason of the first one that removes it.
 """
 
 import ast

@@ -75,10 +75,7 @@ def prepare(
     corpus_settings = CorpusSettings.model_validate({"keywords": keywords, **settings})
     if not corpus_settings.validation_share:
         raise ValueError("validation_share: 0 leaves no data for evaluation; give a share above 0, such as 0.01")
-    if any(characters in str(out.absolute()) for characters in PATTERN_CHARACTERS):
-        raise ValueError(f"out: {str(out)!r}: the characters * ? [ :: do not work in it; name another folder")
     executor = executor or Executor(**({"workers": workers} if workers else {}))
-    executor.check()
     opened.check()
     with tempfile.TemporaryDirectory() as scratch:
         listing = Path(scratch) / "inputs.jsonl"
@@ -92,6 +89,8 @@ def prepare(
         }
         if is_prepared(out, inputs):
             return out
+        executor.check()
+        _check_folder_name(out)
         _check_single_process()
         with lock_folder(out):
             if not is_prepared(out, inputs):
@@ -149,6 +148,11 @@ def _remove_outdated(out: Path, inputs: dict[str, Any]) -> None:
     console().print(f"prepare: making the data again: {reason}")
     for name in (*(["corpus"] if changes else []), "tokenizer", "tokens", "passes"):
         shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _check_folder_name(out: Path) -> None:
+    if any(characters in str(out.absolute()) for characters in PATTERN_CHARACTERS):
+        raise ValueError(f"out: {str(out)!r}: the characters * ? [ :: do not work in it; name another folder")
 
 
 def _check_single_process() -> None:

@@ -23,7 +23,7 @@ SOURCES = (
     "[1] about 20 make the best model for the FLOP spent: Hoffmann et al., arXiv 2203.15556",
     "[2] Kaplan et al., arXiv 2001.08361, section 2.1; PaLM, arXiv 2204.02311, appendix B; section 4.1 for MFU and HFU",
     "[3] a third more work: Korthikanti et al., arXiv 2205.05198, section 5",
-    "[4] 4 + 4 + 8 bytes a parameter with AdamW: ZeRO, arXiv 1910.02054, section 3.1; Muon keeps 4 for a block's matrices",
+    "[4] 4 + 4 + 8 bytes a parameter with AdamW: ZeRO, arXiv 1910.02054, section 3.1; Muon stores 4 for a block's matrices",
     "[5] 34 bytes a token, layer and unit of width in 16 bits: Korthikanti et al., arXiv 2205.05198, table 2",
 )
 

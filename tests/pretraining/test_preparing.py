@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sagechain.pretraining import NothingLeft, prepare, read_manifest
+from sagechain.pretraining.data import Executor
 from sagechain.pretraining.data.sources.files import FileSource
 from transformers import PreTrainedTokenizerFast
 
@@ -76,9 +77,11 @@ def test_one_and_two_workers_give_the_same_tokens(code: Path, prepared: Path, tm
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
-def test_data_that_is_done_is_not_made_again(code: Path, prepared: Path) -> None:
+def test_complete_data_are_not_made_again(code: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (prepared / "manifest.json").stat().st_mtime_ns
     prepare(code, prepared, **SETTINGS)
+    monkeypatch.setenv("PATH", "")
+    prepare(code, prepared, executor=Executor(kind="slurm"), **SETTINGS)  # not needed, so not missed
     assert (prepared / "manifest.json").stat().st_mtime_ns == before
 
 

@@ -29,7 +29,7 @@ from ...errors import PretrainingError
 from .slurm import noted_jobs, submit, wait_for_jobs
 from .workers import WorkerPool, quiet_datatrove, run_task
 
-Progress = Callable[[str, int, int], None]  # name of the pass, tasks done, tasks in all
+Progress = Callable[[str, int, int], None]  # name of the pass, finished tasks, all tasks
 Unfinished = Callable[[], list[int]]  # reports progress and returns the tasks that are not finished
 
 SET_HERE = {"self", "pipeline", "tasks", "workers", "logging_dir", "skip_completed", "depends", "job_name"}

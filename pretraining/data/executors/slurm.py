@@ -88,10 +88,10 @@ def _cancel_on_failure(folder: Path) -> Iterator[None]:
 
 def _cancel(jobs: list[str]) -> str:
     """Cancel the jobs and return the message about it. The note stays: jobs need a while to end."""
-    named = f"Slurm job {', '.join(jobs)}"
+    name = f"Slurm job {', '.join(jobs)}"
     try:
         subprocess.run(["scancel", *jobs], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        why = getattr(error, "stderr", "").strip() or error
-        return f"{named} could not be cancelled and may still run ({why}). `scancel {' '.join(jobs)}` ends it."
-    return f"{named} is cancelled."
+        reason = getattr(error, "stderr", "").strip() or error
+        return f"{name} could not be cancelled and may still run ({reason}). `scancel {' '.join(jobs)}` ends it."
+    return f"{name} is cancelled."
