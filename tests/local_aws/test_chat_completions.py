@@ -229,7 +229,7 @@ def _calling(**call: Any) -> dict[str, Any]:
         ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "`tool_choice"),
         (
             {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "whether"}}},
-            "`tool_choice`: 'whether' is none of the `tools`: ['weather', 'clock']",
+            "`tool_choice`: 'whether' is not one of the `tools`: ['weather', 'clock']",
         ),
         ({"tool_choice": "auto"}, "`tool_choice`: there are no `tools`"),
         ({"tool_choice": "required"}, "`tool_choice`: there are no `tools`"),
@@ -249,7 +249,7 @@ def _calling(**call: Any) -> dict[str, Any]:
             {"messages": [USER, _calling(function={"name": "weather", "arguments": "{'city'"})]},
             "`messages.1.tool_calls.0.function.arguments`: they are not JSON",
         ),
-        ({"messages": [USER, _calling(function={"name": "weather", "arguments": "3"})]}, "they are no JSON object"),
+        ({"messages": [USER, _calling(function={"name": "weather", "arguments": "3"})]}, "they are not a JSON object"),
         (
             {"messages": [USER, _calling(id=None, function={"name": "f", "arguments": "{}"})]},
             "`messages.1.tool_calls.0.id`",

@@ -251,7 +251,7 @@ def test_the_container_contract_is_served_without_aws_around_it(runtime: LocalRu
         ({"x": {"model": "local:smollm2", "family": "falcon", "fault": "hang", "times": -1}}, "times"),
         ({"x": {"model": "local:smollm2", "family": "falcon", "times": 1}}, "times is given, but no fault"),
         ({"x": {"model": "local:smollm2", "upstream": "http://localhost:1"}}, "give one of them"),
-        ({"x": {"upstream": "localhost:1"}}, "is no http:// or https:// address"),
+        ({"x": {"upstream": "localhost:1"}}, "is not an http:// or https:// address"),
     ],
 )
 def test_bad_settings_are_value_errors(models: dict[str, dict[str, str]], message: str) -> None:

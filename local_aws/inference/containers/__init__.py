@@ -1,4 +1,4 @@
-"""Model containers: what stands behind an endpoint and answers `/invocations`, one class a wire, found by its name."""
+"""The containers behind endpoints, one class a wire, by the wire's name: each answers `/invocations`."""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,6 @@
-"""What every container does: answer a body with a status and bytes, and turn what goes wrong into a refusal.
+"""What every container does: answer a body with a status and bytes, errors included.
 
-A container knows nothing of SageMaker: `server.py` puts SageMaker's framing around its `Reply`.
+A container does not know SageMaker: `inference/server.py` puts SageMaker's framing around its `Reply`.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import anyio.to_thread
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sagechain.llms import Prompt, TextModel
 from sagechain.llms.errors import LLMError
 from sagechain.prompts import OutputFormat
@@ -19,7 +19,7 @@ from sagechain.prompts import OutputFormat
 
 @dataclass(frozen=True)
 class Reply:
-    """What a container answers: `body` is whole, or a stream."""
+    """What a container answers: its `body` is whole, or a stream."""
 
     status: int
     content_type: str
@@ -27,68 +27,77 @@ class Reply:
 
 
 class Container(ABC):
-    """What stands behind an endpoint."""
+    """The server behind an endpoint."""
 
     keep_alive: ClassVar[bytes] = b"\n"
-    """What a stream of it may hold between two events."""
+    """What its streams may contain between two events."""
 
     @abstractmethod
     async def invoke(self, body: bytes, attributes: str) -> Reply:
         """Answer one request; `attributes` are SageMaker's custom attributes."""
 
     def error_event(self, message: str) -> bytes:
-        """How a failure shows inside a stream that has begun."""
+        """A failure, as an event of a stream that has started."""
         return self.error_reply(message) + b"\n"
 
     def error_reply(self, message: str) -> bytes:
-        """How a failure shows inside a whole reply whose status says that all is well."""
+        """A failure, as a whole reply with status 200."""
         return json.dumps({"error": message}).encode()
+
+
+class RequestModel(BaseModel):
+    """A body, or a part of one: names that a container does not know are ignored."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 class ModelContainer(Container):
     """A model and the wire that it speaks."""
 
-    refuses_with: ClassVar[int] = 422
-    """The status of a body that is not valid."""
-    too_long: ClassVar[str] = (
-        "This model's maximum context length is {room} tokens. "
-        "However, you requested {sum} tokens ({asked} in the prompt, {new} in the completion)"
+    invalid_status: ClassVar[int] = 422
+    """The status of the reply to a body that is not valid."""
+    context_error: ClassVar[str] = (
+        "This model's maximum context length is {context_size} tokens. "
+        "However, you requested {total} tokens ({prompt_tokens} in the prompt, {new_tokens} in the completion)"
     )
-    """What is said of a prompt and an answer that the context has no room for; here as vLLM says it."""
+    """The error for a prompt and an answer that do not fit the context; here in vLLM's words."""
 
     def __init__(self, llm: TextModel) -> None:
         self.llm = llm
 
     async def invoke(self, body: bytes, attributes: str) -> Reply:
-        """Answer one request. What the model refuses is a reply too."""
+        """Answer one request, with an error reply where the body is not valid or the model fails."""
         try:
             return await self.answer(body, attributes)
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            return self.refusal(400, f"the body is not JSON: {error}")
+            return self.error(400, f"the body is not JSON: {error}")
         except ValueError as error:
-            return self.refusal(self.refuses_with, complaints(error))
+            return self.error(self.invalid_status, error_text(error))
         except LLMError as error:
-            return self.refusal(500, str(error))
+            return self.error(500, str(error))
 
     @abstractmethod
     async def answer(self, body: bytes, attributes: str) -> Reply:
-        """Answer one request; a ValueError or LLMError becomes a refusal."""
+        """Answer one request. A ValueError or LLMError becomes an error reply."""
 
-    def refusal(self, status: int, message: str) -> Reply:
+    def error(self, status: int, message: str) -> Reply:
         """An error, in the form of this container."""
         return json_reply({"error": message, "error_type": "validation" if status < 500 else "generation"}, status)
 
-    async def check_room(self, prompt: Prompt, new_tokens: int, output_format: OutputFormat | None = None) -> None:
-        """Refuse what the model's context has no room for. Raises ValueError."""
-        room = self.llm.context_size
-        asked = None if room is None else await anyio.to_thread.run_sync(self.llm.prompt_tokens, prompt, output_format)
-        if room is not None and asked is not None and asked + new_tokens > room:
-            raise ValueError(self.too_long.format(room=room, asked=asked, new=new_tokens, sum=asked + new_tokens))
+    async def check_context(self, prompt: Prompt, new_tokens: int, output_format: OutputFormat | None = None) -> None:
+        """Raises ValueError if the prompt and so many new tokens do not fit the model's context."""
+        context_size = self.llm.context_size
+        if context_size is None:
+            return
+        prompt_tokens = await anyio.to_thread.run_sync(self.llm.prompt_tokens, prompt, output_format)
+        if prompt_tokens is not None and prompt_tokens + new_tokens > context_size:
+            counts = {"prompt_tokens": prompt_tokens, "new_tokens": new_tokens, "total": prompt_tokens + new_tokens}
+            raise ValueError(self.context_error.format(context_size=context_size, **counts))
 
 
-def greedy(given: dict[str, Any]) -> dict[str, Any]:
-    """Without a temperature, or anything else that asks for chance, the likeliest token is taken."""
-    return given if given else {"do_sample": False}
+def greedy_unless(sampling: dict[str, Any]) -> dict[str, Any]:
+    """The sampling parameters of a request; without any, the model decodes greedily."""
+    return sampling or {"do_sample": False}
 
 
 def json_reply(value: Any, status: int = 200) -> Reply:
@@ -97,7 +106,7 @@ def json_reply(value: Any, status: int = 200) -> Reply:
 
 
 async def stream_reply(events: AsyncGenerator[bytes, None], content_type: str) -> Reply:
-    """A stream as a reply, once its first event is there: before that an error is a refusal."""
+    """A stream as a reply, once its first event has arrived: an error before it becomes an error reply."""
     first = await anext(events)
 
     async def all_events() -> AsyncGenerator[bytes, None]:
@@ -110,7 +119,7 @@ async def stream_reply(events: AsyncGenerator[bytes, None], content_type: str) -
 
 
 async def chunks_of(reply: Reply) -> AsyncGenerator[bytes, None]:
-    """The body of a reply as it comes, whole or in a stream."""
+    """The body of a reply as it arrives."""
     if isinstance(reply.body, bytes):
         yield reply.body
         return
@@ -124,9 +133,9 @@ async def whole_body(reply: Reply) -> bytes:
     return b"".join([chunk async for chunk in chunks_of(reply)])
 
 
-def complaints(error: ValueError) -> str:
-    """What is wrong with a body, in a line."""
+def error_text(error: ValueError) -> str:
+    """Every problem of a body, in one line."""
     if not isinstance(error, ValidationError):
         return str(error)
-    told = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
-    return "; ".join(f"`{place}`: {said}" if place else said for place, said in told)
+    problems = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
+    return "; ".join(f"`{path}`: {message}" if path else message for path, message in problems)

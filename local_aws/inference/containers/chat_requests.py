@@ -1,4 +1,4 @@
-"""The body of a chat completion, checked as OpenAI and vLLM check it: messages, tools, and the form of the answer.
+"""The body of a chat completion, checked as by OpenAI and vLLM: messages, tools, and the form of the answer.
 
 Source: OpenAI's API reference, "Chat completions"; vLLM's `entrypoints/openai/protocol.py`.
 """
@@ -7,19 +7,17 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 from langchain_core.messages import BaseMessage, convert_to_messages
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
 from sagechain.prompts.json_text import check_schema
+
+from .base import RequestModel
 
 NO_PARAMETERS = {"type": "object", "properties": {}}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-
-class CalledFunction(_Part):
-    """A function that the assistant called."""
+class FunctionCall(RequestModel):
+    """The function that a tool call is for, and its arguments in JSON."""
 
     name: Annotated[str, Field(min_length=1)]
     arguments: str
@@ -32,38 +30,38 @@ class CalledFunction(_Part):
         except ValueError as error:
             raise ValueError(f"they are not JSON: {error}") from error
         if not is_object:
-            raise ValueError("they are no JSON object")
+            raise ValueError("they are not a JSON object")
         return arguments or "{}"
 
 
-class Call(_Part):
-    """One call of the assistant's."""
+class AssistantToolCall(RequestModel):
+    """A tool call of the assistant."""
 
     id: str
     type: Literal["function"] = "function"
-    function: CalledFunction
+    function: FunctionCall
 
 
-class ChatMessage(_Part):
+class ChatMessage(RequestModel):
     """One message."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[dict[str, Any]] | None = None
     name: str | None = None
-    tool_calls: list[Call] | None = None
+    tool_calls: list[AssistantToolCall] | None = None
     tool_call_id: str | None = None
 
     @model_validator(mode="after")
-    def _has_what_its_role_needs(self) -> Self:
+    def _fits_its_role(self) -> Self:
         if self.role == "tool" and self.tool_call_id is None:
             raise ValueError("a message of role 'tool' needs `tool_call_id`")
         if self.content is None and not (self.role == "assistant" and self.tool_calls):
-            raise ValueError("`content` is missing; only an assistant's message with `tool_calls` may do without")
+            raise ValueError("`content` is missing; only an assistant's message with `tool_calls` may lack it")
         return self
 
 
-class Function(_Part):
-    """A function that may be called."""
+class Function(RequestModel):
+    """The name, purpose and parameters of a function."""
 
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
@@ -75,26 +73,26 @@ class Function(_Part):
         return parameters and _checked_schema(parameters)
 
 
-class Tool(_Part):
-    """A tool; all are functions."""
+class Tool(RequestModel):
+    """A tool that may be called; all are functions."""
 
     type: Literal["function"]
     function: Function
 
 
-class _Name(_Part):
+class _Name(RequestModel):
     name: str
 
 
-class NamedTool(_Part):
-    """The one function that has to be called."""
+class NamedTool(RequestModel):
+    """The one function that must be called."""
 
     type: Literal["function"] = "function"
     function: _Name
 
 
-class NamedSchema(_Part):
-    """The schema that an answer has to fit."""
+class NamedSchema(RequestModel):
+    """The schema that an answer must fit."""
 
     name: str
     schema_: dict[str, Any] = Field(alias="schema")
@@ -105,8 +103,8 @@ class NamedSchema(_Part):
         return _checked_schema(schema)
 
 
-class ResponseFormat(_Part):
-    """What an answer has to be."""
+class ResponseFormat(RequestModel):
+    """The form that an answer must have."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: NamedSchema | None = None
@@ -118,7 +116,7 @@ class ResponseFormat(_Part):
         return self
 
 
-class ChatRequest(_Part):
+class ChatRequest(RequestModel):
     """The body of a request."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
@@ -136,30 +134,31 @@ class ChatRequest(_Part):
     stream_options: dict[str, Any] | None = None
 
     @model_validator(mode="after")
-    def _calls_fit(self) -> Self:
-        called: set[str] = set()
+    def _is_consistent(self) -> Self:
+        known_calls: set[str] = set()
         for position, message in enumerate(self.messages):
-            if message.role == "tool" and message.tool_call_id not in called:
+            if message.role == "tool" and message.tool_call_id not in known_calls:
                 raise ValueError(f"`messages.{position}`: no earlier message has a call {message.tool_call_id!r}")
-            called |= {call.id for call in message.tool_calls or ()}
+            known_calls |= {call.id for call in message.tool_calls or ()}
         names = [tool.function.name for tool in self.tools or ()]
         if not self.tools and self.tool_choice not in (None, "none"):
             raise ValueError("`tool_choice`: there are no `tools` to choose from")
         if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
-            raise ValueError(f"`tool_choice`: {self.tool_choice.function.name!r} is none of the `tools`: {names}")
+            raise ValueError(f"`tool_choice`: {self.tool_choice.function.name!r} is not one of the `tools`: {names}")
         if len(names) > len(set(names)):
             raise ValueError(f"`tools`: two functions have one name: {names}")
-        _ = self.output_format  # a ValueError where a function's parameters are no object
+        _ = self.output_format  # a ValueError where a function's parameters are not an object
         return self
 
     def conversation(self) -> list[BaseMessage]:
         """The messages as LangChain's."""
-        told = [{"content": None, **message.model_dump(exclude_none=True)} for message in self.messages]
-        return convert_to_messages(told)
+        return convert_to_messages(
+            [{"content": None, **message.model_dump(exclude_none=True)} for message in self.messages]
+        )
 
     @property
-    def use(self) -> ToolCallFormat | None:
-        """The tools that the answer may call, or must."""
+    def tool_call_format(self) -> ToolCallFormat | None:
+        """The tools that the answer may or must call."""
         if not self.tools or self.tool_choice == "none":
             return None
         tools = [tool.function.model_dump(exclude_none=True) for tool in self.tools]
@@ -172,11 +171,12 @@ class ChatRequest(_Part):
 
     @property
     def output_format(self) -> OutputFormat | None:
-        """What the answer has to be; where tools may be called they come first."""
-        wanted = self.response_format
-        if self.use is not None or wanted is None or wanted.type == "text":
-            return self.use
-        return JsonFormat(wanted.json_schema.schema_, wanted.json_schema.name) if wanted.json_schema else JsonFormat()
+        """The form that the answer must have; tools go before `response_format`."""
+        required = self.response_format
+        if self.tool_call_format is not None or required is None or required.type == "text":
+            return self.tool_call_format
+        schema = required.json_schema
+        return JsonFormat(schema.schema_, schema.name) if schema else JsonFormat()
 
 
 def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from sagechain.prompts import get_family
 from sagechain.prompts.families import RoleMessage
 
-from .base import ModelContainer, Reply, greedy, json_reply
+from .base import ModelContainer, Reply, RequestModel, greedy_unless, json_reply
 
 DEFAULT_NEW_TOKENS = 256
 EULA_MESSAGE = (
@@ -22,16 +22,15 @@ EULA_MESSAGE = (
 )
 
 
-class Llama2Parameters(BaseModel):
+class Llama2Parameters(RequestModel):
     """What the Llama 2 container of JumpStart reads."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
     max_new_tokens: Annotated[int, Field(gt=0)] = DEFAULT_NEW_TOKENS
     temperature: Annotated[float, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
-class DialogMessage(BaseModel):
+class DialogMessage(RequestModel):
     """One message of a dialog."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -39,18 +38,16 @@ class DialogMessage(BaseModel):
     content: str
 
 
-class DialogRequest(BaseModel):
+class DialogRequest(RequestModel):
     """A batch of dialogs."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
     inputs: Annotated[list[Annotated[list[DialogMessage], Field(min_length=1)]], Field(min_length=1)]
     parameters: Llama2Parameters = Llama2Parameters()
 
 
-class TextRequest(BaseModel):
+class TextRequest(RequestModel):
     """One text."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
     inputs: Annotated[str, Field(min_length=1)]
     parameters: Llama2Parameters = Llama2Parameters()
 
@@ -58,25 +55,25 @@ class TextRequest(BaseModel):
 class Llama2Container(ModelContainer):
     """What both forms share."""
 
-    refuses_with: ClassVar[int] = 400
+    invalid_status: ClassVar[int] = 400
 
     async def answer(self, body: bytes, attributes: str) -> Reply:
         """Answer one request."""
         if "accept_eula=true" not in re.split(r"[,;\s]+", attributes):
-            return self.refusal(424, EULA_MESSAGE)
+            return self.error(424, EULA_MESSAGE)
         return json_reply([{"generation": generation} for generation in await self.generations(json.loads(body))])
 
     @abstractmethod
     async def generations(self, body: Any) -> list[Any]:
         """The answers to a body."""
 
-    def refusal(self, status: int, message: str) -> Reply:
+    def error(self, status: int, message: str) -> Reply:
         """An error, in the form of this container."""
         return json_reply({"code": status, "message": "prediction failure", "error": message}, status)
 
 
 class TextContainer(Llama2Container):
-    """Text in, text out; the prompt goes as it is."""
+    """Text in, text out; the prompt is passed on unchanged."""
 
     async def generations(self, body: Any) -> list[Any]:
         """One text."""
@@ -92,7 +89,7 @@ class DialogContainer(Llama2Container):
         """One message a dialog."""
         request = DialogRequest.model_validate(body)
         for dialog in request.inputs:
-            _check_turns(dialog)
+            _check_roles(dialog)
         settings = _settings(request.parameters)
         texts = [await self._reply(dialog, settings) for dialog in request.inputs]
         return [{"role": "assistant", "content": text} for text in texts]
@@ -103,21 +100,21 @@ class DialogContainer(Llama2Container):
         if self.llm.capabilities.takes_roles:
             return (await self.llm.acomplete(messages, stop=[], **settings))[0].text
         family = get_family(self.llm.family or "plain")
-        # A container breaks no tags in what it is sent: `<tools>` in a system text is there to be read.
+        # As in a real container nothing is escaped: `<tools>` in a system text is meant for the model.
         text = family.layout([RoleMessage(message.role, message.content) for message in dialog])
         return (await self.llm.acomplete(text, stop=list(family.stop), **settings))[0].text
 
 
 def _settings(parameters: Llama2Parameters) -> dict[str, Any]:
-    given = parameters.model_dump(exclude_none=True, exclude={"max_new_tokens"})
-    return {**greedy(given), "max_new_tokens": parameters.max_new_tokens}
+    sampling = parameters.model_dump(exclude_none=True, exclude={"max_new_tokens"})
+    return {**greedy_unless(sampling), "max_new_tokens": parameters.max_new_tokens}
 
 
-def _check_turns(dialog: list[DialogMessage]) -> None:
+def _check_roles(dialog: list[DialogMessage]) -> None:
     roles = [message.role for message in dialog]
-    exchange = roles[1:] if roles[0] == "system" else roles
-    alternates = all(role == ("user", "assistant")[position % 2] for position, role in enumerate(exchange))
-    if not exchange or exchange[-1] != "user" or not alternates:
+    speakers = roles[1:] if roles[0] == "system" else roles
+    alternate = all(role == ("user", "assistant")[position % 2] for position, role in enumerate(speakers))
+    if not speakers or speakers[-1] != "user" or not alternate:
         raise ValueError(
-            "a dialog may begin with 'system', then goes 'user', 'assistant', 'user' … and ends with 'user'"
+            "a dialog may begin with 'system', then alternates 'user', 'assistant', 'user' … and ends with 'user'"
         )

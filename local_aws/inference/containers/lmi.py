@@ -1,6 +1,6 @@
 """DJL Large Model Inference in its default schema: as TGI, but with JSON lines, its own names and other limits.
 
-Source: LMI's pages "Input and output schema". What vLLM refuses, LMI refuses before a stream begins.
+Source: LMI's pages "Input and output schema". LMI answers vLLM's errors before a stream starts.
 """
 
 import json
@@ -33,11 +33,11 @@ class LmiContainer(TgiContainer):
     Request: ClassVar[type[TgiRequest]] = LmiRequest
     stream_type: ClassVar[str] = "application/jsonlines"
     keep_alive: ClassVar[bytes] = b"\n"
-    refuses_with: ClassVar[int] = 400
-    too_long: ClassVar[str] = ModelContainer.too_long
+    invalid_status: ClassVar[int] = 400
+    context_error: ClassVar[str] = ModelContainer.context_error
     checks_in_stream: ClassVar[bool] = False
 
-    def refusal(self, status: int, message: str) -> Reply:
+    def error(self, status: int, message: str) -> Reply:
         """An error, in the form of this container."""
         return json_reply({"error": message, "code": status}, status)
 
@@ -47,11 +47,11 @@ class LmiContainer(TgiContainer):
 
     def event(self, event: dict[str, Any]) -> bytes:
         """One line of a stream; only the last one has more than a token."""
-        kept = {name: value for name, value in event.items() if value is not None and name != "index"}
-        return json.dumps(kept, ensure_ascii=False).encode() + b"\n"
+        fields = {name: value for name, value in event.items() if value is not None and name != "index"}
+        return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
     def token(self, text: str, special: bool) -> dict[str, Any]:
-        """A token, as a line tells it."""
+        """A token, as a line of a stream contains it."""
         return {"id": 0, "text": text, "log_prob": 0.0} | ({"special_token": True} if special else {})
 
     def error_event(self, message: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Any real container, behind the runtime's framing: its `/invocations` answers, whatever wire it speaks."""
+"""Any real container behind the runtime's framing: requests are passed on to its `/invocations`."""
 
 from collections.abc import AsyncGenerator
 
@@ -11,18 +11,18 @@ CONNECT_SECONDS = 10.0
 
 
 class UpstreamContainer(Container):
-    """A container that listens elsewhere.
+    """A container at another address.
 
     Args:
         url: its address, without `/invocations`.
 
     Raises:
-        ValueError: not an address.
+        ValueError: not an http:// or https:// address.
     """
 
     def __init__(self, url: str) -> None:
         if httpx.URL(url).scheme not in ("http", "https"):
-            raise ValueError(f"upstream: {url!r} is no http:// or https:// address")
+            raise ValueError(f"upstream: {url!r} is not an http:// or https:// address")
         self.url = url.rstrip("/")
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
 
@@ -36,16 +36,14 @@ class UpstreamContainer(Container):
             response = await self._client.send(request, stream=True)
         except httpx.TransportError as error:
             return Reply(502, "text/plain", f"the container at {self.url} cannot be reached: {error}".encode())
-        return Reply(
-            response.status_code, response.headers.get("Content-Type", "application/json"), _passed_on(response)
-        )
+        return Reply(response.status_code, response.headers.get("Content-Type", "application/json"), _chunks(response))
 
 
-async def _passed_on(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     try:
         async for chunk in response.aiter_bytes():
             yield chunk
     except httpx.TransportError as error:
-        raise ModelFailed(str(response.url), f"the container broke off: {error}.") from error
+        raise ModelFailed(str(response.url), f"the container closed its stream: {error}.") from error
     finally:
         await response.aclose()
