@@ -88,10 +88,10 @@ class Gateway:
             return StsRequest(await http.body())
         if service != "s3" and (path := RUNTIME_PATH.fullmatch(http.scope["path"])):
             return InferenceRequest(self._inference, http, path, await http.body(), region)
-        return S3Request(self._s3.handlers, http)
+        return S3Request(self._s3.operations, http)
 
     async def _response(self, request: AwsRequest, http: Request) -> ASGIApp:
-        """The response to a request; nobody reads it if the connection has been reset."""
+        """The response to a request; it is not read if the connection has been reset."""
         failure = self._failures.next(request.operation)
         if failure.connection == "before":
             await Connection(http).reset()

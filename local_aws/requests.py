@@ -22,7 +22,7 @@ class AwsRequest(ABC):
 
     @abstractmethod
     def resource(self) -> str:
-        """The ARN of the request's subject for an error message; `*` where there is none."""
+        """The ARN of the request's subject for an error message; `*` without one."""
 
     @abstractmethod
     async def response(self, failure: Failure) -> ASGIApp:

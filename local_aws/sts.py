@@ -1,4 +1,4 @@
-"""STS's `GetCallerIdentity`: who the caller is, which every AWS client can ask.
+"""STS's `GetCallerIdentity`: the caller's account and user.
 
 Source: AWS STS's API reference.
 """

@@ -59,7 +59,7 @@ async def _abandon(connection: Connection, kind: str) -> None:
 
 
 def _broken_frame(frame: bytes, fault: Mapping[str, Any], container: Container) -> bytes:
-    """What is sent instead of an intact frame."""
+    """The bytes that are sent instead of an intact frame."""
     match fault["stream"]:
         case "half-frame":
             return frame[: len(frame) // 2]

@@ -34,7 +34,7 @@ from .containers import Reply, chunks_of, whole_body
 RUNTIME_PATH = re.compile(r"/ping|/invocations|/endpoints/([^/]+)/(.+)")
 ATTRIBUTES_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 VARIANT_HEADER = {"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
-CLIENT_LEFT = 499  # the status of a response that nobody reads
+CLIENT_LEFT = 499  # the status of a response that is not read any more
 MAX_BODY_BYTES = 6_291_456  # of a request, in AWS
 
 _OPERATIONS = {"invocations": "InvokeEndpoint", "invocations-response-stream": "InvokeEndpointWithResponseStream"}

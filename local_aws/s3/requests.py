@@ -2,7 +2,7 @@
 
     /BUCKET/KEY, or /KEY at BUCKET.localhost
 
-Everything that is not listed here (versions, access lists, copies …) is answered with `NotImplemented`.
+What `service.py` has no operation for (versions, access lists, copies …) is answered with `NotImplemented`.
 """
 
 import re
@@ -17,24 +17,7 @@ from ..failures import Failure
 from ..requests import AwsRequest
 from .xml import error_document
 
-# By method, what the path names, and the query parameter that distinguishes the operation.
-_OPERATIONS = {
-    ("GET", "service", ""): "ListBuckets",
-    ("PUT", "bucket", ""): "CreateBucket",
-    ("HEAD", "bucket", ""): "HeadBucket",
-    ("DELETE", "bucket", ""): "DeleteBucket",
-    ("GET", "bucket", "list-type"): "ListObjectsV2",
-    ("POST", "bucket", "delete"): "DeleteObjects",
-    ("PUT", "key", ""): "PutObject",
-    ("GET", "key", ""): "GetObject",
-    ("HEAD", "key", ""): "HeadObject",
-    ("DELETE", "key", ""): "DeleteObject",
-    ("POST", "key", "uploads"): "CreateMultipartUpload",
-    ("PUT", "key", "uploadId"): "UploadPart",
-    ("POST", "key", "uploadId"): "CompleteMultipartUpload",
-    ("DELETE", "key", "uploadId"): "AbortMultipartUpload",
-}
-_DISTINGUISHING = {parameter for _, _, parameter in _OPERATIONS if parameter}
+# Query parameters that do not distinguish an operation.
 _OTHER_PARAMETERS = re.compile(
     r"prefix|delimiter|max-keys|start-after|continuation-token|encoding-type|fetch-owner|x-id|partNumber|X-Amz-.*"
 )
@@ -44,7 +27,7 @@ class S3Request(AwsRequest):
     """A request to S3; its body is read by its handler.
 
     Args:
-        handlers: what carries out each operation.
+        operations: those of `service.py`.
 
     Attributes:
         bucket: the bucket's name; empty where the path names none.
@@ -52,8 +35,8 @@ class S3Request(AwsRequest):
         query: the query parameters.
     """
 
-    def __init__(self, handlers: "Mapping[str, Handler]", http: Request) -> None:
-        self._handlers, self.http = handlers, http
+    def __init__(self, operations: "Operations", http: Request) -> None:
+        self._operations, self.http = operations, http
         self.query: Mapping[str, str] = http.query_params
         path = unquote_to_bytes(http.scope["raw_path"]).decode("utf-8", "surrogateescape").removeprefix("/")
         host = http.headers.get("Host", "").partition(":")[0]
@@ -61,7 +44,7 @@ class S3Request(AwsRequest):
             self.bucket, self.key = host.removesuffix(".localhost"), path
         else:
             self.bucket, _, self.key = path.partition("/")
-        self.operation = self._operation()
+        self.operation, self._handler = self._operation()
 
     def resource(self) -> str:
         """The ARN of the object, or of the bucket."""
@@ -71,28 +54,29 @@ class S3Request(AwsRequest):
         """Carry out the operation."""
         if not _is_unicode(self.bucket + self.key):
             raise AwsError("InvalidURI", "Couldn't parse the specified URI: it is not UTF-8.")
-        if not self.operation:
-            known = ", ".join(sorted(_OPERATIONS.values()))
+        if self._handler is None:
+            known = ", ".join(sorted(name for name, _ in self._operations.values()))
             request = f"{self.http.method} {self.http.url.path}?{self.http.url.query}".removesuffix("?")
             raise AwsError("NotImplemented", f"The local runtime has no operation for {request}; it has {known}.", 501)
-        return await self._handlers[self.operation](self)
+        return await self._handler(self)
 
     def error_response(self, error: AwsError) -> Response:
         """The error in S3's XML."""
         return error_document(error)
 
-    def _operation(self) -> str:
-        """AWS's name of the operation; empty if it is not one of those above."""
+    def _operation(self) -> "tuple[str, Handler | None]":
+        """AWS's name of the operation, and its handler; empty and None if there is no such operation."""
         subject = "key" if self.key else "bucket" if self.bucket else "service"
-        distinguishing = _DISTINGUISHING & self.query.keys()
-        others = self.query.keys() - distinguishing
-        is_unknown = len(distinguishing) > 1 or not all(map(_OTHER_PARAMETERS.fullmatch, others))
-        if is_unknown or "x-amz-copy-source" in self.http.headers:
-            return ""
-        return _OPERATIONS.get((self.http.method, subject, "".join(distinguishing)), "")
+        parameters = [name for name in self.query if not _OTHER_PARAMETERS.fullmatch(name)]
+        if "x-amz-copy-source" in self.http.headers:
+            return "", None
+        return self._operations.get((self.http.method, subject, ",".join(parameters)), ("", None))
 
 
 Handler = Callable[[S3Request], Awaitable[Response]]
+Operations = Mapping[tuple[str, str, str], tuple[str, Handler]]
+"""The name and the handler of each operation by its method, its subject (`service`, `bucket` or `key`), and the query
+parameter that distinguishes it."""
 
 
 def _is_unicode(text: str) -> bool:

@@ -19,7 +19,7 @@ from ..errors import AwsError
 from .listing import page_of_objects
 from .multipart import Uploads, join_parts, parse_part_number, select_parts
 from .objects import Objects, StoredObject
-from .requests import Handler, S3Request
+from .requests import Operations, S3Request
 from .upload_body import CHECKSUM_HEADER, write_body
 from .xml import bucket_list, document, object_list, read_keys, read_parts
 
@@ -38,26 +38,26 @@ class S3Service:
         uploads: the unfinished multipart uploads.
 
     Attributes:
-        handlers: what carries out each operation.
+        operations: their names and handlers, by what distinguishes a request for each.
     """
 
     def __init__(self, objects: Objects, uploads: Uploads) -> None:
         self._objects, self._uploads = objects, uploads
-        self.handlers: dict[str, Handler] = {
-            "ListBuckets": self._list_buckets,
-            "CreateBucket": self._create_bucket,
-            "HeadBucket": self._head_bucket,
-            "DeleteBucket": self._delete_bucket,
-            "ListObjectsV2": self._list_objects,
-            "DeleteObjects": self._delete_objects,
-            "PutObject": self._put_object,
-            "GetObject": self._get_object,
-            "HeadObject": self._get_object,
-            "DeleteObject": self._delete_object,
-            "CreateMultipartUpload": self._create_upload,
-            "UploadPart": self._upload_part,
-            "CompleteMultipartUpload": self._complete_upload,
-            "AbortMultipartUpload": self._abort_upload,
+        self.operations: Operations = {
+            ("GET", "service", ""): ("ListBuckets", self._list_buckets),
+            ("PUT", "bucket", ""): ("CreateBucket", self._create_bucket),
+            ("HEAD", "bucket", ""): ("HeadBucket", self._head_bucket),
+            ("DELETE", "bucket", ""): ("DeleteBucket", self._delete_bucket),
+            ("GET", "bucket", "list-type"): ("ListObjectsV2", self._list_objects),
+            ("POST", "bucket", "delete"): ("DeleteObjects", self._delete_objects),
+            ("PUT", "key", ""): ("PutObject", self._put_object),
+            ("GET", "key", ""): ("GetObject", self._get_object),
+            ("HEAD", "key", ""): ("HeadObject", self._get_object),
+            ("DELETE", "key", ""): ("DeleteObject", self._delete_object),
+            ("POST", "key", "uploads"): ("CreateMultipartUpload", self._create_upload),
+            ("PUT", "key", "uploadId"): ("UploadPart", self._upload_part),
+            ("POST", "key", "uploadId"): ("CompleteMultipartUpload", self._complete_upload),
+            ("DELETE", "key", "uploadId"): ("AbortMultipartUpload", self._abort_upload),
         }
 
     async def _list_buckets(self, request: S3Request) -> Response:

@@ -10,7 +10,7 @@ Source: Amazon S3's pages "Transferring payload in multiple chunks" and "Checkin
 import base64
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,56 +56,47 @@ class Body:
         return self.md5.hex()
 
 
-class ChunkDecoder:
-    """Decodes a body in aws-chunked form, however it is split on its way.
+class ChunkedBody:
+    """A body in aws-chunked form, read from a stream that may be split anywhere.
 
     Attributes:
-        trailers: the trailing headers, in lower case.
-        is_complete: whether the last chunk and the trailing headers have arrived.
+        trailers: the trailing headers, in lower case, once the body has been read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stream: AsyncIterator[bytes]) -> None:
         self.trailers: dict[str, str] = {}
-        self.is_complete = False
-        self._buffer = b""
-        self._remaining = 0  # bytes of the current chunk
-        self._read_line = self._read_head
+        self._stream, self._buffer = stream, b""
 
-    def feed(self, received: bytes) -> Iterator[bytes]:
-        """The parts of the body in what has been received."""
-        self._buffer += received
-        while self._buffer and not self.is_complete:
-            if self._remaining:
-                data, self._buffer = self._buffer[: self._remaining], self._buffer[self._remaining :]
-                self._remaining -= len(data)
+    async def data(self) -> AsyncIterator[bytes]:
+        """The body's bytes. Raises AwsError: `InvalidRequest`, `IncompleteBody`."""
+        while remaining := _length(await self._line()):
+            while remaining:
+                if not self._buffer:
+                    await self._receive()
+                data, self._buffer = self._buffer[:remaining], self._buffer[remaining:]
+                remaining -= len(data)
                 yield data
-                continue
-            line, newline, rest = self._buffer.partition(b"\r\n")
-            if not newline:
-                if len(self._buffer) > MAX_LINE_BYTES:
-                    raise _malformed()
-                return
-            self._buffer = rest
-            self._read_line(line)
-
-    def _read_head(self, line: bytes) -> None:
-        try:
-            self._remaining = int(line.partition(b";")[0], 16)
-        except ValueError as error:
-            raise _malformed() from error
-        self._read_line = self._read_end_of_data if self._remaining else self._read_trailer
-
-    def _read_end_of_data(self, line: bytes) -> None:
-        if line:
-            raise _malformed()
-        self._read_line = self._read_head
-
-    def _read_trailer(self, line: bytes) -> None:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
+            if await self._line():
+                raise _malformed()
+        while trailer := await self._line():
+            name, _, value = trailer.decode("latin-1").partition(":")
             self.trailers[name.strip().lower()] = value.strip()
-        else:
-            self.is_complete = True
+        async for _ in self._stream:  # up to its end, so that the next request can follow
+            continue
+
+    async def _line(self) -> bytes:
+        while b"\r\n" not in self._buffer:
+            if len(self._buffer) > MAX_LINE_BYTES:
+                raise _malformed()
+            await self._receive()
+        line, _, self._buffer = self._buffer.partition(b"\r\n")
+        return line
+
+    async def _receive(self) -> None:
+        try:
+            self._buffer += await anext(self._stream)
+        except StopAsyncIteration:
+            raise AwsError("IncompleteBody", "The body ended before its last chunk.") from None
 
 
 async def write_body(http: Request, path: Path) -> Body:
@@ -117,18 +108,17 @@ async def write_body(http: Request, path: Path) -> Body:
     """
     digests = {name: ALGORITHMS[name]() for name in _algorithms(http.headers)}
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
-    decoder = ChunkDecoder() if "aws-chunked" in http.headers.get("Content-Encoding", "") else None
+    chunked = ChunkedBody(http.stream()) if "aws-chunked" in http.headers.get("Content-Encoding", "") else None
     try:
         with path.open("xb") as file:
-            async for received in http.stream():
-                for data in decoder.feed(received) if decoder else (received,):
-                    file.write(data)
-                    size += len(data)
-                    for digest in (md5, sha256, *digests.values()):
-                        digest.update(data)
+            async for data in chunked.data() if chunked else http.stream():
+                file.write(data)
+                size += len(data)
+                for digest in (md5, sha256, *digests.values()):
+                    digest.update(data)
         checksums = {name: base64.b64encode(digest.digest()).decode() for name, digest in digests.items()}
-        headers = {**http.headers, **(decoder.trailers if decoder else {})}
-        _check_size(headers, size, decoder)
+        headers = {**http.headers, **(chunked.trailers if chunked else {})}
+        _check_size(headers.get("x-amz-decoded-content-length" if chunked else "content-length", str(size)), size)
         _check_digests(headers, checksums, md5.digest(), sha256.hexdigest())
     except BaseException:
         path.unlink(missing_ok=True)
@@ -142,9 +132,8 @@ def _algorithms(headers: Mapping[str, str]) -> list[str]:
     return [name for name in ALGORITHMS if f"{CHECKSUM_HEADER}{name.lower()}" in [*headers, *announced]]
 
 
-def _check_size(headers: Mapping[str, str], size: int, decoder: ChunkDecoder | None) -> None:
-    declared = headers.get("x-amz-decoded-content-length" if decoder else "content-length", str(size))
-    if declared != str(size) or (decoder is not None and not decoder.is_complete):
+def _check_size(declared: str, size: int) -> None:
+    if declared != str(size):
         message = "You did not provide the number of bytes specified by the Content-Length HTTP header"
         raise AwsError("IncompleteBody", f"{message} ({declared}; {size} arrived).")
 
@@ -161,6 +150,13 @@ def _check_digests(headers: Mapping[str, str], checksums: Mapping[str, str], md5
     if len(signed) == len(sha256) and signed != sha256:  # other values mean that the whole body is not signed
         message = "The provided 'x-amz-content-sha256' header does not match what was computed."
         raise AwsError("XAmzContentSHA256Mismatch", message)
+
+
+def _length(head: bytes) -> int:
+    try:
+        return int(head.partition(b";")[0], 16)
+    except ValueError as error:
+        raise _malformed() from error
 
 
 def _malformed() -> AwsError:

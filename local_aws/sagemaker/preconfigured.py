@@ -1,6 +1,6 @@
 """The endpoints that the local runtime serves from the start: their settings, and records as if they had been deployed.
 
-They end with the runtime. `sagechain endpoints` lists them as somebody else's: they lack the tag `sagechain:tool`.
+They end with the runtime. They lack the tag `sagechain:tool`: sagechain did not deploy them.
 """
 
 from collections.abc import Mapping

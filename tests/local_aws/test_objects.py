@@ -1,9 +1,10 @@
 """The local runtime's S3, asked by a stock boto3 client, and by bare HTTP where boto3 would not misbehave."""
 
+import asyncio
 import base64
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.local_aws import LocalRuntime
 from sagechain.local_aws.s3.objects import Objects, StoredObject
-from sagechain.local_aws.s3.upload_body import ChunkDecoder
+from sagechain.local_aws.s3.upload_body import ChunkedBody
 
 from tests.local_aws.conftest import NOW, Cloud, cloud_of
 
@@ -125,9 +126,16 @@ def test_a_body_in_chunks_is_put_together_and_held_against_its_trailer(
 @given(st.binary(max_size=300), st.integers(1, 50), st.integers(1, 40))
 def test_chunks_are_read_however_they_arrive(data: bytes, size: int, received: int) -> None:
     raw = chunked(data, size, "AAAA")
-    chunks = ChunkDecoder()
-    got = b"".join(piece for i in range(0, len(raw), received) for piece in chunks.feed(raw[i : i + received]))
-    assert (got, chunks.is_complete, chunks.trailers) == (data, True, {"x-amz-checksum-crc32": "AAAA"})
+
+    async def stream() -> AsyncIterator[bytes]:
+        for start in range(0, len(raw), received):
+            yield raw[start : start + received]
+
+    async def read() -> tuple[bytes, dict[str, str]]:
+        chunked_body = ChunkedBody(stream())
+        return b"".join([part async for part in chunked_body.data()]), chunked_body.trailers
+
+    assert asyncio.run(read()) == (data, {"x-amz-checksum-crc32": "AAAA"})
 
 
 @pytest.mark.parametrize(

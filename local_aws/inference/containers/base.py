@@ -85,7 +85,7 @@ class ModelContainer(Container):
         return json_reply({"error": message, "error_type": "validation" if status < 500 else "generation"}, status)
 
     async def check_context(self, prompt: Prompt, new_tokens: int, output_format: OutputFormat | None = None) -> None:
-        """Raises ValueError if the prompt and so many new tokens do not fit the model's context."""
+        """Raise ValueError if the prompt and the new tokens do not fit the model's context."""
         context_size = self.llm.context_size
         if context_size is None:
             return

@@ -7,13 +7,21 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 from langchain_core.messages import BaseMessage, convert_to_messages
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
 from sagechain.prompts.json_text import check_schema
 
 from .base import RequestModel
 
 NO_PARAMETERS = {"type": "object", "properties": {}}
+
+
+def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    check_schema(schema, "schema")
+    return schema
+
+
+JsonSchema = Annotated[dict[str, Any], AfterValidator(_checked_schema)]
 
 
 class FunctionCall(RequestModel):
@@ -65,12 +73,7 @@ class Function(RequestModel):
 
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
-    parameters: dict[str, Any] | None = None
-
-    @field_validator("parameters")
-    @classmethod
-    def _is_a_schema(cls, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-        return parameters and _checked_schema(parameters)
+    parameters: JsonSchema | None = None
 
 
 class Tool(RequestModel):
@@ -95,12 +98,7 @@ class NamedSchema(RequestModel):
     """The schema that an answer must fit."""
 
     name: str
-    schema_: dict[str, Any] = Field(alias="schema")
-
-    @field_validator("schema_")
-    @classmethod
-    def _is_a_schema(cls, schema: dict[str, Any]) -> dict[str, Any]:
-        return _checked_schema(schema)
+    schema_: JsonSchema = Field(alias="schema")
 
 
 class ResponseFormat(RequestModel):
@@ -177,8 +175,3 @@ class ChatRequest(RequestModel):
             return self.tool_call_format
         schema = required.json_schema
         return JsonFormat(schema.schema_, schema.name) if schema else JsonFormat()
-
-
-def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    check_schema(schema, "schema")
-    return schema

@@ -25,7 +25,6 @@ class HfContainer(ModelContainer):
     invalid_status: ClassVar[int] = 400
 
     async def answer(self, body: bytes, attributes: str) -> Reply:
-        """Answer one request."""
         request = HfRequest.model_validate(json.loads(body))
         parameters = dict(request.parameters)
         unused = [name for name in parameters if name not in HuggingFace.parameter_names]
@@ -40,6 +39,5 @@ class HfContainer(ModelContainer):
         return json_reply([{"generated_text": prefix + answer.text} for answer in answers])
 
     def error(self, status: int, message: str) -> Reply:
-        """An error, in the form of this container."""
         kind = "InternalServerException" if status >= 500 else "BadRequestException"
         return json_reply({"code": status, "type": kind, "message": message, "error": message}, status)

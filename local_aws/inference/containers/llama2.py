@@ -58,7 +58,6 @@ class Llama2Container(ModelContainer):
     invalid_status: ClassVar[int] = 400
 
     async def answer(self, body: bytes, attributes: str) -> Reply:
-        """Answer one request."""
         if "accept_eula=true" not in re.split(r"[,;\s]+", attributes):
             return self.error(424, EULA_MESSAGE)
         return json_reply([{"generation": generation} for generation in await self.generations(json.loads(body))])
@@ -68,7 +67,6 @@ class Llama2Container(ModelContainer):
         """The answers to a body."""
 
     def error(self, status: int, message: str) -> Reply:
-        """An error, in the form of this container."""
         return json_reply({"code": status, "message": "prediction failure", "error": message}, status)
 
 

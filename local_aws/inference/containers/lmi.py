@@ -38,7 +38,6 @@ class LmiContainer(TgiContainer):
     checks_in_stream: ClassVar[bool] = False
 
     def error(self, status: int, message: str) -> Reply:
-        """An error, in the form of this container."""
         return json_reply({"error": message, "code": status}, status)
 
     def whole(self, answer: dict[str, Any]) -> Any:
@@ -55,7 +54,6 @@ class LmiContainer(TgiContainer):
         return {"id": 0, "text": text, "log_prob": 0.0} | ({"special_token": True} if special else {})
 
     def error_event(self, message: str) -> bytes:
-        """A failure inside a stream."""
         token = self.token("", special=True) | {"id": -1, "error_msg": message}
         details = {"finish_reason": "error", "generated_tokens": None}
         return self.event({"token": token, "generated_text": "", "details": details})

@@ -31,7 +31,6 @@ class ChatContainer(ModelContainer):
     keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
 
     async def answer(self, body: bytes, attributes: str) -> Reply:
-        """Answer one request."""
         request = ChatRequest.model_validate(json.loads(body))
         prompt, settings = self._prompt_and_settings(request)
         # Without a limit the answer may fill the rest of the context.
@@ -46,12 +45,10 @@ class ChatContainer(ModelContainer):
         return json_reply({**_head("chat.completion"), "choices": choices, "usage": _usage(answers)})
 
     def error(self, status: int, message: str) -> Reply:
-        """An error, in the form of this container."""
         kind = "invalid_request_error" if status < 500 else "server_error"
         return json_reply({"error": {"message": message, "type": kind, "code": status}}, status)
 
     def error_event(self, message: str) -> bytes:
-        """A failure inside a stream."""
         return _event({"error": {"message": message, "type": "server_error", "code": 500}})
 
     def _prompt_and_settings(self, request: ChatRequest) -> tuple[Prompt, dict[str, Any]]:

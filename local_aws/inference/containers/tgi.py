@@ -27,7 +27,7 @@ class TgiParameters(RequestModel):
     top_p: Annotated[float, Field(gt=0, lt=1)] | None = None
     typical_p: Annotated[float, Field(gt=0, lt=1)] | None = None  # checked; our engines do not have it
     seed: Annotated[int, Field(ge=0)] | None = None
-    stop: Annotated[list[str], Field(max_length=4, default_factory=list)]
+    stop: Annotated[list[str], Field(max_length=4)] = Field(default_factory=list)
     return_full_text: bool | None = None
     details: bool = False
 
@@ -54,7 +54,6 @@ class TgiContainer(ModelContainer):
     """Whether an invalid request for a stream is answered with an event, under status 200."""
 
     async def answer(self, body: bytes, attributes: str) -> Reply:
-        """Answer one request."""
         parsed = json.loads(body)
         try:
             return await self._answer(self.Request.model_validate(parsed))
@@ -79,7 +78,6 @@ class TgiContainer(ModelContainer):
         raise AssertionError("the last token has `end`")
 
     def error(self, status: int, message: str) -> Reply:
-        """An error, in the form of this container."""
         if status == 400:
             text = f"Failed to parse the request body as JSON: {message}"
             return Reply(400, "text/plain; charset=utf-8", text.encode())
@@ -98,7 +96,6 @@ class TgiContainer(ModelContainer):
         return {"id": 0, "text": text, "logprob": 0.0, "special": special}
 
     def error_event(self, message: str) -> bytes:
-        """A failure inside a stream."""
         return self.event({"error": message, "error_type": "generation"})
 
     async def _events(self, tokens: AsyncGenerator["_Token", None], request: TgiRequest) -> AsyncGenerator[bytes, None]:
