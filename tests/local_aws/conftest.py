@@ -49,7 +49,7 @@ class Cloud:
         return str(self.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"])
 
     def operations(self) -> list[str]:
-        """What has been asked of the runtime."""
+        """The operations of the requests that reached the runtime."""
         return [request.operation for request in self.runtime.requests]
 
 

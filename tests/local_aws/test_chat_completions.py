@@ -1,4 +1,4 @@
-"""A text model behind the local runtime as a server of chat completions with tools, asked by a stock boto3 client."""
+"""A text model behind the local runtime as a server of chat completions with tools, used by a stock boto3 client."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -42,21 +42,21 @@ def serve() -> Iterator[Serve]:
         yield started
 
 
-def laid_out(messages: list[dict[str, Any]], output_format: OutputFormat | None = None) -> str:
-    """What the model is asked."""
+def prompt_of(messages: list[dict[str, Any]], output_format: OutputFormat | None = None) -> str:
+    """The prompt that the model gets."""
     return get_family("chatml").render(convert_to_messages(messages), output_format=output_format).text
 
 
 @pytest.fixture(scope="module")
-def silent() -> Iterator[LocalRuntime]:
-    """An endpoint whose model has no answer."""
+def model_without_answers() -> Iterator[LocalRuntime]:
+    """An endpoint that has to refuse every request: its model has no answer."""
     with LocalRuntime({"chat": {"model": ScriptedLLM(answers=[]), "wire": "messages"}}) as runtime:
         yield runtime
 
 
 @pytest.fixture
-def client(silent: LocalRuntime) -> Any:
-    return boto3.client("sagemaker-runtime", endpoint_url=silent.url)
+def client(model_without_answers: LocalRuntime) -> Any:
+    return boto3.client("sagemaker-runtime", endpoint_url=model_without_answers.url)
 
 
 def complete(client: Any, endpoint: str = "chat", **body: Any) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def refused(client: Any, **body: Any) -> str:
     return str(error["message"])
 
 
-def test_a_call_that_the_model_writes_is_a_call_of_the_servers(serve: Serve) -> None:
+def test_a_tool_call_in_the_models_text_is_a_tool_call_of_the_reply(serve: Serve) -> None:
     said = f"Let me look.\n{CALL}"
     client, llm = serve(said)
     reply = complete(client, tools=TOOLS)
@@ -98,11 +98,11 @@ def test_a_call_that_the_model_writes_is_a_call_of_the_servers(serve: Serve) -> 
         {"city": "Rome"},
     )
     assert call["id"]
-    asked, answered = llm.text_tokens(llm.prompts[0]), llm.text_tokens(said)
+    prompt_tokens, answer_tokens = llm.text_tokens(llm.prompts[0]), llm.text_tokens(said)
     assert reply["usage"] == {
-        "prompt_tokens": asked,
-        "completion_tokens": answered,
-        "total_tokens": asked + answered,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": answer_tokens,
+        "total_tokens": prompt_tokens + answer_tokens,
     }
 
 
@@ -110,7 +110,7 @@ FUNCTIONS = (WEATHER, {"name": "clock", "description": "", "parameters": {"type"
 
 
 @pytest.mark.parametrize(
-    ("asked", "use"),
+    ("settings", "tool_format"),
     [
         ({}, ToolCallFormat(FUNCTIONS)),
         ({"tool_choice": "auto", "parallel_tool_calls": True}, ToolCallFormat(FUNCTIONS)),
@@ -119,27 +119,27 @@ FUNCTIONS = (WEATHER, {"name": "clock", "description": "", "parameters": {"type"
         ({"parallel_tool_calls": False}, ToolCallFormat(FUNCTIONS, parallel=False)),
     ],
 )
-def test_the_model_is_told_of_the_tools_and_the_choice_in_its_own_layout(
-    serve: Serve, asked: dict[str, Any], use: ToolCallFormat
+def test_the_prompt_shows_the_tools_and_the_choice_in_the_models_layout(
+    serve: Serve, settings: dict[str, Any], tool_format: ToolCallFormat
 ) -> None:
     client, llm = serve(CALL)
-    complete(client, tools=TOOLS, **asked)
-    assert llm.prompts == [laid_out([USER], use)]
+    complete(client, tools=TOOLS, **settings)
+    assert llm.prompts == [prompt_of([USER], tool_format)]
     assert '"name": "weather"' in llm.prompts[0]
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"tools": TOOLS, "tool_choice": "none"}, {"response_format": {"type": "text"}}], ids=str
+    "settings", [{}, {"tools": TOOLS, "tool_choice": "none"}, {"response_format": {"type": "text"}}], ids=str
 )
-def test_without_tools_or_where_none_may_be_called_all_is_text(serve: Serve, asked: dict[str, Any]) -> None:
+def test_without_tools_or_with_choice_none_the_answer_is_text(serve: Serve, settings: dict[str, Any]) -> None:
     client, llm = serve(CALL)
-    [choice] = complete(client, **asked)["choices"]
+    [choice] = complete(client, **settings)["choices"]
     assert choice["message"] == {"role": "assistant", "content": CALL}
     assert choice["finish_reason"] == "stop"
-    assert llm.prompts == [laid_out([USER])]
+    assert llm.prompts == [prompt_of([USER])]
 
 
-def test_several_calls_come_in_order_and_one_where_no_more_were_asked_for(serve: Serve) -> None:
+def test_several_tool_calls_keep_their_order_and_without_parallel_calls_the_first_remains(serve: Serve) -> None:
     client, _ = serve(TWICE, TWICE)
     [both] = complete(client, tools=TOOLS)["choices"]
     told = [(call["function"]["name"], call["function"]["arguments"]) for call in both["message"]["tool_calls"]]
@@ -150,7 +150,7 @@ def test_several_calls_come_in_order_and_one_where_no_more_were_asked_for(serve:
     assert [call["function"]["name"] for call in one["message"]["tool_calls"]] == ["weather"]
 
 
-def test_a_stream_tells_text_and_then_calls_name_first(serve: Serve) -> None:
+def test_a_stream_has_the_text_first_then_each_tool_calls_name_and_arguments(serve: Serve) -> None:
     client, llm = serve(f"Wait.\n{TWICE}")
     *told, last, usage = stream(client, tools=TOOLS, stream_options={"include_usage": True})
     deltas = [choice["delta"] for event in told for choice in event["choices"]]
@@ -167,11 +167,11 @@ def test_a_stream_tells_text_and_then_calls_name_first(serve: Serve) -> None:
         {"index": 1, "function": {"arguments": "{}"}},
     ]
     assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]
-    asked, answered = llm.text_tokens(llm.prompts[0]), llm.text_tokens(f"Wait.\n{TWICE}")
-    assert (usage["choices"], usage["usage"]["total_tokens"]) == ([], asked + answered)
+    prompt_tokens, answer_tokens = llm.text_tokens(llm.prompts[0]), llm.text_tokens(f"Wait.\n{TWICE}")
+    assert (usage["choices"], usage["usage"]["total_tokens"]) == ([], prompt_tokens + answer_tokens)
 
 
-def test_an_answer_that_was_cut_says_so_also_where_it_has_calls(serve: Serve) -> None:
+def test_a_truncated_answer_ends_with_length_also_with_tool_calls(serve: Serve) -> None:
     client, llm = serve(TWICE, TWICE)
     cut: dict[str, Any] = {"tools": TOOLS, "max_tokens": llm.text_tokens(TWICE) - 9}
     [choice] = complete(client, **cut)["choices"]
@@ -180,16 +180,16 @@ def test_an_answer_that_was_cut_says_so_also_where_it_has_calls(serve: Serve) ->
     assert stream(client, **cut)[-1]["choices"][0]["finish_reason"] == "length"
 
 
-def test_an_answer_in_json_reaches_the_model_as_such(serve: Serve) -> None:
+def test_a_response_format_reaches_the_prompt(serve: Serve) -> None:
     client, llm = serve(ROME, ROME)
     named = {"name": "place", "schema": SCHEMA, "strict": True}
     [choice] = complete(client, response_format={"type": "json_schema", "json_schema": named})["choices"]
     assert choice["message"] == {"role": "assistant", "content": ROME}
     complete(client, response_format={"type": "json_object"})
-    assert llm.prompts == [laid_out([USER], JsonFormat(SCHEMA, "place")), laid_out([USER], JsonFormat())]
+    assert llm.prompts == [prompt_of([USER], JsonFormat(SCHEMA, "place")), prompt_of([USER], JsonFormat())]
 
 
-def test_calls_and_results_of_the_conversation_are_laid_out(serve: Serve) -> None:
+def test_tool_calls_and_results_of_the_history_are_in_the_prompt(serve: Serve) -> None:
     client, llm = serve("It rains.")
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": ROME}}
     history: list[dict[str, Any]] = [
@@ -200,7 +200,7 @@ def test_calls_and_results_of_the_conversation_are_laid_out(serve: Serve) -> Non
     ]
     [choice] = complete(client, messages=history)["choices"]
     assert choice["message"] == {"role": "assistant", "content": "It rains."}
-    assert llm.prompts == [laid_out(history)]
+    assert llm.prompts == [prompt_of(history)]
     assert "<tool_response>\nrain\n</tool_response>" in llm.prompts[0]
 
 
@@ -261,13 +261,13 @@ def test_what_openai_and_vllm_refuse_is_refused(client: Any, body: dict[str, Any
     assert words in refused(client, **body)
 
 
-def test_endpoints_may_share_a_model_that_is_there_already(serve: Serve) -> None:
+def test_endpoints_may_share_one_model_object(serve: Serve) -> None:
     client, llm = serve("One.", "Two.")
     told = [complete(client, endpoint)["choices"][0]["message"]["content"] for endpoint in ("chat", "other")]
     assert (told, llm.answers_left) == (["One.", "Two."], 0)
 
 
-def test_the_wire_and_the_server_agree_on_calls(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_messages_wire_reads_the_servers_tool_calls(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     client, _ = serve(TWICE, TWICE)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", client.meta.endpoint_url)
     llm = SageMakerLLM(endpoint_name="chat", wire="messages")
@@ -287,7 +287,7 @@ def test_the_wire_and_the_server_agree_on_calls(serve: Serve, monkeypatch: pytes
     ]
 
 
-def test_a_model_with_a_template_of_its_own_is_served_with_tools_too(llm: LlamaCppLLM) -> None:
+def test_a_model_with_its_own_template_takes_tools_too(llm: LlamaCppLLM) -> None:
     with LocalRuntime({"chat": {"model": llm, "wire": "messages"}}) as runtime:
         client = boto3.client("sagemaker-runtime", endpoint_url=runtime.url)
         reply = complete(client, tools=TOOLS, max_tokens=8)

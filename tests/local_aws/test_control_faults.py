@@ -9,7 +9,7 @@ from sagechain.local_aws import LocalRuntime, list_failures
 
 from tests.local_aws.conftest import ARN, NOW, ROLE, TGI, Cloud, cloud_of
 
-REFUSALS = [
+ERRORS = [
     ("throttled", "ListEndpoints", 400, "ThrottlingException", "Rate exceeded"),
     ("throttled", "PutObject", 503, "SlowDown", "Please reduce your request rate."),
     (
@@ -54,10 +54,10 @@ REASONS = {
     "bad-health-check": "did not pass the ping health check",
     "out-of-memory": "ran out of memory",
 }
-ELSEWHERE = {"reset", "reply-lost", "stuck", "slow-create", "slow-delete"}  # each has a test of its own below
+TESTED_BELOW = {"reset", "reply-lost", "stuck", "slow-create", "slow-delete"}  # tested below
 
 
-def asking(cloud: Cloud, operation: str) -> Callable[[], Any]:
+def request(cloud: Cloud, operation: str) -> Callable[[], Any]:
     calls: dict[str, Callable[[], Any]] = {
         "ListEndpoints": cloud.sagemaker.list_endpoints,
         "CreateModel": lambda: cloud.sagemaker.create_model(
@@ -71,14 +71,14 @@ def asking(cloud: Cloud, operation: str) -> Callable[[], Any]:
     return calls[operation]
 
 
-@pytest.mark.parametrize(("failure", "operation", "status", "code", "message"), REFUSALS)
-def test_a_refusal_is_what_the_service_says(
+@pytest.mark.parametrize(("failure", "operation", "status", "code", "message"), ERRORS)
+def test_an_error_has_the_services_words(
     cloud: Cloud, failure: str, operation: str, status: int, code: str, message: str
 ) -> None:
     cloud.s3.create_bucket(Bucket="models")
     cloud.runtime.fail(operation, failure)
     with pytest.raises(ClientError) as caught:
-        asking(cloud, operation)()
+        request(cloud, operation)()
     response = caught.value.response
     assert response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert response["Error"]["Code"] == code
@@ -87,7 +87,7 @@ def test_a_refusal_is_what_the_service_says(
 
 
 @pytest.mark.parametrize(("failure", "reason"), REASONS.items())
-def test_an_endpoint_can_come_to_nothing_and_be_deleted(cloud: Cloud, failure: str, reason: str) -> None:
+def test_an_endpoint_can_fail_and_be_deleted(cloud: Cloud, failure: str, reason: str) -> None:
     cloud.runtime.fail("CreateEndpoint", failure)
     cloud.create("mine", wait=False)
     assert cloud.status("mine") == "Creating"
@@ -132,22 +132,22 @@ def test_a_connection_is_lost_before_or_after_the_operation_is_carried_out(
 ) -> None:
     cloud.runtime.fail("CreateModel", failure, times=1)
     with pytest.raises(ConnectionClosedError):
-        asking(cloud, "CreateModel")()
+        request(cloud, "CreateModel")()
     assert cloud.operations() == ["CreateModel"]
     assert bool(cloud.sagemaker.list_models()["Models"]) == done
 
 
-def test_an_answer_can_be_lost_once_the_container_has_given_it(container_requests: Any) -> None:
-    cloud, asked = container_requests
+def test_a_response_can_be_lost_after_the_container_has_answered(container_requests: Any) -> None:
+    cloud, count = container_requests
     cloud.runtime.fail("InvokeEndpoint", "reply-lost", times=1)
     with pytest.raises(ConnectionClosedError):
-        asking(cloud, "InvokeEndpoint")()
-    assert asked() == 1
+        request(cloud, "InvokeEndpoint")()
+    assert count() == 1
 
 
 @pytest.fixture
 def container_requests() -> Iterator[Any]:
-    """A runtime with an endpoint before a container elsewhere, and how often that has been asked."""
+    """A runtime whose endpoint has its container elsewhere, and the number of requests that reached the container."""
     with (
         LocalRuntime({}) as behind,
         LocalRuntime({}, upstream=behind.url, clock=lambda: NOW) as runtime,
@@ -158,7 +158,7 @@ def container_requests() -> Iterator[Any]:
 
 
 def test_every_failure_is_in_these_tables() -> None:
-    assert {row[0] for row in REFUSALS} | set(REASONS) | ELSEWHERE == set(list_failures())
+    assert {row[0] for row in ERRORS} | set(REASONS) | TESTED_BELOW == set(list_failures())
 
 
 def outcome(call: Callable[[], Any]) -> str:
@@ -169,15 +169,20 @@ def outcome(call: Callable[[], Any]) -> str:
     return "done"
 
 
-def test_failures_come_as_often_as_asked_for_one_after_the_other(cloud: Cloud) -> None:
+def test_failures_of_one_operation_follow_each_other_as_many_times_as_given(cloud: Cloud) -> None:
     cloud.runtime.fail("ListEndpoints", "throttled", times=2)
     cloud.runtime.fail("ListEndpoints", "internal-failure", times=1)
-    ask = asking(cloud, "ListEndpoints")
-    assert [outcome(ask) for _ in range(4)] == ["ThrottlingException", "ThrottlingException", "InternalFailure", "done"]
+    list_endpoints = request(cloud, "ListEndpoints")
+    assert [outcome(list_endpoints) for _ in range(4)] == [
+        "ThrottlingException",
+        "ThrottlingException",
+        "InternalFailure",
+        "done",
+    ]
     cloud.runtime.fail("ListEndpoints", "throttled")
-    assert outcome(ask) == outcome(ask) == "ThrottlingException"
+    assert outcome(list_endpoints) == outcome(list_endpoints) == "ThrottlingException"
     cloud.runtime.recover()
-    assert outcome(ask) == "done"
+    assert outcome(list_endpoints) == "done"
 
 
 def test_a_runtime_can_fail_from_the_start() -> None:
@@ -185,9 +190,9 @@ def test_a_runtime_can_fail_from_the_start() -> None:
         {}, failures=["ListEndpoints=throttled:1", "CreateModel=missing-role"], clock=lambda: NOW
     ) as runtime:
         cloud = cloud_of(runtime)
-        ask = asking(cloud, "ListEndpoints")
-        assert [outcome(ask), outcome(ask)] == ["ThrottlingException", "done"]
-        assert outcome(asking(cloud, "CreateModel")) == "ValidationException"
+        list_endpoints = request(cloud, "ListEndpoints")
+        assert [outcome(list_endpoints), outcome(list_endpoints)] == ["ThrottlingException", "done"]
+        assert outcome(request(cloud, "CreateModel")) == "ValidationException"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The local runtime's control plane, asked by stock boto3 clients as AWS is."""
+"""The local runtime's control plane, used by stock boto3 clients as AWS is."""
 
 import json
 import re
@@ -32,12 +32,12 @@ def post(cloud: Cloud, operation: str, body: bytes) -> tuple[int, Any]:
     connection.request("POST", "/", body, {"X-Amz-Target": f"SageMaker.{operation}"})
     response = connection.getresponse()
     assert response.headers["Content-Type"] == "application/x-amz-json-1.1"
-    said = json.loads(response.read())
+    body = json.loads(response.read())
     connection.close()
-    return response.status, said
+    return response.status, body
 
 
-def test_a_stock_client_deploys_asks_and_tears_down_at_one_address(
+def test_a_stock_client_deploys_invokes_and_deletes_at_one_address(
     llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with LocalRuntime({}) as runtime:
@@ -58,8 +58,8 @@ def test_a_stock_client_deploys_asks_and_tears_down_at_one_address(
         client.get_waiter("endpoint_deleted").wait(EndpointName="mine", WaiterConfig={"Delay": 0.05})
         client.delete_endpoint_config(EndpointConfigName="mine")
         client.delete_model(ModelName="mine")
-        asked = [request.operation for request in runtime.requests if request.operation != "DescribeEndpoint"]
-    assert asked == [
+        sent = [request.operation for request in runtime.requests if request.operation != "DescribeEndpoint"]
+    assert sent == [
         "GetCallerIdentity",
         "CreateModel",
         "CreateEndpointConfig",
@@ -99,7 +99,7 @@ def test_an_endpoint_is_creating_then_in_service_then_deleting_then_gone(cloud: 
     assert cloud.sagemaker.describe_model(ModelName="mine")["PrimaryContainer"] == {"Image": TGI}
 
 
-def test_an_endpoint_that_is_not_in_service_answers_as_if_it_were_not_there(cloud: Cloud) -> None:
+def test_an_endpoint_that_is_not_in_service_is_not_found(cloud: Cloud) -> None:
     cloud.create("mine", wait=False)
 
     def ask() -> Any:
@@ -183,12 +183,12 @@ VARIANT = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "Ins
         ("list_endpoints", {"NextToken": "made-up"}, "NextToken: 'made-up' was not given by this list"),
     ],
 )
-def test_what_aws_refuses_is_refused_in_its_words(
+def test_invalid_requests_get_awss_errors(
     cloud: Cloud, operation: str, parameters: dict[str, Any], message: str
 ) -> None:
-    code, said = refused(lambda: getattr(cloud.sagemaker, operation)(**parameters))
+    code, text = refused(lambda: getattr(cloud.sagemaker, operation)(**parameters))
     assert code == "ValidationException"
-    assert said.startswith(message)
+    assert text.startswith(message)
 
 
 def test_a_name_can_be_used_once(cloud: Cloud) -> None:
@@ -201,7 +201,7 @@ def test_a_name_can_be_used_once(cloud: Cloud) -> None:
     assert refused(lambda: cloud.sagemaker.create_endpoint(**again))[1].startswith(f"{existing} endpoint ")
 
 
-def test_what_the_runtime_does_not_do_is_said(cloud: Cloud) -> None:
+def test_an_operation_that_the_runtime_lacks_is_named(cloud: Cloud) -> None:
     code, message = refused(
         lambda: cloud.sagemaker.update_endpoint(EndpointName="mine", EndpointConfigName="mine"),
     )
@@ -211,13 +211,13 @@ def test_what_the_runtime_does_not_do_is_said(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("body", [b"{broken", b"[]", b'{"EndpointName": 3}', b'{"EndpointName": ["x"]}'])
 def test_a_body_of_the_wrong_kind_is_a_serialization_exception(cloud: Cloud, body: bytes) -> None:
-    status, said = post(cloud, "DescribeEndpoint", body)
-    assert (status, said["__type"]) == (400, "SerializationException")
+    status, response = post(cloud, "DescribeEndpoint", body)
+    assert (status, response["__type"]) == (400, "SerializationException")
 
 
 def test_replies_have_the_members_that_botocore_knows(cloud: Cloud) -> None:
     cloud.create("mine", tags={"a": "b"})
-    asked: dict[str, Any] = {
+    requests: dict[str, Any] = {
         "DescribeModel": {"ModelName": "mine"},
         "DescribeEndpointConfig": {"EndpointConfigName": "mine"},
         "DescribeEndpoint": {"EndpointName": "mine"},
@@ -226,9 +226,9 @@ def test_replies_have_the_members_that_botocore_knows(cloud: Cloud) -> None:
         "ListModels": {},
         "ListTags": {"ResourceArn": f"{ARN}:endpoint/mine"},
     }
-    for operation, parameters in asked.items():
-        _, said = post(cloud, operation, json.dumps(parameters).encode())
-        _check_members(service_model().operation_model(operation).output_shape, said)
+    for operation, parameters in requests.items():
+        _, response = post(cloud, operation, json.dumps(parameters).encode())
+        _check_members(service_model().operation_model(operation).output_shape, response)
 
 
 def _check_members(shape: Any, value: Any) -> None:
@@ -244,8 +244,8 @@ def _check_members(shape: Any, value: Any) -> None:
         assert isinstance(value, kinds[shape.type_name]), shape.name
 
 
-def names(cloud: Cloud, **asked: Any) -> list[str]:
-    pages = cloud.sagemaker.get_paginator("list_endpoints").paginate(**asked)
+def names(cloud: Cloud, **parameters: Any) -> list[str]:
+    pages = cloud.sagemaker.get_paginator("list_endpoints").paginate(**parameters)
     return [endpoint["EndpointName"] for page in pages for endpoint in page["Endpoints"]]
 
 
@@ -268,7 +268,7 @@ def test_lists_are_filtered_sorted_and_given_a_page_at_a_time(cloud: Cloud) -> N
     assert [len(page["Models"]) for page in models] == [2, 2, 2]
 
 
-def test_a_page_goes_on_where_the_one_before_ended_though_items_come_and_go(cloud: Cloud) -> None:
+def test_a_page_starts_where_the_one_before_ended_though_items_come_and_go(cloud: Cloud) -> None:
     for name in "abcdef":
         cloud.create(name)
     first = cloud.sagemaker.list_endpoints(SortBy="Name", SortOrder="Ascending", MaxResults=3)
@@ -283,7 +283,7 @@ def test_a_page_goes_on_where_the_one_before_ended_though_items_come_and_go(clou
     assert "NextToken" not in rest
 
 
-def test_tags_of_endpoints_configurations_and_models_are_kept_by_arn(cloud: Cloud) -> None:
+def test_endpoints_configurations_and_models_have_tags(cloud: Cloud) -> None:
     cloud.create("mine", tags={"owner": "ada", "tool": "x"})
     for kind in ("endpoint", "endpoint-config", "model"):
         arn = f"{ARN}:{kind}/mine"
@@ -298,7 +298,7 @@ def test_tags_of_endpoints_configurations_and_models_are_kept_by_arn(cloud: Clou
     assert "Duplicate tag keys" in refused(lambda: cloud.sagemaker.add_tags(ResourceArn=arn, Tags=twice))[1]
 
 
-def test_the_endpoints_that_stand_from_the_start_are_shown_as_somebody_elses(llm: LlamaCppLLM) -> None:
+def test_preconfigured_endpoints_are_listed_without_the_tag_of_sagechains_own(llm: LlamaCppLLM) -> None:
     models = {
         "falcon": {"model": "local:smollm2", "family": "falcon"},
         "bare": {"model": "local:smollm2", "wire": "hf"},
@@ -320,7 +320,7 @@ def test_the_endpoints_that_stand_from_the_start_are_shown_as_somebody_elses(llm
 
 
 @given(st.text(max_size=70))
-def test_a_name_is_taken_as_the_service_model_says(name: str) -> None:
+def test_names_are_checked_by_the_service_model(name: str) -> None:
     fits = re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name) and len(name) <= 63
     if fits:
         assert check("DescribeEndpoint", {"EndpointName": name}) == {"EndpointName": name}

@@ -1,4 +1,4 @@
-"""What stands behind the endpoints that are deployed to the local runtime: own models, stand-ins, any container."""
+"""The models behind deployed endpoints: uploaded ones, stand-ins, and containers elsewhere."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def until(condition: Callable[[], Any]) -> Any:
 
 
 def settled(cloud: Cloud, name: str) -> Any:
-    """An endpoint's description once it is no longer being created."""
+    """An endpoint's description once its creation is over."""
 
     def described() -> Any:
         found = cloud.sagemaker.describe_endpoint(EndpointName=name)
@@ -57,7 +57,7 @@ def ask(cloud: Cloud, name: str, prompt: str = "def add", new: int = 5) -> Any:
     return json.loads(cloud.invoking.invoke_endpoint(EndpointName=name, Body=json.dumps(body))["Body"].read())
 
 
-def test_a_checkpoint_that_was_uploaded_answers_as_it_does_here(cloud: Cloud, gpt2: Path) -> None:
+def test_an_uploaded_checkpoint_answers_as_the_same_model_loaded_here(cloud: Cloud, gpt2: Path) -> None:
     upload(cloud, packed(gpt2))
     cloud.create("mine", image=HF, ModelDataUrl=URL)
     assert settled(cloud, "mine")["EndpointStatus"] == "InService"
@@ -77,7 +77,7 @@ def test_files_under_a_prefix_are_a_model_too(cloud: Cloud, gpt2: Path) -> None:
     assert ask(cloud, "mine")[0]["generated_text"].startswith("def add")
 
 
-def test_endpoints_with_one_archive_share_its_folder_and_the_last_takes_it_along(gpt2: Path, tmp_path: Path) -> None:
+def test_endpoints_with_one_archive_share_its_folder_until_the_last_is_deleted(gpt2: Path, tmp_path: Path) -> None:
     with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW, creating_seconds=0, deleting_seconds=0) as runtime:
         cloud = cloud_of(runtime)
         upload(cloud, packed(gpt2))
@@ -92,7 +92,7 @@ def test_endpoints_with_one_archive_share_its_folder_and_the_last_takes_it_along
         until(lambda: not list((tmp_path / "model-data").iterdir()))
 
 
-def test_a_deployment_that_a_restart_interrupts_goes_on(gpt2: Path, tmp_path: Path) -> None:
+def test_an_interrupted_deployment_continues_after_a_restart(gpt2: Path, tmp_path: Path) -> None:
     with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
         cloud = cloud_of(runtime)
         upload(cloud, packed(gpt2))
@@ -125,7 +125,7 @@ def hostile(name: str) -> bytes:
 def test_an_archive_that_is_missing_broken_or_no_model_makes_the_endpoint_fail(
     archive: bytes | None, reason: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "kept" / "runtime"
+    folder = tmp_path / "parent" / "runtime"
     with LocalRuntime({}, folder=folder, clock=lambda: NOW) as runtime:
         cloud = cloud_of(runtime)
         upload(cloud, archive or b"", "mine/model.tar.gz" if archive else "mine/other.tar.gz")
@@ -142,7 +142,7 @@ def test_a_model_whose_data_is_elsewhere_has_a_stand_in(cloud: Cloud, llm: Llama
     assert ask(cloud, "falcon", "The capital of France is", 1) == [{"generated_text": " Paris"}]
 
 
-def test_a_tag_tells_the_wire_where_the_image_does_not(cloud: Cloud, llm: LlamaCppLLM) -> None:
+def test_a_tag_determines_the_wire_where_the_image_does_not(cloud: Cloud, llm: LlamaCppLLM) -> None:
     cloud.create("mine", image="mine:latest", tags={"sagechain:wire": "lmi"})
     assert ask(cloud, "mine", "The capital of France is", 1) == {"generated_text": " Paris"}
 
@@ -154,7 +154,7 @@ def test_a_tag_tells_the_wire_where_the_image_does_not(cloud: Cloud, llm: LlamaC
         ({"sagechain:wire": "tgl"}, ["The endpoint's tag sagechain:wire is wrong", "Did you mean 'tgi'"]),
     ],
 )
-def test_an_endpoint_whose_wire_is_not_known_fails_and_says_what_to_do(
+def test_an_endpoint_with_an_unknown_wire_fails_with_advice(
     cloud: Cloud, tags: dict[str, str], words: list[str]
 ) -> None:
     cloud.create("mine", image="mine:latest", tags=tags)
@@ -183,6 +183,6 @@ def test_a_container_elsewhere_answers_for_all_that_is_deployed(container: str) 
         ({"creating_seconds": -1}, "creating_seconds: -1 is below 0"),
     ],
 )
-def test_settings_that_mean_nothing_are_value_errors(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_value_errors(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LocalRuntime({}, **settings)

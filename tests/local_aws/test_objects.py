@@ -1,4 +1,4 @@
-"""The local runtime's S3, asked by a stock boto3 client, and by bare HTTP where boto3 would not misbehave."""
+"""The local runtime's S3, used by a stock boto3 client, and by plain HTTP for requests that boto3 never sends."""
 
 import asyncio
 import base64
@@ -52,13 +52,13 @@ def refused(call: Callable[[], Any]) -> tuple[str, int]:
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def bare(cloud: Cloud, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+def send(cloud: Cloud, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
     connection = HTTPConnection(cloud.runtime.url.removeprefix("http://"))
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
-    said = response.read()
+    data = response.read()
     connection.close()
-    return response.status, said
+    return response.status, data
 
 
 def test_thirty_megabytes_come_back_as_they_were_sent(cloud: Cloud, s3: Any, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def chunked(data: bytes, size: int, checksum: str, *, signed: bool = False) -> b
 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(("tail", "status"), [("", 200), ("wrong", 400)])
-def test_a_body_in_chunks_is_put_together_and_held_against_its_trailer(
+def test_a_chunked_body_is_decoded_and_compared_with_its_checksum(
     cloud: Cloud, s3: Any, signed: bool, tail: str, status: int
 ) -> None:
     data = os.urandom(200_000)
@@ -115,7 +115,7 @@ def test_a_body_in_chunks_is_put_together_and_held_against_its_trailer(
         "X_Amz_Decoded_Content_Length": str(len(data)),
         "X_Amz_Content_Sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
     }
-    got = bare(cloud, "PUT", "/models/a", chunked(data, 65_536, checksum, signed=signed), **headers)
+    got = send(cloud, "PUT", "/models/a", chunked(data, 65_536, checksum, signed=signed), **headers)
     assert got[0] == status
     if status == 200:
         stored = s3.get_object(Bucket="models", Key="a")
@@ -143,21 +143,22 @@ def test_chunks_are_read_however_they_arrive(data: bytes, size: int, received: i
     [(b"zz\r\n", b"InvalidRequest"), (b"5\r\nab", b"IncompleteBody"), (b"2\r\nabcd\r\n", b"InvalidRequest")],
 )
 def test_a_body_that_is_not_in_chunks_is_refused(cloud: Cloud, s3: Any, body: bytes, code: bytes) -> None:
-    status, said = bare(cloud, "PUT", "/models/a", body, Content_Encoding="aws-chunked")
-    assert (status, b"<Code>%s</Code>" % code in said) == (400, True)
+    status, response = send(cloud, "PUT", "/models/a", body, Content_Encoding="aws-chunked")
+    assert (status, b"<Code>%s</Code>" % code in response) == (400, True)
 
 
 @pytest.mark.parametrize(
-    ("asked", "got"), [("bytes=1-3", b"bcd"), ("bytes=4-", b"ef"), ("bytes=-2", b"ef"), ("bytes=2-99", b"cdef")]
+    ("range_header", "expected"),
+    [("bytes=1-3", b"bcd"), ("bytes=4-", b"ef"), ("bytes=-2", b"ef"), ("bytes=2-99", b"cdef")],
 )
-def test_a_range_of_an_object_can_be_asked_for(s3: Any, asked: str, got: bytes) -> None:
+def test_a_range_of_an_object_can_be_read(s3: Any, range_header: str, expected: bytes) -> None:
     s3.put_object(Bucket="models", Key="a", Body=b"abcdef")
-    reply = s3.get_object(Bucket="models", Key="a", Range=asked)
-    assert (reply["Body"].read(), reply["ResponseMetadata"]["HTTPStatusCode"]) == (got, 206)
+    reply = s3.get_object(Bucket="models", Key="a", Range=range_header)
+    assert (reply["Body"].read(), reply["ResponseMetadata"]["HTTPStatusCode"]) == (expected, 206)
     assert reply["ContentRange"].endswith("/6")
 
 
-def test_what_is_not_there_is_said_as_s3_says_it(s3: Any) -> None:
+def test_errors_are_those_of_s3(s3: Any) -> None:
     assert refused(lambda: s3.get_object(Bucket="models", Key="a")) == ("NoSuchKey", 404)
     assert refused(lambda: s3.head_object(Bucket="models", Key="a")) == ("404", 404)
     assert refused(lambda: s3.head_bucket(Bucket="nowhere")) == ("404", 404)
@@ -175,7 +176,7 @@ def test_what_is_not_there_is_said_as_s3_says_it(s3: Any) -> None:
     assert refused(lambda: s3.get_object_acl(Bucket="models", Key="a")) == ("NotImplemented", 501)
 
 
-def test_a_refused_upload_does_not_spoil_the_next_request(s3: Any) -> None:
+def test_the_connection_is_usable_after_a_refused_upload(s3: Any) -> None:
     for _ in range(3):
         assert refused(lambda: s3.put_object(Bucket="nowhere", Key="a", Body=b"x" * 100))[0] == "NoSuchBucket"
         s3.put_object(Bucket="models", Key="a", Body=b"abc")
@@ -187,8 +188,8 @@ def test_objects_are_listed_by_prefix_and_delimiter_a_page_at_a_time(s3: Any) ->
         s3.put_object(Bucket="models", Key=key, Body=b"x")
     pages = s3.get_paginator("list_objects_v2")
 
-    def listed(size: int, **asked: str) -> tuple[list[str], list[str]]:
-        found = list(pages.paginate(Bucket="models", PaginationConfig={"PageSize": size}, **asked))
+    def listed(size: int, **parameters: str) -> tuple[list[str], list[str]]:
+        found = list(pages.paginate(Bucket="models", PaginationConfig={"PageSize": size}, **parameters))
         assert all(page["KeyCount"] <= size for page in found)
         objects = [one["Key"] for page in found for one in page.get("Contents", [])]
         return objects, [one["Prefix"] for page in found for one in page.get("CommonPrefixes", [])]
@@ -241,7 +242,7 @@ def test_a_part_whose_connection_is_reset_is_sent_again(cloud: Cloud, s3: Any, t
 
 def test_a_bucket_may_be_the_first_part_of_the_hosts_name(cloud: Cloud, s3: Any) -> None:
     s3.put_object(Bucket="models", Key="a/b", Body=b"abc")
-    assert bare(cloud, "GET", "/a/b", Host="models.localhost:8080") == (200, b"abc")
+    assert send(cloud, "GET", "/a/b", Host="models.localhost:8080") == (200, b"abc")
 
 
 def test_a_bucket_may_be_named_as_a_path_of_the_runtime(s3: Any) -> None:
@@ -252,20 +253,20 @@ def test_a_bucket_may_be_named_as_a_path_of_the_runtime(s3: Any) -> None:
 
 
 @pytest.mark.parametrize("key", HOSTILE)
-def test_any_key_is_kept_and_none_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
+def test_any_key_can_be_stored_and_none_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
     folder = tmp_path / "one" / "two" / "runtime"
     with LocalRuntime({}, folder=folder, clock=lambda: NOW) as runtime:
         cloud = cloud_of(runtime)
         cloud.s3.create_bucket(Bucket="models")
         path = "/models/" + quote(key, safe="")
-        assert bare(cloud, "PUT", path, b"abc")[0] == 200
-        assert bare(cloud, "GET", path) == (200, b"abc")
+        assert send(cloud, "PUT", path, b"abc")[0] == 200
+        assert send(cloud, "GET", path) == (200, b"abc")
         assert [one["Key"] for one in cloud.s3.list_objects_v2(Bucket="models")["Contents"]] == [key]
         outside = [
             path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(folder / "buckets")
         ]
         assert outside == [folder / "lock"]
-        assert bare(cloud, "DELETE", path)[0] == 204
+        assert send(cloud, "DELETE", path)[0] == 204
         assert [path for path in (folder / "buckets").rglob("*") if path.is_file()] == []
 
 

@@ -1,11 +1,7 @@
-"""What the local runtime keeps in its folder, over restarts, kills and quarrels about it."""
+"""The local runtime's folder: restarts, kills, and two runtimes with one folder."""
 
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from sagechain.local_aws import LocalRuntime
 
-from tests.local_aws.conftest import ARN, NOW, cloud_of
+from tests.local_aws.conftest import ARN, NOW, ROLE, cloud_of
+from tests.processes import start
 
 
 def test_what_was_deployed_and_uploaded_survives_a_restart(tmp_path: Path) -> None:
@@ -55,17 +52,17 @@ def test_a_folder_has_one_runtime_at_a_time(tmp_path: Path) -> None:
         assert runtime.endpoints == ()
 
 
-def test_an_endpoint_cannot_stand_where_one_is_deployed(tmp_path: Path) -> None:
+def test_a_preconfigured_endpoint_cannot_have_the_name_of_a_deployed_one(tmp_path: Path) -> None:
     with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
         cloud_of(runtime).create("mine")
-    standing = LocalRuntime({"mine": {"upstream": "http://127.0.0.1:9"}}, folder=tmp_path)
-    with pytest.raises(ValueError, match="endpoint 'mine': one of that name is deployed"), standing:
+    second = LocalRuntime({"mine": {"upstream": "http://127.0.0.1:9"}}, folder=tmp_path)
+    with pytest.raises(ValueError, match="endpoint 'mine': one of that name is deployed"), second:
         pass
     with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW + 1) as runtime:
         assert runtime.endpoints == ("mine",)
 
 
-def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_no_file_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with LocalRuntime({}, clock=lambda: NOW) as runtime:
         cloud_of(runtime).create("mine")
@@ -73,7 +70,7 @@ def test_without_a_folder_nothing_is_left(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_record_that_somebody_has_changed_is_named(tmp_path: Path) -> None:
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "mine.json").write_text("{")
     with pytest.raises(OSError, match=r"mine\.json is not as the runtime wrote it"), LocalRuntime({}, folder=tmp_path):
@@ -87,47 +84,45 @@ LocalRuntime({}, folder=sys.argv[1], creating_seconds=0).serve(lambda runtime: p
 """
 
 
-def write_until_it_breaks(client: Any, s3: Any, number: int, begun: threading.Event) -> None:
-    """Keep a runtime busy with writes of every kind, and tell once each has been made."""
+def write_until_disconnected(sagemaker: Any, s3: Any, number: int, rounds: int, reached: threading.Event) -> None:
+    """Send writes of every kind until the runtime is gone; `reached` is set after so many rounds of them."""
     try:
         s3.create_bucket(Bucket="models")
-        for turn in range(10_000):
-            name = f"m-{number}-{turn}"
-            client.create_model(
+        for count in range(10_000):
+            name = f"m-{number}-{count}"
+            sagemaker.create_model(
                 ModelName=name,
                 PrimaryContainer={"Image": "x", "Environment": {"PADDING": "x" * 900}},
-                ExecutionRoleArn="arn:aws:iam::000000000000:role/x",
+                ExecutionRoleArn=ROLE,
             )
-            client.add_tags(ResourceArn=f"{ARN}:model/{name}", Tags=[{"Key": "turn", "Value": str(turn)}])
-            s3.put_object(Bucket="models", Key=f"{number}", Body=bytes([turn % 256]) * 100_000)
-            if turn % 3 == 0:
-                client.delete_model(ModelName=name)
-            if turn == 1:  # the first whose model stays
-                begun.set()
+            sagemaker.add_tags(ResourceArn=f"{ARN}:model/{name}", Tags=[{"Key": "round", "Value": str(count)}])
+            s3.put_object(Bucket="models", Key=f"{number}", Body=bytes([count % 256]) * 100_000)
+            if count % 3 == 0:
+                sagemaker.delete_model(ModelName=name)
+            if count == rounds:
+                reached.set()
     except BotoCoreError:
         return
 
 
-@pytest.mark.parametrize("after", [0.2, 0.35, 0.5])
-def test_a_runtime_killed_while_it_writes_leaves_a_folder_that_can_be_read(tmp_path: Path, after: float) -> None:
-    served = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert served.stdout is not None
-    url = served.stdout.readline().strip()
-    settings, begun = Config(retries={"total_max_attempts": 1}), [threading.Event() for _ in range(2)]
-    clients = [boto3.client(name, endpoint_url=url, config=settings) for name in ("sagemaker", "s3")]
-    writers = [
-        threading.Thread(target=write_until_it_breaks, args=(*clients, number, event))
-        for number, event in enumerate(begun)
-    ]
-    for writer in writers:
-        writer.start()
-    assert all(event.wait(60) for event in begun)
-    time.sleep(after)
-    served.send_signal(signal.SIGKILL)
-    served.communicate()
+@pytest.mark.parametrize("rounds", [1, 4, 8])
+def test_a_runtime_killed_while_it_writes_leaves_a_folder_that_can_be_read(tmp_path: Path, rounds: int) -> None:
+    reached = [threading.Event() for _ in range(2)]
+    with start("-c", SERVE, str(tmp_path)) as process:
+        url = process.stdout.readline().strip()
+        settings = Config(retries={"total_max_attempts": 1})
+        clients = [boto3.client(name, endpoint_url=url, config=settings) for name in ("sagemaker", "s3")]
+        writers = [
+            threading.Thread(target=write_until_disconnected, args=(*clients, number, rounds, event))
+            for number, event in enumerate(reached)
+        ]
+        for writer in writers:
+            writer.start()
+        assert all(event.wait(60) for event in reached)
+        process.kill()
     for writer in writers:
         writer.join()
-    with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
+    with LocalRuntime({}, folder=tmp_path) as runtime:
         cloud = cloud_of(runtime)
         pages = cloud.sagemaker.get_paginator("list_models").paginate()
         models = [model["ModelName"] for page in pages for model in page["Models"]]
@@ -135,8 +130,8 @@ def test_a_runtime_killed_while_it_writes_leaves_a_folder_that_can_be_read(tmp_p
         for name in models:
             assert cloud.sagemaker.describe_model(ModelName=name)["PrimaryContainer"]["Image"] == "x"
         objects = cloud.s3.list_objects_v2(Bucket="models").get("Contents", [])
-        for one in objects:
-            body = cloud.s3.get_object(Bucket="models", Key=one["Key"])["Body"].read()
+        for stored in objects:
+            body = cloud.s3.get_object(Bucket="models", Key=stored["Key"])["Body"].read()
             assert (len(body), len(set(body))) == (100_000, 1)
         files = [path for path in (tmp_path / "buckets").rglob("*") if path.is_file()]
         assert len(files) == 2 * len(objects)

@@ -1,4 +1,4 @@
-"""The local runtime, asked by a stock boto3 client as AWS is, and by plain HTTP as a container is."""
+"""The local runtime, used by a stock boto3 client as AWS is, and by plain HTTP as a container is."""
 
 import json
 import time
@@ -98,7 +98,7 @@ def test_dialog_answers_several_dialogs_in_one_request(client: Any) -> None:
     assert first == second
 
 
-@pytest.mark.parametrize("ask", [invoke, stream])
+@pytest.mark.parametrize("request_by", [invoke, stream])
 @pytest.mark.parametrize(
     ("endpoint", "body", "attributes", "status", "words"),
     [
@@ -120,12 +120,12 @@ def test_dialog_answers_several_dialogs_in_one_request(client: Any) -> None:
         (FALCON, {"inputs": "hello " * 3000}, "", 422, "Given: 3001 `inputs` tokens and 100 `max_new_tokens`"),
     ],
 )
-def test_what_a_container_refuses_is_a_model_error(
-    client: Any, ask: Any, endpoint: str, body: Any, attributes: str, status: int, words: str
+def test_an_error_of_a_container_is_a_model_error(
+    client: Any, request_by: Any, endpoint: str, body: Any, attributes: str, status: int, words: str
 ) -> None:
     options = {"CustomAttributes": attributes} if attributes else {}
     with pytest.raises(ClientError) as caught:
-        ask(client, endpoint, body, **options)
+        request_by(client, endpoint, body, **options)
     response = caught.value.response
     assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == ("ModelError", 424)
     assert response["OriginalStatusCode"] == status
@@ -143,7 +143,7 @@ def test_what_a_container_refuses_is_a_model_error(
         ({"inputs": ""}, "inputs"),
     ],
 )
-def test_tgi_refuses_inside_a_stream_that_has_begun_and_otherwise_with_422(
+def test_tgi_reports_invalid_requests_inside_a_stream_and_otherwise_with_422(
     client: Any, body: dict[str, Any], words: str
 ) -> None:
     [event] = events(stream(client, FALCON, {**body, "stream": True}))
@@ -156,14 +156,14 @@ def test_tgi_refuses_inside_a_stream_that_has_begun_and_otherwise_with_422(
     assert json.loads(caught.value.response["OriginalMessage"]) == event
 
 
-@pytest.mark.parametrize("ask", [invoke, stream])
+@pytest.mark.parametrize("request_by", [invoke, stream])
 def test_a_signature_fault_quotes_the_request_with_its_session_token(
-    llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch, ask: Any
+    llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch, request_by: Any
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "made-up-session-token")
     models = {"e": {"model": "local:smollm2", "wire": "tgi", "fault": "bad-signature-echo"}}
     with LocalRuntime(models) as runtime, pytest.raises(ClientError) as caught:
-        ask(boto3.Session().client("sagemaker-runtime", endpoint_url=runtime.url), "e", {})
+        request_by(boto3.Session().client("sagemaker-runtime", endpoint_url=runtime.url), "e", {})
     response = caught.value.response
     assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (
         "InvalidSignatureException",
@@ -172,10 +172,10 @@ def test_a_signature_fault_quotes_the_request_with_its_session_token(
     assert "x-amz-security-token:made-up-session-token\n" in response["Error"]["Message"]
 
 
-@pytest.mark.parametrize("ask", [invoke, stream])
-def test_an_unknown_endpoint_is_a_validation_error(client: Any, ask: Any) -> None:
+@pytest.mark.parametrize("request_by", [invoke, stream])
+def test_an_unknown_endpoint_is_a_validation_error(client: Any, request_by: Any) -> None:
     with pytest.raises(ClientError) as caught:
-        ask(client, "nowhere", {})
+        request_by(client, "nowhere", {})
     response = caught.value.response
     assert response["Error"] == {
         "Code": "ValidationError",
@@ -294,7 +294,7 @@ def test_lmi_answers_with_an_object_and_streams_json_lines(any_client: Any) -> N
     assert limited["details"]["generated_tokens"] == 30
 
 
-def test_hf_puts_the_prompt_before_the_answer_unless_told_otherwise(any_client: Any) -> None:
+def test_hf_puts_the_prompt_before_the_answer_by_default(any_client: Any) -> None:
     parameters = {"max_new_tokens": 7}
     assert invoke(any_client, "hf", {"inputs": PROMPT, "parameters": parameters}) == [
         {"generated_text": PROMPT + ANSWER}
@@ -338,12 +338,12 @@ def test_messages_answers_as_openais_chat_completions(any_client: Any) -> None:
         ("messages", {"messages": [{"role": "user", "content": "hello " * 3000}]}, "context length is 2048 tokens"),
     ],
 )
-@pytest.mark.parametrize("ask", [invoke, stream])
-def test_each_container_refuses_what_its_own_server_refuses(
-    any_client: Any, ask: Any, wire: str, body: Any, words: str
+@pytest.mark.parametrize("request_by", [invoke, stream])
+def test_each_container_refuses_what_the_real_server_refuses(
+    any_client: Any, request_by: Any, wire: str, body: Any, words: str
 ) -> None:
     with pytest.raises(ClientError) as caught:
-        ask(any_client, wire, body)
+        request_by(any_client, wire, body)
     assert caught.value.response["OriginalStatusCode"] == 400
     assert words in json.loads(caught.value.response["OriginalMessage"]).get("error", {}).__str__()
 
