@@ -16,7 +16,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
-from langchain_core.outputs import GenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatResult, GenerationChunk
 from sagechain.prompts import NO_ESCAPING, Escaping, ToolCallFormat
 from sagechain.prompts.tool_calls import AnswerPart, ToolCallReader
 
@@ -44,6 +44,10 @@ class MessageBuilder:
     text_tokens: Callable[[str], int | None]
     tools: ToolCallFormat | None = None
     escaping: Escaping = NO_ESCAPING
+
+    def result(self, answers: list[GenerationChunk]) -> ChatResult:
+        """The messages of whole answers."""
+        return ChatResult(generations=[ChatGeneration(message=self.message(answer)) for answer in answers])
 
     def message(self, answer: GenerationChunk) -> AIMessage:
         """The message of a whole answer."""

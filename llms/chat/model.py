@@ -20,7 +20,7 @@ from langchain_core.language_models import LangSmithParams, LanguageModelInput, 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, GenerationChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -245,7 +245,7 @@ class PromptedChatModel(BaseChatModel):
     ) -> ChatResult:
         request = self._request(messages, stop, kwargs)
         answers = self._text_model.complete(request.prompt, output_format=request.output_format, **request.options)
-        return _result(self._message_builder(request, kwargs), answers)
+        return self._message_builder(request, kwargs).result(answers)
 
     async def _agenerate(
         self,
@@ -258,7 +258,7 @@ class PromptedChatModel(BaseChatModel):
         answers = await self._text_model.acomplete(
             request.prompt, output_format=request.output_format, **request.options
         )
-        return _result(self._message_builder(request, kwargs), answers)
+        return self._message_builder(request, kwargs).result(answers)
 
     def _stream(
         self,
@@ -307,19 +307,13 @@ class PromptedChatModel(BaseChatModel):
         return chat_request(messages, stops, options, self._layout)
 
     def _message_builder(self, request: ChatRequest, options: dict[str, Any]) -> MessageBuilder:
-        text_model, output_format = self._text_model, request.output_format
-        in_text = isinstance(output_format, ToolCallFormat) and not text_model.capabilities.native_tools
         metadata = {"model_name": self._model_name(options), "model_provider": "sagechain"}
         if endpoint := getattr(self.llm, "endpoint_name", None):
             metadata["endpoint"] = endpoint
         return MessageBuilder(
             metadata,
-            prompt_tokens=partial(text_model.prompt_tokens, request.prompt, output_format),
-            text_tokens=text_model.text_tokens,
-            tools=cast(ToolCallFormat, output_format) if in_text else None,
+            prompt_tokens=partial(self._text_model.prompt_tokens, request.prompt, request.output_format),
+            text_tokens=self._text_model.text_tokens,
+            tools=None if self._text_model.capabilities.native_tools else request.tools,
             escaping=self._escaping,
         )
-
-
-def _result(builder: MessageBuilder, answers: list[GenerationChunk]) -> ChatResult:
-    return ChatResult(generations=[ChatGeneration(message=builder.message(answer)) for answer in answers])

@@ -35,6 +35,11 @@ class ChatRequest:
     options: dict[str, Any]
     output_format: OutputFormat | None
 
+    @property
+    def tools(self) -> ToolCallFormat | None:
+        """The output format, if it is that of tool calls."""
+        return self.output_format if isinstance(self.output_format, ToolCallFormat) else None
+
 
 def chat_request(
     messages: Sequence[BaseMessage], stop: Sequence[str], options: Mapping[str, Any], family: PromptFamily | None
