@@ -23,7 +23,7 @@ from tests.conftest import FALCON, FALCON_URI, LLAMA_URI
 TALK = [SystemMessage("Answer the question."), HumanMessage("What is the capital of France?")]
 
 
-def test_over_a_text_wire_the_family_lays_out_and_its_stops_are_sent(runtime: LocalRuntime) -> None:
+def test_over_a_text_wire_the_family_lays_out_the_prompt_and_its_stop_strings_are_sent(runtime: LocalRuntime) -> None:
     message = load_chat_model(FALCON_URI, max_new_tokens=20).invoke(TALK, stop=["Berlin"])
     assert message.text.startswith("The capital of France is Paris.")
     assert json.loads(runtime.requests[-1].body) == {
@@ -38,7 +38,7 @@ def test_over_a_text_wire_the_family_lays_out_and_its_stops_are_sent(runtime: Lo
     }
 
 
-def test_over_roles_the_messages_go_out_as_they_are_and_nothing_is_rendered(runtime: LocalRuntime) -> None:
+def test_over_a_role_wire_the_messages_are_sent_as_they_are(runtime: LocalRuntime) -> None:
     chat = load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=20)
     assert chat.invoke(TALK).text
     assert json.loads(runtime.requests[-1].body)["inputs"] == [
@@ -49,26 +49,26 @@ def test_over_roles_the_messages_go_out_as_they_are_and_nothing_is_rendered(runt
     ]
 
 
-def test_all_ways_of_asking_give_the_same_answer(runtime: LocalRuntime) -> None:
+def test_whole_streamed_sync_and_async_answers_are_the_same(runtime: LocalRuntime) -> None:
     chat = load_chat_model(FALCON_URI, max_new_tokens=8)
 
     async def asynchronous() -> list[str]:
-        pieces = [piece.text async for piece in chat.astream(TALK)]
-        return [(await chat.ainvoke(TALK)).text, "".join(pieces)]
+        chunks = [chunk.text async for chunk in chat.astream(TALK)]
+        return [(await chat.ainvoke(TALK)).text, "".join(chunks)]
 
-    answers = [chat.invoke(TALK).text, "".join(piece.text for piece in chat.stream(TALK))]
+    answers = [chat.invoke(TALK).text, "".join(chunk.text for chunk in chat.stream(TALK))]
     assert len({*answers, *asyncio.run(asynchronous())}) == 1
     assert answers[0] == answers[0].strip()
 
 
 @given(st.lists(st.text(" \nab", max_size=4), max_size=6))
-def test_a_streamed_answer_comes_to_the_whole_one_without_blanks_around(pieces: list[str]) -> None:
-    class Pieces(FakeListLLM):
+def test_a_streamed_answer_has_no_blanks_around_it(texts: list[str]) -> None:
+    class ChunkedLLM(FakeListLLM):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
-            yield from (GenerationChunk(text=piece) for piece in [*pieces, "."])
+            yield from (GenerationChunk(text=text) for text in [*texts, "."])
 
-    streamed = PromptedChatModel(llm=Pieces(responses=["x"])).stream("Hi")
-    assert "".join(piece.text for piece in streamed) == ("".join(pieces) + ".").strip()
+    streamed = PromptedChatModel(llm=ChunkedLLM(responses=["x"])).stream("Hi")
+    assert "".join(chunk.text for chunk in streamed) == ("".join(texts) + ".").strip()
 
 
 def test_the_constructors_settings_replace_the_llms(runtime: LocalRuntime) -> None:
@@ -88,7 +88,7 @@ def test_the_constructors_settings_replace_the_llms(runtime: LocalRuntime) -> No
     assert (sent["max_new_tokens"], sent["do_sample"]) == (1, False)
 
 
-def test_a_message_tells_model_and_reason(runtime: LocalRuntime) -> None:
+def test_a_message_has_the_models_name_and_the_finish_reason(runtime: LocalRuntime) -> None:
     message = load_chat_model(FALCON_URI, max_new_tokens=2).invoke("Hi", model="mine")
     assert message.response_metadata == {
         "finish_reason": "length",
@@ -106,10 +106,10 @@ def test_any_other_llm_becomes_a_chat_model() -> None:
     assert isinstance(message, AIMessage)
     assert (message.text, message.response_metadata["model_name"]) == ("Hello.", "fake-list")
     streamed = PromptedChatModel(llm=FakeStreamingListLLM(responses=["Hello."])).stream("Hi")
-    assert [piece.text for piece in streamed][:3] == ["H", "e", "l"]
+    assert [chunk.text for chunk in streamed][:3] == ["H", "e", "l"]
 
     async def asynchronous() -> list[str]:
-        return [(await chat.ainvoke("Hi")).text, "".join([piece.text async for piece in chat.astream("Hi")])]
+        return [(await chat.ainvoke("Hi")).text, "".join([chunk.text async for chunk in chat.astream("Hi")])]
 
     assert asyncio.run(asynchronous()) == ["Hello.", "Hello."]
 
@@ -136,67 +136,69 @@ def test_a_family_over_a_local_model_is_used(llm: LlamaCppLLM) -> None:
     assert message.usage_metadata["input_tokens"] == (expected.generation_info or {})["input_tokens"]
 
 
-def test_the_pieces_of_a_stream_add_up_to_one_message(llm: LlamaCppLLM) -> None:
+def test_the_chunks_of_a_stream_add_up_to_the_whole_message(llm: LlamaCppLLM) -> None:
     chat = PromptedChatModel(llm=llm, max_tokens=4)
-    pieces = list(chat.stream("Hi"))
-    whole = pieces[0]
-    for piece in pieces[1:]:
-        whole += piece
+    chunks = list(chat.stream("Hi"))
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole += chunk
     message = chat.invoke("Hi")
     assert (whole.text, whole.response_metadata) == (message.text, message.response_metadata)
     assert whole.usage_metadata == message.usage_metadata
 
 
-def test_langchains_rate_limiter_is_asked_before_each_call(llm: LlamaCppLLM) -> None:
-    class Counting(BaseRateLimiter):
-        asked = 0
+def test_langchains_rate_limiter_is_acquired_before_each_request(llm: LlamaCppLLM) -> None:
+    class CountingLimiter(BaseRateLimiter):
+        acquired = 0
 
         def acquire(self, *, blocking: bool = True) -> bool:
-            self.asked += 1
+            self.acquired += 1
             return True
 
         async def aacquire(self, *, blocking: bool = True) -> bool:
             return self.acquire()
 
-    limiter = Counting()
+    limiter = CountingLimiter()
     chat = PromptedChatModel(llm=llm, max_tokens=1, rate_limiter=limiter)
     chat.invoke("Hi")
     list(chat.stream("Hi"))
     asyncio.run(chat.ainvoke("Hi"))
-    assert limiter.asked == 3
+    assert limiter.acquired == 3
 
 
-def test_a_stream_that_breaks_tells_the_text_that_was_shown(llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_breaks_has_the_shown_text_in_its_error(
+    llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = {"model": f"local:{llm.path}", "family": "falcon", "fault": "stream-reset", "frames": 2}
     with LocalRuntime({"faulty": model}) as runtime:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", runtime.url)
         shown: list[str] = []
         with pytest.raises(errors.StreamInterrupted) as caught:  # noqa: PT012
-            for piece in load_chat_model("sagemaker:faulty?family=falcon").stream(TALK):
-                shown.append(piece.text)
+            for chunk in load_chat_model("sagemaker:faulty?family=falcon").stream(TALK):
+                shown.append(chunk.text)
         assert caught.value.partial_text == "".join(shown) == "The capital"
 
 
-def test_a_stop_string_may_be_given_by_itself(runtime: LocalRuntime) -> None:
+def test_stop_may_be_a_single_string(runtime: LocalRuntime) -> None:
     chat = load_chat_model(FALCON_URI, max_new_tokens=8)
-    chat.invoke("Hi", stop="END")  # type: ignore[arg-type]  # LangChain asks for a list
+    chat.invoke("Hi", stop="END")  # type: ignore[arg-type]  # LangChain's type is a list
     assert json.loads(runtime.requests[-1].body)["parameters"]["stop"] == ["END", "\nUser:", "<|endoftext|>"]
 
 
-def test_tokens_are_counted_by_the_models_own_tokenizer_and_never_none_of_a_text(llm: LlamaCppLLM) -> None:
-    own, other = PromptedChatModel(llm=llm), load_chat_model(FALCON_URI)
-    assert own.get_num_tokens("The capital of France") == len(llm.get_token_ids("The capital of France")) == 4
-    assert own.get_num_tokens_from_messages(list(TALK)) == llm.prompt_tokens(list(TALK))
-    assert other.get_num_tokens("a") == 1
-    assert other.get_num_tokens("The capital of France") == 7  # an estimate: 21 bytes by 3
+def test_tokens_are_counted_by_the_models_own_tokenizer_or_estimated(llm: LlamaCppLLM) -> None:
+    local, remote = PromptedChatModel(llm=llm), load_chat_model(FALCON_URI)
+    assert local.get_num_tokens("The capital of France") == len(llm.get_token_ids("The capital of France")) == 4
+    assert local.get_num_tokens_from_messages(list(TALK)) == llm.prompt_tokens(list(TALK))
+    assert remote.get_num_tokens("a") == 1
+    assert remote.get_num_tokens("The capital of France") == 7  # an estimate: 21 bytes by 3
     assert PromptedChatModel(llm=FakeListLLM(responses=["x"])).get_num_tokens("Hi there") == 3
-    able = {"text_inputs": True, "text_outputs": True, "tool_calling": True, "tool_choice": True}
-    assert own.profile == {**able, "max_input_tokens": 1536, "max_output_tokens": 512}
+    profile = {"text_inputs": True, "text_outputs": True, "tool_calling": True, "tool_choice": True}
+    assert local.profile == {**profile, "max_input_tokens": 1536, "max_output_tokens": 512}
 
 
 @pytest.fixture
 def hub(gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A tokenizer as it lies in the hub's cache, by its name there."""
+    """The name of a tokenizer in the hub's cache."""
     snapshot = tmp_path / "models--someone--tiny" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot.parent.parent / "refs").mkdir()
@@ -218,7 +220,7 @@ def test_a_tokenizer_is_given_by_file_folder_or_name(runtime: LocalRuntime, gpt2
     assert message.usage_metadata["output_tokens"] == 2
 
 
-def test_a_tokenizer_that_cannot_be_had_is_a_clear_error(llm: LlamaCppLLM, tmp_path: Path, hub: str) -> None:
+def test_a_tokenizer_that_cannot_be_loaded_is_a_clear_error(llm: LlamaCppLLM, tmp_path: Path, hub: str) -> None:
     fake = FakeListLLM(responses=["x"])
     with pytest.raises(ValueError, match=r"tokenizer: the file '/nowhere/tokenizer.json' does not exist"):
         PromptedChatModel(llm=fake, tokenizer="/nowhere/tokenizer.json")
@@ -231,22 +233,22 @@ def test_a_tokenizer_that_cannot_be_had_is_a_clear_error(llm: LlamaCppLLM, tmp_p
         PromptedChatModel(llm=llm, tokenizer=hub)
 
 
-def test_usage_is_counted_where_the_server_tells_none_and_the_tokenizer_is_at_hand(
+def test_usage_is_counted_with_a_tokenizer_if_the_server_does_not_report_it(
     runtime: LocalRuntime, llm: LlamaCppLLM
 ) -> None:
-    asked = "User: Hi\nAssistant:"
+    prompt = "User: Hi\nAssistant:"
     falcon = SageMakerLLM(endpoint_name=FALCON, family="falcon", custom_get_token_ids=llm.get_token_ids)
     chat = PromptedChatModel(llm=falcon, max_tokens=5)
-    read = llm.prompt_tokens(asked)
-    usage = {"input_tokens": read, "output_tokens": 5, "total_tokens": read + 5}
+    prompt_tokens = llm.prompt_tokens(prompt)
+    usage = {"input_tokens": prompt_tokens, "output_tokens": 5, "total_tokens": prompt_tokens + 5}
     message = chat.invoke("Hi")
     assert message.usage_metadata == usage
-    told = [
-        piece.usage_metadata for piece in chat.stream("Hi") if isinstance(piece, AIMessage) and piece.usage_metadata
+    streamed = [
+        chunk.usage_metadata for chunk in chat.stream("Hi") if isinstance(chunk, AIMessage) and chunk.usage_metadata
     ]
-    assert told == [usage]
+    assert streamed == [usage]
 
 
-def test_an_empty_answer_is_an_empty_message_also_as_a_stream() -> None:
+def test_an_empty_answer_is_an_empty_message_whole_and_streamed() -> None:
     chat = PromptedChatModel(llm=FakeListLLM(responses=["  "]))
-    assert chat.invoke("Hi").text == "".join(piece.text for piece in chat.stream("Hi")) == ""
+    assert chat.invoke("Hi").text == "".join(chunk.text for chunk in chat.stream("Hi")) == ""

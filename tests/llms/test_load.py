@@ -1,4 +1,4 @@
-"""Models by URI: what is understood, and what is refused with which words."""
+"""Models by URI, and the errors for URIs that are not valid."""
 
 import re
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ ARN = "arn:aws:sagemaker:eu-west-1:000000000000:endpoint/my-falcon"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What is read of the sagemaker SDK's own `Endpoint`; tests/deploy has the real one."""
+    """The attributes of the sagemaker SDK's own `Endpoint` that are used; tests/deploy has the real one."""
 
     endpoint_name: Any = "my-falcon"
     endpoint_arn: Any = ARN
 
 
-def deployed_by_others(name: str, tags: dict[str, str]) -> None:
-    """An endpoint that boto3 alone deployed."""
+def deploy_without_sagechain(name: str, tags: dict[str, str]) -> None:
+    """Deploy an endpoint with boto3 alone."""
     client = boto3.client("sagemaker")
     role = "arn:aws:iam::000000000000:role/endpoints"
     client.create_model(ModelName=name, PrimaryContainer={"Image": "tgi-inference"}, ExecutionRoleArn=role)
@@ -34,7 +34,7 @@ def deployed_by_others(name: str, tags: dict[str, str]) -> None:
     client.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=given)
 
 
-def test_an_endpoint_uri_says_all_there_is_to_say() -> None:
+def test_an_endpoint_uri_has_every_setting() -> None:
     llm = load_llm(
         "sagemaker:my%2Dfalcon?family=falcon&wire=tgi&region=eu-west-1&component=c&variant=v",
         temperature=0.5,
@@ -90,14 +90,16 @@ def test_a_chat_model_takes_the_same_uris() -> None:
         ("sagemaker:x?family=falcon", {"max_tokens": 3}, "parameter: 'max_tokens' is unknown"),
     ],
 )
-def test_bad_input_is_a_value_error_that_says_what_is_known(uri: str, parameters: dict[str, Any], message: str) -> None:
+def test_bad_input_is_a_value_error_that_names_what_is_known(
+    uri: str, parameters: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         load_llm(uri, **parameters)
     with pytest.raises(ValueError, match=message):
         load_chat_model(uri, **parameters)
 
 
-def test_an_endpoint_of_the_sdk_tells_name_and_region_and_keywords_the_rest() -> None:
+def test_an_endpoint_of_the_sdk_has_name_and_region_and_keywords_have_the_rest() -> None:
     given = {"component": "c", "variant": "v", "context": 512}
     llm = load_llm(Endpoint(), family="falcon", wire="lmi", **given, temperature=0.5, max_retries=0)
     assert isinstance(llm, SageMakerLLM)
@@ -109,12 +111,12 @@ def test_an_endpoint_of_the_sdk_tells_name_and_region_and_keywords_the_rest() ->
     assert chat.family == "falcon"
 
 
-def test_the_tags_of_an_endpoint_of_the_sdk_are_asked_for_in_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tags_of_an_endpoint_of_the_sdk_are_read_in_its_region(monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalRuntime(models={}, creating_seconds=0) as runtime:
         monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
         with pytest.raises(errors.EndpointNotFound, match=re.escape(ARN)):
             load_llm(Endpoint())
-        deployed_by_others("my-falcon", {"sagechain:family": "falcon", "sagechain:wire": "tgi"})
+        deploy_without_sagechain("my-falcon", {"sagechain:family": "falcon", "sagechain:wire": "tgi"})
         llm = load_llm(Endpoint())
     assert isinstance(llm, SageMakerLLM)
     assert (llm.family, llm.wire, llm.client.meta.region_name) == ("falcon", "tgi", "eu-west-1")
@@ -133,7 +135,9 @@ def test_the_tags_of_an_endpoint_of_the_sdk_are_asked_for_in_its_region(monkeypa
         (Endpoint(), {"family": "falcon", "region": "us-east-1"}, "parameter: 'region' is unknown"),
     ],
 )
-def test_what_is_no_endpoint_of_the_sdk_is_refused(model: Any, parameters: dict[str, Any], message: str) -> None:
+def test_other_objects_than_an_endpoint_of_the_sdk_are_refused(
+    model: Any, parameters: dict[str, Any], message: str
+) -> None:
     for load in (load_llm, load_chat_model):
         with pytest.raises(ValueError, match=message):
             load(model, **parameters)

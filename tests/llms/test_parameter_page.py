@@ -1,4 +1,4 @@
-"""The guide's table of parameters is made from the code's own: meaning, range, and who carries each."""
+"""The guide's table of parameters follows from the code: meaning, range, and the wires and engines that have each."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from sagechain.llms.wires import get_wire, list_wires
 
 INTRODUCTION = """# Inference parameters
 
-One name, one meaning and one range each, whatever wire or engine they go to. They may be given when a model is made, at a
-call, or by `configurable_fields`; a value that is out of range, of the wrong type, or that the model's wire does not carry
-is a `ValueError` before anything is sent. [How they change an answer](decoding.md) is shown on runs of the embedded model.
+One name, one meaning and one range each, for every wire and engine. They may be given when a model is loaded, with a
+request, or by `configurable_fields`; a value that is out of range, of the wrong type, or that the model's wire does not
+carry is a `ValueError` before anything is sent. [How they change an answer](decoding.md) is shown with the embedded model.
 
 ```python
 from sagechain.llms import load_llm
@@ -20,13 +20,13 @@ print(llm.invoke("The capital of France is"))
 print(llm.invoke("The capital of France is", temperature=1.0, top_p=0.9, seed=1))
 ```
 
-`local:` stands for models on this machine: `llama.cpp` for GGUF files, `transformers` for checkpoint folders and
-`?engine=transformers`. The others are [wires](wires.md). `stop` is exact everywhere: where a wire has no stop strings the
-text is cut here, and the connection closed.
+Under "carried by", `llama.cpp` (GGUF files) and `transformers` (checkpoint folders and `?engine=transformers`) are engines
+on this machine, and the others are [wires](wires.md). `stop` is exact everywhere: on a wire without stop strings the text
+is cut here, and the connection is closed.
 """
 
 
-def test_the_guide_shows_meaning_range_and_who_carries_each_parameter(same_page: Callable[[str, str], None]) -> None:
+def test_the_guide_has_meaning_range_and_carriers_of_each_parameter(same_page: Callable[[str, str], None]) -> None:
     table = ["| parameter | meaning | range | carried by |", "| --- | --- | --- | --- |"]
     for name in PARAMETER_NAMES:
         meaning = GenerationFields.model_fields[name].description
@@ -54,4 +54,4 @@ def _carriers(name: str) -> str:
 
 
 COUNTED_HERE = ("max_length", "return_full_text", "do_sample")
-"""What llama.cpp need not know of: it is met before or after."""
+"""Parameters that are applied before or after llama.cpp runs."""

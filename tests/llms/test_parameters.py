@@ -1,4 +1,4 @@
-"""Inference parameters: names, types, ranges, and what fits together."""
+"""Inference parameters: names, types, ranges, and combinations."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def test_a_value_out_of_range_or_of_the_wrong_type_is_an_error_that_names_the_fi
     ("name", "value"),
     [("temperature", 0), ("temperature", 1), ("top_p", 1), ("top_k", 0), ("max_new_tokens", 1), ("seed", 0)],
 )
-def test_the_ends_of_a_range_belong_to_it(name: str, value: Any) -> None:
+def test_ranges_include_their_ends(name: str, value: Any) -> None:
     assert GenerationParameters(**{name: value}).given() == {name: value}
 
 
@@ -74,10 +74,10 @@ def test_several_greedy_answers_need_as_many_beams() -> None:
         ({"top_p": 1.0, "top_k": 0}, False),
     ],
 )
-def test_chance_follows_from_what_is_given_and_temperature_0_is_greedy(given: dict[str, Any], samples: bool) -> None:
+def test_sampling_follows_from_the_parameters_and_temperature_0_is_greedy(given: dict[str, Any], samples: bool) -> None:
     assert GenerationParameters(**given).samples is samples
 
 
-def test_a_single_stop_string_and_repeated_ones_are_taken() -> None:
+def test_a_single_stop_string_and_repeated_ones_are_accepted() -> None:
     assert GenerationParameters(stop="x").stop == ("x",)
     assert GenerationParameters(stop=["x", "y", "x"]).stop == ("x", "y")

@@ -49,7 +49,7 @@ def test_what_is_shown_holds_no_stop_and_is_the_texts_beginning(stops: list[str]
     assert not any(stop in shown for stop in stops)
 
 
-def test_only_what_may_begin_a_stop_is_held_back() -> None:
+def test_only_the_beginning_of_a_stop_string_is_buffered() -> None:
     cutter = StopCutter(["\nUser:"])
     assert cutter.feed("Paris.\nUs") == "Paris."
     assert cutter.feed("ual") == "\nUsual"

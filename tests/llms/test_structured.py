@@ -1,4 +1,4 @@
-"""Structured answers: every schema and method, one repair round, then an error that has the raw text."""
+"""Structured answers: every kind of schema and method, one correction, then an error with the raw text."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ GOOD, BAD = '{"name": "tent", "price": 189}', '{"name": "tent", "price": -1}'
 METHODS = get_args(Method)
 
 
-class Recording(FakeListLLM):
+class RecordingLLM(FakeListLLM):
     prompts: list[str]
 
     def _call(self, prompt: str, *args: Any, **kwargs: Any) -> str:
@@ -51,12 +51,12 @@ class Recording(FakeListLLM):
         return await super()._acall(prompt, *args, **kwargs)
 
 
-def asking(*answers: str, family: str = "chatml") -> tuple[PromptedChatModel, list[str]]:
-    llm = Recording(responses=list(answers), prompts=[])
+def chat_with(*answers: str, family: str = "chatml") -> tuple[PromptedChatModel, list[str]]:
+    llm = RecordingLLM(responses=list(answers), prompts=[])
     return PromptedChatModel(llm=llm, family=family), llm.prompts
 
 
-def called(name: str, arguments: str) -> str:
+def tool_call(name: str, arguments: str) -> str:
     return f'<tool_call>{{"name": "{name}", "arguments": {arguments}}}</tool_call>'
 
 
@@ -65,8 +65,8 @@ def called(name: str, arguments: str) -> str:
 @pytest.mark.parametrize("family", ["chatml", "llama2", "falcon"])
 def test_an_answer_is_a_value_of_the_schema(method: Method, schema: Any, family: str) -> None:
     name = getattr(schema, "__name__", "Offer")
-    answer = called(name, GOOD) if method == "function_calling" else f"Here it is:\n```json\n{GOOD}\n```"
-    chat, prompts = asking(answer, family=family)
+    answer = tool_call(name, GOOD) if method == "function_calling" else f"Here it is:\n```json\n{GOOD}\n```"
+    chat, prompts = chat_with(answer, family=family)
     value = chat.with_structured_output(schema, method=method).invoke("Offer me a tent.")
     assert value == (Offer(name="tent", price=189) if schema is Offer else {"name": "tent", "price": 189})
     assert len(prompts) == 1
@@ -74,19 +74,19 @@ def test_an_answer_is_a_value_of_the_schema(method: Method, schema: Any, family:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_answer_that_does_not_fit_is_shown_to_the_model_once(method: Method) -> None:
-    answers = [called("Offer", text) if method == "function_calling" else text for text in (BAD, GOOD)]
-    chat, prompts = asking(*answers)
-    asked = chat.with_structured_output(Offer, method=method)
-    assert asked.invoke("Offer me a tent.") == Offer(name="tent", price=189)
+def test_an_answer_that_does_not_match_is_shown_to_the_model_once(method: Method) -> None:
+    answers = [tool_call("Offer", text) if method == "function_calling" else text for text in (BAD, GOOD)]
+    chat, prompts = chat_with(*answers)
+    offers = chat.with_structured_output(Offer, method=method)
+    assert offers.invoke("Offer me a tent.") == Offer(name="tent", price=189)
     assert len(prompts) == 2
     assert "-1" in prompts[1]
     assert "price" in prompts[1].split("-1")[1]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_second_one_that_does_not_fit_is_an_error_with_the_raw_text(method: Method) -> None:
-    chat, _ = asking("No.", "I have none.")
+def test_a_correction_that_does_not_match_is_an_error_with_the_raw_text(method: Method) -> None:
+    chat, _ = chat_with("No.", "I have none.")
     with pytest.raises(errors.StructuredOutputFailed, match="it contains no JSON") as raised:
         chat.with_structured_output(Offer, method=method).invoke("Offer me a tent.")
     assert raised.value.raw_text == "I have none."
@@ -94,16 +94,16 @@ def test_a_second_one_that_does_not_fit_is_an_error_with_the_raw_text(method: Me
 
 
 def test_with_include_raw_nothing_is_raised() -> None:
-    chat, _ = asking(BAD, BAD, GOOD)
-    asked = chat.with_structured_output(Offer, method="json_schema", include_raw=True)
-    failed, done = asked.invoke("Hi"), asked.invoke("Hi")
+    chat, _ = chat_with(BAD, BAD, GOOD)
+    offers = chat.with_structured_output(Offer, method="json_schema", include_raw=True)
+    failed, done = offers.invoke("Hi"), offers.invoke("Hi")
     assert (failed["raw"].text, failed["parsed"]) == (BAD, None)
     assert isinstance(failed["parsing_error"], errors.StructuredOutputFailed)
     assert (done["raw"].text, done["parsed"], done["parsing_error"]) == (GOOD, Offer(name="tent", price=189), None)
 
 
-def test_json_mode_takes_any_object_where_no_schema_is_given() -> None:
-    chat, _ = asking('{"a": [1, 2,]}')
+def test_json_mode_accepts_any_object_without_a_schema() -> None:
+    chat, _ = chat_with('{"a": [1, 2,]}')
     assert chat.with_structured_output(method="json_mode").invoke("JSON, please.") == {"a": [1, 2]}
     with pytest.raises(ValueError, match="schema: json_schema needs one"):
         chat.with_structured_output(method="json_schema")
@@ -111,8 +111,8 @@ def test_json_mode_takes_any_object_where_no_schema_is_given() -> None:
         chat.with_structured_output(Offer, method="json")  # type: ignore[arg-type]
 
 
-def test_the_asynchronous_form_answers_alike() -> None:
-    chat, prompts = asking(BAD, GOOD)
+def test_the_async_form_gives_the_same_value() -> None:
+    chat, prompts = chat_with(BAD, GOOD)
     value = asyncio.run(chat.with_structured_output(Offer, method="json_schema").ainvoke("Hi"))
     assert (value, len(prompts)) == (Offer(name="tent", price=189), 2)
 
@@ -126,17 +126,19 @@ class Order(BaseModel):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("schema", [Order, Order.model_json_schema()])
-def test_an_answer_is_mended_and_turned_as_the_arguments_of_a_call_are(method: Method, schema: Any) -> None:
+def test_an_answer_is_repaired_and_coerced_as_the_arguments_of_a_tool_call_are(method: Method, schema: Any) -> None:
     written = "{'names': 'tent', 'Size': 's',}"
-    chat, prompts = asking(called("Order", written) if method == "function_calling" else f"Sure: {written} Enjoy!")
+    chat, prompts = chat_with(
+        tool_call("Order", written) if method == "function_calling" else f"Sure: {written} Enjoy!"
+    )
     value = chat.with_structured_output(schema, method=method).invoke("A small tent.")
     assert value == (Order(names=["tent"], size="S") if schema is Order else {"names": ["tent"], "size": "S"})
     assert len(prompts) == 1
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_schema_that_is_none_is_refused_before_anything_is_asked(method: Method) -> None:
-    chat, prompts = asking("x")
+def test_an_invalid_schema_is_refused_before_any_request(method: Method) -> None:
+    chat, prompts = chat_with("x")
     broken = {"title": "Offer", "type": "object", "properties": {"name": {"type": "str"}}}
     with pytest.raises(ValueError, match=r"schema\.properties\.name\.type: 'str' is unknown\. Did you mean 'string'"):
         chat.with_structured_output(broken, method=method)

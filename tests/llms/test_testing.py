@@ -27,7 +27,7 @@ def add(a: int, b: int) -> int:
 
 
 def clock() -> str:
-    """Tell the time."""
+    """The time of day."""
     return "noon"
 
 
@@ -80,7 +80,7 @@ def test_a_tool_call_and_its_result_stand_in_the_prompt_as_the_model_writes_and_
 # Answers
 
 
-def test_a_script_is_answered_in_its_order_and_the_prompts_are_kept() -> None:
+def test_answers_come_in_their_order_and_the_prompts_are_recorded() -> None:
     llm = ScriptedLLM(family="falcon", answers=["Paris.", "Rome."])
     chat = PromptedChatModel(llm=llm, timeout=5)
     assert llm.answers_left == 2
@@ -123,7 +123,7 @@ def test_an_answer_that_is_neither_text_nor_call_is_a_value_error(wrong: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("field", "said"),
+    ("field", "message"),
     [
         ({"family": "chatlm"}, "family: 'chatlm' is unknown. Did you mean 'chatml'?"),
         ({"family": "messages"}, "family: 'messages' has no layout of its own"),
@@ -131,8 +131,8 @@ def test_an_answer_that_is_neither_text_nor_call_is_a_value_error(wrong: Any) ->
         ({"stream_by": "letters"}, "stream_by"),
     ],
 )
-def test_a_wrong_field_is_a_value_error(field: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+def test_a_wrong_field_is_a_value_error(field: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace("?", r"\?")):
         ScriptedLLM(**field)
 
 
@@ -142,13 +142,13 @@ def test_a_wrong_field_is_a_value_error(field: dict[str, Any], said: str) -> Non
 @given(text=st.text())
 def test_tokens_are_words_and_marks_and_add_up_to_the_text(text: str) -> None:
     llm = ScriptedLLM(answers=[text])
-    pieces = [piece.text for piece in llm.chunks("?")][:-1]
-    assert "".join(pieces) == text
-    assert len(pieces) == llm.text_tokens(text) == len(llm.get_token_ids(text))
+    chunks = [chunk.text for chunk in llm.chunks("?")][:-1]
+    assert "".join(chunks) == text
+    assert len(chunks) == llm.text_tokens(text) == len(llm.get_token_ids(text))
 
 
 def test_the_tokens_of_a_sentence() -> None:
-    assert [piece.text for piece in ScriptedLLM(answers=["It's 3.5 °C, I think. "]).chunks("?")][:-1] == (
+    assert [chunk.text for chunk in ScriptedLLM(answers=["It's 3.5 °C, I think. "]).chunks("?")][:-1] == (
         ["It", "'", "s", " 3", ".", "5", " °", "C", ",", " I", " think", ".", " "]
     )
 
@@ -169,10 +169,10 @@ def test_an_answer_ends_at_its_limit_or_a_stop_string_and_a_stream_gives_the_sam
 ) -> None:
     llm = ScriptedLLM(answers=["One, two, three."] * 2, stream_by=stream_by)
     [whole] = llm.complete("Count to three:", **settings)
-    pieces = list(llm.chunks("Count to three:", **settings))
+    chunks = list(llm.chunks("Count to three:", **settings))
     info = {"finish_reason": reason, "input_tokens": 4, "output_tokens": tokens}
     assert (whole.text, whole.generation_info) == (text, info)
-    assert ("".join(piece.text for piece in pieces), pieces[-1].generation_info) == (text, info)
+    assert ("".join(chunk.text for chunk in chunks), chunks[-1].generation_info) == (text, info)
 
 
 def test_usage_is_counted_by_the_models_own_tokens() -> None:
@@ -184,7 +184,7 @@ def test_usage_is_counted_by_the_models_own_tokens() -> None:
     assert chat.get_num_tokens("It is Paris.") == 4
 
 
-def test_a_context_is_kept() -> None:
+def test_the_context_limits_prompt_and_answer() -> None:
     llm = ScriptedLLM(answers=["one two three four"] * 2, context=5)
     assert llm.invoke("a b") == "one two three"
     with pytest.raises(ValueError, match="prompt: it has 6 tokens, 1 more than the context of 5"):

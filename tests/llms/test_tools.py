@@ -1,4 +1,4 @@
-"""Tools over a model that only continues text: bound, told in the prompt, read back out of the answer, streamed."""
+"""Tools over a model that only continues text: bound, described in the prompt, read out of the answer, streamed."""
 
 import asyncio
 import json
@@ -58,43 +58,43 @@ CALL = '<tool_call>\n{"name": "check_stock", "arguments": {"name": "Heron 2 tent
 WRONG = '<tool_call>\n{"name": "check_stock", "arguments": {"nome": 1}}\n</tool_call>'
 
 
-def answering(*answers: str, family: str = "chatml") -> PromptedChatModel:
+def chat_with(*answers: str, family: str = "chatml") -> PromptedChatModel:
     return PromptedChatModel(llm=FakeListLLM(responses=list(answers)), family=family)
 
 
-def sum_of(pieces: Iterator[Any]) -> AIMessageChunk:
-    whole = next(pieces)
-    for piece in pieces:
-        whole += piece
+def sum_of(chunks: Iterator[Any]) -> AIMessageChunk:
+    whole = next(chunks)
+    for chunk in chunks:
+        whole += chunk
     return whole  # type: ignore[no-any-return]
 
 
-def said(message: AIMessage) -> Any:
+def content(message: AIMessage) -> Any:
     return message.text, [(c["name"], c["args"]) for c in message.tool_calls]
 
 
 @pytest.mark.parametrize("family", ["chatml", "llama2", "falcon", "falcon180b", "plain"])
-def test_a_call_is_read_out_of_what_the_model_wrote(family: str) -> None:
-    message = answering(f"Let me see.\n{CALL}", family=family).bind_tools([check_stock]).invoke("A tent?")
-    assert said(message) == ("Let me see.", [("check_stock", {"name": "Heron 2 tent"})])
+def test_a_tool_call_is_read_out_of_the_answer(family: str) -> None:
+    message = chat_with(f"Let me see.\n{CALL}", family=family).bind_tools([check_stock]).invoke("A tent?")
+    assert content(message) == ("Let me see.", [("check_stock", {"name": "Heron 2 tent"})])
     assert message.tool_calls[0]["id"]
 
 
-def test_every_kind_of_tool_is_told_with_its_schema(runtime: LocalRuntime) -> None:
+def test_every_kind_of_tool_is_described_with_its_schema(runtime: LocalRuntime) -> None:
     chat = load_chat_model(FALCON_URI, max_new_tokens=1)
     chat.bind_tools([check_stock, PlaceOrder, Search, weather, NAMED]).invoke(
         [SystemMessage("Be brief."), HumanMessage("Hi")]
     )
-    told = json.loads(runtime.requests[-1].body)["inputs"]
-    assert told.startswith("Be brief.\n\n")
-    schemas = told.split("<tools>\n")[1].split("\n</tools>")[0].splitlines()
+    prompt = json.loads(runtime.requests[-1].body)["inputs"]
+    assert prompt.startswith("Be brief.\n\n")
+    schemas = prompt.split("<tools>\n")[1].split("\n</tools>")[0].splitlines()
     assert [json.loads(line)["function"]["name"] for line in schemas] == [
         "check_stock", "PlaceOrder", "Search", "weather", "named",
     ]  # fmt: skip
     assert json.loads(schemas[1])["function"]["parameters"]["required"] == ["name", "quantity"]
 
 
-def test_roles_are_told_of_tools_in_the_system_text(runtime: LocalRuntime) -> None:
+def test_role_wires_have_the_tools_in_the_system_text(runtime: LocalRuntime) -> None:
     load_chat_model(LLAMA_URI, accept_eula=True, max_new_tokens=1).bind_tools([weather]).invoke("Hi")
     first, second = json.loads(runtime.requests[-1].body)["inputs"][0]
     assert (first["role"], second) == ("system", {"role": "user", "content": "Hi"})
@@ -104,11 +104,11 @@ def test_roles_are_told_of_tools_in_the_system_text(runtime: LocalRuntime) -> No
 def test_whole_streamed_and_asynchronous_answers_tell_the_same(llm: LlamaCppLLM) -> None:
     answer = f"One.\n{CALL}\nTwo.\n{WRONG}"
 
-    class Pieces(FakeListLLM):
+    class ChunkedLLM(FakeListLLM):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
             yield from (GenerationChunk(text=character) for character in answer)
 
-    chat = PromptedChatModel(llm=Pieces(responses=[answer] * 4), family="chatml").bind_tools([check_stock])
+    chat = PromptedChatModel(llm=ChunkedLLM(responses=[answer] * 4), family="chatml").bind_tools([check_stock])
     whole, streamed = chat.invoke("Hi"), sum_of(chat.stream("Hi"))
 
     async def asynchronous() -> list[Any]:
@@ -117,7 +117,7 @@ def test_whole_streamed_and_asynchronous_answers_tell_the_same(llm: LlamaCppLLM)
 
     messages = [whole, streamed, *asyncio.run(asynchronous())]
     for message in messages:
-        assert said(message)[1] == [("check_stock", {"name": "Heron 2 tent"})]
+        assert content(message)[1] == [("check_stock", {"name": "Heron 2 tent"})]
         [invalid] = message.invalid_tool_calls
         assert invalid["name"] == "check_stock"
         assert list(message.response_metadata[TOOL_CALL_ERRORS]) == [invalid["id"]]
@@ -127,13 +127,13 @@ def test_whole_streamed_and_asynchronous_answers_tell_the_same(llm: LlamaCppLLM)
     }
 
 
-def test_a_call_is_streamed_as_soon_as_it_is_there() -> None:
-    class Pieces(FakeListLLM):
+def test_a_tool_call_is_streamed_as_soon_as_it_is_complete() -> None:
+    class ChunkedLLM(FakeListLLM):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
             yield from (GenerationChunk(text=text) for text in ("See: ", CALL[:20], CALL[20:], "\n", CALL))
 
     pieces: list[Any] = list(
-        PromptedChatModel(llm=Pieces(responses=["x"]), family="chatml").bind_tools([check_stock]).stream("Hi")
+        PromptedChatModel(llm=ChunkedLLM(responses=["x"]), family="chatml").bind_tools([check_stock]).stream("Hi")
     )
     chunks = [chunk for piece in pieces for chunk in piece.tool_call_chunks]
     assert pieces[0].text == "See:"
@@ -143,7 +143,7 @@ def test_a_call_is_streamed_as_soon_as_it_is_there() -> None:
     ]
 
 
-def test_a_call_that_the_token_limit_cut_is_none(llm: LlamaCppLLM) -> None:
+def test_a_truncated_tool_call_is_invalid(llm: LlamaCppLLM) -> None:
     history = [
         HumanMessage("Order two."),
         AIMessage("", tool_calls=[{"name": "PlaceOrder", "args": {"name": "Heron 2 tent", "quantity": 2}, "id": "1"}]),
@@ -157,8 +157,8 @@ def test_a_call_that_the_token_limit_cut_is_none(llm: LlamaCppLLM) -> None:
         assert "token limit" in error
 
 
-def test_choices_are_told_and_held_to_the_tools_there_are() -> None:
-    chat = answering("x")
+def test_a_choice_of_tools_is_checked_and_passed_on() -> None:
+    chat = chat_with("x")
     with pytest.raises(ValueError, match=r"tool_choice: 'wether' is unknown\. Did you mean 'weather'"):
         chat.bind_tools([weather], tool_choice="wether")
     other = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
@@ -170,7 +170,7 @@ def test_choices_are_told_and_held_to_the_tools_there_are() -> None:
     for choice in ("any", "required", True, {"type": "function", "function": {"name": "weather"}}):
         bound = chat.bind_tools([weather], tool_choice=choice)
         assert bound.kwargs["tool_choice"] == ("weather" if isinstance(choice, dict) else "any")
-    assert answering(CALL).bind_tools([check_stock], tool_choice="none").invoke("Hi").tool_calls == []
+    assert chat_with(CALL).bind_tools([check_stock], tool_choice="none").invoke("Hi").tool_calls == []
     with pytest.raises(ValueError, match="response_format: give it or tools"):
         chat.bind_tools([weather]).invoke("Hi", response_format={"type": "json_object"})
 
@@ -184,7 +184,7 @@ def test_choices_are_told_and_held_to_the_tools_there_are() -> None:
         (["city"], r"parameters: \['city'\] is not a JSON schema; give the schema of an object"),
     ],
 )
-def test_a_tool_whose_schema_is_none_is_refused_before_anything_is_asked(parameters: Any, message: str) -> None:
+def test_a_tool_with_an_invalid_schema_is_refused_before_any_request(parameters: Any, message: str) -> None:
     broken = {"type": "function", "function": {"name": "weather", "description": "", "parameters": parameters}}
     chat = PromptedChatModel(llm=ScriptedLLM(answers=[]))
     with pytest.raises(ValueError, match=rf"^tools\['weather'\]\.{message}"):
@@ -193,11 +193,11 @@ def test_a_tool_whose_schema_is_none_is_refused_before_anything_is_asked(paramet
         chat.invoke("Hi", tools=[broken])
 
 
-def test_what_is_no_function_is_refused_as_a_tool() -> None:
+def test_a_tool_that_is_not_a_function_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^tools: \{'type': 'web_search'\} is not a function; a tool that only its"):
-        answering("x").bind_tools([{"type": "web_search"}])
+        chat_with("x").bind_tools([{"type": "web_search"}])
     with pytest.raises(ValueError, match=r"^tools: a tool's name must be a text, not ''"):
-        answering("x").bind_tools([{"name": "", "parameters": {}}])
+        chat_with("x").bind_tools([{"name": "", "parameters": {}}])
 
 
 @pytest.mark.parametrize("family", ["chatml", "llama2", "falcon", "falcon180b", "plain"])
@@ -209,42 +209,44 @@ def test_tags_that_were_escaped_in_the_prompt_are_restored_in_arguments(family: 
     chat = PromptedChatModel(llm=llm).bind_tools([weather])
     message = sum_of(chat.stream(hostile)) if streamed else chat.invoke(hostile)
     assert hostile not in llm.prompts[0]
-    assert said(message) == ("", [("weather", {"city": hostile})])
+    assert content(message) == ("", [("weather", {"city": hostile})])
 
 
-def test_what_stands_after_a_call_is_a_line_of_its_own() -> None:
-    message = answering(f"Let me see. {CALL} One moment.").bind_tools([check_stock]).invoke("A tent?")
+def test_text_after_a_tool_call_is_a_separate_line() -> None:
+    message = chat_with(f"Let me see. {CALL} One moment.").bind_tools([check_stock]).invoke("A tent?")
     assert message.text == "Let me see.\nOne moment."
 
 
-def streamed(written: str) -> AIMessageChunk:
-    class Pieces(FakeListLLM):
+def streamed_message(answer: str) -> AIMessageChunk:
+    class ChunkedLLM(FakeListLLM):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
-            yield GenerationChunk(text=written)
+            yield GenerationChunk(text=answer)
 
-    return sum_of(PromptedChatModel(llm=Pieces(responses=["x"]), family="chatml").bind_tools([weather]).stream("Hi"))
+    return sum_of(
+        PromptedChatModel(llm=ChunkedLLM(responses=["x"]), family="chatml").bind_tools([weather]).stream("Hi")
+    )
 
 
-def test_a_tag_with_nothing_after_it_is_an_invalid_call_in_a_stream_too() -> None:
-    message = streamed("<tool_call>")
+def test_a_tag_without_a_tool_call_is_an_invalid_call_in_a_stream_too() -> None:
+    message = streamed_message("<tool_call>")
     assert (message.text, message.tool_calls, len(message.invalid_tool_calls)) == ("", [], 1)
 
 
-def test_a_long_call_that_cannot_be_read_does_not_keep_langchain_busy() -> None:
+def test_a_long_malformed_tool_call_does_not_keep_langchain_busy() -> None:
     written = "{'name': 'weather', 'arguments': {'city': " + "[" * 30_000
-    [invalid] = streamed(f"<tool_call>{written}</tool_call>").invalid_tool_calls
+    [invalid] = streamed_message(f"<tool_call>{written}</tool_call>").invalid_tool_calls
     assert invalid["name"] == "weather"
-    assert json.loads(invalid["args"] or "") == written  # a text, of which LangChain can make nothing
+    assert json.loads(invalid["args"] or "") == written  # a text, which LangChain cannot repair into an object
 
 
-def test_a_history_of_calls_and_results_is_laid_out_in_every_family() -> None:
+def test_a_history_of_tool_calls_and_results_is_laid_out_in_every_family() -> None:
     history = [
         HumanMessage("A tent?"),
         AIMessage("", tool_calls=[{"name": "check_stock", "args": {"name": "Heron 2 tent"}, "id": "1"}]),
         ToolMessage("3", tool_call_id="1"),
     ]
     for family in ("chatml", "llama2", "falcon", "falcon180b", "plain"):
-        chat = answering("We have three.", family=family)
+        chat = chat_with("We have three.", family=family)
         assert chat.bind_tools([check_stock]).invoke(history).text == "We have three."
         read = get_family(family).render(history, [check_stock]).text
         places = [
@@ -254,8 +256,8 @@ def test_a_history_of_calls_and_results_is_laid_out_in_every_family() -> None:
 
 
 def test_tokens_of_tools_are_counted_with_the_prompt(llm: LlamaCppLLM) -> None:
-    chat, asked = PromptedChatModel(llm=llm, max_tokens=2), list[BaseMessage]([HumanMessage("Hi")])
-    message = chat.bind_tools([weather]).invoke(asked)
+    chat, messages = PromptedChatModel(llm=llm, max_tokens=2), list[BaseMessage]([HumanMessage("Hi")])
+    message = chat.bind_tools([weather]).invoke(messages)
     assert message.usage_metadata is not None
-    assert chat.get_num_tokens_from_messages(asked, [weather]) == message.usage_metadata["input_tokens"]
-    assert chat.get_num_tokens_from_messages(asked) < message.usage_metadata["input_tokens"] - 50
+    assert chat.get_num_tokens_from_messages(messages, [weather]) == message.usage_metadata["input_tokens"]
+    assert chat.get_num_tokens_from_messages(messages) < message.usage_metadata["input_tokens"] - 50

@@ -1,4 +1,4 @@
-"""What a call keeps to: sent once where it may be billed, so many at once, in time, cached by what was asked."""
+"""Generations: cached by prompt and parameters, sent once if they may be billed, limited in number and time."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from tests.conftest import FALCON, LLAMA
 from tests.llms.test_sagemaker import PROMPT, bodies, falcon
 
 
-def test_langchains_cache_tells_parameters_of_the_call_apart_too(runtime: LocalRuntime) -> None:
+def test_langchains_cache_distinguishes_parameters_of_the_request(runtime: LocalRuntime) -> None:
     set_llm_cache(InMemoryCache())
     try:
         llm, before = falcon(), len(runtime.requests)
@@ -33,7 +33,7 @@ def test_langchains_cache_tells_parameters_of_the_call_apart_too(runtime: LocalR
 
 
 @pytest.mark.parametrize("settings", [{}, {"retries": {"mode": "standard"}}, {"retries": {"mode": "adaptive"}}])
-def test_the_retries_of_a_client_that_is_given_are_not_added_to_ours(
+def test_the_retries_of_a_given_client_are_not_added_to_ours(
     llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
     model = {"model": f"local:{llm.path}", "family": "falcon"}
@@ -48,14 +48,14 @@ def test_the_retries_of_a_client_that_is_given_are_not_added_to_ours(
         with pytest.raises(errors.Throttled):
             load_llm("sagemaker:busy?family=falcon", client=client, max_retries=0).invoke("Hi")
         assert len(runtime.requests) == 2
-        # What the client's owner does with it besides keeps its own retries.
+        # Other requests through the client keep its own retries.
         with pytest.raises(client.exceptions.ClientError):
             client.invoke_endpoint(EndpointName="busy", Body=b"{}")
         assert len(runtime.requests) > 3
 
 
 @pytest.mark.parametrize("fault", ["stream-reset", "stream-broken"])
-def test_an_invoke_that_streams_inside_does_not_repeat_a_generation_that_had_begun(
+def test_an_invoke_that_streams_inside_does_not_repeat_a_generation_that_has_started(
     llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     model = {"model": f"local:{llm.path}", "family": "falcon", "fault": fault, "frames": 2}
@@ -68,17 +68,17 @@ def test_an_invoke_that_streams_inside_does_not_repeat_a_generation_that_had_beg
         assert len(runtime.requests) == 1
 
 
-def test_several_answers_are_asked_whole_also_where_invoke_streams(runtime: LocalRuntime) -> None:
+def test_several_answers_are_requested_whole_even_if_invoke_streams(runtime: LocalRuntime) -> None:
     llm = SageMakerLLM(
         endpoint_name=FALCON, wire="messages", streaming=True, num_return_sequences=2, temperature=1.0, max_retries=0
     )
     before = len(runtime.requests)
     with pytest.raises(errors.LLMError):
-        llm.generate(["Hi"])  # the Falcon container does not speak this wire
+        llm.generate(["Hi"])  # the Falcon container does not have this wire
     assert bodies(runtime, before)[0]["stream"] is False
 
 
-def test_max_concurrency_holds_for_batches_threads_and_tasks_together(runtime: LocalRuntime) -> None:
+def test_max_concurrency_limits_batches_threads_and_tasks_together(runtime: LocalRuntime) -> None:
     llm = SageMakerLLM(endpoint_name=FALCON, family="falcon", max_new_tokens=8, max_concurrency=2)
     most, ended = 0, threading.Event()
 
@@ -104,7 +104,9 @@ def test_max_concurrency_holds_for_batches_threads_and_tasks_together(runtime: L
     assert most == 2
 
 
-def test_a_call_that_waits_for_a_stream_of_its_own_thread_is_an_error_and_no_deadlock(runtime: LocalRuntime) -> None:
+def test_waiting_for_a_stream_of_the_same_thread_is_an_error_instead_of_a_deadlock(
+    runtime: LocalRuntime,
+) -> None:
     llm = SageMakerLLM(endpoint_name=FALCON, family="falcon", max_concurrency=1)
     stream: Any = llm.stream(PROMPT)
     next(stream)
@@ -113,7 +115,7 @@ def test_a_call_that_waits_for_a_stream_of_its_own_thread_is_an_error_and_no_dea
     stream.close()
 
 
-def test_the_eula_is_accepted_beside_attributes_of_ones_own(runtime: LocalRuntime) -> None:
+def test_the_eula_is_accepted_beside_custom_attributes_of_the_caller(runtime: LocalRuntime) -> None:
     llm = SageMakerLLM(
         endpoint_name=LLAMA,
         wire="llama2-dialog",
@@ -129,13 +131,13 @@ def test_the_eula_is_accepted_beside_attributes_of_ones_own(runtime: LocalRuntim
     [{"timeout": float("inf")}, {"timeout": 1e10}, {"timeout": True}, {"timeout": "5"}, {"client": "boto3"}],
     ids=str,
 )
-def test_settings_that_no_call_could_keep_are_refused(settings: dict[str, Any]) -> None:
+def test_settings_that_no_request_could_honour_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         SageMakerLLM(endpoint_name=FALCON, family="falcon", **settings)
 
 
 @pytest.mark.parametrize("status", [200, 500], ids=["headers", "the body of an error"])
-def test_a_reply_that_dribbles_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+def test_a_reply_that_arrives_byte_by_byte_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
