@@ -1,28 +1,51 @@
-"""Failures of a request that was due. Bad input is a `ValueError`, raised before any request.
+"""The errors of requests, models and deployments. Bad input is a `ValueError`, raised before anything is sent.
 
     LLMError
-    ├── Throttled            ├── RequestRejected      ├── ConnectionFailed
-    ├── ModelNotReady        ├── ModelFailed          ├── MalformedResponse
-    ├── EndpointNotFound     ├── ServiceFailed        └── StreamInterrupted
-    ├── AccessDenied         ├── TimedOut
-    └── EulaNotAccepted
+    ├── Throttled                       requests
+    ├── ModelNotReady
+    ├── EndpointNotFound
+    ├── AccessDenied
+    │   └── NotPermitted
+    ├── EulaNotAccepted
+    ├── RequestRejected
+    ├── ModelFailed
+    ├── ServiceFailed
+    ├── TimedOut
+    ├── ConnectionFailed
+    ├── MalformedResponse
+    ├── StreamInterrupted
+    ├── StructuredOutputFailed
+    ├── ModelNotLoaded                  models on this machine
+    ├── PullFailed
+    ├── MissingExtra
+    ├── RoleRefused                     deployments
+    ├── QuotaExceeded
+    ├── NameTaken
+    ├── DeploymentFailed
+    ├── NotOurs
+    └── LeftBehind
 
-Beside these: `StructuredOutputFailed`, `ModelNotLoaded`, `MissingExtra`, and those of deployments. An error names the
-endpoint, what happened, what to do now (`advice`), and whether the same request may succeed later (`retryable`). Each can
-be pickled. The original exception is the `__cause__`.
+An error's message has three parts: the endpoint, what happened, and what to do now (`advice`). `retryable` is whether the
+same request may succeed later. Errors pickle. The original exception is the `__cause__`.
 """
 
 from typing import ClassVar
 
 
 class LLMError(Exception):
-    """A language model did not answer."""
+    """A language model did not answer, or a deployment failed.
+
+    Args:
+        endpoint: the name of the endpoint, or of the model.
+        message: what happened, as a sentence.
+        facts: further arguments of a subclass; an exception pickles with all its arguments.
+    """
 
     advice: ClassVar[str] = "See the cause below this error."
     retryable: ClassVar[bool] = False
 
-    def __init__(self, endpoint: str, message: str) -> None:
-        super().__init__(endpoint, message)
+    def __init__(self, endpoint: str, message: str, *facts: object) -> None:
+        super().__init__(endpoint, message, *facts)
         self.endpoint = endpoint
         self.message = message
 
@@ -71,7 +94,7 @@ class RequestRejected(LLMError):
 class ModelFailed(LLMError):
     """The model's container failed during the generation."""
 
-    advice = "Look into the endpoint's log; a shorter prompt or answer needs less memory."
+    advice = "Read the endpoint's log; a shorter prompt or answer needs less memory."
     retryable = True
 
 
@@ -107,8 +130,7 @@ class StreamInterrupted(LLMError):
     advice = "Try again, or show `partial_text` marked as incomplete."
 
     def __init__(self, endpoint: str, message: str, partial_text: str = "") -> None:
-        super().__init__(endpoint, message)
-        self.args = (endpoint, message, partial_text)
+        super().__init__(endpoint, message, partial_text)
         self.partial_text = partial_text
 
 
@@ -116,12 +138,11 @@ class StructuredOutputFailed(LLMError):
     """Neither the answer nor its correction matches the schema. `raw_text` is the correction."""
 
     advice = (
-        "Look at `raw_text`; a simpler schema, examples in the prompt, more `max_tokens` or a larger model may help."
+        "Read `raw_text`; a simpler schema, examples in the prompt, more `max_tokens` or a larger model may help."
     )
 
     def __init__(self, endpoint: str, message: str, raw_text: str = "") -> None:
-        super().__init__(endpoint, message)
-        self.args = (endpoint, message, raw_text)
+        super().__init__(endpoint, message, raw_text)
         self.raw_text = raw_text
 
 
@@ -170,8 +191,7 @@ class LeftBehind(LLMError):
     advice = "`sagechain endpoints reap` deletes it, now or later; until then an endpoint is billed."
 
     def __init__(self, endpoint: str, message: str, left: tuple[str, ...] = ()) -> None:
-        super().__init__(endpoint, message)
-        self.args = (endpoint, message, left)
+        super().__init__(endpoint, message, left)
         self.left = left
 
 

@@ -18,7 +18,7 @@ def make_session(fields: Mapping[str, Any]) -> boto3.Session:
     """A session with the credentials, profile and region in the fields; boto3 finds what they do not have.
 
     Raises:
-        botocore.exceptions.BotoCoreError: there is no such profile, or boto3's configuration cannot be read.
+        botocore.exceptions.BotoCoreError: the profile does not exist, or boto3's configuration cannot be read.
     """
     secrets = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -31,7 +31,7 @@ def make_session(fields: Mapping[str, Any]) -> boto3.Session:
 
 
 def make_client(fields: Mapping[str, Any]) -> Any:
-    """A client without retries of its own, with a connection for each of `max_concurrency` generations.
+    """A client that does not retry, with a connection for each of `max_concurrency` generations.
 
     Raises:
         ValueError: no region is set, or boto3 refuses the settings.

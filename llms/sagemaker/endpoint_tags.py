@@ -36,7 +36,7 @@ def family_and_wire(endpoint: str, session: boto3.Session) -> Mapping[str, str]:
     """`family` and `wire` of an endpoint, as far as its tags have them.
 
     Raises:
-        LLMError: the tags cannot be read; the message says to name family and wire instead.
+        LLMError: the tags cannot be read; the message advises to name family and wire instead.
         ValueError: no tag has either of them, or no region is set.
     """
     if not session.region_name:

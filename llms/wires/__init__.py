@@ -41,7 +41,7 @@ def get_wire(name: str) -> Wire:
     """The wire of that name.
 
     Raises:
-        ValueError: there is no such wire; the message lists the known ones.
+        ValueError: the wire is unknown; the message lists the known ones.
     """
     if name not in _WIRES:
         raise unknown_name("wire", name, _WIRES)

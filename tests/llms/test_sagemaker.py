@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import pickle
 from typing import Any
 
 import boto3
@@ -324,14 +323,6 @@ def test_langchains_cache_keeps_answers_of_different_parameters_apart(runtime: L
 def test_parameters_are_configurable(runtime: LocalRuntime) -> None:
     llm = falcon().configurable_fields(max_new_tokens=ConfigurableField(id="limit"))
     assert llm.with_config(configurable={"limit": 2}).invoke(PROMPT) == " The capital"
-
-
-def test_errors_pickle_with_what_they_know() -> None:
-    error = pickle.loads(pickle.dumps(errors.StreamInterrupted("e", "cut.", "half")))
-    assert (error.endpoint, error.message, error.partial_text) == ("e", "cut.", "half")
-    assert str(error) == "e: cut. Try again, or show `partial_text` marked as incomplete."
-    throttled = pickle.loads(pickle.dumps(errors.Throttled("e", "slow down.")))
-    assert (throttled.endpoint, throttled.retryable) == ("e", True)
 
 
 def test_keys_never_show(runtime: LocalRuntime) -> None:
