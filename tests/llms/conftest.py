@@ -1,5 +1,6 @@
 """A tiny GPT-2 with random weights and the embedded model in transformers; the outcomes of LangChain's standard tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from sagechain.llms import HuggingFaceLLM, load_llm
 
 from tests import processes
 from tests.llms.checkpoints import load_exactly
+from tests.scripted_server import ScriptedServer
 from tests.standard_counts import Outcomes
 
 OUTCOMES = pytest.StashKey[Outcomes]()
@@ -66,3 +68,16 @@ def converted(smollm2: Path) -> HuggingFaceLLM:
     model = load_llm(uri)
     assert isinstance(model, HuggingFaceLLM)
     return model
+
+
+@pytest.fixture(scope="session")
+def scripted_server() -> Iterator[ScriptedServer]:
+    with ScriptedServer().running() as server:
+        yield server
+
+
+@pytest.fixture
+def server(scripted_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    """A server of SageMaker's runtime that sends what the test gives it; boto3 finds its address."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", scripted_server.url)
+    return scripted_server
