@@ -1,4 +1,4 @@
-"""What a server says is what a program gets: over every wire, however the bytes are split, up to the first stop string."""
+"""A program gets the text that the server sent: over every wire, however it is split, up to the first stop string."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ def dumped(value: Any) -> bytes:
 
 
 def streamed(wire: str, tokens: list[str], reason: str = "stop", **more: Any) -> bytes:
-    """A stream of these tokens, as the wire's containers send it; `more` stands in each event of messages."""
+    """A stream of these tokens, as the wire's containers send it; `more` is added to each event of messages."""
     text, details = "".join(tokens), {"finish_reason": "eos_token", "generated_tokens": len(tokens)}
     if wire == "messages":
         events: list[Any] = [
@@ -51,7 +51,7 @@ def answer(llm: SageMakerLLM, way: str, **changes: Any) -> str:
     async def asynchronous() -> str:
         if way == "ainvoke":
             return await llm.ainvoke("Hi", **changes)
-        return "".join([piece async for piece in llm.astream("Hi", **changes)])
+        return "".join([chunk async for chunk in llm.astream("Hi", **changes)])
 
     if way == "invoke":
         return llm.invoke("Hi", **changes)
@@ -74,20 +74,23 @@ def test_all_text_arrives_unchanged_under_any_splitting(server: ScriptedServer, 
     check()
 
 
-# (the tokens of an answer, the stop strings, what is left)
+# (the tokens of an answer, the stop strings, the text that remains)
 STOPS = [
-    pytest.param(["Paris", ".", " It", " is"], ["."], "Paris", id="a full stop is no pattern"),
+    pytest.param(["Paris", ".", " It", " is"], ["."], "Paris", id="a full stop is not a pattern"),
     pytest.param(["f(x", ")", " = 1"], ["("], "f", id="an open bracket"),
     pytest.param(["a|b", "c"], ["|b"], "a", id="a bar"),
     pytest.param(
-        ["<|endof", "text|>", " more"], ["<|endoftext|>"], "", id="a special tag over two chunks, first of all"
+        ["<|endof", "text|>", " more"], ["<|endoftext|>"], "", id="a special token over two chunks, at the beginning"
     ),
     pytest.param(
-        ["1 < 2", " <|end", "oftext|>", "x"], ["<|endoftext|>"], "1 < 2 ", id="its beginning alone is no stop"
+        ["1 < 2", " <|end", "oftext|>", "x"],
+        ["<|endoftext|>"],
+        "1 < 2 ",
+        id="the beginning of a stop string alone does not stop",
     ),
     pytest.param(["Paris", "\n", "Us", "er", ":", " and"], ["\nUser:"], "Paris", id="split over four chunks"),
     pytest.param(
-        ["Paris\nUs", "A is big"], ["\nUser:"], "Paris\nUsA is big", id="a beginning that turns out otherwise"
+        ["Paris\nUs", "A is big"], ["\nUser:"], "Paris\nUsA is big", id="a beginning that continues differently"
     ),
     pytest.param(["ab", "abc", "abd"], ["abd"], "ababc", id="a beginning inside a beginning"),
     pytest.param(["a", "b", "c", "d"], ["bcd", "c"], "ab", id="of overlapping stops the one that is complete first"),
@@ -102,17 +105,17 @@ STOPS = [
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("tokens", "stops", "left"), STOPS)
+@pytest.mark.parametrize(("tokens", "stops", "remaining"), STOPS)
 def test_the_answer_ends_at_the_first_stop_string(
-    server: ScriptedServer, tokens: list[str], stops: list[str], left: str, way: str
+    server: ScriptedServer, tokens: list[str], stops: list[str], remaining: str, way: str
 ) -> None:
     server.replies["stops"] = [streamed("tgi", tokens)] if "stream" in way else [whole("tgi", "".join(tokens))]
     llm = SageMakerLLM(endpoint_name="stops", wire="tgi", stop=["never to be seen"])
-    assert answer(llm, way, stop=stops) == left
+    assert answer(llm, way, stop=stops) == remaining
     assert json.loads(server.requests[-1])["parameters"]["stop"] == stops[:4]
 
 
-def test_chunks_of_any_size_are_cut_at_the_same_place(server: ScriptedServer) -> None:
+def test_the_cut_is_the_same_for_chunks_of_any_size(server: ScriptedServer) -> None:
     llm = SageMakerLLM(endpoint_name="sizes", wire="tgi", stop=["</s>", "\nUser:"])
     for size in range(1, 8):
         text = "1 < 2</s\nUs\nUser: x</s>"
@@ -121,7 +124,7 @@ def test_chunks_of_any_size_are_cut_at_the_same_place(server: ScriptedServer) ->
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
-def test_a_stop_string_is_found_over_chunks_that_each_tell_the_usage(server: ScriptedServer, way: str) -> None:
+def test_a_stop_string_is_found_across_chunks_that_each_report_the_usage(server: ScriptedServer, way: str) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 1}
     server.replies["usage"] = [streamed("messages", ["Paris", ".\nUs", "er: and", " Rome?"], usage=usage)]
     llm = SageMakerLLM(endpoint_name="usage", wire="messages", stop=["\nUser:"])
@@ -130,7 +133,7 @@ def test_a_stop_string_is_found_over_chunks_that_each_tell_the_usage(server: Scr
 
 
 @pytest.mark.parametrize("reason", ["abort", "error"])
-def test_messages_cut_short_by_the_server_are_never_an_answer(server: ScriptedServer, reason: str) -> None:
+def test_a_generation_that_failed_on_the_server_is_never_an_answer(server: ScriptedServer, reason: str) -> None:
     llm = SageMakerLLM(endpoint_name="cut", wire="messages", max_retries=0)
     server.replies["cut"] = [
         dumped({"choices": [{"message": {"role": "assistant", "content": "Par"}, "finish_reason": reason}]})
@@ -146,7 +149,7 @@ def test_messages_cut_short_by_the_server_are_never_an_answer(server: ScriptedSe
     assert caught.value.partial_text == "Par"
 
 
-def test_fewer_answers_than_asked_for_are_an_error(server: ScriptedServer) -> None:
+def test_fewer_answers_than_requested_are_an_error(server: ScriptedServer) -> None:
     server.replies["few"] = [whole("hf", "one")]
     llm = SageMakerLLM(endpoint_name="few", wire="hf", num_return_sequences=2, num_beams=2)
     with pytest.raises(errors.MalformedResponse, match="1 of 2 answers"):

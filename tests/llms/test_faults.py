@@ -1,6 +1,6 @@
-"""The fault matrix: what a user meets when AWS, a container or the network fails, in each of four ways of asking.
+"""The fault matrix: what a program gets when AWS, a container or the network fails, in each of four methods.
 
-The local runtime shows the faults; nothing of boto3 is replaced. docs/faults.md is the table of what was seen.
+The local runtime makes the faults; nothing of boto3 is replaced. docs/faults.md is the table of the observed outcomes.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ import pytest
 from sagechain.llms import LlamaCppLLM, SageMakerLLM, errors
 from sagechain.local_aws import LocalRuntime, list_faults
 
-pytestmark = pytest.mark.timeout(1200)  # the first test makes the calls for all
+pytestmark = pytest.mark.timeout(1200)  # the first test runs all the generations
 
 PROMPT = "User: What is the capital of France?\nAssistant:"
-TIMEOUT = 120.0  # seconds; more than any call takes here, on a busy machine too
-SHORT_TIMEOUT = 10.0  # seconds, for what never comes; the first pieces of a stream come sooner, on a busy machine too
+TIMEOUT = 120.0  # seconds; more than any generation takes here, on a busy machine too
+SHORT_TIMEOUT = 10.0  # seconds, for a reply that never arrives; the first chunks of a stream arrive sooner
 HANGS = ("hang", "stalled")
-WAYS = ("invoke", "stream", "ainvoke", "astream")
+METHODS = ("invoke", "stream", "ainvoke", "astream")
 ANSWER = "the answer"
 NO_FAULT = "no fault"
 SECRETS = {
@@ -36,32 +36,32 @@ SECRETS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, and what a call (`invoke`, `ainvoke`) and a stream must make of it: ANSWER or an error's name."""
+    """A fault, and what a unary method (`invoke`, `ainvoke`) and a stream must give: ANSWER or an error's name."""
 
     fault: str
-    called: str
+    unary: str
     streamed: str
-    sent: tuple[int, int]
-    """Requests of a call and of a stream."""
+    requests: tuple[int, int]
+    """Requests of a unary method and of a stream."""
     settings: dict[str, Any] = field(default_factory=dict)
     wire: str = "tgi"
-    asked: dict[str, Any] = field(default_factory=dict)
-    """Parameters beside the usual ones."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Parameters in addition to the usual ones."""
 
-    def expected(self, way: str) -> str:
-        return self.streamed if way.endswith("stream") else self.called
+    def expected(self, method: str) -> str:
+        return self.streamed if method.endswith("stream") else self.unary
 
-    def timeout(self, way: str) -> float:
-        return SHORT_TIMEOUT if self.fault in HANGS and self.expected(way) != ANSWER else TIMEOUT
+    def timeout(self, method: str) -> float:
+        return SHORT_TIMEOUT if self.fault in HANGS and self.expected(method) != ANSWER else TIMEOUT
 
     @property
     def name(self) -> str:
-        parts = [self.fault, *(f"{name} {value}" for name, value in {**self.settings, **self.asked}.items())]
+        parts = [self.fault, *(f"{name} {value}" for name, value in {**self.settings, **self.parameters}.items())]
         return ", ".join(parts if self.wire == "tgi" else [*parts, self.wire])
 
 
-def again(fault: str, error: str, wire: str = "tgi") -> list[Case]:
-    """A fault that may pass, so that the request is sent up to three times."""
+def retried(fault: str, error: str, wire: str = "tgi") -> list[Case]:
+    """A fault that may pass: the request is sent up to three times."""
     return [
         Case(fault, ANSWER, ANSWER, (2, 2), {"times": 1}, wire),
         Case(fault, ANSWER, ANSWER, (3, 3), {"times": 2}, wire),
@@ -69,13 +69,13 @@ def again(fault: str, error: str, wire: str = "tgi") -> list[Case]:
     ]
 
 
-def once(fault: str, error: str, wire: str = "tgi") -> list[Case]:
-    """A fault that will not pass, or after which a second request might be billed a second time."""
+def not_retried(fault: str, error: str, wire: str = "tgi") -> list[Case]:
+    """A fault that does not pass, or after which a second request might be billed a second time."""
     return [Case(fault, error, error, (1, 1), {}, wire)]
 
 
 def in_stream(fault: str, error: str, sent: int, wire: str = "tgi") -> list[Case]:
-    """A fault inside a stream: as the very first thing, and after two frames."""
+    """A fault inside a stream: before the first frame, and after two frames."""
     return [
         Case(fault, ANSWER, error, (1, sent), {"frames": 0}, wire),
         Case(fault, ANSWER, "StreamInterrupted", (1, 1), {"frames": 2}, wire),
@@ -99,34 +99,34 @@ HARMLESS = ("keep-alive", "unknown-event", "byte-frames", "no-last-newline")
 BODIES = ("empty", "malformed", "not-json", "null", "wrong-shape", "short-body", "reset-in-body")
 
 CASES = [
-    *again("throttled", "Throttled"),
-    *again("bare-429", "Throttled"),
-    *again("not-ready", "ModelNotReady"),
-    *again("internal-failure", "ServiceFailed"),
-    *again("service-unavailable", "ServiceFailed"),
-    *again("dependency-failure", "ServiceFailed"),
-    *again("bad-gateway", "ServiceFailed"),
-    *again("out-of-memory", "ModelFailed"),
-    *again("overloaded", "Throttled"),
-    *again("reset", "ConnectionFailed"),
-    *once("eula", "EulaNotAccepted"),
-    *once("time-limit", "TimedOut"),
-    *once("denied", "AccessDenied"),
-    *once("expired", "AccessDenied"),
-    *once("bad-signature-echo", "AccessDenied"),
-    *once("missing-endpoint", "EndpointNotFound"),
-    *once("hang", "TimedOut"),
+    *retried("throttled", "Throttled"),
+    *retried("bare-429", "Throttled"),
+    *retried("not-ready", "ModelNotReady"),
+    *retried("internal-failure", "ServiceFailed"),
+    *retried("service-unavailable", "ServiceFailed"),
+    *retried("dependency-failure", "ServiceFailed"),
+    *retried("bad-gateway", "ServiceFailed"),
+    *retried("out-of-memory", "ModelFailed"),
+    *retried("overloaded", "Throttled"),
+    *retried("reset", "ConnectionFailed"),
+    *not_retried("eula", "EulaNotAccepted"),
+    *not_retried("time-limit", "TimedOut"),
+    *not_retried("denied", "AccessDenied"),
+    *not_retried("expired", "AccessDenied"),
+    *not_retried("bad-signature-echo", "AccessDenied"),
+    *not_retried("missing-endpoint", "EndpointNotFound"),
+    *not_retried("hang", "TimedOut"),
     Case("slow", ANSWER, ANSWER, (1, 1), {"seconds": 0.2}),
     *(
         Case(NO_FAULT, "RequestRejected", "RequestRejected", (1, 1), {}, wire, {"max_new_tokens": 100_000})
         for wire in ("tgi", "lmi", "messages")
     ),
-    *(case for fault in BODIES for case in once(fault, "MalformedResponse")),
+    *(case for fault in BODIES for case in not_retried(fault, "MalformedResponse")),
     Case("in-band-error", "ModelFailed", "ModelFailed", (3, 3), {"frames": 0}),
     Case("in-band-error", "ModelFailed", "StreamInterrupted", (3, 1), {"frames": 2}),
     *(case for fault, error, sent in STREAM_FAULTS for case in in_stream(fault, error, sent)),
     *(Case(fault, ANSWER, ANSWER, (1, 1)) for fault in HARMLESS),
-    # The same over the other wires, where a wire has a part in it.
+    # The same over the other wires, where the wire matters.
     *(
         case
         for wire in ("lmi", "messages")
@@ -146,14 +146,14 @@ CASES = [
         case
         for wire in ("lmi", "messages", "hf", "llama2-text", "llama2-dialog")
         for fault in BODIES
-        for case in once(fault, "MalformedResponse", wire)
+        for case in not_retried(fault, "MalformedResponse", wire)
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a user saw: the text, or what had been yielded and the error."""
+    """What a program got: the text, or the error and the text that was yielded before it."""
 
     text: str
     error: Exception | None
@@ -161,13 +161,13 @@ class Outcome:
     requests: int
 
     @property
-    def word(self) -> str:
+    def name(self) -> str:
         return ANSWER if self.error is None else type(self.error).__name__
 
 
 @pytest.fixture(scope="module")
-def seen(llm: LlamaCppLLM) -> dict[tuple[str, str], Outcome]:
-    """Every case in every way; beside them, without a fault, what each wire answers when all is well."""
+def outcomes(llm: LlamaCppLLM) -> dict[tuple[str, str], Outcome]:
+    """The outcome of every case in every method; also the answer over each wire without a fault."""
     with ExitStack() as stack:
         logs = stack.enter_context(_captured_logs())
         environment = stack.enter_context(pytest.MonkeyPatch.context())
@@ -175,7 +175,9 @@ def seen(llm: LlamaCppLLM) -> dict[tuple[str, str], Outcome]:
             environment.setenv(name, secret)
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
         healthy = [healthy_case(wire) for wire in {case.wire for case in CASES}]
-        cells = [(case, way, f"e{number}") for number, (case, way) in enumerate(product([*healthy, *CASES], WAYS))]
+        cells = [
+            (case, method, f"e{number}") for number, (case, method) in enumerate(product([*healthy, *CASES], METHODS))
+        ]
         models = {
             name: {
                 "model": "local:smollm2",
@@ -196,24 +198,26 @@ def seen(llm: LlamaCppLLM) -> dict[tuple[str, str], Outcome]:
         }
 
         def outcome(cell: tuple[Case, str, str]) -> Outcome:
-            case, way, name = cell
-            model = models_by_wire[case.wire, case.timeout(way)].model_copy(
-                update={"endpoint_name": name, **case.asked}
+            case, method, name = cell
+            model = models_by_wire[case.wire, case.timeout(method)].model_copy(
+                update={"endpoint_name": name, **case.parameters}
             )
             began = time.monotonic()
-            text, error = _asked(model, way)
+            text, error = _generate(model, method)
             took = time.monotonic() - began
             sent = sum(f"/{name}/" in request.path for request in tuple(runtime.requests))
             return Outcome(text, error, took, sent)
 
         with ThreadPoolExecutor(16) as threads:
-            # Those with little time go first, while the engine has nothing else to do.
-            hurried = [cell for cell in cells if cell[0].timeout(cell[1]) == SHORT_TIMEOUT]
-            others = [cell for cell in cells if cell not in hurried]
-            found = [*threads.map(outcome, hurried), *threads.map(outcome, others)]
-        outcomes = {(case.name, way): result for (case, way, _), result in zip([*hurried, *others], found, strict=True)}
+            # Those with a short timeout go first, while the engine is idle.
+            short = [cell for cell in cells if cell[0].timeout(cell[1]) == SHORT_TIMEOUT]
+            others = [cell for cell in cells if cell not in short]
+            found = [*threads.map(outcome, short), *threads.map(outcome, others)]
+        by_case = {
+            (case.name, method): result for (case, method, _), result in zip([*short, *others], found, strict=True)
+        }
     assert not secrets_in("\n".join(logs))
-    return outcomes
+    return by_case
 
 
 def healthy_case(wire: str) -> Case:
@@ -225,37 +229,37 @@ def secrets_in(text: str) -> list[str]:
 
 
 def chain(error: BaseException) -> list[BaseException]:
-    """An error, and all that it came from or came up beside."""
+    """An error with all its causes and contexts."""
     found = [error]
     for each in found:
         found += [other for other in (each.__cause__, each.__context__) if other is not None and other not in found]
     return found
 
 
-def _asked(llm: SageMakerLLM, way: str) -> tuple[str, Exception | None]:
-    pieces: list[str] = []
+def _generate(llm: SageMakerLLM, method: str) -> tuple[str, Exception | None]:
+    chunks: list[str] = []
 
     async def asynchronous() -> None:
-        if way == "ainvoke":
-            pieces.append(await llm.ainvoke(PROMPT))
+        if method == "ainvoke":
+            chunks.append(await llm.ainvoke(PROMPT))
             return
-        async for piece in llm.astream(PROMPT):
-            pieces.append(piece)
+        async for chunk in llm.astream(PROMPT):
+            chunks.append(chunk)
 
     try:
-        if way == "invoke":
-            pieces.append(llm.invoke(PROMPT))
-        elif way == "stream":
-            pieces.extend(iter(llm.stream(PROMPT)))
+        if method == "invoke":
+            chunks.append(llm.invoke(PROMPT))
+        elif method == "stream":
+            chunks.extend(iter(llm.stream(PROMPT)))
         else:
             asyncio.run(asynchronous())
-    except Exception as error:  # noqa: BLE001  # which one it is, the tests say
-        return "".join(pieces), error
-    return "".join(pieces), None
+    except Exception as error:  # noqa: BLE001  # the tests check which one it is
+        return "".join(chunks), error
+    return "".join(chunks), None
 
 
 class _captured_logs(logging.Handler):  # noqa: N801
-    """All warnings of any logger, tracebacks among them, and all that sagechain's say; botocore's DEBUG tells secrets."""
+    """Warnings of every logger, with tracebacks, and all lines of sagechain's loggers; botocore's DEBUG logs secrets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -276,16 +280,16 @@ class _captured_logs(logging.Handler):  # noqa: N801
         logging.getLogger().removeHandler(self)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_fault_is_recovered_from_or_is_the_right_error(
-    seen: dict[tuple[str, str], Outcome], case: Case, way: str
+    outcomes: dict[tuple[str, str], Outcome], case: Case, method: str
 ) -> None:
-    outcome, streamed = seen[case.name, way], way.endswith("stream")
-    whole = seen[healthy_case(case.wire).name, "invoke"].text
-    assert outcome.word == case.expected(way), repr(outcome.error)
-    assert outcome.requests == case.sent[streamed]
-    assert outcome.seconds < 2 * case.timeout(way)
+    outcome, streamed = outcomes[case.name, method], method.endswith("stream")
+    whole = outcomes[healthy_case(case.wire).name, "invoke"].text
+    assert outcome.name == case.expected(method), repr(outcome.error)
+    assert outcome.requests == case.requests[streamed]
+    assert outcome.seconds < 2 * case.timeout(method)
     if outcome.error is None:
         assert outcome.text == whole
         return
@@ -309,24 +313,23 @@ def test_every_fault_of_the_runtime_is_in_the_matrix() -> None:
     assert {case.fault for case in CASES} - {NO_FAULT} == set(list_faults())
 
 
-def test_the_guide_shows_the_matrix_as_it_was_seen(
-    seen: dict[tuple[str, str], Outcome], same_page: Callable[[str, str], None]
+def test_the_guide_shows_the_observed_matrix(
+    outcomes: dict[tuple[str, str], Outcome], same_page: Callable[[str, str], None]
 ) -> None:
-    def cell(case: Case, way: str) -> str:
-        outcome = seen[case.name, way]
-        word = outcome.word if outcome.error is None else f"`{outcome.word}`"
+    def cell(case: Case, method: str) -> str:
+        outcome = outcomes[case.name, method]
+        word = outcome.name if outcome.error is None else f"`{outcome.name}`"
         return word if outcome.requests == 1 else f"{word} ({outcome.requests} requests)"
 
-    rows = [f"| {case.name} | {' | '.join(cell(case, way) for way in WAYS)} |" for case in CASES]
-    head = f"| fault | {' | '.join(WAYS)} |\n|---|{'---|' * len(WAYS)}"
+    rows = [f"| {case.name} | {' | '.join(cell(case, method) for method in METHODS)} |" for case in CASES]
+    head = f"| fault | {' | '.join(METHODS)} |\n|---|{'---|' * len(METHODS)}"
     same_page("faults.md", f"{INTRODUCTION}\n{head}\n" + "\n".join(rows) + "\n")
 
 
 INTRODUCTION = """# Faults
 
-What a program meets when AWS, a model's container or the network fails: the answer all the same, or one of sagechain's
-errors. This table is what the tests saw with `max_retries=2`, over the local runtime, which shows each of these faults on
-demand:
+What a program gets when AWS, a model's container or the network fails: still the answer, or one of sagechain's errors. The
+tests wrote this table with `max_retries=2`, over the local runtime, which makes each of these faults on demand:
 
 ```python
 from sagechain.local_aws import LocalRuntime, list_faults
@@ -336,8 +339,8 @@ with LocalRuntime({"busy-falcon": busy}) as runtime:
     print(runtime.url, list_faults()[:3])
 ```
 
-`times` is the number of requests that meet the fault (all, if it is not given), `frames` how many frames of a stream come
-before it. Where no wire is named it is `tgi`. Under "no fault" the container itself refuses: the model's context has no
-room for an answer of that many tokens. The errors that are tried again are those whose class says `retryable`; a read
-time-out, and anything after a stream's first piece of text, never is.
+`times` is the number of requests that meet the fault (by default all), `frames` the number of a stream's frames before it.
+Where no wire is named it is `tgi`. Under "no fault" the container itself refuses: the model's context has no room for an
+answer of that many tokens. Errors are retried if their class is `retryable`; a read time-out, and anything after a stream's
+first chunk of text, never is.
 """

@@ -100,10 +100,10 @@ def test_langchain_awss_own_endpoint_streams_over_every_wire(
             content_handler=WireContentHandler(wire),
             model_kwargs={"max_new_tokens": 8, "stream": True},
         )
-        pieces = list(endpoint.stream(PROMPT))
+        chunks = list(endpoint.stream(PROMPT))
         whole = endpoint.invoke(PROMPT, stream=False)
-    assert len(pieces) > 2
-    assert "".join(pieces) == whole
+    assert len(chunks) > 2
+    assert "".join(chunks) == whole
 
 
 @pytest.mark.parametrize("handler", [Llama2ContentHandler(), FalconContentHandler()])

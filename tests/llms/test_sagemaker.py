@@ -1,4 +1,4 @@
-"""SageMakerLLM over the local runtime: answers, streams, stops, many at once, and errors."""
+"""SageMakerLLM over the local runtime: answers, streams, stop strings, concurrency, and errors."""
 
 import asyncio
 import json
@@ -31,13 +31,13 @@ def bodies(runtime: LocalRuntime, before: int) -> list[dict[str, Any]]:
     return [json.loads(request.body) for request in runtime.requests[before:]]
 
 
-def test_all_ways_of_asking_give_the_same_answer(runtime: LocalRuntime) -> None:
+def test_all_methods_give_the_same_answer(runtime: LocalRuntime) -> None:
     llm = falcon()
 
     async def asynchronous() -> list[str]:
         return [
             await llm.ainvoke(PROMPT),
-            "".join([piece async for piece in llm.astream(PROMPT)]),
+            "".join([chunk async for chunk in llm.astream(PROMPT)]),
             *await llm.abatch([PROMPT, PROMPT]),
         ]
 
@@ -52,13 +52,13 @@ def test_all_ways_of_asking_give_the_same_answer(runtime: LocalRuntime) -> None:
     assert len(set(answers)) == 1
 
 
-def test_a_stream_comes_in_many_pieces(runtime: LocalRuntime) -> None:
-    pieces = list(falcon().stream(PROMPT))
-    assert len(pieces) >= 7
-    assert pieces[0] == " The"
+def test_a_stream_arrives_in_many_chunks(runtime: LocalRuntime) -> None:
+    chunks = list(falcon().stream(PROMPT))
+    assert len(chunks) >= 7
+    assert chunks[0] == " The"
 
 
-def test_over_the_dialog_wire_a_string_is_one_user_turn_and_a_stream_is_one_piece(runtime: LocalRuntime) -> None:
+def test_over_the_dialog_wire_a_string_is_one_user_message_and_a_stream_is_one_chunk(runtime: LocalRuntime) -> None:
     llm = load_llm(LLAMA_URI, accept_eula=True, max_new_tokens=8)
     before = len(runtime.requests)
     whole = llm.invoke("Hi")
@@ -81,13 +81,13 @@ def test_stop_strings_are_sent_and_cut_exactly(runtime: LocalRuntime, streaming:
     assert stops == [["capital"], ["of Fr", " is"], []]
 
 
-def test_with_streaming_invoke_goes_by_the_stream_and_gives_the_same_answer(runtime: LocalRuntime) -> None:
+def test_with_streaming_invoke_uses_the_stream_and_gives_the_same_answer(runtime: LocalRuntime) -> None:
     llm = SageMakerLLM(endpoint_name=FALCON, family="falcon", max_new_tokens=8, streaming=True)
     assert llm.invoke(PROMPT) == falcon().invoke(PROMPT)
     assert runtime.requests[-2].path.endswith("invocations-response-stream")
 
 
-def test_langchain_awss_own_arguments_are_taken(runtime: LocalRuntime, client: Any) -> None:
+def test_arguments_of_langchain_aws_are_accepted(runtime: LocalRuntime, client: Any) -> None:
     llm = SageMakerLLM(
         endpoint_name=FALCON,
         content_handler=FalconContentHandler(),
@@ -98,7 +98,7 @@ def test_langchain_awss_own_arguments_are_taken(runtime: LocalRuntime, client: A
     assert llm.invoke(PROMPT).startswith(ANSWER)
 
 
-def test_the_clients_own_settings_hold(runtime: LocalRuntime) -> None:
+def test_the_client_has_the_given_settings(runtime: LocalRuntime) -> None:
     llm = SageMakerLLM(
         endpoint_name=FALCON,
         family="falcon",
@@ -115,8 +115,8 @@ def test_the_clients_own_settings_hold(runtime: LocalRuntime) -> None:
 
 
 def test_leaving_a_stream_ends_the_servers_work(runtime: LocalRuntime, seconds_to_stop: float) -> None:
-    for piece in falcon(max_new_tokens=1500).stream("Once upon a time"):
-        assert piece
+    for chunk in falcon(max_new_tokens=1500).stream("Once upon a time"):
+        assert chunk
         break
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)
 
@@ -148,9 +148,9 @@ def test_a_cancelled_stream_ends_the_servers_work(runtime: LocalRuntime, seconds
 
 @pytest.mark.parametrize(
     ("uri", "prompt"),
-    [(LLAMA_URI, "Tell a long story of a king and his three daughters."), (FALCON_URI, "Once upon a time")],
+    [(LLAMA_URI, "Write a long story about a king and his three daughters."), (FALCON_URI, "Once upon a time")],
 )
-def test_a_cancelled_call_ends_the_servers_work_before_anything_came_back(
+def test_a_cancel_before_the_first_byte_ends_the_servers_work(
     runtime: LocalRuntime, seconds_to_stop: float, uri: str, prompt: str
 ) -> None:
     async def leave() -> None:
@@ -174,20 +174,20 @@ def test_a_failure_in_a_batch_ends_the_servers_work_for_the_others(
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)
 
 
-def test_max_length_is_counted_with_the_tokenizer_that_is_given(runtime: LocalRuntime, llm: LlamaCppLLM) -> None:
+def test_max_length_is_counted_with_the_given_tokenizer(runtime: LocalRuntime, llm: LlamaCppLLM) -> None:
     counting, before = falcon(max_new_tokens=None), len(runtime.requests)
     counting.custom_get_token_ids = llm.get_token_ids
-    asked = len(llm.get_token_ids(PROMPT))
-    assert counting.invoke(PROMPT, max_length=asked + 2) == " The capital"
+    prompt_tokens = len(llm.get_token_ids(PROMPT))
+    assert counting.invoke(PROMPT, max_length=prompt_tokens + 2) == " The capital"
     assert bodies(runtime, before)[0]["parameters"]["max_new_tokens"] == 2
     with pytest.raises(ValueError, match="5 too many for an answer within max_length"):
-        counting.invoke(PROMPT, max_length=asked - 4)
+        counting.invoke(PROMPT, max_length=prompt_tokens - 4)
     with pytest.raises(ValueError, match="give max_new_tokens, or custom_get_token_ids"):
         falcon().invoke(PROMPT, max_length=100)
     assert len(runtime.requests) == before + 1
 
 
-def test_no_more_calls_are_in_flight_than_max_concurrency(runtime: LocalRuntime) -> None:
+def test_at_most_max_concurrency_generations_are_in_flight(runtime: LocalRuntime) -> None:
     llm = SageMakerLLM(endpoint_name=FALCON, family="falcon", max_new_tokens=30, max_concurrency=2)
     most = 0
 
@@ -216,7 +216,7 @@ def test_callbacks_see_each_token(runtime: LocalRuntime) -> None:
     assert "".join(handler.seen) == text
 
 
-def test_the_missing_eula_is_an_error_that_says_what_to_do(runtime: LocalRuntime) -> None:
+def test_the_missing_eula_is_an_error_that_advises_how_to_accept_it(runtime: LocalRuntime) -> None:
     with pytest.raises(errors.EulaNotAccepted, match="accept_eula=True") as caught:
         load_llm(LLAMA_URI).invoke("Hi")
     assert (caught.value.endpoint, caught.value.retryable) == (LLAMA, False)
@@ -231,14 +231,14 @@ def test_an_unknown_endpoint_is_an_error(runtime: LocalRuntime) -> None:
         list(llm.stream("Hi"))
 
 
-def test_what_the_container_refuses_is_an_error_with_its_reason(runtime: LocalRuntime) -> None:
+def test_a_refusal_of_the_container_is_an_error_with_its_reason(runtime: LocalRuntime) -> None:
     with pytest.raises(
         errors.RequestRejected, match=r"must be <= 2048\. Given: 3001 `inputs` tokens and 8 `max_new_tokens`"
     ):
         falcon().invoke("hello " * 3000)
 
 
-def test_a_refused_connection_is_tried_again_and_then_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_is_an_error_after_the_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "http://127.0.0.1:9")
     with pytest.raises(errors.ConnectionFailed, match="Check the network"):
         falcon(max_retries=1).invoke("Hi")
@@ -283,7 +283,7 @@ def test_bad_input_is_a_value_error_before_any_request(
         ("Hi", {"num_beams": 2}, "does not carry it"),
     ],
 )
-def test_bad_input_at_the_call_is_a_value_error_before_any_request(
+def test_bad_input_to_a_method_is_a_value_error_before_any_request(
     runtime: LocalRuntime, prompt: str, changes: dict[str, Any], message: str
 ) -> None:
     llm, before = falcon(), len(runtime.requests)
@@ -309,7 +309,7 @@ def test_an_unsupported_parameter_may_be_dropped_with_a_warning(runtime: LocalRu
         llm.invoke(PROMPT, max_new_tokens=1)
 
 
-def test_langchains_cache_keeps_answers_of_different_parameters_apart(runtime: LocalRuntime) -> None:
+def test_langchains_cache_distinguishes_parameters(runtime: LocalRuntime) -> None:
     set_llm_cache(InMemoryCache())
     try:
         before = len(runtime.requests)
@@ -325,7 +325,7 @@ def test_parameters_are_configurable(runtime: LocalRuntime) -> None:
     assert llm.with_config(configurable={"limit": 2}).invoke(PROMPT) == " The capital"
 
 
-def test_keys_never_show(runtime: LocalRuntime) -> None:
+def test_keys_are_never_shown(runtime: LocalRuntime) -> None:
     llm = SageMakerLLM(
         endpoint_name=FALCON, family="falcon", aws_access_key_id="AKIDX", aws_secret_access_key="very-secret"
     )

@@ -1,4 +1,4 @@
-"""Which error each failure of AWS, of a container and of the network is."""
+"""Every error of boto3, urllib3, a container and the network becomes the right one of `errors.py`."""
 
 from typing import Any
 
@@ -12,38 +12,46 @@ from sagechain.llms import errors
 from sagechain.llms.sagemaker.aws_errors import as_llm_error
 
 
-def answered(code: str, status: int, message: str = "said so", **more: Any) -> ClientError:
+def client_error(code: str, status: int, message: str = "the reason", **more: Any) -> ClientError:
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}
     return ClientError(response, "InvokeEndpoint")
 
 
-def contained(status: int, message: str) -> ClientError:
-    return answered("ModelError", 424, "…", OriginalStatusCode=status, OriginalMessage=message)
+def container_error(status: int, message: str) -> ClientError:
+    return client_error("ModelError", 424, "…", OriginalStatusCode=status, OriginalMessage=message)
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (answered("ThrottlingException", 400), errors.Throttled, "said so"),
-        (answered("429", 429, ""), errors.Throttled, "429"),
-        (contained(429, '{"error":"Model is overloaded","error_type":"overloaded"}'), errors.Throttled, "overloaded"),
-        (answered("ModelNotReadyException", 429), errors.ModelNotReady, "said so"),
-        (answered("ValidationError", 400, "Endpoint x of account 1 not found."), errors.EndpointNotFound, "not found"),
-        (answered("ExpiredTokenException", 403), errors.AccessDenied, "said so"),
-        (answered("InvalidSignatureException", 403, "bad\nThe Canonical String …"), errors.AccessDenied, "bad."),
-        (contained(424, '{"error": "pass accept_eula=true"}'), errors.EulaNotAccepted, "accept_eula"),
+        (client_error("ThrottlingException", 400), errors.Throttled, "the reason"),
+        (client_error("429", 429, ""), errors.Throttled, "429"),
         (
-            contained(422, '{"error": "too long"}'),
+            container_error(429, '{"error":"Model is overloaded","error_type":"overloaded"}'),
+            errors.Throttled,
+            "overloaded",
+        ),
+        (client_error("ModelNotReadyException", 429), errors.ModelNotReady, "the reason"),
+        (
+            client_error("ValidationError", 400, "Endpoint x of account 1 not found."),
+            errors.EndpointNotFound,
+            "not found",
+        ),
+        (client_error("ExpiredTokenException", 403), errors.AccessDenied, "the reason"),
+        (client_error("InvalidSignatureException", 403, "bad\nThe Canonical String …"), errors.AccessDenied, "bad."),
+        (container_error(424, '{"error": "pass accept_eula=true"}'), errors.EulaNotAccepted, "accept_eula"),
+        (
+            container_error(422, '{"error": "too long"}'),
             errors.RequestRejected,
             "answered with status 422: too long.",
         ),
-        (answered("ValidationError", 413, "Body too large"), errors.RequestRejected, "too large"),
-        (contained(500, "CUDA out of memory"), errors.ModelFailed, "out of memory"),
-        (answered("InternalFailure", 500), errors.ServiceFailed, "status 500"),
-        (answered("ServiceUnavailable", 503), errors.ServiceFailed, "status 503"),
-        (answered("InternalDependencyException", 530), errors.ServiceFailed, "status 530"),
-        (answered("502", 502, "Bad Gateway"), errors.ServiceFailed, "status 502"),
-        (contained(0, ""), errors.TimedOut, "60 s limit"),
+        (client_error("ValidationError", 413, "Body too large"), errors.RequestRejected, "too large"),
+        (container_error(500, "CUDA out of memory"), errors.ModelFailed, "out of memory"),
+        (client_error("InternalFailure", 500), errors.ServiceFailed, "status 500"),
+        (client_error("ServiceUnavailable", 503), errors.ServiceFailed, "status 503"),
+        (client_error("InternalDependencyException", 530), errors.ServiceFailed, "status 530"),
+        (client_error("502", 502, "Bad Gateway"), errors.ServiceFailed, "status 502"),
+        (container_error(0, ""), errors.TimedOut, "60 s limit"),
         (botocore.exceptions.ReadTimeoutError(endpoint_url="x"), errors.TimedOut, "in time"),
         (botocore.exceptions.EndpointConnectionError(endpoint_url="x"), errors.ConnectionFailed, "connect"),
         (botocore.exceptions.ConnectTimeoutError(endpoint_url="x"), errors.ConnectionFailed, "timeout"),
@@ -57,7 +65,7 @@ def contained(status: int, message: str) -> ClientError:
         (ChecksumMismatch(1, 2), errors.MalformedResponse, "cannot be read"),
     ],
 )
-def test_each_failure_is_one_of_our_errors(error: Exception, kind: type[errors.LLMError], words: str) -> None:
+def test_each_error_becomes_the_right_one_of_ours(error: Exception, kind: type[errors.LLMError], words: str) -> None:
     ours = as_llm_error("my-endpoint", error)
     assert type(ours) is kind
     assert ours is not None
@@ -66,7 +74,7 @@ def test_each_failure_is_one_of_our_errors(error: Exception, kind: type[errors.L
     assert ours.endpoint == "my-endpoint"
 
 
-def test_a_mistake_in_a_program_is_not_a_failure_of_a_call() -> None:
+def test_a_mistake_in_a_program_is_not_mapped() -> None:
     assert as_llm_error("e", KeyError("x")) is None
 
 
@@ -78,7 +86,9 @@ def test_a_mistake_in_a_program_is_not_a_failure_of_a_call() -> None:
         ("InternalStreamFailure", "", errors.ServiceFailed),
     ],
 )
-def test_each_error_event_is_one_of_our_errors(code: str, inner: str, kind: type[errors.LLMError]) -> None:
+def test_each_error_frame_of_a_stream_becomes_the_right_error(
+    code: str, inner: str, kind: type[errors.LLMError]
+) -> None:
     response = {"Error": {"Code": code, "Message": "broke"}, "ErrorCode": inner}
     assert type(as_llm_error("e", EventStreamError(response, "InvokeEndpointWithResponseStream"))) is kind
 
@@ -96,7 +106,7 @@ DECLARED = {
 
 
 @pytest.mark.parametrize("operation", ["InvokeEndpoint", "InvokeEndpointWithResponseStream"])
-def test_every_exception_that_botocores_model_of_the_service_declares_is_one_of_our_errors(operation: str) -> None:
+def test_every_exception_that_botocore_declares_for_the_service_is_mapped(operation: str) -> None:
     session = botocore.session.get_session()
     model = session.get_service_model("sagemaker-runtime").operation_model(operation)
     stream = model.get_event_stream_output()
@@ -106,5 +116,5 @@ def test_every_exception_that_botocores_model_of_the_service_declares_is_one_of_
         status = shape.metadata.get("error", {}).get("httpStatusCode", 500)
         assert shape.name in DECLARED, f"botocore declares {shape.name}: add it to DECLARED and to aws_errors.py"
         in_stream = EventStreamError({"Error": {"Code": shape.name, "Message": "broke"}}, operation)
-        error = in_stream if shape in events else answered(shape.name, status)
+        error = in_stream if shape in events else client_error(shape.name, status)
         assert type(as_llm_error("e", error)) is DECLARED[shape.name]
