@@ -137,9 +137,7 @@ class StreamInterrupted(LLMError):
 class StructuredOutputFailed(LLMError):
     """Neither the answer nor its correction matches the schema. `raw_text` is the correction."""
 
-    advice = (
-        "Read `raw_text`; a simpler schema, examples in the prompt, more `max_tokens` or a larger model may help."
-    )
+    advice = "Read `raw_text`; a simpler schema, examples in the prompt, more `max_tokens` or a larger model may help."
 
     def __init__(self, endpoint: str, message: str, raw_text: str = "") -> None:
         super().__init__(endpoint, message, raw_text)
