@@ -137,13 +137,13 @@ def test_one_candidate_is_what_the_model_says_up_to_the_stop_string(tiny: Huggin
 
 def test_all_candidates_of_all_prompts_are_one_generate(tiny: HuggingFaceLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    own = tiny._engine.model.generate
+    own = tiny.pipeline.model.generate
 
     def counting(input_ids: Any, **settings: Any) -> Any:
         sizes.append(len(input_ids))
         return own(input_ids=input_ids, **settings)
 
-    monkeypatch.setattr(tiny._engine.model, "generate", counting)
+    monkeypatch.setattr(tiny.pipeline.model, "generate", counting)
     code_completion(tiny, candidates=5, max_new_tokens=2).batch([PROMPT, "a", "b"])
     assert sizes == [15]
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sagechain.llms import HuggingFaceLLM, load_llm
 
-from tests import processes
 from tests.llms.checkpoints import load_exactly
 from tests.scripted_server import ScriptedServer
 from tests.standard_counts import Outcomes
@@ -61,11 +60,8 @@ def tiny(gpt2: Path) -> HuggingFaceLLM:
 
 @pytest.fixture(scope="session")
 def converted(smollm2: Path) -> HuggingFaceLLM:
-    """The embedded model in transformers; another process converts it, once for all runs."""
-    uri = f"local:{smollm2}?engine=transformers&context=2048"
-    script = f"from sagechain.llms import load_llm; load_llm({uri!r})"
-    processes.run("-c", script, server="torch", check=True)
-    model = load_llm(uri)
+    """The embedded model in transformers, converted once for all runs."""
+    model = load_llm(f"local:{smollm2}?engine=transformers&context=2048")
     assert isinstance(model, HuggingFaceLLM)
     return model
 

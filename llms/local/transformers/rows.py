@@ -84,8 +84,8 @@ class RowsDone(transformers.StoppingCriteria):
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """Which rows are done, of shape (rows,)."""
         tokens = input_ids[:, -1]
-        scores = self._model_scores
-        log_probabilities = scores.log_probabilities(tokens) if scores else [None] * len(self._rows)
+        model_scores = self._model_scores
+        log_probabilities = model_scores.log_probabilities(tokens) if model_scores else [None] * len(self._rows)
         for row, token, log_probability in zip(self._rows, tokens.tolist(), log_probabilities, strict=True):
             if not row.done:
                 row.request.send(row.add(token, log_probability))
