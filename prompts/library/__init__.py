@@ -1,10 +1,10 @@
-"""The prompt library: prompts and exemplars as data, in `library/*.yaml`.
+"""The prompt library: prompts, and reasoning tasks with worked examples, as YAML files beside this module.
 
 load_prompt("summary").format(text="…")         # a LangChain template
-load_prompt("summary").metadata["parameters"]   # inference parameters that suit it
+load_prompt("summary").metadata["parameters"]   # the generation parameters recommended for it
 load_task("arithmetic").exemplars[0].question   # worked examples for chain of thought
 
-A value never becomes part of a template: braces in it, as code has them, come out as they went in.
+A value never becomes part of a template: braces in it, as code has them, stay as they are.
 """
 
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-import yaml
 from langchain_core.prompts import PromptTemplate
 from langchain_core.prompts.string import get_template_variables
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..suggestions import unknown_name
+from ..yaml_data import read_yaml
 
 AnswerKind = Literal["number", "word", "list", "yes-no"]
 
 
 class Variable(BaseModel):
-    """What a prompt wants to be told, in one line, and a value to try it with."""
+    """A variable of a prompt: one line that describes it, and a value to try the prompt with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,10 +32,10 @@ class Variable(BaseModel):
 
 
 class PromptEntry(BaseModel):
-    """A prompt as it stands in its file.
+    """The content of a prompt's file.
 
-    `text` is an f-string template over `variables`; `parameters` are the inference parameters that suit it, named as in
-    `sagechain.llms.GenerationParameters` (which checks them: this package knows no models).
+    `text` is an f-string template over `variables`; `parameters` are the recommended generation parameters, named as in
+    `sagechain.llms.GenerationParameters`, which validates them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +48,7 @@ class PromptEntry(BaseModel):
 
 
 class LibraryPrompt(PromptTemplate):
-    """A prompt of the library as a LangChain template, which names what is missing before a model is asked.
+    """A prompt of the library as a LangChain template; missing variables are an error before any request.
 
     `metadata` holds `description` and `source` (text), `variables` (name → `{"description", "example"}`) and
     `parameters` (name → value: `chat.invoke(prompt.format(…), **prompt.metadata["parameters"])`).
@@ -58,26 +58,26 @@ class LibraryPrompt(PromptTemplate):
 
     @classmethod
     def lc_id(cls) -> list[str]:
-        """LangChain's serializer knows it as the `PromptTemplate` that it is."""
+        """Serialized by LangChain as a plain `PromptTemplate`."""
         return PromptTemplate.lc_id()
 
     def format(self, **kwargs: Any) -> str:
-        """The text, with each variable's value in its place, verbatim.
+        """The text, with the value of each variable in its place, verbatim.
 
         Raises:
-            ValueError: variables are missing; the message names them all, and the prompt.
+            ValueError: variables are missing; the message names the prompt and all of them.
         """
-        self._hold_complete(kwargs)
+        self._check_complete(kwargs)
         return super().format(**kwargs)
 
     def _validate_input(self, inner_input: Any) -> dict[str, Any]:
-        # What `invoke` and chains go through; langchain-core 1.7 raises a KeyError there.
+        # `invoke` and chains call this; langchain-core 1.7 raises a KeyError for missing variables.
         if isinstance(inner_input, dict):
-            self._hold_complete(inner_input)
+            self._check_complete(inner_input)
         return super()._validate_input(inner_input)
 
-    def _hold_complete(self, given: Mapping[str, Any]) -> None:
-        missing = [name for name in self.input_variables if name not in given]
+    def _check_complete(self, values: Mapping[str, Any]) -> None:
+        missing = [name for name in self.input_variables if name not in values]
         if missing:
             raise ValueError(f"prompt {self.name!r}: missing {', '.join(missing)}")
 
@@ -93,10 +93,10 @@ class Exemplar(BaseModel):
 
 
 class Task(BaseModel):
-    """A kind of question with one right answer, and worked examples of it.
+    """A kind of question with one correct answer, and worked examples.
 
-    `answer_kind` says how an answer is found in a text and compared with the truth; `answer_cue` is the sentence that
-    asks for the answer after free reasoning.
+    `answer_kind` decides how an answer is found in a text and compared with the truth; `answer_cue` is the sentence that
+    requests the answer after free reasoning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,57 +111,61 @@ class Task(BaseModel):
 
 def list_prompts() -> list[str]:
     """The names that `load_prompt` knows, sorted."""
-    return _names("prompt")
+    return sorted(_entries("prompt"))
 
 
 def load_prompt(name: str) -> LibraryPrompt:
-    """The prompt of that name as a LangChain template; its `metadata` tells all else that the library knows of it.
+    """The prompt with this name as a LangChain template; `metadata` has its description, variables and parameters.
 
     Raises:
-        ValueError: no such prompt, and the message lists those there are; or a file that is not as it should be.
+        ValueError: the name is unknown (the message lists the known ones), or its file is malformed.
+    """
+    return to_template(name, _entry("prompt", name))
+
+
+def to_template(name: str, entry: Mapping[str, Any]) -> LibraryPrompt:
+    """The template of a prompt from the content of its file.
+
+    Raises:
+        ValueError: the content is malformed; the message names the prompt and the field.
     """
     try:
-        entry = PromptEntry.model_validate(_entry("prompt", name))
+        prompt = PromptEntry.model_validate(entry)
     except ValidationError as error:
         raise ValueError(f"prompt {name!r}: its file in the library is malformed: {error}") from error
-    text = entry.text.strip()
-    declared, used = sorted(entry.variables), sorted(get_template_variables(text, "f-string"))
+    text = prompt.text.strip()
+    declared, used = sorted(prompt.variables), sorted(get_template_variables(text, "f-string"))
     if declared != used:
         raise ValueError(f"prompt {name!r}: declares variables {declared}, uses {used}")
     return LibraryPrompt(
-        name=name, template=text, input_variables=list(entry.variables), metadata=entry.model_dump(exclude={"text"})
+        name=name, template=text, input_variables=list(prompt.variables), metadata=prompt.model_dump(exclude={"text"})
     )
 
 
 def list_tasks() -> list[str]:
     """The names that `load_task` knows, sorted."""
-    return _names("task")
+    return sorted(_entries("task"))
 
 
 def load_task(name: str) -> Task:
-    """The reasoning task of that name.
+    """The reasoning task with this name.
 
     Raises:
-        ValueError: no such task; the message lists those there are.
+        ValueError: the name is unknown; the message lists the known ones.
     """
-    return Task.model_validate({"name": name} | _entry("task", name))
+    return Task.model_validate({"name": name, **_entry("task", name)})
 
 
-def _names(kind: str) -> list[str]:
-    return sorted(name for name, entry in _library().items() if entry["kind"] == kind)
-
-
-def _entry(kind: str, name: str) -> dict[str, Any]:
-    if name not in _names(kind):
-        raise unknown_name(kind, name, _names(kind))
-    return {key: value for key, value in _library()[name].items() if key != "kind"}
+def _entry(kind: Literal["prompt", "task"], name: str) -> dict[str, Any]:
+    entries = _entries(kind)
+    if name not in entries:
+        raise unknown_name(kind, name, entries)
+    return {field: value for field, value in entries[name].items() if field != "kind"}
 
 
 @cache
-def _library() -> dict[str, dict[str, Any]]:
-    folder = files(__package__)
-    return {
-        entry.name.removesuffix(".yaml"): yaml.safe_load(entry.read_text(encoding="utf-8"))
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    }
+def _entries(kind: Literal["prompt", "task"]) -> dict[str, dict[str, Any]]:
+    """The contents of all files of one kind, by name."""
+    names = [file.name for file in files(__package__).iterdir() if file.name.endswith(".yaml")]
+    contents = {name.removesuffix(".yaml"): read_yaml(__package__, name) for name in names}
+    return {name: entry for name, entry in contents.items() if entry["kind"] == kind}
