@@ -34,7 +34,7 @@ def format_instructions(output_format: OutputFormat, escaping: Escaping) -> str:
 
 
 def correction_request(error: str) -> str:
-    """The text that asks the model to repeat an answer that does not match its format."""
+    """The message after an answer that does not match its format: the error, and the request to write it again."""
     return _template("repair").format(error=error)
 
 

@@ -1,4 +1,4 @@
-"""Read the data files that stand beside a module.
+"""Read YAML files that belong to a package.
 
 read_yaml("sagechain.prompts", "tool_prompt.yaml")
 """

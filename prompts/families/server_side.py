@@ -14,7 +14,7 @@ class Messages(PromptFamily):
     escaping: ClassVar[Escaping] = NO_ESCAPING
 
     def layout(self, messages: list[RoleMessage]) -> str:
-        """Nothing: always a ValueError that says why."""
+        """Always raises a ValueError that explains why."""
         raise ValueError(
             "family: 'messages' has no layout, since the server applies the model's own chat template; "
             "give the messages to load_chat_model('sagemaker:ENDPOINT?family=messages')"

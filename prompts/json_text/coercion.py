@@ -23,6 +23,9 @@ MAX_VALUE_CHARACTERS = 200
 MAX_ERRORS = 3
 """How many mismatches one error lists."""
 
+MAX_WRAPS = 3
+"""How deep a single value is put into arrays; in a schema of arrays of arrays of … it would never end."""
+
 
 class JsonSchema:
     """A JSON schema that values are coerced to.
@@ -58,29 +61,36 @@ class JsonSchema:
             raise ValueError("; ".join(lines))
         return coerced
 
-    def _coerce(self, value: Any, schema: Any) -> Any:
+    def _coerce(self, value: Any, schema: Any, *, wraps: int = MAX_WRAPS) -> Any:
+        """The value as far as it can be coerced.
+
+        Args:
+            value: any JSON value.
+            schema: the schema or a part of it.
+            wraps: how many times the value may become an array of one.
+        """
         if not isinstance(schema, Mapping):
             return value
         if "$ref" in schema:
-            value = self._coerce(value, self._lookup(schema["$ref"]).contents)
+            value = self._coerce(value, self._lookup(schema["$ref"]).contents, wraps=wraps)
         for part in schema.get("allOf", ()):
-            value = self._coerce(value, part)
+            value = self._coerce(value, part, wraps=wraps)
         for options in (schema.get("anyOf"), schema.get("oneOf")):
-            value = self._coerce_to_option(value, options) if options else value
+            value = self._coerce_to_option(value, options, wraps) if options else value
         value = _enum_value(value, schema)
         types = _types(schema)
         if types and not any(self._validator.is_type(value, name) for name in types):
-            conversions = (converted for name in types for converted in self._converted(value, name, schema))
+            conversions = (each for name in types for each in self._converted(value, name, schema, wraps))
             value = next(conversions, value)
         if "integer" in types and isinstance(value, float) and value.is_integer():
             return int(value)
         return self._coerce_inside(value, schema)
 
-    def _coerce_to_option(self, value: Any, options: list[Any]) -> Any:
+    def _coerce_to_option(self, value: Any, options: list[Any], wraps: int) -> Any:
         """The value coerced to the first option that it then matches, with options that it already matches first."""
         in_order = [*(option for option in options if self._matches(value, option)), *options]
         for option in in_order:
-            coerced = self._coerce(value, option)
+            coerced = self._coerce(value, option, wraps=wraps)
             if self._matches(coerced, option):
                 return coerced
         return value
@@ -88,16 +98,15 @@ class JsonSchema:
     def _matches(self, value: Any, schema: Any) -> bool:
         return bool(self._validator.evolve(schema=schema).is_valid(value))
 
-    def _converted(self, value: Any, type_name: str, schema: Mapping[str, Any]) -> Iterator[Any]:
+    def _converted(self, value: Any, type_name: str, schema: Mapping[str, Any], wraps: int) -> Iterator[Any]:
         """The value as that JSON type, if nothing is lost by it."""
         if isinstance(value, str):
             yield from _parse_as(value.strip(), type_name)
         if type_name == "string" and isinstance(value, int) and not isinstance(value, bool):
             yield str(value)
         if type_name == "array" and value is not None:
-            items = schema.get("items")
-            if self._matches([self._coerce(value, items)], schema):
-                yield [value]
+            arrays = ([self._coerce(value, schema.get("items"), wraps=inner_wraps)] for inner_wraps in range(wraps))
+            yield from (array for array in arrays if self._matches(array, schema))
 
     def _coerce_inside(self, value: Any, schema: Mapping[str, Any]) -> Any:
         if isinstance(value, list):

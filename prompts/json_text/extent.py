@@ -3,7 +3,7 @@
     find_extent("{'a': [1, 2} and so on", 0)   # Extent(end=12, complete=True, fault="")
 
 Models write single quotes, trailing commas, comments, quotes inside quotes, and forget closing brackets. Brackets and
-quotes alone decide where the value ends; `fault` says whether more than closing brackets may be missing. `ExtentScanner`
+quotes alone decide where the value ends; `fault` is set if more than that may be missing. `ExtentScanner`
 continues where it stopped, so a value that arrives in many chunks is scanned once. `repair.py` reads the value itself.
 """
 
@@ -22,7 +22,7 @@ _AFTER_STRING = re.compile(rf"\s*(?:[,:}}\])]|//|/\*|#\s|{_END.pattern}|\Z)|\s+[
 _IN_STRING = {
     quote: re.compile(rf"\\.|[{closing}]|\n\s*</\s*tool_", re.DOTALL) for quote, closing in _CLOSING_QUOTES.items()
 }
-# At the end of a text that may continue: what the next chunk may turn into one of the above.
+# At the end of a text that may continue: what may become one of the above with the next chunk.
 _PARTIAL_END = re.compile(r"(?:<[/|]?\s*\w*|`{1,2}|\[(?:/\w*)?)\Z")
 _PARTIAL_AFTER_STRING = re.compile(r"\s*(?:/|#|<[/|]?\s*\w*|`{1,2}|\[/?\w*)?\Z")
 _PARTIAL_IN_STRING = re.compile(r"(?:\\|\n\s*(?:<[/\s\w]*)?)\Z")

@@ -1,4 +1,4 @@
-"""Which calls a JSON value stands for, in any envelope that models were trained on: Hermes', OpenAI's, Llama's, ReAct's …
+"""Find the calls in a JSON value, in any envelope that models were trained on: Hermes', OpenAI's, Llama's, ReAct's …
 
 calls_in_json({"function": {"name": "search", "arguments": "{}"}}, raw, tools)
 # [RawCall(raw, name="search", arguments="{}")]
@@ -34,7 +34,7 @@ class RawCall:
     Attributes:
         raw: its text.
         name: the name of the tool, if given.
-        arguments: a JSON value; None if there are none.
+        arguments: a JSON value; None if the call has no arguments.
         error: why the call can't be made, if already known.
         certain: whether the text is meant as a call; if not, it may be text that looks similar.
         comment: text for the reader of the answer that was inside the call.

@@ -1,7 +1,7 @@
 """The text around a call that marks it: tags, fences, the first key of an object, a tool's name before `(` or `{`.
 
 Each `…_at` function looks at one position of a text that may continue. It returns what begins there, None if nothing does,
-or a `NeedsMore` if only more text can decide. `final` says that no more text comes.
+or a `NeedsMore` if only more text can decide. `final`: no more text comes.
 """
 
 import re
@@ -31,7 +31,7 @@ class OpeningTag:
 
 @dataclass(frozen=True)
 class Fence:
-    """An opening fence that ends at `end`; `declares_calls` if its language says that calls are in it."""
+    """An opening fence that ends at `end`; `declares_calls` if its language is `tool_call` or alike."""
 
     end: int
     declares_calls: bool
@@ -51,7 +51,7 @@ CLOSING_TAG = re.compile(
     re.IGNORECASE,
 )
 PARTIAL_CLOSING_TAG = re.compile(r"(?:<[/|\s]*[\w\s]{0,20}\|?|\[/?\w{0,10}|`{1,2})\Z")
-# Ends what stands in a tag and is not JSON.
+# Ends the content of a tag that is not JSON.
 BODY_END = re.compile(
     rf"{CLOSING_TAG.pattern}|<\s*(?:tool_calls?|tool_response)(?=[\s>])|<\|[^|<>\s]{{1,40}}\|>|</s>|\n```",
     re.IGNORECASE,

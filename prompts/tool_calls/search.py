@@ -41,7 +41,7 @@ class Enclosure:
     """What is open around a call.
 
     Attributes:
-        declared: a tag or list which says that calls are in it is open.
+        declared: a tag or list for calls is open.
         fenced: a fence is open.
         tool_name: the tool that the tag names.
         is_empty: no call has been found in it yet.
@@ -76,7 +76,7 @@ class CallFinder:
         final: no more text comes.
         truncated: the text ended at the token limit, so its last call may be incomplete.
         after_call: a call came before this text.
-        scanners: of unfinished JSON values, by their start; kept while the text only grows.
+        scanners: of unfinished JSON values, by their start; valid while the text only grows.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Values are made to fit a schema: what loses nothing is turned, and all that is wrong is told."""
+"""Values are coerced to a schema where nothing is lost by it, and every mismatch is an error with its field."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ TREE = {
 }
 
 
-def test_what_a_reference_leads_to_is_turned_too_at_any_depth() -> None:
+def test_values_are_coerced_behind_references_at_any_depth() -> None:
     assert JsonSchema(TREE, "answer").coerce({"value": "1", "next": {"value": "2", "next": {"value": 3.0}}}) == {
         "value": 1,
         "next": {"value": 2, "next": {"value": 3}},
@@ -29,30 +29,40 @@ def test_what_a_reference_leads_to_is_turned_too_at_any_depth() -> None:
         JsonSchema(TREE, "answer").coerce({"value": 1, "next": {"value": 2, "next": {"value": "x"}}})
 
 
-def test_all_that_is_wrong_is_told_up_to_three_things() -> None:
+@pytest.mark.parametrize("value", ["x", 1, {"a": []}])
+def test_a_value_for_an_array_of_arrays_is_not_wrapped_without_end(value: Any) -> None:
+    arrays = {"type": "array", "items": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}
+    with pytest.raises(ValueError, match=r"^answer: .* does not match; expected: array$"):
+        JsonSchema(arrays, "answer").coerce(value)
+    assert JsonSchema(arrays, "answer").coerce("null") == [None]
+    matrix = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}
+    assert JsonSchema(matrix, "answer").coerce("5") == [[5]]
+
+
+def test_an_error_lists_up_to_three_mismatches() -> None:
     schema = {"type": "object", "properties": {name: {"type": "integer"} for name in "abcd"}, "required": ["e"]}
     with pytest.raises(
         ValueError, match=r"^e: is required; expected: a value; a: \"x\" does not match; expected: integer; b: "
-    ) as told:
+    ) as error:
         JsonSchema(schema, "answer").coerce(dict.fromkeys("abcd", "x"))
-    assert "c: " not in str(told.value)
+    assert "c: " not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("schema", "given"),
+    ("schema", "value"),
     [({"multipleOf": 0.5}, 10**400), ({"type": "number"}, "9" * 300 + "e99")],
 )
-def test_numbers_beyond_all_bounds_are_errors(schema: dict[str, Any], given: Any) -> None:
+def test_a_number_that_is_too_large_is_an_error(schema: dict[str, Any], value: Any) -> None:
     with pytest.raises(ValueError, match=r"^answer: "):
-        JsonSchema(schema, "answer").coerce(given)
+        JsonSchema(schema, "answer").coerce(value)
 
 
-json_value = st.recursive(
+json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "A"]), inner, max_size=3),
     max_leaves=8,
 )
-schema_of = st.recursive(
+schemas = st.recursive(
     st.sampled_from(
         [
             {},
@@ -73,14 +83,14 @@ schema_of = st.recursive(
 )
 
 
-@given(schema_of, json_value)
-def test_whatever_is_given_fits_afterwards_or_is_a_value_error(schema: dict[str, Any], value: Any) -> None:
+@given(schemas, json_values)
+def test_any_value_matches_after_coercion_or_is_a_value_error(schema: dict[str, Any], value: Any) -> None:
     from jsonschema import Draft202012Validator
 
     try:
         check_schema(schema, "schema")
-        fitted = JsonSchema(schema, "answer").coerce(value)
+        coerced = JsonSchema(schema, "answer").coerce(value)
     except ValueError:
         return
-    assert Draft202012Validator(schema).is_valid(fitted)
-    assert JsonSchema(schema, "answer").coerce(fitted) == fitted
+    assert Draft202012Validator(schema).is_valid(coerced)
+    assert JsonSchema(schema, "answer").coerce(coerced) == coerced

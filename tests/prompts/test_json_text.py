@@ -1,6 +1,7 @@
-"""JSON is found in what a model wrote, mended where that loses nothing, and refused otherwise."""
+"""JSON is found in an answer, repaired where nothing is lost by it, and rejected otherwise."""
 
 import json
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sagechain.prompts.json_text.repair import MAX_NESTING, extract_json, parse_
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "value"),
     [
         ('{"a": 1}', {"a": 1}),
         (" 12 ", 12),
@@ -19,47 +20,47 @@ from sagechain.prompts.json_text.repair import MAX_NESTING, extract_json, parse_
         ("```json\n[1, 2]\n```", [1, 2]),
         ("```\ntrue\n```", True),
         ("Here it is:\n```json\n{'a': 1,}\n```\nEnjoy!", {"a": 1}),
-        ('As [1] says, {"a": {"b": 2}} it is.', {"a": {"b": 2}}),
+        ('As in [1], {"a": {"b": 2}} it is.', {"a": {"b": 2}}),
         ('{"a": [1, 2', None),
         ('{"a": [1, {"b": "c"}', {"a": [1, {"b": "c"}]}),
     ],
 )
-def test_the_longest_value_of_an_answer_is_read(text: str, read: Any) -> None:
-    if read is None:
+def test_the_longest_value_of_an_answer_is_extracted(text: str, value: Any) -> None:
+    if value is None:
         with pytest.raises(ValueError, match=r"^it ends right after a number or word, which may be incomplete"):
             extract_json(text)
     else:
-        assert extract_json(text) == read
+        assert extract_json(text) == value
 
 
 @pytest.mark.parametrize("text", ["12", '{"a": 1', '{"a": {"b": 2}', "Wel", '"Wel', "[1, 2], [3"])
-def test_what_the_token_limit_cut_is_no_value(text: str) -> None:
+def test_a_value_truncated_at_the_token_limit_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"^it was truncated at the token limit"):
         extract_json(text, truncated=True)
 
 
-def test_what_was_whole_before_the_cut_is_a_value() -> None:
+def test_a_value_that_ends_before_the_truncation_is_extracted() -> None:
     assert extract_json('{"a": 1} I hope that', truncated=True) == {"a": 1}
     assert extract_json('"red"', truncated=True) == "red"
 
 
 @pytest.mark.parametrize("raw", ['{"a": 1e999}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}'])
-def test_what_no_other_program_would_read_is_refused(raw: str) -> None:
+def test_json_that_other_programs_reject_is_an_error(raw: str) -> None:
     with pytest.raises(ValueError, match=r"^this is not valid JSON and can't be repaired"):
         parse_json(raw)
 
 
 @pytest.mark.parametrize("levels", [MAX_NESTING + 1, 5_000])
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
-def test_what_is_nested_too_deeply_is_refused(levels: int, brackets: str) -> None:
-    begin = brackets[0] if brackets == "[]" else '{"a":'
-    raw = begin * levels + "1" + brackets[1] * levels
+def test_a_value_that_is_nested_too_deeply_is_an_error(levels: int, brackets: str) -> None:
+    opening = brackets[0] if brackets == "[]" else '{"a":'
+    raw = opening * levels + "1" + brackets[1] * levels
     with pytest.raises(ValueError, match=r"^this is (nested more than 100 levels deep|not valid JSON)"):
         parse_json(raw)
-    assert parse_json(begin * 99 + "1" + brackets[1] * 99)
+    assert parse_json(opening * 99 + "1" + brackets[1] * 99)
 
 
-PIECES = [
+FRAGMENTS = [
     *"{}[]:,\"'<`/\\\n #",
     '"a"',
     "'b'",
@@ -72,34 +73,43 @@ PIECES = [
     "// c\n",
     "/* c */",
 ]
-text_of = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=14).map("".join)
+texts = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3), max_size=14).map("".join)
 
 
-@given(text_of, st.lists(st.integers(1, 5), min_size=1, max_size=4))
-def test_an_extent_is_the_same_whatever_the_pieces(text: str, sizes: list[int]) -> None:
-    text, scan, reach, place, turn = "{" + text, ExtentScanner(0), None, 0, 0
-    while reach is None and place < len(text):
-        place, turn = place + sizes[turn % len(sizes)], turn + 1
-        reach = scan.scan(text[:place], final=False)
-    assert (reach or scan.scan(text, final=True)) == find_extent(text, 0)
+@given(texts, st.lists(st.integers(1, 5), min_size=1, max_size=4))
+def test_an_extent_is_the_same_however_the_text_is_chunked(text: str, sizes: list[int]) -> None:
+    text, scanner, extent, end = "{" + text, ExtentScanner(0), None, 0
+    for size in cycle(sizes):
+        if extent or end >= len(text):
+            break
+        end += size
+        extent = scanner.scan(text[:end], final=False)
+    assert (extent or scanner.scan(text, final=True)) == find_extent(text, 0)
 
 
-@given(text_of)
-def test_whatever_an_answer_holds_it_is_a_value_or_a_value_error(text: str) -> None:
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(texts | st.builds("{}{}{}".format, texts, values.map(json.dumps), texts))
+def test_any_answer_gives_a_json_value_or_a_value_error(text: str) -> None:
     try:
-        read = extract_json(text)
+        value = extract_json(text)
     except ValueError:
         return
-    assert json.loads(json.dumps(read, allow_nan=False)) == read
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
 
 
-def test_a_long_value_in_small_pieces_takes_time_in_proportion() -> None:
-    """Counted, not timed: how many characters are looked at again."""
+def test_scanning_a_long_value_in_small_chunks_takes_linear_time() -> None:
+    """Counts the characters that are scanned again, instead of seconds."""
     text = json.dumps({"code": "if (a) { b[1] = '}' }\n" * 400, "more": [{"a": [1, 2, {}]}] * 400})
-    looked, scan = 0, ExtentScanner(0)
+    scanned, scanner = 0, ExtentScanner(0)
     for end in range(0, len(text), 4):
-        before = max(scan.position, scan.string_position)
-        assert scan.scan(text[:end], final=False) is None
-        looked += end - before
-    assert scan.scan(text, final=False) == find_extent(text, 0)
-    assert looked < 20 * len(text)
+        before = max(scanner.position, scanner.string_position)
+        assert scanner.scan(text[:end], final=False) is None
+        scanned += end - before
+    assert scanner.scan(text, final=False) == find_extent(text, 0)
+    assert scanned < 20 * len(text)

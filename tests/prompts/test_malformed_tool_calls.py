@@ -36,13 +36,13 @@ def calls_in(parts: list[Any]) -> list[tuple[str, Any]]:
     return [(part["name"], part["args"]) for part in parts if not isinstance(part, str) and part["type"] == "tool_call"]
 
 
-def test_there_are_forty_and_thirty_at_least_are_recovered() -> None:
+def test_at_least_thirty_of_the_forty_are_recovered() -> None:
     assert len(CASES) == 40
     assert len([case for case in CASES if "calls" in case]) >= 30
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["wrong"])
-def test_each_is_recovered_or_invalid_as_the_table_says(case: dict[str, Any]) -> None:
+def test_each_is_recovered_or_invalid_as_the_table_expects(case: dict[str, Any]) -> None:
     parts = parts_of([case["written"]], truncated=case.get("truncated", False))
     assert calls_in(parts) == expected(case)
     invalid = [part for part in parts if not isinstance(part, str) and part["type"] == "invalid_tool_call"]
@@ -60,12 +60,12 @@ def test_each_is_the_same_one_character_at_a_time(case: dict[str, Any]) -> None:
     assert parts_of(case["written"], truncated=truncated) == parts_of([case["written"]], truncated=truncated)
 
 
-def alone(read: Callable[[str], Any], written: str) -> list[tuple[str, Any]]:
-    """The calls that a JSON reader gives of an answer, or of what stands between its tags."""
+def calls_by_parser(parse: Callable[[str], Any], written: str) -> list[tuple[str, Any]]:
+    """The calls that a JSON parser finds in an answer, or in the text between its tags."""
     inner = written.partition("<tool_call>")[2].partition("</tool_call>")[0]
     for text in (written, inner):
         try:
-            value = read(text)
+            value = parse(text)
         except ValueError:
             continue
         calls = [call for call in (value if isinstance(value, list) else [value]) if isinstance(call, dict)]
@@ -77,40 +77,42 @@ def alone(read: Callable[[str], Any], written: str) -> list[tuple[str, Any]]:
 def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> None:
     rows, totals = [], [0, 0, 0]
     for case in CASES:
-        ours = parts_of([case["written"]], truncated=case.get("truncated", False))
-        right = [
-            bool(expected(case)) and calls == expected(case)
-            for calls in (calls_in(ours), alone(json_repair.loads, case["written"]), alone(json.loads, case["written"]))
+        written, ours = case["written"], parts_of([case["written"]], truncated=case.get("truncated", False))
+        repaired, parsed = calls_by_parser(json_repair.loads, written), calls_by_parser(json.loads, written)
+        is_right = [bool(expected(case)) and calls == expected(case) for calls in (calls_in(ours), repaired, parsed)]
+        totals = [total + each for total, each in zip(totals, is_right, strict=True)]
+        # A call that should be invalid is worse than a missing one: it would do something that the user did not want.
+        wrongly = "wrongly a call" if repaired and not expected(case) else "–"
+        cells = [
+            case["wrong"],
+            shortened(written),
+            outcome(ours),
+            "call" if is_right[1] else wrongly,
+            "call" if is_right[2] else "–",
         ]
-        # A call where there should be none is worse than none: something would be done that nobody asked for.
-        wrong = not expected(case) and bool(alone(json_repair.loads, case["written"]))
-        totals = [total + each for total, each in zip(totals, right, strict=True)]
-        repair = "call" if right[1] else "wrongly a call" if wrong else "–"
-        rows.append(
-            f"| {case['wrong']} | {shown(case['written'])} | {outcome(ours)} | {repair} | {'call' if right[2] else '–'} |"
-        )
-    head = "| what is wrong | what the model wrote | what comes out | json-repair | json |\n| --- | --- | --- | --- | --- |"
-    recovered = len([case for case in CASES if "calls" in case])
-    end = (
-        f"Calls recovered, of {recovered} that can be: sagechain {totals[0]}, json-repair alone {totals[1]}, "
-        f"json alone {totals[2]}. The other {len(CASES) - recovered} are invalid calls with their reasons."
+        rows.append(f"| {' | '.join(cells)} |")
+    head = "| what is wrong | what the model wrote | result | json-repair | json |\n| --- | --- | --- | --- | --- |"
+    recoverable = len([case for case in CASES if "calls" in case])
+    summary = (
+        f"Calls recovered, of {recoverable} that can be: sagechain {totals[0]}, json-repair alone {totals[1]}, "
+        f"json alone {totals[2]}. The other {len(CASES) - recoverable} are invalid calls with their reasons."
     )
-    assert totals[0] == recovered
-    same_page("tool-calls.md", f"{INTRODUCTION}\n{head}\n" + "\n".join(rows) + f"\n\n{end}\n")
+    assert totals[0] == recoverable
+    same_page("tool-calls.md", f"{INTRODUCTION}\n{head}\n" + "\n".join(rows) + f"\n\n{summary}\n")
 
 
-def shown(written: str) -> str:
+def shortened(written: str) -> str:
     short = " ".join(written.split()).replace("|", "\\|")
     return f"`` {short if len(short) <= 90 else short[:89] + '…'} ``"
 
 
 def outcome(parts: list[Any]) -> str:
-    said = []
+    results = []
     for part in parts:
         if isinstance(part, str):
             continue
         if part["type"] == "tool_call":
-            said.append(f"`{part['name']}({', '.join(f'{name}={item!r}' for name, item in part['args'].items())})`")
+            results.append(f"`{part['name']}({', '.join(f'{name}={item!r}' for name, item in part['args'].items())})`")
         else:
-            said.append(f"invalid: {part['error'].partition(' Known:')[0]}".replace("|", "\\|"))
-    return ", ".join(said)
+            results.append(f"invalid: {part['error'].partition(' Known:')[0]}".replace("|", "\\|"))
+    return ", ".join(results)

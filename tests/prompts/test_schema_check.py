@@ -1,4 +1,4 @@
-"""A schema that is none is refused with the part that is wrong, before anything is asked."""
+"""An invalid JSON schema is rejected with the part that is wrong, before any request."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ BROKEN: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("schema", "message"), BROKEN)
-def test_what_is_no_schema_is_refused_with_the_part(schema: Any, message: str) -> None:
+def test_an_invalid_schema_is_rejected_with_its_part(schema: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}" if message.startswith("schema") else message):
         check_schema(schema, "schema")
 
@@ -59,11 +59,11 @@ def test_what_is_no_schema_is_refused_with_the_part(schema: Any, message: str) -
         {"$id": "https://example.com/tree", "items": {"$ref": "#"}},
     ],
 )
-def test_what_is_one_is_taken(schema: Any) -> None:
+def test_a_valid_schema_is_accepted(schema: Any) -> None:
     check_schema(schema, "schema")
 
 
-def test_the_parts_of_a_schema_are_all_within_it() -> None:
+def test_subschemas_are_found_at_any_depth() -> None:
     schema = {"properties": {"a": {"items": {"not": {"type": "null"}}}}, "anyOf": [True, {"minimum": 1}]}
     assert [part for part in subschemas(schema) if len(part) == 1 and "properties" not in part] == [
         {"items": {"not": {"type": "null"}}},
