@@ -32,14 +32,14 @@ test: install ## Run all tests, with lint and types
 	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest $(SPREAD); tests=$$?; \
 	wait $$checks; checks=$$?; cat .checks.log; exit $$((tests ? tests : checks))
 
-prove-short: install ## Run the long proofs that are done in a minute: the demo, the wheel in an environment of its own
+prove-short: install ## Run the long proofs that are done in a minute: the demo, the wheel in an empty environment
 	$(BIN)/python -m pytest -m prove $(SPREAD) tests/apps/test_demo.py tests/test_wheel.py -k 'demo or without_extras'
 
 prove: install ## Run the long proofs, and the tests of properties with many examples
 	$(BIN)/python -m pytest -m prove -s
 	$(BIN)/python -m pytest -m 'hypothesis and not prove' --hypothesis-profile many
 
-test-deploy: $(SDK)/installed ## Test with the sagemaker SDK, in an environment of its own
+test-deploy: $(SDK)/installed ## Test with the sagemaker SDK, in .venv-deploy
 	$(SDK)/bin/python -m pytest -c tests/deploy/pytest.ini tests/deploy
 $(SDK)/installed: pyproject.toml
 	$(PYTHON) -m venv --clear $(SDK)
@@ -59,7 +59,7 @@ types: install ## Check types (strict)
 bench: install ## Measure side by side, medians on standard output
 	@for script in startup endpoints conversations local_models; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
-cassettes: install ## Record the cassettes anew (REAL=1 with credentials: against real endpoints)
+cassettes: install ## Record the cassettes again (REAL=1 with credentials: against real endpoints)
 	$(BIN)/python -m pytest tests/test_cassettes.py tests/agents/test_agent_cassettes.py --record-mode=rewrite $(if $(REAL),--real --force-enable-socket)
 
 docs: install ## Build the guide into site/

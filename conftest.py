@@ -11,7 +11,7 @@ import pytest
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-# Sybil asks for its fixtures by name, and those of tests/ are not seen from here.
+# Sybil finds its fixtures by name in this module; pytest shows it none of those in tests/conftest.py.
 from tests.conftest import llm, made_up_credentials, running_runtime, runtime, smollm2
 from tests.processes import shell
 
@@ -26,8 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """A process for each processor that this one may use; more than four would want memory and not be faster, since each
-    has llama.cpp, torch and a PostgreSQL server of its own. (xdist counts all cores of the machine.)"""
+    """One test process per processor that this process may use, at most four: each loads llama.cpp and torch and starts a
+    PostgreSQL server, so more need much memory and are not faster. (xdist itself counts all cores of the machine.)"""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(4, processors or 1)
 

@@ -17,7 +17,7 @@ from sagechain.local_aws import LocalRuntime
 
 from tests.postgres_server import running_postgres
 from tests.processes import run
-from tests.recording import MATCHED, kept_request, kept_response, lock_new_connections
+from tests.recording import MATCHED, lock_new_connections, recorded_request, recorded_response
 
 LLAMA = "llama-2-7b-chat"
 FALCON = "falcon-7b-instruct"
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test may use an account or the conversations of whoever runs it, unless cassettes are recorded for real."""
+    """No test may use the account or the conversations of the person who runs it, unless it records real cassettes."""
     if request.config.getoption("--real"):
         return
     for name in [name for name in os.environ if name.startswith(("AWS_", "SAGECHAIN_"))]:
@@ -81,16 +81,16 @@ def database(postgres: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where threads are kept: the same tests over both databases."""
+    """A database for threads, in both kinds: the same tests run over SQLite and PostgreSQL."""
     if request.param == "sqlite":
-        return str(tmp_path / "kept.sqlite")
+        return str(tmp_path / "threads.sqlite")
     url: str = request.getfixturevalue("database")
     return url
 
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
-    """The embedded model's file; a process of its own fetches it, since tests reach nothing but loopback."""
+    """The embedded model's file; another process downloads it, since this one may reach nothing but loopback."""
     done = run("-c", "from sagechain.llms.local import pull; print(pull('smollm2'))", check=True)
     return Path(done.stdout.strip())
 
@@ -105,8 +105,8 @@ def llm(smollm2: Path) -> LlamaCppLLM:
 
 @pytest.fixture(scope="session")
 def seconds_to_stop(llm: LlamaCppLLM) -> float:
-    """What the server has to end its work after its client has left: the time of 200 of the 1,500 tokens it was asked for,
-    as this machine makes them."""
+    """How long the server may go on generating after its client has disconnected: as long as 200 of the 1,500 tokens
+    that the tests request take on this machine."""
     tokens = llm.stream("Once upon a time", max_new_tokens=21)
     next(tokens)
     begun = time.monotonic()
@@ -136,10 +136,10 @@ def client(runtime: LocalRuntime) -> Any:
 
 @pytest.fixture(scope="module")
 def vcr_config() -> dict[str, Any]:
-    """For pytest-recording: what is kept of an exchange (`recording.py`), and what a request is known by."""
+    """pytest-recording's settings: which parts are recorded (`recording.py`), and which of them identify a request."""
     return {
-        "before_record_request": kept_request,
-        "before_record_response": kept_response,
+        "before_record_request": recorded_request,
+        "before_record_response": recorded_response,
         "match_on": MATCHED,
         "decode_compressed_response": True,
     }

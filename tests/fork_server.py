@@ -1,8 +1,7 @@
 """A Python interpreter that has its imports behind it and forks a child for each command line that `processes.py` sends.
 
-The child leaves this module's loop and goes on as any interpreter would: signals, exit codes, tracebacks and the end of the
-process are Python's own. Nothing that depends on the environment may happen while the server imports, and no thread may
-start.
+The child leaves this module's loop and is then an interpreter like any other: signals, exit codes and tracebacks are
+Python's own. Nothing that depends on the environment may happen while the server imports, and no thread may start.
 """
 
 import atexit
@@ -80,7 +79,7 @@ def serve(control: socket.socket) -> Request | None:
 
 
 def _report_ended(clients: dict[int, socket.socket]) -> None:
-    """Tell the clients of children that have ended their exit codes."""
+    """Send the exit codes of the children that have ended to their clients."""
     for pid in list(clients):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -91,12 +90,12 @@ def _report_ended(clients: dict[int, socket.socket]) -> None:
 def _report(client: socket.socket, number: int) -> None:
     try:
         client.sendall(number.to_bytes(4, "little", signed=True))
-    except OSError:  # nobody waits for this process any more
+    except OSError:  # the client has closed its process object
         return
 
 
 def _become(request: Request, standard: list[int]) -> None:
-    """Make the fork look like a new interpreter in the asked folder and environment."""
+    """Make the fork look like a new interpreter in the request's folder and environment."""
     for number, descriptor in enumerate(standard):
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -109,7 +108,7 @@ def _become(request: Request, standard: list[int]) -> None:
     os.environ.update(request.environment)
     os.chdir(request.folder)
     if numpy := sys.modules.get("numpy"):
-        numpy.random.seed()  # `random` does so by itself after a fork
+        numpy.random.seed()  # Python reseeds its `random` after a fork, and numpy does not
 
 
 def execute(arguments: list[str]) -> None:
@@ -121,7 +120,7 @@ def execute(arguments: list[str]) -> None:
         code, sys.argv, sys.path[0] = others[0], ["-c", *others[1:]], ""
     elif first == "-m":
         spec = importlib.util.find_spec(others[0])
-        assert spec is not None, f"there is no module {others[0]}"
+        assert spec is not None, f"unknown module {others[0]}"
         if spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(f"{others[0]}.__main__")
         code = spec.loader.get_code(spec.name)  # type: ignore[union-attr]

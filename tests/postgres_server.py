@@ -1,4 +1,4 @@
-"""A real PostgreSQL server on loopback, with a data folder of its own, that ends with the process that started it."""
+"""A real PostgreSQL server on loopback with a temporary data folder; it ends with the process that started it."""
 
 import os
 import pwd
@@ -49,7 +49,7 @@ def running_postgres() -> Iterator[str]:
             finally:
                 server.send_signal(
                     signal.SIGQUIT
-                )  # at once, whoever is still connected; the data are not needed any more
+                )  # end at once, even with open connections: the data are not needed any more
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,7 +4,7 @@
     with start("-c", "input()") as process:     # as subprocess.Popen([…], text=True) with pipes
         process.kill()
 
-Use `subprocess` where a process that starts anew is what is tested: imports, encodings, the console script.
+Use `subprocess` where the start of an interpreter is tested: its imports, its encodings, the console script.
 """
 
 import atexit
@@ -78,7 +78,7 @@ class Process:
     def _report(self) -> int:
         """The next number from the server: first the process's id, then its exit code."""
         report = self._connection.recv(4)
-        assert report, "the fork server has ended: what it wrote to standard error says why"
+        assert report, "the fork server has ended; its standard error has the reason"
         return int.from_bytes(report, "little", signed=True)
 
     def poll(self) -> int | None:

@@ -1,7 +1,7 @@
-"""How cassettes are recorded and replayed: what is kept of a request and a reply, and vcrpy's thread fault.
+"""How cassettes are recorded and replayed: which parts of a request and a reply, and around vcrpy's thread fault.
 
-Only a few headers are kept, account ids are replaced, and every request goes by one address, so that a cassette recorded
-against the local runtime and one recorded against AWS have the same form.
+Only a few headers are recorded, account ids are replaced, and every request gets the same address, so that a cassette
+recorded against the local runtime and one recorded against AWS have the same form.
 """
 
 import json
@@ -44,16 +44,16 @@ SECRETS = re.compile(r"AKI[AD]\w{6,}|ASIA\w{8,}|AWS4-HMAC|Signature=|Credential=
 _ACCOUNT_ID = re.compile(rb"\b\d{12}\b")
 
 
-def kept_request(request: Any) -> Any:
+def recorded_request(request: Any) -> Any:
     """The request as it is recorded and compared: one address, few headers."""
     parts = urlsplit(request.uri)
     request.uri = urlunsplit(("https", HOST, _known_path(parts.path), parts.query, ""))
-    kept = {name: value for name, value in request.headers.items() if name.lower() in REQUEST_HEADERS}
-    request.headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in kept.items()}
+    headers = {name: value for name, value in request.headers.items() if name.lower() in REQUEST_HEADERS}
+    request.headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in headers.items()}
     return request
 
 
-def kept_response(response: dict[str, Any]) -> dict[str, Any]:
+def recorded_response(response: dict[str, Any]) -> dict[str, Any]:
     """The reply as it is recorded: few headers, no account id."""
     headers = {name: value for name, value in response["headers"].items() if name.lower() in RESPONSE_HEADERS}
     body = response["body"]["string"]
@@ -71,19 +71,19 @@ def uri_of(request: pytest.FixtureRequest, known: str) -> str:
 
 
 def bodies(cassette: Any) -> list[Any]:
-    """What was sent, request by request."""
+    """The JSON bodies of the requests, in their order."""
     return [json.loads(each.body) for each in cassette.requests]
 
 
 def _known_path(path: str) -> str:
-    """The path with the endpoint's usual name, where a real one with another name was asked."""
+    """The path with the usual name of the endpoint, where a real endpoint has another name."""
     for known, variable in REAL_ENDPOINTS.items():
         path = path.replace(f"/endpoints/{os.environ.get(variable) or known}/", f"/endpoints/{known}/")
     return path
 
 
 def lock_new_connections() -> None:
-    """One connection is made at a time.
+    """Let threads open connections one at a time.
 
     vcrpy 8.5 takes its own classes away from urllib3 while it makes a connection, so that one which another thread makes
     meanwhile is real: of 160 requests in 8 threads, 81 passed a cassette by.
@@ -106,7 +106,7 @@ def _scrubbed(body: bytes) -> bytes:
 
 
 def _reframed(body: bytes) -> bytes:
-    """Event-stream frames carry checksums of what they hold, so each is made anew."""
+    """Frames of an event stream carry checksums of their content, so each frame is built again."""
     buffer = EventStreamBuffer()
     buffer.add_data(body)
     return b"".join(event_stream.frame(_named(event.headers), _scrubbed(event.payload)) for event in buffer)

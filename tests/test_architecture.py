@@ -41,7 +41,7 @@ def sources() -> dict[str, Path]:
 
 
 def imports(path: Path) -> Iterator[tuple[str, str, bool, int]]:
-    """Module, name, whether it is relative, and line of every import of ours, wherever in the file it is."""
+    """Module, name, whether it is relative, and line of each import of `sagechain`, inside functions too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             package = path.relative_to(ROOT).parent.parts[: None if node.level == 1 else 1 - node.level]
@@ -78,7 +78,7 @@ def test_imports_inside_a_room_are_relative() -> None:
 
 
 def test_other_rooms_are_imported_from_their_faces() -> None:
-    """A face is the `__init__` of a folder; what is imported from it is no module but a public one."""
+    """A face is the `__init__` of a folder; modules are not imported from it, except public ones."""
     wrong = []
     for path in modules():
         for module, name, is_relative, line in imports(path):

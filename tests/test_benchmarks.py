@@ -1,4 +1,4 @@
-"""The benchmarks run to their end, and their last line is JSON; their figures are not judged."""
+"""The benchmarks run to their end, and their last line is JSON; their figures are not checked."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Recorded exchanges, replayed with every way out closed: the first cassettes.
 
 They were recorded against the local runtime with the real small model (`make cassettes`; see cassettes/README.md), so
-they prove how sagechain asks, and how it reads an answer of that form. `make cassettes REAL=1` records against AWS.
+they prove which requests sagechain sends, and how it reads an answer of that form. `make cassettes REAL=1` records them
+against AWS.
 """
 
 import json
@@ -31,8 +32,8 @@ from tests.recording import (
     RESPONSE_HEADERS,
     SECRETS,
     bodies,
-    kept_request,
-    kept_response,
+    recorded_request,
+    recorded_response,
     uri_of,
 )
 
@@ -149,7 +150,7 @@ def test_the_patterns_know_a_secret_when_they_see_one() -> None:
 
 def test_a_request_that_was_not_recorded_is_refused(runtime: LocalRuntime, tmp_path: Path) -> None:
     with (
-        vcrpy.VCR(before_record_request=kept_request, match_on=MATCHED, record_mode="none").use_cassette(
+        vcrpy.VCR(before_record_request=recorded_request, match_on=MATCHED, record_mode="none").use_cassette(
             str(tmp_path / "empty.yaml")
         ),
         pytest.raises(errors.ConnectionFailed, match="No match for the request"),
@@ -158,7 +159,9 @@ def test_a_request_that_was_not_recorded_is_refused(runtime: LocalRuntime, tmp_p
 
 
 def test_no_thread_passes_a_cassette_by(runtime: LocalRuntime, tmp_path: Path) -> None:
-    recorder = vcrpy.VCR(before_record_request=kept_request, before_record_response=kept_response, match_on=MATCHED)
+    recorder = vcrpy.VCR(
+        before_record_request=recorded_request, before_record_response=recorded_response, match_on=MATCHED
+    )
     path = str(tmp_path / "one.yaml")
     body = json.dumps({"inputs": "Hi", "parameters": {"max_new_tokens": 1}}).encode()
 

@@ -15,8 +15,8 @@ def test_a_child_has_its_own_arguments_environment_folder_and_streams(tmp_path: 
         "print(sys.argv[1:], dict(os.environ), os.getcwd(), input(), __name__)\n"
         "print('aside', file=sys.stderr)"
     )
-    done = run("-c", code, "a", "b", input="said\n", env={"ONLY": "this"}, cwd=tmp_path)
-    assert done.stdout == f"['a', 'b'] {{'ONLY': 'this'}} {tmp_path} said __main__\n"
+    done = run("-c", code, "a", "b", input="typed\n", env={"ONLY": "this"}, cwd=tmp_path)
+    assert done.stdout == f"['a', 'b'] {{'ONLY': 'this'}} {tmp_path} typed __main__\n"
     assert (done.returncode, done.stderr) == (0, "aside\n")
 
 

@@ -17,7 +17,7 @@ SUFFIXES = {".jinja", ".py", ".pyi", ".typed", ".yaml"}
 
 
 def folders() -> dict[str, str]:
-    """The folder of each package that has one of its own at the top."""
+    """The top-level folder of each package that has one."""
     mapping: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
     return mapping
 
@@ -41,7 +41,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def install(tmp_path: Path, wheel: Path) -> Callable[[str], Run]:
-    """Put the wheel with these extras into an environment of its own; what comes back runs a program of it."""
+    """Install the wheel with these extras into an empty environment; the result runs a program there."""
     venv.create(tmp_path / "environment", with_pip=True)
     programs = tmp_path / "environment" / "bin"
 

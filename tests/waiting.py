@@ -1,4 +1,4 @@
-"""Waiting for what nothing tells this side of."""
+"""Waiting for a change in another process or thread that sends no signal when it happens."""
 
 import time
 from collections.abc import Callable
@@ -8,9 +8,9 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     """Look again and again.
 
     Raises:
-        AssertionError: it has not come about within so many seconds.
+        AssertionError: the condition is still false after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"it has not come about in {seconds:.1f} s"
+        assert time.monotonic() < deadline, f"the condition is still false after {seconds:.1f} s"
         time.sleep(0.005)

@@ -80,7 +80,7 @@ def test_the_stages_one_by_one_find_their_work_done(stages: Path, code: Path) ->
     assert trained.stdout == f"{stages / 'run' / 'model'}\n"
 
 
-def test_another_model_is_replaced_when_asked_and_the_card_says_its_licence(stages: Path, tmp_path: Path) -> None:
+def test_overwrite_replaces_another_model_and_license_is_written_to_the_card(stages: Path, tmp_path: Path) -> None:
     run, out = str(stages / "run"), tmp_path / "model"
     assert sagechain("pretrain", "export", run, "--out", str(out)).returncode == 0
     (out / "model.safetensors").write_bytes(b"another")
