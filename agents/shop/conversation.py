@@ -4,8 +4,7 @@ LangGraph saves the approval before the order is written (`durability="sync"`). 
 turn on the thread, in whatever process, first places the order; `is_unfinished` shows whether there is something to finish.
 """
 
-import threading
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, cast
@@ -14,8 +13,9 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.config import get_config
 from langgraph.types import Command, StateSnapshot
-from sagechain.chains.conversations import Conversation, StreamClosed
+from sagechain.chains.conversations import STREAM_CLOSED, Conversation, StreamClosed
 
 from ..middleware.turns import current_turn, open_calls
 from .approvals import check_decisions
@@ -38,16 +38,7 @@ class ShopConversation(Conversation):
             input = replace(input, resume=check_decisions(input.resume, state.interrupts))
         elif input is not None and _has_approved_order(*self._saved(config)):
             self.invoke(None, config)
-        stream_closed = threading.Event()
-        config = merge_configs(config, {"callbacks": [_EndGeneration(stream_closed)]})
-        parts = cast(Generator[Any, None, None], super().stream(input, config, **options))
-        try:
-            # Not `yield from`: that would close LangGraph's stream first, which waits for the model.
-            for part in parts:  # noqa: UP028
-                yield part
-        finally:
-            stream_closed.set()
-            parts.close()
+        yield from super().stream(input, merge_configs(config, {"callbacks": [_EndGeneration()]}), **options)
 
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` uses it."""
@@ -87,12 +78,10 @@ class _EndGeneration(BaseCallbackHandler):
 
     raise_error = True
 
-    def __init__(self, stream_closed: threading.Event) -> None:
-        self._stream_closed = stream_closed
-
     def on_llm_new_token(self, *_: Any, **kwargs: Any) -> None:
         """Stop at the next token."""
-        if self._stream_closed.is_set():
+        stream_closed = get_config().get("configurable", {}).get(STREAM_CLOSED)
+        if stream_closed is not None and stream_closed.is_set():
             raise StreamClosed
 
 

@@ -102,6 +102,10 @@ def test_models_lists_and_pulls(smollm2: Path) -> None:
         (["ask", "Hi", "-p", "seed=1", "-p", "seed=2"], 2, "given twice"),
         (["ask", "Hi", "--nonsense"], 2, "No such option"),
         (["solve", "Hi", "--strategy", "guess"], 2, "strategy: 'guess' is unknown"),
+        (["complete"], 2, "give the start of some code"),
+        (["complete", "x", "--until", "lin"], 2, "until: 'lin' is unknown. Did you mean 'line'?"),
+        (["complete", "x", "--candidates", "0"], 2, "'--candidates': Input should be greater than or equal to 1"),
+        (["complete", "x", "-p", "num_beams=2", "-m", FALCON_URI], 2, "num_beams: the tgi wire does not carry it"),
         (["models", "pull", "smollm3"], 2, "Did you mean 'smollm2'"),
         (["local-aws", "x"], 2, "no wire is given"),
         (["local-aws", "--fail", "CreateEndpoint=qota"], 2, "Did you mean 'quota'"),
@@ -151,15 +155,24 @@ def test_local_aws_prints_its_address_and_ends_on_ctrl_c(smollm2: Path) -> None:
     assert served.returncode == 130
 
 
-@pytest.mark.parametrize("command", [["ask", "Tell a long story."], ["chat"], ["solve", "Tell a long story."]])
-def test_ctrl_c_ends_a_command_and_its_work_on_the_server(
-    runtime: LocalRuntime, seconds_to_stop: float, command: list[str]
+@pytest.mark.parametrize(
+    ("command", "generations"),
+    [
+        (["ask", "Tell a long story."], 1),
+        (["chat"], 1),
+        (["solve", "Tell a long story."], 1),
+        (["complete", "Once upon a time", "--until", "end"], 1),
+        (["complete", "Once upon a time", "--until", "end", "--candidates", "3"], 3),
+    ],
+)
+def test_ctrl_c_ends_a_command_and_its_generations_on_the_server(
+    runtime: LocalRuntime, seconds_to_stop: float, command: list[str], generations: int
 ) -> None:
     process = start(*command, "-m", FALCON_URI, "-p", "max_new_tokens=1200", "-p", "temperature=2.0")
     assert process.stdin is not None
     process.stdin.write("Tell a long story.\n")
     process.stdin.close() if command[0] != "chat" else process.stdin.flush()
-    wait_until(lambda: runtime.generating == 1, 60)
+    wait_until(lambda: runtime.generating == generations, 60)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)
