@@ -17,7 +17,10 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.pretraining.conftest import function
 
-SETTINGS: dict[str, Any] = {"vocab_size": 300, "context": 32, "near_duplicates": False, "validation_share": 0.3}
+SETTINGS: dict[str, Any] = {
+    "vocab_size": 300, "context": 32, "near_duplicates": False, "validation_share": 0.3,
+    "executor": Executor(workers=1, tasks=3),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare(code, tmp_path_factory.mktemp("prepared") / "data", workers=1, **SETTINGS)
+    return prepare(code, tmp_path_factory.mktemp("prepared") / "data", **SETTINGS)
 
 
 def manifest(data: Path) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def test_the_manifest_counts_the_tokens_and_bytes_of_the_files(code: Path, prepa
 
 
 def test_one_and_two_workers_give_the_same_tokens(code: Path, prepared: Path, tmp_path: Path) -> None:
-    prepare(code, tmp_path / "data", workers=2, **SETTINGS)
+    prepare(code, tmp_path / "data", **(SETTINGS | {"executor": Executor(workers=2, tasks=3)}))
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
@@ -81,7 +84,7 @@ def test_complete_data_are_not_made_again(code: Path, prepared: Path, monkeypatc
     before = (prepared / "manifest.json").stat().st_mtime_ns
     prepare(code, prepared, **SETTINGS)
     monkeypatch.setenv("PATH", "")
-    prepare(code, prepared, executor=Executor(kind="slurm"), **SETTINGS)  # not needed, so not missed
+    prepare(code, prepared, **(SETTINGS | {"executor": Executor(kind="slurm", tasks=3)}))  # not needed, so not missed
     assert (prepared / "manifest.json").stat().st_mtime_ns == before
 
 
@@ -91,14 +94,14 @@ def test_data_in_their_own_source_folder_are_not_read(
     project = Path(shutil.copytree(code, tmp_path / "project"))
     monkeypatch.chdir(project)
     for out in ("one", "two", "one", "two"):
-        prepare(".", out, workers=1, **SETTINGS)
+        prepare(".", out, **SETTINGS)
         assert manifest(Path(out))["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
     left_out = manifest(Path("two"))["corpus"]["left_out"]
     assert [(row["reason"], row["documents"]) for row in left_out] == [("output of sagechain", 1)]
 
 
 def test_the_corpus_of_prepared_data_can_be_a_source(prepared: Path, tmp_path: Path) -> None:
-    again = prepare(prepared, tmp_path / "data", workers=1, **(SETTINGS | {"syntax": False}))
+    again = prepare(prepared, tmp_path / "data", **(SETTINGS | {"syntax": False}))
     assert sum(split["documents"] for split in manifest(again)["splits"].values()) == 40
 
 
@@ -111,12 +114,12 @@ def test_a_stopped_call_resumes_where_it_stopped(
 ) -> None:
     monkeypatch.setattr("sagechain.pretraining.data.packing.pack", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+        prepare(code, tmp_path / "data", **SETTINGS)
     assert capsys.readouterr().err.endswith("Stopped. Finished tasks are saved; the same command resumes from there.\n")
     monkeypatch.undo()
     tokenizer = tmp_path / "data" / "tokenizer" / "tokenizer.json"
     before = tokenizer.stat().st_mtime_ns
-    prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+    prepare(code, tmp_path / "data", **SETTINGS)
     assert tokenizer.stat().st_mtime_ns == before
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
@@ -127,31 +130,31 @@ def test_a_stopped_call_starts_again_where_its_source_changed_and_not_where_its_
     monkeypatch.setattr("sagechain.pretraining.data.packing.pack", interrupt)
     copy = Path(shutil.copytree(code, tmp_path / "code"))
     with pytest.raises(KeyboardInterrupt):
-        prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+        prepare(copy, tmp_path / "data", **SETTINGS)
     monkeypatch.undo()
     with pytest.raises(
         ValueError, match=re.escape("of other settings or another source: context=16 (was 32). Give the same again")
     ):
-        prepare(copy, tmp_path / "data", workers=1, **(SETTINGS | {"context": 16}))
+        prepare(copy, tmp_path / "data", **(SETTINGS | {"context": 16}))
     (copy / "file_00.py").unlink()
-    prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
-    prepare(copy, tmp_path / "at once", workers=1, **SETTINGS)
+    prepare(copy, tmp_path / "data", **SETTINGS)
+    prepare(copy, tmp_path / "at once", **SETTINGS)
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(tmp_path / "at once")["tokens_sha256"]
     assert sum(split["documents"] for split in manifest(tmp_path / "data")["splits"].values()) == 39
 
 
 def test_a_source_is_another_when_one_letter_changed_and_not_when_its_dates_did(code: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(code, tmp_path / "code"))
-    prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+    prepare(copy, tmp_path / "data", **SETTINGS)
     changed, times = copy / "file_00.py", (copy / "file_00.py").stat()
     os.utime(changed)
-    prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+    prepare(copy, tmp_path / "data", **SETTINGS)
     changed.write_text(changed.read_text().replace("x", "z", 1))
     os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(
         ValueError, match=re.escape("another source: the source changed since. Give the same again, or")
     ):
-        prepare(copy, tmp_path / "data", workers=1, **SETTINGS)
+        prepare(copy, tmp_path / "data", **SETTINGS)
 
 
 def test_a_source_is_known_by_its_contents_and_not_its_name(code: Path, prepared: Path, tmp_path: Path) -> None:
@@ -173,8 +176,8 @@ def test_settings_that_left_nothing_may_be_loosened_in_the_same_folder(
 ) -> None:
     for failing in ({"keywords": ["never written"]}, {"validation_share": 1e-9}):
         with pytest.raises(NothingLeft):
-            prepare(code, tmp_path / "data", workers=1, **(SETTINGS | failing))
-    prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+            prepare(code, tmp_path / "data", **(SETTINGS | failing))
+    prepare(code, tmp_path / "data", **SETTINGS)
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
@@ -184,7 +187,7 @@ def test_lost_parts_of_complete_data_are_made_again(
 ) -> None:
     data = Path(shutil.copytree(prepared, tmp_path / "data"))
     shutil.rmtree(data / lost) if (data / lost).is_dir() else (data / lost).unlink()
-    prepare(code, data, workers=1, **SETTINGS)
+    prepare(code, data, **SETTINGS)
     assert (
         "prepare: making the data again: its tokens or its tokenizer changed or are missing\n"
         in capsys.readouterr().err
@@ -197,14 +200,15 @@ def test_lost_parts_of_complete_data_are_made_again(
 def test_a_call_killed_before_it_wrote_its_manifest_starts_again(code: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "manifest.partial").write_text('{"stage": "pre')
-    assert manifest(prepare(code, tmp_path / "data", workers=1, **SETTINGS))["done"]
+    settings = {name: value for name, value in SETTINGS.items() if name != "executor"}
+    assert manifest(prepare(code, tmp_path / "data", workers=1, **settings))["done"]
 
 
 def test_two_calls_at_once_make_the_data_once(
     code: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ThreadPoolExecutor() as both:
-        calls = [both.submit(prepare, code, tmp_path / "data", workers=1, **SETTINGS) for _ in range(2)]
+        calls = [both.submit(prepare, code, tmp_path / "data", **SETTINGS) for _ in range(2)]
     assert [call.result() for call in calls] == [tmp_path / "data"] * 2
     assert capsys.readouterr().err.count("prepare: tokenizer\n") == 1
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
@@ -215,7 +219,7 @@ def test_one_process_of_a_launcher_prepares_and_all_find_complete_data(
 ) -> None:
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(ValueError, match="RANK=1: `prepare` is for one process, whose workers share the work; call it"):
-        prepare(code, tmp_path / "data", workers=1, **SETTINGS)
+        prepare(code, tmp_path / "data", **SETTINGS)
     assert not (tmp_path / "data").exists()
     assert prepare(code, prepared, **SETTINGS) == prepared
 
@@ -239,14 +243,14 @@ def test_data_of_the_hub_are_complete_offline_as_well_and_not_after_a_new_commit
     )
     monkeypatch.setattr("huggingface_hub.dataset_info", lambda *_, **__: SimpleNamespace(sha=commits[-1]))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    data = prepare("hf:owner/code", tmp_path / "data", workers=1, **SETTINGS)
+    data = prepare("hf:owner/code", tmp_path / "data", **SETTINGS)
     assert sum(split["documents"] for split in manifest(data)["splits"].values()) == 40
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    prepare("hf:owner/code", data, workers=1, **SETTINGS)
+    prepare("hf:owner/code", data, **SETTINGS)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     commits.append("second")
     with pytest.raises(ValueError, match="another source: the source changed since"):
-        prepare("hf:owner/code", data, workers=1, **SETTINGS)
+        prepare("hf:owner/code", data, **SETTINGS)
 
 
 @pytest.mark.parametrize(
