@@ -3,7 +3,7 @@
 The reduced schema never accepts more than the original, so an answer that fits it fits the original, with two exceptions:
 `oneOf` is enforced as `anyOf`, and a `format` that the engines do not know is only an annotation.
 
-- An object that lists its properties accepts no others, unless the schema says so, requires others or combines objects.
+- An object that lists its properties accepts no others, unless the schema allows or requires them or combines objects.
 - Alternatives that cannot be enforced are left out.
 """
 

@@ -1,4 +1,4 @@
-"""llguidance by itself, over bytes: texts of a grammar, without a model."""
+"""Texts of a grammar, by llguidance over bytes and without a model."""
 
 import random
 

@@ -30,7 +30,7 @@ class LlamaCppGeneration(RunningGeneration):
     """The answers to one prompt; llama.cpp passes its events to `_receive` in the thread that runs it.
 
     Args:
-        requests: sent one after another; each may ask for several answers (`n`).
+        requests: sent one after another; each may request several answers (`n`).
         whole: return each answer in one chunk, once all are complete.
     """
 

@@ -16,7 +16,7 @@ from ...errors import MissingExtra, ModelNotLoaded
 from ..gguf_header import check_gguf
 from .checkpoint import quiet_transformers, working_dtype
 
-# llama.cpp ends an answer at these too, whatever the file says; found by trying (xllamacpp 2026.10, `<|endoftext|>`)
+# llama.cpp ends an answer at these too, whatever the file states; found by trying (xllamacpp 2026.10, `<|endoftext|>`)
 # and in its source, src/llama-vocab.cpp, `special_eog_ids`.
 END_TOKENS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<|end_of_text|>")
 

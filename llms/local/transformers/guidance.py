@@ -15,7 +15,7 @@ def reads_tokenizer(tokenizer: Any) -> bool:
     from llguidance import LLTokenizer
     from tokenizers import Tokenizer, models
 
-    # llguidance 1.9.1 reads tokenizers that decode bytes (GPT-2's, Llama's). An empty one with the same decoder tells in
+    # llguidance 1.9.1 reads tokenizers that decode bytes (GPT-2's, Llama's). An empty one with the same decoder shows it in
     # milliseconds; a whole one takes a second.
     probe = Tokenizer(models.BPE())
     try:

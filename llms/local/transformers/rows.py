@@ -32,7 +32,7 @@ class Row:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, or is no longer wanted."""
+        """Whether it has ended, or its reader has left."""
         return bool(self._finish_reason) or self.request.closed
 
     @property
