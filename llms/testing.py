@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.messages.tool import tool_call
 from langchain_core.outputs import GenerationChunk
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
-from sagechain.prompts import OutputFormat, check_known, get_family
+from sagechain.prompts import OutputFormat, get_family
 from sagechain.prompts.families import to_role_messages
 
 from .generation import Prompt, RunningGeneration
@@ -55,12 +55,6 @@ class ScriptedLLM(TextModel):
 
     def __init__(self, answers: Sequence[Answer] = (), **fields: Any) -> None:
         super().__init__(answers=answers, **fields)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_names(cls, values: dict[str, Any]) -> dict[str, Any]:
-        check_known("parameter", values, cls.model_fields)
-        return values
 
     @model_validator(mode="after")
     def _write_script(self) -> Self:

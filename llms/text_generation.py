@@ -12,8 +12,8 @@ from typing import Annotated, Any, Self
 import anyio.to_thread
 from anyio import CapacityLimiter
 from langchain_core.outputs import GenerationChunk
-from pydantic import Field, PrivateAttr
-from sagechain.prompts import OutputFormat
+from pydantic import Field, PrivateAttr, model_validator
+from sagechain.prompts import OutputFormat, check_known, get_family
 
 from .capabilities import Capabilities
 from .concurrency import ConcurrencyLimit, complete_all
@@ -37,6 +37,18 @@ class TextGenerator(GenerationFields, ABC):
     """The prompt family in which a chat over this model is laid out."""
 
     _concurrency_limit: ConcurrencyLimit = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        check_known("parameter", values, cls.model_fields)
+        return values
+
+    @model_validator(mode="after")
+    def _check_family(self) -> Self:
+        if self.family is not None:
+            get_family(self.family)
+        return self
 
     def model_post_init(self, context: Any, /) -> None:
         """Make the limit of `max_concurrency`; LangChain's copies of the model share it."""

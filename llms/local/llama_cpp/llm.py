@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
-from sagechain.prompts import OutputFormat, check_known, get_family
+from sagechain.prompts import OutputFormat
 
 from ...capabilities import Capabilities
 from ...constrained.grammars import answer_grammar
@@ -67,16 +67,8 @@ class LlamaCppLLM(TextModel):
 
     _engine: Engine = PrivateAttr()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _check_names(cls, values: dict[str, Any]) -> dict[str, Any]:
-        check_known("parameter", values, cls.model_fields)
-        return values
-
     @model_validator(mode="after")
     def _load(self) -> Self:
-        if self.family is not None:
-            get_family(self.family)
         _llama_cpp_parameters(self._parameters(None, {}).updated({"max_length": None}))
         self._engine = shared_engine(self.path, context=self.context, slots=self.slots)
         return self

@@ -13,7 +13,7 @@ from typing import Any, Self
 from langchain_core.outputs import GenerationChunk
 from langchain_huggingface import HuggingFacePipeline
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
-from sagechain.prompts import OutputFormat, check_known, get_family
+from sagechain.prompts import OutputFormat, check_known
 
 from ...capabilities import Capabilities
 from ...constrained.grammars import answer_grammar
@@ -75,8 +75,6 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
 
     @model_validator(mode="after")
     def _load(self) -> Self:
-        if self.family is not None:
-            get_family(self.family)
         self._parameters(None, {})
         self._engine = shared_engine(self.path)
         self.pipeline, self.model_id = self._engine.pipeline, str(self.path)
