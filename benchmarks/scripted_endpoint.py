@@ -1,9 +1,9 @@
-"""A SageMaker runtime that answers at set times, for the benchmarks: it costs next to nothing itself.
+"""A SageMaker runtime that answers at set times, for the benchmarks, at almost no cost.
 
-    wait-MS             answers after so many milliseconds
-    stream-FRAMES-MS    streams so many TGI events, one every so many milliseconds; each token is the time of its sending
+    wait-MS             answers after MS milliseconds
+    stream-FRAMES-MS    streams FRAMES TGI events, one every MS milliseconds; each token is the time at which it is sent
 
-`GET /frames` tells how many frames the last stream had sent. Prints its address, and runs until it is ended.
+`GET /frames` returns the number of frames that the last stream has sent. It prints its address, and runs until terminated.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ class Endpoint:
     frames = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, kept alive."""
+        """The requests of one connection."""
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode().split("\r\n")

@@ -1,6 +1,6 @@
-"""How long does it take until sagechain is there? `import sagechain.chains` and `sagechain --help`, in new processes.
+"""How long does sagechain take to start? `import sagechain.chains` and `sagechain --help`, in new processes.
 
-Method: each command in a process of its own, once to warm the disk's cache, then `--repeat` times; the wall time of an
+Method: each command in a separate process, once to warm the disk's cache, then `--repeat` times; the wall time of an
 empty interpreter is measured beside them, as the ceiling. Targets: import at most 1.0 s, help at most 0.4 s.
 
     python benchmarks/startup.py
