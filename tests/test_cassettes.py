@@ -158,14 +158,14 @@ def test_a_request_that_was_not_recorded_is_refused(runtime: LocalRuntime, tmp_p
         load_llm(FALCON_URI, max_retries=0).invoke("Hi")
 
 
-def test_no_thread_passes_a_cassette_by(runtime: LocalRuntime, tmp_path: Path) -> None:
+def test_requests_of_every_thread_are_replayed(runtime: LocalRuntime, tmp_path: Path) -> None:
     recorder = vcrpy.VCR(
         before_record_request=recorded_request, before_record_response=recorded_response, match_on=MATCHED
     )
     path = str(tmp_path / "one.yaml")
     body = json.dumps({"inputs": "Hi", "parameters": {"max_new_tokens": 1}}).encode()
 
-    def ask() -> bytes:
+    def invoke() -> bytes:
         client = boto3.Session().client("sagemaker-runtime")
         answer: bytes = client.invoke_endpoint(EndpointName=FALCON, ContentType="application/json", Body=body)[
             "Body"
@@ -173,11 +173,11 @@ def test_no_thread_passes_a_cassette_by(runtime: LocalRuntime, tmp_path: Path) -
         return answer
 
     with recorder.use_cassette(path):
-        first = ask()
+        first = invoke()
     before = len(runtime.requests)
     lock = threading.Lock()
 
-    def ask_twenty() -> list[bytes]:
+    def invoke_twenty_times() -> list[bytes]:
         with lock:
             client = boto3.Session().client("sagemaker-runtime")
         return [
@@ -189,7 +189,9 @@ def test_no_thread_passes_a_cassette_by(runtime: LocalRuntime, tmp_path: Path) -
         recorder.use_cassette(path, record_mode="none", allow_playback_repeats=True) as cassette,
         ThreadPoolExecutor(8) as threads,
     ):
-        answers = [answer for each in [threads.submit(ask_twenty) for _ in range(8)] for answer in each.result()]
+        answers = [
+            answer for each in [threads.submit(invoke_twenty_times) for _ in range(8)] for answer in each.result()
+        ]
     assert answers == [first] * 160
     assert cassette.play_count == 160
     assert len(runtime.requests) == before

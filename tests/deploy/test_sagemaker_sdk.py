@@ -1,6 +1,6 @@
-"""The real sagemaker SDK against the local runtime: what it deploys, sagechain talks to. Run by `make test-deploy`.
+"""The real sagemaker SDK against the local runtime: sagechain uses what the SDK deploys. Run by `make test-deploy`.
 
-What the guide says of the SDK's habits is held here too, so that a new version of it that differs is seen.
+The guide's statements about the SDK are tested here too, so that a version that behaves differently is noticed.
 """
 
 import json
@@ -30,7 +30,7 @@ PROMPT = "User: What is the capital of France?\nAssistant:"
 GREEDY: dict[str, Any] = {"max_new_tokens": 6, "do_sample": False}
 
 reached: set[str] = set()
-"""Where this process has connected to, and what names it has looked up."""
+"""The addresses that this process has connected to, and the names that it has looked up."""
 
 
 def _watched(event: str, arguments: tuple[Any, ...]) -> None:
@@ -45,7 +45,7 @@ sys.addaudithook(_watched)
 
 @pytest.fixture
 def made_up_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No account of whoever runs this, and no settings of theirs for the SDK."""
+    """The tests use no account and no SDK settings of this machine."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "SAGECHAIN_", "SAGEMAKER_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDMADEUP")
@@ -58,7 +58,7 @@ def made_up_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 @pytest.fixture(autouse=True)
 def runtime(aws: LocalRuntime) -> Iterator[LocalRuntime]:
-    """The local runtime. The SDK keeps its clients, and with them the address that they found first."""
+    """The local runtime. The SDK caches its clients, and with them the address that they found first."""
     SageMakerClient.reset()
     yield aws
     SageMakerClient.reset()
@@ -77,7 +77,7 @@ def created(name: str = "my-falcon", *, tags: dict[str, str] = TAGS, **where: An
     return endpoint
 
 
-def test_an_endpoint_that_the_sdk_created_says_through_sagechain_what_it_says_through_the_sdk() -> None:
+def test_an_endpoint_of_the_sdk_gives_the_same_answer_through_sagechain_and_through_the_sdk() -> None:
     endpoint = created()
     body = json.dumps({"inputs": PROMPT, "parameters": {**GREEDY, "return_full_text": False}})
     answer = json.loads(endpoint.invoke(body=body, content_type="application/json").body.read())
@@ -88,7 +88,7 @@ def test_an_endpoint_that_the_sdk_created_says_through_sagechain_what_it_says_th
     assert "".join(llm.stream(PROMPT)) == llm.invoke(PROMPT)
 
 
-def test_a_chat_model_too_of_an_endpoint_that_the_sdk_found() -> None:
+def test_a_chat_model_of_an_endpoint_that_the_sdk_found() -> None:
     created()
     chats = [
         load_chat_model(endpoint, **GREEDY)
@@ -105,13 +105,13 @@ def test_without_tags_family_and_wire_are_given_beside_the_endpoint() -> None:
     assert load_llm(endpoint, family="falcon", wire="tgi", **GREEDY).invoke(PROMPT) != ""
 
 
-def test_an_endpoint_is_asked_in_its_own_region() -> None:
+def test_requests_go_to_the_endpoints_own_region() -> None:
     llm = load_llm(created(region="eu-west-1"))
     assert isinstance(llm, SageMakerLLM)
     assert llm.client.meta.region_name == "eu-west-1"
 
 
-def test_another_session_is_given_as_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_session_is_given_as_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
     other = boto3.Session("AKIDOTHER", "made-up-too", region_name="eu-west-1")
     endpoint = created(session=other)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
@@ -123,7 +123,7 @@ def test_another_session_is_given_as_its_client(monkeypatch: pytest.MonkeyPatch)
     assert load_llm(endpoint, family="falcon", client=client, **GREEDY).invoke(PROMPT) != ""
 
 
-def test_an_inference_component_is_asked_on_its_endpoint() -> None:
+def test_requests_for_an_inference_component_go_to_its_endpoint() -> None:
     arn = Endpoint.get("theirs").endpoint_arn
     component = InferenceComponent(inference_component_name="c", endpoint_name="theirs", endpoint_arn=arn)
     llm = load_llm(component, family="falcon")
@@ -131,7 +131,7 @@ def test_an_inference_component_is_asked_on_its_endpoint() -> None:
     assert (llm.endpoint_name, llm.inference_component_name) == ("theirs", "c")
 
 
-def test_an_endpoint_of_which_only_the_name_is_known_is_refused_until_it_is_refreshed() -> None:
+def test_an_endpoint_without_an_arn_is_refused_until_it_is_refreshed() -> None:
     endpoint = Endpoint(endpoint_name="theirs")
     with pytest.raises(ValueError, match=r"endpoint_arn: Unassigned\(\) of endpoint 'theirs'"):
         load_llm(endpoint, family="falcon")
@@ -140,7 +140,7 @@ def test_an_endpoint_of_which_only_the_name_is_known_is_refused_until_it_is_refr
         load_llm(Model.get("somebodys"))
 
 
-def test_what_the_sdk_deployed_is_listed_as_others_and_is_gone_once_the_sdk_deleted_it() -> None:
+def test_an_endpoint_of_the_sdk_is_listed_as_not_ours_until_the_sdk_deletes_it() -> None:
     endpoint = created()
     assert [(row.name, row.ours, row.family) for row in list_endpoints()] == [
         ("theirs", False, None), ("my-falcon", False, "falcon")
@@ -155,7 +155,7 @@ def test_what_the_sdk_deployed_is_listed_as_others_and_is_gone_once_the_sdk_dele
     )  # fmt: skip  # the SDK's delete leaves both
 
 
-def test_the_sdk_keeps_the_address_that_it_found_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sdk_caches_the_address_that_it_found_first(monkeypatch: pytest.MonkeyPatch) -> None:
     Endpoint.get("theirs")
     with LocalRuntime(models={}) as other:
         monkeypatch.setenv("AWS_ENDPOINT_URL", other.url)
@@ -179,6 +179,6 @@ def test_model_builder_cannot_be_imported_without_a_region(monkeypatch: pytest.M
     assert done.stderr.endswith("botocore.exceptions.NoRegionError: You must specify a region.\n")
 
 
-def test_resources_reach_nothing_but_the_endpoints_address() -> None:
+def test_resources_connect_to_the_endpoints_address_only() -> None:
     created().invoke(body=json.dumps({"inputs": "Hi"}), content_type="application/json")
     assert reached <= {"127.0.0.1", "localhost"}
