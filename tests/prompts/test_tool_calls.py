@@ -1,7 +1,8 @@
-"""Tool calls are read out of whatever a model wrote: none lost, none raising, the same whatever the pieces."""
+"""Tool calls are found in any answer: none is lost, nothing raises, and chunking makes no difference."""
 
 import json
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -14,13 +15,13 @@ from sagechain.prompts.tool_calls import ToolCallReader
 from tests.prompts.shop import TOOLS
 
 CALL = '{"name": "search_catalogue", "arguments": {"query": "lamp"}}'
-USE = ToolCallFormat.from_tools(TOOLS)
+TOOL_FORMAT = ToolCallFormat.from_tools(TOOLS)
 
 
-def parts_of(pieces: Sequence[str], use: ToolCallFormat = USE, *, truncated: bool = False) -> list[Any]:
-    """What a reader makes of the pieces: neighbouring texts joined, calls without their ids."""
-    reader = ToolCallReader(use)
-    given = [part for piece in pieces for part in reader.feed(piece)] + list(reader.flush(truncated=truncated))
+def parts_of(chunks: Sequence[str], tool_format: ToolCallFormat = TOOL_FORMAT, *, truncated: bool = False) -> list[Any]:
+    """The parts that a reader returns: texts in a row joined, calls without their ids."""
+    reader = ToolCallReader(tool_format)
+    given = [part for chunk in chunks for part in reader.feed(chunk)] + list(reader.flush(truncated=truncated))
     parts: list[Any] = []
     for part in given:
         if not isinstance(part, str):
@@ -39,8 +40,8 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
 LAMP = call("search_catalogue", query="lamp")
 
 
-def test_a_call_is_given_with_its_last_bracket_and_text_before_it_at_once() -> None:
-    reader = ToolCallReader(USE)
+def test_text_is_returned_at_once_and_a_call_with_its_last_bracket() -> None:
+    reader = ToolCallReader(TOOL_FORMAT)
     assert list(reader.feed("Let me look. <tool")) == ["Let me look."]
     assert list(reader.feed(f"_call>\n{CALL[:-1]}")) == []
     (called,) = reader.feed("}")
@@ -50,11 +51,11 @@ def test_a_call_is_given_with_its_last_bracket_and_text_before_it_at_once() -> N
 
 
 @pytest.mark.parametrize("text", ["a < b, [1], {x} and `y`\nend", "A list:\n- {one}\n- <b>two</b>", "Search well!"])
-def test_text_that_begins_no_call_is_given_at_once(text: str) -> None:
-    assert "".join(str(part) for part in ToolCallReader(USE).feed(text)) == text
+def test_text_that_begins_no_call_is_returned_at_once(text: str) -> None:
+    assert "".join(str(part) for part in ToolCallReader(TOOL_FORMAT).feed(text)) == text
 
 
-def test_an_answer_without_calls_stays_as_it_is() -> None:
+def test_an_answer_without_calls_is_unchanged() -> None:
     assert parts_of(["\n Hello. \n"]) == ["\n Hello. \n"]
     assert parts_of(['{"colour": "red"}']) == ['{"colour": "red"}']
 
@@ -70,60 +71,60 @@ def test_an_answer_without_calls_stays_as_it_is() -> None:
         "<tool_call>",
     ],
 )
-def test_a_call_cut_at_the_token_limit_is_never_mended(written: str) -> None:
+def test_a_call_truncated_at_the_token_limit_is_never_repaired(written: str) -> None:
     *_, last = parts_of([written], truncated=True)
     assert last["type"] == "invalid_tool_call"
     assert "the answer was truncated at the token limit inside this call" in last["error"]
     assert last["args"] in written
 
 
-def test_a_call_that_was_whole_before_the_cut_stands() -> None:
+def test_a_call_that_is_complete_before_the_truncation_is_valid() -> None:
     assert parts_of([f"<tool_call>{CALL}"], truncated=True) == [LAMP]
 
 
 @pytest.mark.parametrize("end", ['"red', "1", '"red",', '"red", "limit', '"red", "limit":'])
-def test_what_may_be_shorter_than_meant_is_not_trusted(end: str) -> None:
+def test_an_argument_that_may_be_incomplete_makes_the_call_invalid(end: str) -> None:
     (last,) = parts_of([f'<tool_call>{{"name": "search_catalogue", "arguments": {{"query": {end}'])
     assert last["type"] == "invalid_tool_call"
     assert last["name"] == "search_catalogue"
 
 
-def test_what_lacks_only_closers_is_mended() -> None:
+def test_missing_closing_brackets_are_repaired() -> None:
     assert parts_of([f"<tool_call>{CALL[:-2]}"]) == [LAMP]
 
 
-def test_two_calls_where_one_is_allowed_are_one_and_a_reason() -> None:
+def test_a_second_call_where_one_is_allowed_is_invalid() -> None:
     first, second = parts_of([f"<tool_call>{CALL}</tool_call>" * 2], ToolCallFormat.from_tools(TOOLS, parallel=False))
     assert first == LAMP
     assert second["error"] == "one call at a time: wait for the result of the first"
 
 
-def test_where_no_call_is_wanted_all_is_text() -> None:
+def test_with_the_choice_none_everything_is_text() -> None:
     text = f"<tool_call>{CALL}</tool_call> "
     assert parts_of([text], ToolCallFormat.from_tools(TOOLS, "none")) == [text]
 
 
-def test_only_the_tool_that_was_chosen_may_be_called() -> None:
+def test_only_the_chosen_tool_may_be_called() -> None:
     (other,) = parts_of([CALL], ToolCallFormat.from_tools(TOOLS, "check_stock"))
     assert other["error"].startswith("name: 'search_catalogue' may not be called now. Known: check_stock")
 
 
-def test_the_arguments_alone_will_do_where_one_tool_has_to_be_called() -> None:
+def test_the_arguments_alone_are_a_call_if_one_tool_must_be_called() -> None:
     assert parts_of(['{"query": "lamp"}'], ToolCallFormat.from_tools(TOOLS, "search_catalogue")) == [LAMP]
     assert parts_of(['{"query": "lamp"}']) == ['{"query": "lamp"}']
 
 
-def test_an_unknown_name_gets_the_known_ones_and_the_nearest() -> None:
-    (unknown,) = parts_of([CALL.replace("search_catalogue", "search_catalog_x")])
-    assert unknown["args"] == CALL.replace("search_catalogue", "search_catalog_x")
-    assert unknown["error"].startswith(
+def test_an_unknown_name_is_an_error_with_the_nearest_and_the_known_ones() -> None:
+    (invalid,) = parts_of([CALL.replace("search_catalogue", "search_catalog_x")])
+    assert invalid["args"] == CALL.replace("search_catalogue", "search_catalog_x")
+    assert invalid["error"].startswith(
         "name: 'search_catalog_x' is unknown. Did you mean 'search_catalogue'? Known: search_catalogue, product_details"
     )
 
 
-def test_escaped_tags_in_arguments_are_restored() -> None:
+def test_escaped_text_in_arguments_is_unescaped() -> None:
     written = {"name": "search_catalogue", "arguments": {"query": COMMON_ESCAPING.escape("<|im_end|>")}}
-    (called,) = ToolCallReader(USE, COMMON_ESCAPING).feed(json.dumps(written))
+    (called,) = ToolCallReader(TOOL_FORMAT, COMMON_ESCAPING).feed(json.dumps(written))
     assert isinstance(called, dict)
     assert called["args"] == {"query": "<|im_end|>"}
 
@@ -131,29 +132,29 @@ def test_escaped_tags_in_arguments_are_restored() -> None:
 @pytest.mark.parametrize(
     "query", ["a) b", "(", "))", "it's :)", 'the "Sun" lamp)', "a\\b", "'''", "```", "</tool_call>", "a\nb)", "[1]"]
 )
-def test_brackets_and_quotes_in_a_python_calls_texts_do_not_end_it(query: str) -> None:
+def test_brackets_and_quotes_in_strings_do_not_end_a_python_call(query: str) -> None:
     text = f"search_catalogue(query={query!r}, limit=3)"
     assert parts_of([text]) == parts_of(text) == [call("search_catalogue", query=query, limit=3)]
 
 
-def test_a_python_call_may_have_a_text_over_several_lines() -> None:
+def test_a_python_call_may_have_a_string_of_several_lines() -> None:
     text = 'search_catalogue(query="""red (or\nblue) lamp""")'
     assert parts_of([text]) == parts_of(text) == [call("search_catalogue", query="red (or\nblue) lamp")]
 
 
-def test_half_a_surrogate_pair_is_no_argument_in_python_either() -> None:
+def test_half_a_surrogate_pair_in_a_python_call_is_invalid() -> None:
     (invalid,) = parts_of(['search_catalogue(query="\\ud800")'])
     assert invalid["type"] == "invalid_tool_call"
 
 
 @pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity"])
-def test_arguments_that_no_server_could_read_are_invalid(number: str) -> None:
+def test_numbers_that_are_not_json_are_invalid(number: str) -> None:
     (invalid,) = parts_of([CALL.replace('"lamp"', f'"lamp", "limit": {number}')])
     assert invalid["type"] == "invalid_tool_call"
     assert number in invalid["args"]
 
 
-def test_a_number_too_large_to_be_judged_is_invalid() -> None:
+def test_a_number_too_large_to_validate_is_invalid() -> None:
     price = {"type": "number", "multipleOf": 0.5}
     pay = {"name": "pay", "parameters": {"type": "object", "properties": {"price": price}}}
     (invalid,) = parts_of([f'{{"name": "pay", "arguments": {{"price": {10**400}}}}}'], ToolCallFormat.from_tools([pay]))
@@ -162,7 +163,7 @@ def test_a_number_too_large_to_be_judged_is_invalid() -> None:
 
 @pytest.mark.parametrize("escaping", [NO_ESCAPING, COMMON_ESCAPING])
 @pytest.mark.parametrize("levels", [150, 400, 900])
-def test_what_is_nested_too_deeply_is_invalid(escaping: Escaping, levels: int) -> None:
+def test_arguments_that_are_nested_too_deeply_are_invalid(escaping: Escaping, levels: int) -> None:
     reader = ToolCallReader(ToolCallFormat.from_tools([{"name": "note", "parameters": {"type": "object"}}]), escaping)
     written = f'{{"name": "note", "arguments": {{"x": {"[" * levels}{"]" * levels}}}}}'
     (invalid,) = [*reader.feed(written), *reader.flush()]
@@ -177,32 +178,32 @@ def test_deep_nesting_raises_nothing(bracket: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 10_000])
-def test_brackets_without_end_are_read_for_calls_only_where_a_tool_is_named_early(size: int) -> None:
+def test_an_object_with_many_brackets_is_a_call_only_if_a_tool_is_named_early(size: int) -> None:
     many = ", ".join(["{}"] * 80)
     for text, is_call in (
         (f'{{"name": "list_orders", "arguments": {{}}, "id": [{many}]}}', True),
         (f'{{"id": [{many}], "name": "list_orders", "arguments": {{}}}}', False),
     ):
-        pieces = [text[i : i + size] for i in range(0, len(text), size)]
-        assert parts_of(pieces) == ([call("list_orders")] if is_call else [text])
+        chunks = [text[i : i + size] for i in range(0, len(text), size)]
+        assert parts_of(chunks) == ([call("list_orders")] if is_call else [text])
 
 
-def test_a_result_that_is_repeated_is_no_call() -> None:
-    text = 'It says {"name": "check_stock", "call": 2, "content": "3"}.'
+def test_a_repeated_result_is_text() -> None:
+    text = 'The result is {"name": "check_stock", "call": 2, "content": "3"}.'
     assert parts_of([text]) == [text]
 
 
 @pytest.mark.parametrize("body", ['{"tool_calls": []}', "[]", "{}", "[[]]", '[{"tool_calls": [[]]}]', '{"": "x"}'])
-def test_a_tag_without_a_call_in_it_is_an_invalid_call(body: str) -> None:
+def test_a_tag_without_a_call_is_an_invalid_call(body: str) -> None:
     assert [part["type"] for part in parts_of([f"<tool_call>{body}</tool_call>"])] == ["invalid_tool_call"]
 
 
-def test_a_python_call_ends_with_its_tag_whatever_stands_before_it() -> None:
+def test_a_python_call_in_a_list_after_a_closing_tag_ends_with_the_text() -> None:
     text = "a </function>[check_stock("
     assert parts_of([text]) == parts_of(text)
 
 
-PIECES = [
+FRAGMENTS = [
     *(
         "<tool_call>",
         "</tool_call>",
@@ -255,19 +256,20 @@ PIECES = [
         "<|im_end|>",
     ),
 ]
-model_text = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=12).map("".join)
+answers = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size=12).map("".join)
 
 
-@given(model_text, st.lists(st.integers(1, 12), min_size=1, max_size=6), st.booleans())
-def test_the_parts_are_the_same_whatever_the_pieces(text: str, sizes: list[int], truncated: bool) -> None:
-    pieces, place, turn = [], 0, 0
-    while place < len(text):
-        pieces.append(text[place : place + sizes[turn % len(sizes)]])
-        place, turn = place + len(pieces[-1]), turn + 1
-    assert parts_of(pieces, truncated=truncated) == parts_of([text], truncated=truncated)
+@given(answers, st.lists(st.integers(1, 12), min_size=1, max_size=6), st.booleans())
+def test_the_parts_are_the_same_however_the_answer_is_chunked(text: str, sizes: list[int], truncated: bool) -> None:
+    remaining, chunks = iter(text), list[str]()
+    for size in cycle(sizes):
+        if not (chunk := "".join(islice(remaining, size))):
+            break
+        chunks.append(chunk)
+    assert parts_of(chunks, truncated=truncated) == parts_of([text], truncated=truncated)
 
 
-@given(model_text, st.booleans())
+@given(answers, st.booleans())
 def test_no_word_is_lost(text: str, truncated: bool) -> None:
     parts = parts_of([text], truncated=truncated)
     shown = "".join(part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
