@@ -108,10 +108,10 @@ def to_role_messages(
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
     escaping = escaping + COMMON_ESCAPING
-    converted = [_role_message(messages, i, escaping, json_tool_results) for i in range(len(messages))]
+    role_messages = [_role_message(messages, i, escaping, json_tool_results) for i in range(len(messages))]
     if output_format is None:
-        return converted
-    return _with_instructions(converted, format_instructions(output_format, escaping))
+        return role_messages
+    return _with_instructions(role_messages, format_instructions(output_format, escaping))
 
 
 def alternate_roles(messages: list[RoleMessage]) -> tuple[str, list[RoleMessage]]:
@@ -150,23 +150,23 @@ def transcript(messages: list[RoleMessage], *, system_format: str, labels: Mappi
     return "\n".join([*([system_format.format(system)] if system else []), *lines, f"{labels['assistant']}:"])
 
 
-def _with_instructions(messages: list[RoleMessage], instructions: str) -> list[RoleMessage]:
-    first, *rest = messages
+def _with_instructions(role_messages: list[RoleMessage], instructions: str) -> list[RoleMessage]:
+    first, *others = role_messages
     if first.role != "system":
-        return [RoleMessage("system", instructions), first, *rest]
-    return [RoleMessage("system", f"{first.text}\n\n{instructions}"), *rest]
+        return [RoleMessage("system", instructions), *role_messages]
+    return [RoleMessage("system", f"{first.text}\n\n{instructions}"), *others]
 
 
 def _role_message(
     messages: Sequence[BaseMessage], position: int, escaping: Escaping, json_tool_results: bool
 ) -> RoleMessage:
     message = messages[position]
-    text = _text(message, position)
+    role, text = _role(message, position), _text(message, position)
     if isinstance(message, ToolMessage):
-        return RoleMessage("tool", tool_result_text(messages, position, text, escaping, as_json=json_tool_results))
+        return RoleMessage(role, tool_result_text(messages, position, text, escaping, as_json=json_tool_results))
     calls = tool_call_texts(message, escaping) if isinstance(message, AIMessage) else []
     texts = [escaping.escape(text), *calls] if text or not calls else calls
-    return RoleMessage(_role(message, position), "\n".join(texts))
+    return RoleMessage(role, "\n".join(texts))
 
 
 def _role(message: BaseMessage, position: int) -> Role:
@@ -176,6 +176,8 @@ def _role(message: BaseMessage, position: int) -> Role:
         return "user"
     if isinstance(message, AIMessage):
         return "assistant"
+    if isinstance(message, ToolMessage):
+        return "tool"
     if isinstance(message, ChatMessage) and message.role in ("system", "user", "assistant"):
         return message.role  # type: ignore[return-value]  # narrowed by the line above
     role = message.role if isinstance(message, ChatMessage) else message.type
