@@ -35,8 +35,16 @@ class Hardware(BaseModel):
     """The share of the peak that the model's own FLOP are assumed to reach."""
     usd_per_hour: float | None = None
     """Of all devices, on demand. None: unknown."""
-    sources: tuple[str, ...] = ()
-    """A sentence on the source of each figure."""
+    peak_source: str
+    mfu_source: str
+    price_source: str = ""
+
+    @property
+    def sources(self) -> list[str]:
+        """A sentence on the source of each figure."""
+        peak = f"peak {round(self.peak_flops / 1e12, 2):g} TFLOP/s dense in {self.precision}: {self.peak_source}"
+        price = [f"price: {self.price_source}"] if self.price_source else []
+        return [peak, f"MFU: {self.mfu_source}", *price]
 
 
 def find_hardware(text: str) -> Hardware:
@@ -78,11 +86,8 @@ def _data() -> dict[str, Any]:
     return data
 
 
-def _devices(name: str, device: str, devices: int, *, usd_per_hour: float | None = None, price: str = "") -> Hardware:
-    data = _data()
-    known = data["devices"][device]
-    sources = [f"peak {known['peak_tflops']:g} TFLOP/s dense in {known['precision']}: {known['source']}"]
-    sources += [f"MFU: {data['mfu']['gpu']['source']}", *([price] if price else [])]
+def _devices(name: str, device: str, devices: int) -> Hardware:
+    known, mfu = _data()["devices"][device], _data()["mfu"]["gpu"]
     return Hardware(
         name=name,
         device=device,
@@ -90,32 +95,28 @@ def _devices(name: str, device: str, devices: int, *, usd_per_hour: float | None
         memory_bytes=known["memory_gb"] * 10**9,
         peak_flops=known["peak_tflops"] * 1e12,
         precision=known["precision"],
-        mfu=data["mfu"]["gpu"]["share"],
-        usd_per_hour=usd_per_hour,
-        sources=tuple(sources),
+        mfu=mfu["share"],
+        peak_source=known["source"],
+        mfu_source=mfu["source"],
     )
 
 
 def _instances(count: int, name: str) -> Hardware:
     known, prices = _data()["instances"][name], _data()["prices"]
-    usd = known["usd_per_hour"]
-    price = "" if usd is None else f"price: {prices['region']}, {prices['as_of']}: {' '.join(prices['source'].split())}"
-    return _devices(
-        name if count == 1 else f"{count}x{name}",
-        known["device"],
-        count * known["devices"],
-        usd_per_hour=None if usd is None else count * usd,
-        price=price,
-    )
+    machine = _devices(name if count == 1 else f"{count}x{name}", known["device"], count * known["devices"])
+    if known["usd_per_hour"] is None:
+        return machine
+    source = f"{prices['region']}, {prices['as_of']}: {prices['source']}"
+    return machine.model_copy(update={"usd_per_hour": count * known["usd_per_hour"], "price_source": source})
 
 
 def _this_processor() -> Hardware:
-    data = _data()
+    nominal, mfu = _data()["cpu"]["gflops_per_core"], _data()["mfu"]["cpu"]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     flops, precision, source = _measured_rate() or (
-        data["cpu"]["gflops_per_core"] * 1e9 * cores,
+        nominal * 1e9 * cores,
         "fp32",
-        f"nominal, {data['cpu']['gflops_per_core']} GFLOP/s a core, as torch is not installed to measure it",
+        f"nominal, {nominal} GFLOP/s a core, as torch is not installed to measure it",
     )
     return Hardware(
         name=f"{CPU} ({cores} cores)",
@@ -124,8 +125,9 @@ def _this_processor() -> Hardware:
         memory_bytes=_memory(),
         peak_flops=flops,
         precision=precision,
-        mfu=data["mfu"]["cpu"]["share"],
-        sources=(f"peak {flops / 1e12:.2g} TFLOP/s in {precision}: {source}", f"MFU: {data['mfu']['cpu']['source']}"),
+        mfu=mfu["share"],
+        peak_source=source,
+        mfu_source=mfu["source"],
     )
 
 

@@ -3,7 +3,7 @@
     print(format_plan(plan_preset("codeparrot-small", hardware="ml.p4d.24xlarge", changes={"mfu": 0.35})))
     plan(shape, tokens=10**9, hardware="8xH100", batch_tokens=196_608).usd
 
-The formulas of memory are in `memory.py`, the figures of devices in `hardware.yaml`. `format_plan` names the sources.
+The formulas of memory are in `memory.py`, the figures of devices in `hardware.yaml`, the sources in `plan_text.py`.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,6 @@ from ..training.model import ModelShape
 from ..training.settings import device_shares, load_preset
 from .hardware import Hardware, find_hardware
 from .memory import Memory, count_parameters, estimate_memory, remedies, usable_bytes
-
-SOURCES = (
-    "[1] about 20 make the best model for the FLOP spent: Hoffmann et al., arXiv 2203.15556",
-    "[2] Kaplan et al., arXiv 2001.08361, section 2.1; PaLM, arXiv 2204.02311, appendix B; section 4.1 for MFU and HFU",
-    "[3] a third more work: Korthikanti et al., arXiv 2205.05198, section 5",
-    "[4] 4 + 4 + 8 bytes a parameter with AdamW: ZeRO, arXiv 1910.02054, section 3.1; Muon stores 4 for a block's matrices",
-    "[5] 34 bytes a token, layer and unit of width in 16 bits: Korthikanti et al., arXiv 2205.05198, table 2",
-)
 
 # The share of the FLOP that counts for MFU with activation checkpointing, which repeats the forward pass, a third of the
 # work (Kaplan et al., section 2.1).
@@ -123,112 +115,63 @@ def plan(
         ValueError: unknown hardware, a value out of range, or a step that cannot be divided evenly over the devices.
     """
     shape = ModelShape.model_validate(shape)
-    found = _hardware(hardware, mfu, usd_per_hour, USEFUL_SHARE if activation_checkpointing else 1.0)
+    machine = _hardware(hardware, mfu, usd_per_hour, USEFUL_SHARE if activation_checkpointing else 1.0)
     if (tokens is None) == (seconds is None):
         raise ValueError(f"tokens, seconds: give one of them as the budget (tokens={tokens}, seconds={seconds})")
-    for name, value in (
-        ("tokens", tokens),
-        ("seconds", seconds),
-        ("batch_tokens", batch_tokens),
-        ("device_batch", device_batch),
-    ):
+    sizes = {"tokens": tokens, "seconds": seconds, "batch_tokens": batch_tokens, "device_batch": device_batch}
+    for name, value in sizes.items():
         if value is not None and value <= 0:
             raise ValueError(f"{name}: {value} is not above 0")
-    at_once, accumulation = device_shares(batch_tokens, shape.context, found.devices, device_batch)
-    a_token = flops_per_token(shape)
-    a_second = found.peak_flops * found.devices * found.mfu / a_token
-    steps = -(-(tokens or max(int((seconds or 0) * a_second), 1)) // batch_tokens)
-    hours = steps * batch_tokens / a_second / 3600
-    fixed: dict[str, Any] = {"devices": found.devices, "optimizer": optimizer, "precision": found.precision}
+    device_batch, accumulation = device_shares(batch_tokens, shape.context, machine.devices, device_batch)
+    token_flops = flops_per_token(shape)
+    tokens_per_second = machine.peak_flops * machine.devices * machine.mfu / token_flops
+    steps = -(-(tokens or max(int((seconds or 0) * tokens_per_second), 1)) // batch_tokens)
+    hours = steps * batch_tokens / tokens_per_second / 3600
+    fixed: dict[str, Any] = {"devices": machine.devices, "optimizer": optimizer, "precision": machine.precision}
     chosen: dict[str, Any] = {
-        "device_batch": at_once,
+        "device_batch": device_batch,
         "checkpointing": activation_checkpointing,
         "sharded": sharding == "full",
     }
     memory = estimate_memory(shape, **fixed, **chosen)
-    limit = usable_bytes(found)
+    limit = usable_bytes(machine)
     fits = None if limit is None else memory.total <= limit
     return Plan(
         shape=shape,
-        hardware=found,
+        hardware=machine,
         parameters=count_parameters(shape),
         tokens=steps * batch_tokens,
         steps=steps,
         batch_tokens=batch_tokens,
-        device_batch=at_once,
+        device_batch=device_batch,
         accumulation=accumulation,
         optimizer=optimizer,
         activation_checkpointing=activation_checkpointing,
         sharding=sharding,
-        flops=float(a_token) * steps * batch_tokens,
-        mfu=found.mfu,
+        flops=float(token_flops) * steps * batch_tokens,
+        mfu=machine.mfu,
         hours=hours,
-        usd=None if found.usd_per_hour is None else found.usd_per_hour * hours,
+        usd=None if machine.usd_per_hour is None else machine.usd_per_hour * hours,
         memory=memory,
         fits=fits,
-        remedies=() if fits is not False else tuple(remedies(shape, found, fixed, chosen)),
+        remedies=() if fits is not False else tuple(remedies(shape, machine, fixed, chosen)),
     )
 
 
 def _hardware(text: str, mfu: float | None, usd_per_hour: float | None, useful_share: float) -> Hardware:
     """The hardware with the given MFU and price, or with those of `hardware.yaml`."""
-    found = find_hardware(text)
+    machine = find_hardware(text)
     if mfu is None:
-        found = found.model_copy(update={"mfu": found.mfu * useful_share})
+        changes: dict[str, Any] = {"mfu": machine.mfu * useful_share}
+    elif 0 < mfu <= useful_share:
+        changes = {"mfu": mfu, "mfu_source": "given"}
     else:
-        if not 0 < mfu <= useful_share:
-            reason = " where the forward pass is done twice" if useful_share < 1 else ""
-            raise ValueError(
-                f"mfu: {mfu} is out of range; give the share of the peak, above 0 and at most {useful_share:g}{reason}"
-            )
-        sources = tuple(source for source in found.sources if not source.startswith("MFU"))
-        found = found.model_copy(update={"mfu": mfu, "sources": (*sources, "MFU: given")})
+        reason = " where the forward pass is done twice" if useful_share < 1 else ""
+        raise ValueError(
+            f"mfu: {mfu} is out of range; give the share of the peak, above 0 and at most {useful_share:g}{reason}"
+        )
     if usd_per_hour is not None:
         if usd_per_hour < 0:
             raise ValueError(f"usd_per_hour: {usd_per_hour} is below 0")
-        sources = tuple(source for source in found.sources if not source.startswith("price"))
-        found = found.model_copy(update={"usd_per_hour": usd_per_hour, "sources": (*sources, "price: given")})
-    return found
-
-
-def format_plan(planned: Plan) -> str:
-    """The plan as text: each figure with its formula, then the sources of the formulas."""
-    shape, found, memory = planned.shape, planned.hardware, planned.memory
-    rows = [
-        ("model", f"{shape.layers} layers, {shape.width} wide, {shape.heads} heads, context {shape.context},"
-                  f" vocabulary {shape.vocabulary:,}"),
-        ("parameters", f"{planned.parameters:,}"),
-        ("tokens", f"{planned.tokens:,}: {planned.steps:,} steps of {planned.batch_tokens:,};"
-                   f" {planned.tokens / planned.parameters:.3g} a parameter [1]"),
-        ("a device's step", f"{planned.device_batch} sequences at once, {planned.accumulation} times"),
-        ("FLOP", f"{planned.flops:.3g} = tokens x (6 weights in products + 12 layers x width x context) [2]"),
-        ("hardware", f"{found.name}: {found.devices} x {found.device}, {found.peak_flops / 1e12:.3g} TFLOP/s each"
-                     f" in {found.precision}"),
-        ("time", f"{_span(planned.hours)} at {planned.mfu:.0%} of the peak (MFU)"
-                 + (f"; the forward pass is done twice, so devices work at {planned.mfu / USEFUL_SHARE:.0%} (HFU) [2, 3]"
-                    if planned.activation_checkpointing else "")),
-        ("price", "unknown; usd_per_hour gives it" if planned.usd is None else
-                  f"{planned.usd:,.2f} USD at {found.usd_per_hour:,.2f} USD an hour"),
-        ("memory a device", f"{_size(memory.total)} of {_size(found.memory_bytes)}, an estimate"),
-        ("  weights", f"{_size(memory.weights)}, fp32 [4]"),
-        ("  gradients", f"{_size(memory.gradients)}, fp32 [4]"),
-        ("  optimizer", f"{_size(memory.optimizer)}, {planned.optimizer} [4]"),
-        ("  buffers", f"{_size(memory.buffers)}: copies in low precision, what devices exchange"),
-        ("  activations", f"{_size(memory.activations)}, logits among them [5]"),
-        ("fits", {True: "yes", False: "no", None: "unknown"}[planned.fits]),
-        *(("  would fit", remedy) for remedy in planned.remedies),
-    ]  # fmt: skip
-    lines = [f"{name:<16} {value}" for name, value in rows]
-    return "\n".join([*lines, "", *SOURCES, *(f"    {source}" for source in found.sources)])
-
-
-def _span(hours: float) -> str:
-    if hours * 3600 < 120:
-        return f"{hours * 3600:.3g} seconds"
-    if hours < 2:
-        return f"{hours * 60:.3g} minutes"
-    return f"{hours:,.1f} hours" if hours < 48 else f"{hours / 24:,.1f} days ({hours:,.0f} hours)"
-
-
-def _size(size: int | None) -> str:
-    return "unknown" if size is None else f"{size / 1e9:.3g} GB"
+        changes |= {"usd_per_hour": usd_per_hour, "price_source": "given"}
+    return machine.model_copy(update=changes)

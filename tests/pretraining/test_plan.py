@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.pretraining.planning.hardware import find_hardware
 from sagechain.pretraining.planning.memory import count_parameters
-from sagechain.pretraining.planning.plan import format_plan, plan, plan_preset
+from sagechain.pretraining.planning.plan import plan, plan_preset
+from sagechain.pretraining.planning.plan_text import format_plan
 from sagechain.pretraining.training.model import ModelShape, new_model
 from sagechain.pretraining.training.settings import list_presets
 from transformers import GPT2Config, GPT2LMHeadModel
