@@ -130,12 +130,14 @@ def test_a_broken_pipe_is_silent(runtime: LocalRuntime) -> None:
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
-def test_help_and_version_and_no_arguments() -> None:
+def test_the_version_is_printed() -> None:
     assert run("--version").stdout == "sagechain 0.1.0\n"
-    commands = run("--help").stdout
-    for name in ("ask", "chat", "solve", "local-aws", "models", "demo"):
-        assert f"\n  {name} " in commands
-        assert "Example: sagechain" in run(name, "--help").stdout or name == "models"
+
+
+@pytest.mark.parametrize("command", ["ask", "chat", "solve", "local-aws", "models pull", "demo", "threads list"])
+def test_the_help_of_a_command_has_an_example_of_it(command: str) -> None:
+    assert f"\n  {command.split()[0]} " in run("--help").stdout
+    assert f"Example: sagechain {command}" in run(*command.split(), "--help").stdout
 
 
 def start(*arguments: str) -> Process:
@@ -148,10 +150,10 @@ def test_local_aws_prints_its_address_and_ends_on_ctrl_c(smollm2: Path) -> None:
     first = served.stderr.readline()
     assert first.startswith("Serving my-falcon at http://127.0.0.1:")
     url = first.split(" at ")[1].split(" ")[0]
-    with urlopen(f"{url}/ping", timeout=10) as reply:
+    with urlopen(f"{url}/ping", timeout=60) as reply:
         assert reply.status == 200
     served.send_signal(signal.SIGINT)
-    served.communicate(timeout=10)
+    served.communicate(timeout=60)
     assert served.returncode == 130
 
 
@@ -174,7 +176,7 @@ def test_ctrl_c_ends_a_command_and_its_generations_on_the_server(
     process.stdin.close() if command[0] != "chat" else process.stdin.flush()
     wait_until(lambda: runtime.generating == generations, 60)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=60) == 130
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
@@ -190,7 +192,7 @@ def test_ctrl_c_ends_a_local_answer(smollm2: Path) -> None:
     process.stdin.close()
     assert process.stdout.read(1)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=60) == 130
     assert process.stderr is not None
     assert process.stderr.read() == ""
     process.stdout.close()
@@ -205,7 +207,7 @@ def test_ctrl_c_at_the_prompt_of_a_chat_ends_it(smollm2: Path) -> None:
     process.stdin.flush()
     assert process.stdout.readline().endswith("\n")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=60) == 130
     for pipe in (process.stdin, process.stdout, process.stderr):
         assert pipe is not None
         pipe.close()
@@ -218,7 +220,7 @@ def test_a_client_that_leaves_is_not_an_error_of_the_server(smollm2: Path) -> No
     leaving = HTTPConnection(host)
     body = '{"inputs": "Once upon a time", "parameters": {"max_new_tokens": 1500}}'
     leaving.request("POST", f"/endpoints/{FALCON}/invocations", body)
-    with urlopen(f"http://{host}/ping", timeout=10) as reply:
+    with urlopen(f"http://{host}/ping", timeout=60) as reply:
         assert reply.status == 200
     leaving.close()
     # After one more answer the server has noticed that the first client left.
@@ -229,7 +231,7 @@ def test_a_client_that_leaves_is_not_an_error_of_the_server(smollm2: Path) -> No
     assert staying.getresponse().status == 200
     staying.close()
     served.send_signal(signal.SIGINT)
-    _, errors = served.communicate(timeout=20)
+    _, errors = served.communicate(timeout=60)
     assert "Traceback" not in errors
 
 
@@ -264,7 +266,7 @@ def test_local_aws_stores_deployments_and_fails_on_request(smollm2: Path, tmp_pa
                 ).list_models()
         assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["stored"]
         served.send_signal(signal.SIGINT)
-        served.communicate(timeout=20)
+        served.communicate(timeout=60)
 
 
 def test_local_aws_puts_a_container_behind_awss_framing(runtime: LocalRuntime, smollm2: Path) -> None:
@@ -283,6 +285,6 @@ def test_local_aws_puts_a_container_behind_awss_framing(runtime: LocalRuntime, s
         env={**os.environ, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url},
     )
     served.send_signal(signal.SIGINT)
-    served.communicate(timeout=20)
+    served.communicate(timeout=60)
     assert done.returncode == 1
     assert "accept_eula" in done.stderr

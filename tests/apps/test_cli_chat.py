@@ -1,11 +1,14 @@
 """`sagechain chat`: conversations are stored by name, and continue where they ended."""
 
+import array
+import fcntl
 import json
 import os
 import signal
 import subprocess
-import time
+import termios
 from pathlib import Path
+from typing import IO
 
 from sagechain.chains import open_store
 from sagechain.local_aws import LocalRuntime
@@ -13,8 +16,16 @@ from sagechain.local_aws import LocalRuntime
 from tests.apps.test_cli import run, start
 from tests.conftest import FALCON_URI
 from tests.processes import SAGECHAIN
+from tests.waiting import wait_until
 
 CHAT = ("chat", "-m", FALCON_URI, "-p", "max_new_tokens=2", "-s", "")
+
+
+def unread_bytes(pipe: IO[str]) -> int:
+    """How much of what was written to a pipe its reader has not taken yet."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe.fileno(), termios.FIONREAD, count)
+    return count[0]
 
 
 def prompt(runtime: LocalRuntime) -> str:
@@ -95,14 +106,15 @@ def test_a_chat_that_waits_for_its_thread_ends_on_ctrl_c(runtime: LocalRuntime) 
     run(*CHAT, "--thread", "ada", stdin="My name is Ada.\n")
     with open_store(os.environ["SAGECHAIN_THREADS"]) as store, store.turn("ada"):
         chat = start(*CHAT, "--thread", "ada")
-        assert chat.stdin is not None
+        stdin = chat.stdin
+        assert stdin is not None
         assert chat.stderr is not None
         assert chat.stderr.readline() == "(Thread ada, 1 turns so far.)\n"
-        chat.stdin.write("Hi.\n")
-        chat.stdin.flush()
-        time.sleep(0.5)
+        stdin.write("Hi.\n")
+        stdin.flush()
+        wait_until(lambda: unread_bytes(stdin) == 0, 60)
         assert chat.poll() is None
         chat.send_signal(signal.SIGINT)
-        answer, message = chat.communicate(timeout=10)
+        answer, message = chat.communicate(timeout=60)
     assert (chat.returncode, answer, message) == (130, "", "")
     assert run(*CHAT, "--thread", "ada", stdin="Hi.\n").returncode == 0

@@ -41,7 +41,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SAGECHAIN_STATE", str(tmp_path / "state"))
     yield
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 def test_a_model_is_pretrained_deployed_used_priced_and_deleted(served: None, tmp_path: Path) -> None:
