@@ -1,4 +1,4 @@
-"""Language models that live in different places, each a LangChain model with the same parameters and errors.
+"""Language models that run in different places, each a LangChain model with the same parameters and errors.
 
 llm = load_llm("sagemaker:my-falcon?family=falcon", temperature=0.2, max_new_tokens=200)   # text in, text out
 chat = load_chat_model("local:smollm2")                                                     # messages in, message out

@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio
 from anyio import CapacityLimiter
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import current_token
 from langchain_core.outputs import GenerationChunk
 
 from .generation import RunningGeneration
@@ -36,7 +38,7 @@ class ConcurrencyLimit:
         self._free = threading.BoundedSemaphore(slots)
         self._owners: list[int] = []
         # Tasks of one event loop queue here first, in the order in which they came.
-        self._queue: RunVar[CapacityLimiter] = RunVar("waiting tasks")
+        self._queues: WeakKeyDictionary[Any, CapacityLimiter] = WeakKeyDictionary()
 
     @contextmanager
     def slot(self, cancelled: threading.Event | None = None) -> Iterator[bool]:
@@ -60,11 +62,10 @@ class ConcurrencyLimit:
     @asynccontextmanager
     async def aslot(self) -> AsyncIterator[None]:
         """As `slot`, without blocking the event loop."""
-        queue = self._queue.get(None)
-        if queue is None:
-            queue = CapacityLimiter(self.slots)
-            self._queue.set(queue)
-        place = object()
+        event_loop = current_token().native_token
+        if event_loop not in self._queues:
+            self._queues[event_loop] = CapacityLimiter(self.slots)
+        queue, place = self._queues[event_loop], object()
         await queue.acquire_on_behalf_of(place)
         try:
             while not self._free.acquire(blocking=False):

@@ -1,9 +1,11 @@
 """The limit on generations in flight: threads and tasks wait for each other, and no wait is a deadlock."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
+from anyio import CapacityLimiter
 from sagechain.llms import ConcurrencyLimit
 
 
@@ -75,6 +77,17 @@ def test_a_wait_can_be_cancelled() -> None:
         cancelled.set()
         waiting.join()
     assert results == [False]
+
+
+def test_an_event_loop_retains_nothing_of_limits_that_are_no_longer_used() -> None:
+    async def use_limits() -> int:
+        for _ in range(50):
+            async with ConcurrencyLimit(1).aslot():
+                pass
+        gc.collect()
+        return sum(isinstance(each, CapacityLimiter) for each in gc.get_objects())
+
+    assert asyncio.run(use_limits()) < 50
 
 
 def test_a_cancelled_task_holds_no_slot() -> None:
