@@ -146,9 +146,10 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         body = self._wire.request(
             prompt, parameters, stream=stream, output_format=output_format, on_unsupported=self.on_unsupported
         )
+        request = self._request(json.dumps(body).encode())
         return EndpointInvocation(
             self.client,
-            self._request(json.dumps(body).encode()),
+            request,
             self._wire,
             answers=answers,
             timeout=self.timeout,
