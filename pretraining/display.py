@@ -27,7 +27,7 @@ def progress(title: str, *, is_shown: bool = True) -> Iterator[ShowProgress]:
     """Show the progress of one piece of work while the block runs.
 
     Args:
-        is_shown: False for the processes after the first, and where nobody watches.
+        is_shown: False for the processes after the first.
     """
     screen = console()
     if not is_shown:

@@ -1,4 +1,4 @@
-"""Data that is kept as YAML in a package."""
+"""Data files of packages."""
 
 from functools import cache
 from importlib.resources import files

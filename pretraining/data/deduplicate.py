@@ -88,12 +88,12 @@ class CodeSignature(MinhashDedupSignature):  # type: ignore[misc]
         return np.unique(runs).reshape(-1, 1)
 
     def _hash(self, word: str) -> int:
-        found = self._hashes.get(word)
-        if found is None:
+        value = self._hashes.get(word)
+        if value is None:
             if len(self._hashes) >= CACHED_WORDS:
                 self._hashes.clear()
-            found = self._hashes[word] = _hashed(word)
-        return found
+            value = self._hashes[word] = _hashed(word)
+        return value
 
     def get_signature(self, shingles: NDArray[np.uint64]) -> list[list[int]]:
         """datatrove's own signature, bit for bit, in bounded memory and with a faster remainder."""

@@ -94,10 +94,10 @@ class Alphanumeric:
     def removes(self, document: Document) -> bool:
         text = document.text
         if text.isascii():
-            found = len(text.encode("ascii").translate(None, _NOT_ALPHANUMERIC))
+            alphanumeric = len(text.encode("ascii").translate(None, _NOT_ALPHANUMERIC))
         else:
-            found = sum(map(str.isalnum, text))
-        return found / len(text) < self.share
+            alphanumeric = sum(map(str.isalnum, text))
+        return alphanumeric / len(text) < self.share
 
 
 class Generated:
