@@ -1,7 +1,7 @@
-"""A model for LangChain's standard tests: it calls the tools and writes the JSON that its prompt asks for.
+"""A model for LangChain's standard tests: it calls the tools and writes the JSON that its prompt requires.
 
 It reads nothing but the prompt's text, in the family's layout. So a test that passes shows that messages, tools and schemas
-reach a model, and that its answers are read back; it says nothing about any real model.
+reach a model, and that its answers are read back; it proves nothing about any real model.
 """
 
 import json
@@ -21,7 +21,7 @@ QUOTED = re.compile(r"'([^'\n]+)'")
 
 
 class RuleBasedLLM(ScriptedLLM):
-    """JSON if the prompt asks for it; else a tool call, unless the prompt ends with a result; else words."""
+    """JSON if the prompt requires it; else a tool call, unless the prompt ends with a result; else words."""
 
     def next_answer(self, prompt: str) -> str:
         messages = read_prompt(self.family, prompt)
@@ -31,7 +31,7 @@ class RuleBasedLLM(ScriptedLLM):
             return json.dumps(_json_answer(system, last))
         tools = TOOLS.search(system)
         if tools is None or last.endswith("</tool_response>"):
-            return "Thank you for asking."
+            return "Thank you."
         return self._written_call(_chosen_tool(tools, last), last)
 
     def _written_call(self, tool: dict[str, Any], question: str) -> str:
