@@ -1,26 +1,29 @@
-"""What a launcher (torchrun, `accelerate launch`, srun) tells each process of a run, before anything heavy is imported."""
+"""The environment that a launcher (torchrun, `accelerate launch`) gives each process, read without heavy imports.
+
+srun alone sets neither `RANK` nor `WORLD_SIZE`: its processes would each train on their own; start torchrun in it.
+"""
 
 import os
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1  # of Linux' prctl.h
+PR_SET_PDEATHSIG = 1  # Linux, prctl.h
 
 
 def ranks() -> int:
-    """How many processes the launcher started; 1 without one."""
+    """The number of processes that the launcher started; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Whether this is the first of a launcher's processes, or the only one."""
+    """Whether this is the first of the launcher's processes, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def end_with_torchrun() -> None:
-    """Have Linux send SIGTERM to this process when its torchrun, or `accelerate launch`, is gone.
+    """Have Linux send SIGTERM to this process when its torchrun, or `accelerate launch`, dies.
 
-    Those start their processes in sessions of their own: when the launcher is killed they train on, and nobody knows.
+    Launchers start their processes in separate sessions: without this they would train on, unnoticed, after it was killed.
     """
     if sys.platform == "linux" and "TORCHELASTIC_RUN_ID" in os.environ:
         import ctypes

@@ -138,7 +138,7 @@ def _measured_rate() -> tuple[float, str, str] | None:
     except ModuleNotFoundError:
         return None
     from ..training.machine import matrix_rate
-    from ..training.model import faster_precision
+    from ..training.precision import faster_precision
 
     return matrix_rate(torch.device(CPU)), faster_precision(CPU), "measured now, products of matrices"
 

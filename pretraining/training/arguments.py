@@ -1,4 +1,4 @@
-"""The Trainer's own arguments for a run. To make them joins the processes of a launcher, where there is one."""
+"""The Trainer's own arguments for a run. Their construction joins the processes of a launcher, if there is one."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from .settings import TrainingSettings, device_shares
 def training_arguments(
     run: Path, settings: TrainingSettings, *, context: int, report_to: str | list[str]
 ) -> TrainingArguments:
-    """The arguments; the budget's steps are the trainer's to set.
+    """The arguments, without the number of steps, which the trainer sets from its budget.
 
     Args:
         run: the run's folder.
@@ -45,11 +45,11 @@ def training_arguments(
         dataloader_num_workers=0,
         seed=settings.seed,
         ddp_backend="gloo" if ranks() > 1 and not on_gpu else None,
-        # Every weight has its part in every step, and a GPT-2's buffers never change.
+        # Every weight is used in every step, and a GPT-2's buffers never change.
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
     )
-    # Without a launcher the Trainer would spread a step over all GPUs by DataParallel, which is slower than one alone.
+    # Without a launcher the Trainer would spread a step over all GPUs by DataParallel, which is slower than one GPU alone.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     shares = device_shares(settings.batch_tokens, context, arguments.world_size, settings.device_batch)
     arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = shares

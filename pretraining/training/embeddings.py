@@ -1,8 +1,8 @@
-"""Embeddings to begin with: tokens that stand beside the same tokens in the train split begin near one another.
+"""Initial embeddings: tokens with the same neighbours in the train split start near one another.
 
-A short run sees most tokens of its vocabulary a few times only, and the embeddings are 40 % of a small model's weights. How
-often tokens stand side by side is counted over the whole split in a second or two, and says much of what the run would
-have to learn. After 131,000 tokens this is worth 0.14 bits per byte, of 2.23 (RUNS.md).
+A short run sees most tokens of its vocabulary only a few times, and the embeddings are 40 % of a small model's weights.
+Counting neighbours over the whole split takes a second or two and anticipates much of what the run would have to learn:
+after 131,000 tokens 0.14 bits per byte of 2.23 (RUNS.md).
 
 Source: Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization" (positive pointwise mutual
 information and its truncated decomposition); Levy, Goldberg and Dagan 2015, section 3 (the smoothing, the root).
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from ..data.tokens import TokenArray
 
-COUNTED_TOKENS = 16_000_000  # of the train split at most: counts of more change little, and cost memory
+MAX_TOKENS = 16_000_000  # of the train split: counting more changes little, and costs memory
 DISTANCES = (1, 2)  # tokens apart; a pair counts by one over its distance
-SMOOTHING = 0.75  # power of how often a neighbour occurs, so that rare ones do not stand out
-DEVIATION = 0.06  # standard deviation of the numbers, tried from 0.02 to 0.1; GPT-2's random ones have 0.02
+SMOOTHING = 0.75  # exponent of a neighbour's frequency, so that rare ones do not dominate
+DEVIATION = 0.06  # standard deviation of the embeddings, tried from 0.02 to 0.1; GPT-2's is 0.02
 
 
-def neighbour_embeddings(row: "TokenArray", *, vocabulary: int, width: int, seed: int) -> "torch.Tensor":
-    """An embedding for every token, made of its neighbours in a row of tokens.
+def neighbour_embeddings(tokens: "TokenArray", *, vocabulary: int, width: int, seed: int) -> "torch.Tensor":
+    """An embedding of every token, computed from its neighbours.
 
     Args:
-        row: the train split.
-        vocabulary, width: the shape of what comes back.
-        seed: of the decomposition's random start and of the direction of the axes.
+        tokens: the train split.
+        vocabulary, width: the shape of the result.
+        seed: of the decomposition's random start and of the random rotation.
 
     Returns:
         float32 of shape (vocabulary, width), mean 0, standard deviation `DEVIATION`. The same for the same
@@ -37,7 +37,7 @@ def neighbour_embeddings(row: "TokenArray", *, vocabulary: int, width: int, seed
     """
     import torch
 
-    rows, columns, information = _information(row[:COUNTED_TOKENS], vocabulary)
+    rows, columns, information = _information(tokens[:MAX_TOKENS], vocabulary)
     matrix = torch.sparse_coo_tensor(
         torch.from_numpy(np.stack([rows, columns])),
         torch.from_numpy(information),
@@ -47,28 +47,28 @@ def neighbour_embeddings(row: "TokenArray", *, vocabulary: int, width: int, seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         vectors, values, _ = torch.svd_lowrank(matrix, q=min(width, vocabulary), niter=1)
-        made: torch.Tensor = torch.zeros(vocabulary, width)
-        made[:, : len(values)] = vectors * values.sqrt()
-        if not len(information):  # no token tells of another, as in a row of one token
-            made = torch.randn(vocabulary, width)
-        made -= made.mean(0)
-        # Turned at random: the first axes hold most of the variance, and no head should see them alone.
-        made = made @ torch.linalg.qr(torch.randn(width, width))[0]
-        return made * (DEVIATION / float(made.std()))
+        embeddings: torch.Tensor = torch.zeros(vocabulary, width)
+        embeddings[:, : len(values)] = vectors * values.sqrt()
+        if not len(information):  # neighbours are independent, as in a text of one token
+            embeddings = torch.randn(vocabulary, width)
+        embeddings -= embeddings.mean(0)
+        # Rotated at random: the first axes have most of the variance, and no head should get them alone.
+        embeddings = embeddings @ torch.linalg.qr(torch.randn(width, width))[0]
+        return embeddings * (DEVIATION / float(embeddings.std()))
 
 
 def _information(tokens: "np.ndarray[Any, Any]", vocabulary: int) -> tuple[Any, Any, Any]:
-    """The positive pointwise mutual information of neighbours, on either side: places (token, neighbour) and nats."""
-    places, weights = [], []
+    """The positive pointwise mutual information of neighbours on both sides: token ids, neighbours' ids, and nats."""
+    indices, weights = [], []
     for distance in DISTANCES:
         pairs, counts = np.unique(tokens[:-distance] * vocabulary + tokens[distance:], return_counts=True)
-        places += [pairs, pairs % vocabulary * vocabulary + pairs // vocabulary]
+        indices += [pairs, pairs % vocabulary * vocabulary + pairs // vocabulary]
         weights += [counts / distance] * 2
-    pairs, inverse = np.unique(np.concatenate(places), return_inverse=True)
+    pairs, inverse = np.unique(np.concatenate(indices), return_inverse=True)
     together = np.bincount(inverse, np.concatenate(weights))
     of_token, of_neighbour = pairs // vocabulary, pairs % vocabulary
     alone = np.bincount(of_token, together, vocabulary)
     smoothed = alone**SMOOTHING / (alone**SMOOTHING).sum()
     nats = np.log(together / alone[of_token] / smoothed[of_neighbour])
-    kept = nats > 0
-    return of_token[kept], of_neighbour[kept], nats[kept].astype(np.float32)
+    positive = nats > 0
+    return of_token[positive], of_neighbour[positive], nats[positive].astype(np.float32)

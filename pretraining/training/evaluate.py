@@ -1,9 +1,9 @@
-"""How well a model predicts text it has not seen: bits per byte, and how often its first guess is right.
+"""How well a model predicts unseen text: bits per byte, and the share of correct first guesses.
 
-Bits per byte is the loss in bits over the bytes of the text, so models with different tokenizers compare, and it is what an
-arithmetic coder with this model would need. What ends a document counts as a target, and has no byte.
+Bits per byte is the loss in bits divided by the bytes of the text: what an arithmetic coder with this model would need.
+Models with different tokenizers can be compared by it. The token that ends a document counts as a target without bytes.
 
-Each block is read on its own, so a target sees at most `context` tokens before it.
+Each block is evaluated separately, so a target has at most `context` tokens before it.
 """
 
 from dataclasses import dataclass
@@ -13,37 +13,38 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..data.tokens import IGNORED, Blocks
-from .model import fast_precision, losses
+from .model import losses
+from .precision import autocast
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-BLOCKS_AT_ONCE = 16
+MAX_BATCH = 16  # blocks of one forward pass
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Sums over targets, so that parts add up."""
+    """Sums over targets, which can be added."""
 
     nats: float
-    right: int
+    correct: int
     targets: int
 
     def __add__(self, other: "Evaluation") -> "Evaluation":
-        return Evaluation(self.nats + other.nats, self.right + other.right, self.targets + other.targets)
+        return Evaluation(self.nats + other.nats, self.correct + other.correct, self.targets + other.targets)
 
     @property
     def loss(self) -> float:
-        """Nats a target."""
+        """Nats for each target."""
         return self.nats / self.targets
 
     @property
     def accuracy(self) -> float:
         """The share of targets that are the model's first guess."""
-        return self.right / self.targets
+        return self.correct / self.targets
 
     def bits_per_byte(self, bytes_per_token: float) -> float:
-        """Bits a byte of text, where a token of the split (end-of-text among them) stands for so many bytes."""
+        """Bits for each byte of text, given the bytes of an average token of the split (end-of-text included)."""
         return self.loss / log(2) / bytes_per_token
 
 
@@ -54,34 +55,34 @@ def evaluate(
     numbers: list[int],
     *,
     precision: str = "auto",
-    at_once: int = BLOCKS_AT_ONCE,
+    batch: int = MAX_BATCH,
 ) -> Evaluation:
-    """Judge a model on these blocks.
+    """Evaluate a model on some blocks.
 
     Args:
-        numbers: of the blocks.
-        precision: of `fast_precision`.
-        at_once: blocks of one forward pass.
+        numbers: the blocks' numbers.
+        precision: `bf16`, `fp32` or `auto`.
+        batch: blocks of one forward pass.
     """
     device = next(model.parameters()).device
-    was_training, found = model.training, Evaluation(0.0, 0, 0)
+    was_training, total = model.training, Evaluation(0.0, 0, 0)
     model.eval()  # type: ignore[no-untyped-call]
     try:
-        for first in range(0, len(numbers), at_once):
+        for first in range(0, len(numbers), batch):
             inputs, targets = (
-                torch.from_numpy(array).to(device) for array in blocks.read(numbers[first : first + at_once])
+                torch.from_numpy(array).to(device) for array in blocks.read(numbers[first : first + batch])
             )
-            with fast_precision(device, precision):
+            with autocast(device, precision):
                 logits = model(input_ids=inputs, use_cache=False).logits
-            right = (logits.argmax(-1) == targets).sum()
+            correct = (logits.argmax(-1) == targets).sum()
             nats = losses(logits.float(), targets).sum(dtype=torch.float64)
-            found += Evaluation(float(nats), int(right), int((targets != IGNORED).sum()))
+            total += Evaluation(float(nats), int(correct), int((targets != IGNORED).sum()))
     finally:
         model.train(was_training)
-    return found
+    return total
 
 
-def some_blocks(blocks: Blocks, count: int) -> list[int]:
-    """So many blocks, spread evenly; all of them where there are fewer."""
+def evenly_spread_blocks(blocks: Blocks, count: int) -> list[int]:
+    """The numbers of `count` blocks, spread evenly; of all if there are fewer."""
     total = len(blocks)
     return list(range(total)) if total <= count else [number * total // count for number in range(count)]

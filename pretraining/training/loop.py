@@ -1,7 +1,7 @@
-"""Hugging Face's Trainer with our blocks, loss, optimizer, schedule and checkpoints; the loop itself is its own.
+"""The training loop: Hugging Face's Trainer over our blocks, with our loss, optimizer, schedule and checkpoints.
 
-Several processes (torchrun, `accelerate launch`) share each step: every rank reads its part of it, and gradients and counts
-are theirs together. What depends on a clock is rank 0's to say.
+Several processes (torchrun, `accelerate launch`) share each step: every rank reads its part, and gradients and counts are
+combined. Decisions that depend on a clock are the first process's.
 """
 
 import os
@@ -23,33 +23,36 @@ from ..errors import Diverged, PretrainingError
 from ..manifest import write_json
 from .batches import Batches
 from .budget import Budget
-from .checkpoints import PARTIAL, publish, step_folder
-from .evaluate import BLOCKS_AT_ONCE, Evaluation, evaluate, some_blocks
-from .metrics import Meter
-from .model import fast_precision, losses
-from .optimizer import optimizer_for
+from .checkpoints import PARTIAL, checkpoint_folder, publish
+from .evaluate import MAX_BATCH, Evaluation, evaluate, evenly_spread_blocks
+from .metrics import Metrics
+from .model import losses
+from .optimizer import create_optimizer
+from .precision import Precision, autocast
 from .processes import Processes
-from .schedule import Pacing
+from .schedule import Schedule
 from .settings import TrainingSettings
 
-JUDGED_BLOCKS = 64  # of the validation split, within the run
+EVALUATION_BLOCKS = 64  # of the validation split, during the run
 
 
 class BlockTrainer(Trainer):
     """A Trainer over blocks of tokens.
 
     Args:
-        arguments: of this run (`arguments.py`).
+        model: the model to train.
+        arguments: the Trainer's own (`arguments.py`).
         run: the run's folder.
-        processes: those that share each step.
+        processes: the processes that share each step.
         train, validation: the two splits.
         bytes_per_token: of each split.
-        budget: the clock and the schedule.
-        first_step: the step that the run goes on from.
-        history: entries of the run so far; grows.
-        meter: is told of each step, and asked for the speed.
-        sample: what the model writes now, for the history.
-        precision: `bf16` or `fp32`; of several processes rank 0's counts.
+        settings: of the training.
+        budget: the clock and the used share.
+        first_step: the step that the run resumes from.
+        history: the run's entries so far; grows.
+        metrics: receives each step.
+        sample: returns a text that the model writes, for the history; None: no samples.
+        precision: of products of matrices, the same in every process.
     """
 
     def __init__(
@@ -66,29 +69,28 @@ class BlockTrainer(Trainer):
         budget: Budget,
         first_step: int,
         history: list[dict[str, Any]],
-        meter: Meter,
+        metrics: Metrics,
         sample: Callable[[GPT2LMHeadModel], dict[str, str]] | None,
-        precision: str,
+        precision: Precision,
     ) -> None:
         self.run, self.settings, self.budget, self.network = run, settings, budget, model
         self.train_blocks, self.validation_blocks, self.bytes_per_token = train, validation, bytes_per_token
-        self.first_step, self.history, self.meter, self.sample = first_step, history, meter, sample
-        self.processes = processes
+        self.first_step, self.history, self.metrics, self.sample = first_step, history, metrics, sample
+        self.precision = precision
         self.order = BlockOrder(len(train), batch=settings.batch_tokens // train.context, seed=settings.seed)
-        # The head is the embedding and lies in no checkpoint; a run that goes on would warn that it is missing.
+        # The head shares the embedding's weights and is in no checkpoint; a resumed run would warn that it is missing.
         model._keys_to_ignore_on_save = {"lm_head.weight"}
         arguments.max_steps = budget.steps
-        with _logs_in(run / "logs"):
+        with _tensorboard_in(run / "logs"):
             super().__init__(model, arguments)
-        self.remove_callback(PrinterCallback)  # it would print to standard output
-        self.add_callback(Pacing(self))
-        self.device_batch = arguments.per_device_train_batch_size
-        self.was_interrupted = False  # by Ctrl-C or SIGTERM, in whichever process
         self.step_loss = torch.zeros((), device=arguments.device)
-        self.precision = "bf16" if self.processes.agreed(float(precision == "bf16")) else "fp32"
+        self.schedule = Schedule(budget, metrics, processes, evaluations=settings.evaluations, step_loss=self.step_loss)
+        self.remove_callback(PrinterCallback)  # it would print to standard output
+        self.add_callback(self.schedule)
+        self.device_batch = arguments.per_device_train_batch_size
 
     def restore(self, checkpoint: Path, step: int) -> None:
-        """Take the weights of a checkpoint, without training on."""
+        """Load the weights of a checkpoint without training."""
         self._load_from_checkpoint(str(checkpoint))
         self.state.global_step = step
 
@@ -101,13 +103,13 @@ class BlockTrainer(Trainer):
             rank=self.args.process_index,
             ranks=self.args.world_size,
         )
-        # A generator of its own: a loader draws a number when it begins, from dropout's generator where it has none, and a
-        # run that goes on begins once more.
+        # A loader draws a number at its start, from dropout's generator if it has none, and a resumed run starts once more:
+        # with its own generator the run resumes exactly.
         return DataLoader(batches, batch_size=None, pin_memory=torch.cuda.is_available(), generator=torch.Generator())
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            self.optimizer = optimizer_for(
+            self.optimizer = create_optimizer(
                 self.network,
                 kind=self.settings.optimizer,
                 learning_rate=self.settings.learning_rate,
@@ -119,20 +121,19 @@ class BlockTrainer(Trainer):
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        # The schedule asks for the rate of the step that comes; a run on a clock goes by what it shows now.
         if self.lr_scheduler is None:
-            self.lr_scheduler = LambdaLR(self.create_optimizer(), lambda step: self.budget.rate(self.share(step + 1)))
-        return self.lr_scheduler
 
-    def share(self, step: int) -> float:
-        """The used share of the budget after so many steps; the same in every process."""
-        share = self.budget.share(step)
-        return self.processes.agreed(share) if self.settings.seconds else share
+            def learning_rate(step: int) -> float:
+                # Of the next step. A budget in seconds uses the clock's current value.
+                return self.budget.learning_rate(self.budget.share(step + 1))
+
+            self.lr_scheduler = LambdaLR(self.create_optimizer(), learning_rate)
+        return self.lr_scheduler
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        with fast_precision(inputs["input_ids"].device, self.precision):
+        with autocast(inputs["input_ids"].device, self.precision):
             logits = model(input_ids=inputs["input_ids"], use_cache=False).logits
             nats = losses(logits, inputs["labels"]).sum()
         # Processes average their gradients, and each counts the targets of all.
@@ -140,7 +141,7 @@ class BlockTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.step_loss += loss  # no number yet: on a GPU that would wait for each part of a step
+        self.step_loss += loss  # a tensor: reading its value would make a GPU wait for each part of a step
         return loss
 
     def _clip_grad_norm(self, model: Any) -> Any:
@@ -161,30 +162,32 @@ class BlockTrainer(Trainer):
         entry = {"tokens": self.state.global_step * self.settings.batch_tokens, "seconds": self.budget.seconds, **logs}
         if "loss" in logs:
             entry["bits_per_byte"] = logs["loss"] / log(2) / self.bytes_per_token["train"]
-            entry |= self.meter.figures()
+            entry |= self.metrics.speed()
         self.history.append(entry)
         if "sample" not in logs:
             super().log(dict(entry))
 
     def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
         with self.budget.paused():
-            found = self.judged(some_blocks(self.validation_blocks, JUDGED_BLOCKS))
-            self.log(found)
+            scores = self.scores(evenly_spread_blocks(self.validation_blocks, EVALUATION_BLOCKS))
+            self.log(scores)
             if self.sample and self.is_world_process_zero():
                 self.log({"sample": self.sample(self.network)})  # type: ignore[dict-item]
-        return found
+        return scores
 
-    def judged(self, numbers: list[int]) -> dict[str, float]:
-        """Bits per byte and accuracy on blocks of the validation split, shared by the processes."""
-        mine = numbers[self.args.process_index :: self.args.world_size]
-        at_once = min(BLOCKS_AT_ONCE, self.device_batch)  # what fits while training fits now
-        found = evaluate(self.network, self.validation_blocks, mine, precision=self.precision, at_once=at_once)
-        sums = torch.tensor([[found.nats, found.right, found.targets]], dtype=torch.float64, device=self.args.device)
-        nats, right, targets = self.accelerator.gather(sums).sum(0).tolist()
-        whole = Evaluation(nats, int(right), int(targets))
+    def scores(self, numbers: list[int]) -> dict[str, float]:
+        """Bits per byte and accuracy on blocks of the validation split, which the processes share."""
+        own = numbers[self.args.process_index :: self.args.world_size]
+        batch = min(MAX_BATCH, self.device_batch)  # fits beside the training
+        evaluation = evaluate(self.network, self.validation_blocks, own, precision=self.precision, batch=batch)
+        sums = torch.tensor(
+            [[evaluation.nats, evaluation.correct, evaluation.targets]], dtype=torch.float64, device=self.args.device
+        )
+        nats, correct, targets = self.accelerator.gather(sums).sum(0).tolist()
+        total = Evaluation(nats, int(correct), int(targets))
         return {
-            "val_bits_per_byte": whole.bits_per_byte(self.bytes_per_token["validation"]),
-            "val_accuracy": whole.accuracy,
+            "val_bits_per_byte": total.bits_per_byte(self.bytes_per_token["validation"]),
+            "val_accuracy": total.accuracy,
         }
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -193,38 +196,38 @@ class BlockTrainer(Trainer):
             if self.is_world_process_zero():
                 shutil.rmtree(partial, ignore_errors=True)
             self.accelerator.wait_for_everyone()
-            with self.writing("checkpoint"):
+            with self.report_write_errors("checkpoint"):
                 super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
-                with self.writing("checkpoint"):
-                    written = partial / f"checkpoint-{self.state.global_step}"
-                    write_json(written / "run.json", {"seconds": seconds, "history": self.history})
-                    publish(written, step_folder(self.run, self.state.global_step), keep=self.settings.keep)
+                with self.report_write_errors("checkpoint"):
+                    checkpoint = partial / f"checkpoint-{self.state.global_step}"
+                    write_json(checkpoint / "run.json", {"seconds": seconds, "history": self.history})
+                    publish(checkpoint, checkpoint_folder(self.run, self.state.global_step), keep=self.settings.keep)
                     write_json(self.run / "history.json", self.history)
             self.accelerator.wait_for_everyone()
 
     @contextmanager
-    def writing(self, what: str) -> Iterator[None]:
-        """Raises PretrainingError where a checkpoint, or the model, cannot be written."""
+    def report_write_errors(self, what: str) -> Iterator[None]:
+        """Raise PretrainingError if the block cannot write the checkpoint or the model."""
         try:
             yield
-        # torch and safetensors have errors of their own for a full disk.
+        # torch and safetensors have their own errors for a full disk.
         except (OSError, RuntimeError, SafetensorError) as error:
             raise PretrainingError(
-                f"the {what} at step {self.state.global_step} cannot be written in {self.run}: {error}. The checkpoint "
-                "before is whole; make room, and give the same command again."
+                f"the {what} at step {self.state.global_step} cannot be written in {self.run}: {error}. The previous "
+                "checkpoint is complete; make room, and give the same command again."
             ) from error
 
 
 @contextmanager
-def _logs_in(folder: Path) -> Iterator[None]:
-    """TensorBoard's events go there, where nobody said otherwise; its callback looks once, when it is made."""
+def _tensorboard_in(folder: Path) -> Iterator[None]:
+    """The default folder of TensorBoard's events; its callback reads the variable once, at its construction."""
     name = "TENSORBOARD_LOGGING_DIR"
-    is_told = name in os.environ
+    is_set = name in os.environ
     os.environ.setdefault(name, str(folder))
     try:
         yield
     finally:
-        if not is_told:
+        if not is_set:
             del os.environ[name]

@@ -1,23 +1,23 @@
-"""The figures of a run while it goes on: loss, tokens a second, the share of the machine's limit, the time that is left."""
+"""The figures of a running training: loss, tokens a second, share of the machine's limit, remaining time."""
 
 import math
 
 from ..display import ShowProgress, format_duration
 from .budget import Budget
 
-SMOOTHING = 0.95  # of the loss that is shown
+SMOOTHING = 0.95  # of the displayed loss
 
 
-class Meter:
-    """Follows a run, and shows how far it is.
+class Metrics:
+    """Records the steps of a run and shows its progress.
 
     Args:
-        show: a display.
+        show: the display.
         budget: the run's clock.
         batch_tokens: tokens of a step.
         bytes_per_token: of the train split.
-        flops: FLOP of a token.
-        devices: how many share the work.
+        flops: FLOP for one token.
+        devices: the number of devices that share the work.
     """
 
     def __init__(
@@ -33,38 +33,48 @@ class Meter:
         self._show, self._budget = show, budget
         self._batch_tokens, self._bytes_per_token = batch_tokens, bytes_per_token
         self._flops, self._devices = flops, devices
-        self._first = self._step = 0
+        self._first_step = self._last_step = 0
         self._seconds_before = self._loss = 0.0
         self.limit = math.inf
+        """What one device can do, in FLOP a second."""
 
-    def begin(self, step: int, limit: float) -> None:
-        """The step that the run goes on from, and what one device could do: FLOP a second."""
-        self._first = self._step = step
+    def start(self, step: int, limit: float) -> None:
+        """Start at a step, with a device's limit in FLOP a second."""
+        self._first_step = self._last_step = step
         self.limit = limit
 
-    def step(self, step: int, share: float, loss: float) -> None:
-        """After each step: its number, the used share of the budget, nats a token."""
-        if step == self._first + 1:
+    def record_step(self, step: int, share: float, loss: float) -> None:
+        """Record a finished step.
+
+        Args:
+            step: its number.
+            share: the used share of the budget.
+            loss: nats a token.
+        """
+        if step == self._first_step + 1:
             self._seconds_before = self._budget.seconds
         self._loss = loss if not self._loss else SMOOTHING * self._loss + (1 - SMOOTHING) * loss
-        self._step = step
+        self._last_step = step
         bits = self._loss / math.log(2) / self._bytes_per_token
-        left = (1 - share) * self._budget.seconds / share if share else 0.0
+        remaining = (1 - share) * self._budget.seconds / share if share else 0.0
         text = f"loss {self._loss:.2f}  {bits:.2f} bits/byte  {self._rate():,.0f} tokens/s"
         if mfu := self._mfu():
             text += f"  {mfu:.0%} of this machine's limit"
-        self._show(share, f"{text}  {format_duration(left)} left")
+        self._show(share, f"{text}  {format_duration(remaining)} left")
 
-    def figures(self) -> dict[str, float]:
-        """The speed so far; nothing where no step was measured."""
+    def speed(self) -> dict[str, float]:
+        """Tokens a second and model FLOP utilisation so far; empty before a step was measured."""
         return {"tokens_per_second": self._rate(), "mfu": self._mfu()} if self._rate() else {}
 
     def _rate(self) -> float:
-        """Tokens a second since this start, its first step not counted."""
+        """Tokens a second since the start, without the first step."""
         seconds = self._budget.seconds - self._seconds_before
-        steps = self._step - self._first - 1
+        steps = self._last_step - self._first_step - 1
         return steps * self._batch_tokens / seconds if steps > 0 and seconds > 0 else 0.0
 
     def _mfu(self) -> float:
-        """The share of the limit of all devices that the model's own arithmetic makes use of (PaLM, arXiv 2204.02311)."""
+        """Model FLOP utilisation: the share of all devices' limit that the model's own arithmetic uses.
+
+        Source: PaLM (arXiv 2204.02311).
+        """
         return self._rate() * self._flops / (self.limit * self._devices)

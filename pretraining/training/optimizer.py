@@ -1,7 +1,7 @@
-"""Muon for the matrices of the blocks and AdamW for the rest, behind one `Optimizer`, as the Trainer wants it.
+"""Muon for the matrices of the blocks and AdamW for the rest, as the one `Optimizer` that the Trainer expects.
 
 Muon makes each update of a matrix orthogonal; at this size it needs half the tokens of AdamW (RUNS.md). Embeddings, norms
-and biases are no matrices between hidden states, so AdamW keeps them.
+and biases are not matrices between hidden states, so AdamW updates them.
 
 Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; the match of its rate to AdamW's: arXiv 2502.16982.
 """
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
 ADAM_BETA1 = 0.9
-# Beside Muon, in runs of hundreds of steps: shorter memories than usual are better by 0.01 bits per byte each (RUNS.md).
+# With Muon, in runs of hundreds of steps, lower values than usual are better by 0.01 bits per byte each (RUNS.md).
 MUON_MOMENTUM = 0.85
-BETA1_BESIDE_MUON = 0.8
+ADAM_BETA1_WITH_MUON = 0.8
 
 
 class CombinedOptimizer(Optimizer):
-    """Several optimizers that step together; their groups are one list, so one schedule drives them all."""
+    """Several optimizers that step together; one list of their groups, so one schedule drives them all."""
 
     def __init__(self, parts: list[Optimizer]) -> None:
         self.parts = parts
@@ -31,7 +31,7 @@ class CombinedOptimizer(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """The groups here are the parts' own: who changes a rate here changes it there."""
+        """Use the parts' own groups, so that a changed learning rate applies to them."""
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     @torch.no_grad()
@@ -40,7 +40,7 @@ class CombinedOptimizer(Optimizer):
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The parts' own, by their number."""
+        """The parts' own states, by number."""
         return {str(number): part.state_dict() for number, part in enumerate(self.parts)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ class CombinedOptimizer(Optimizer):
         self._share()
 
 
-def optimizer_for(
+def create_optimizer(
     model: "GPT2LMHeadModel",
     *,
     kind: str,
@@ -65,7 +65,7 @@ def optimizer_for(
         kind: `muon` (Muon and AdamW) or `adamw`.
         learning_rate: of AdamW.
         matrix_learning_rate: of Muon.
-        adam_beta2: of AdamW, from 0 to 1.
+        adam_beta2: AdamW's decay rate of squared gradients, from 0 to 1.
         weight_decay: of matrices; norms and biases have none.
         precision: `bf16` or `fp32`, of Muon's own products.
     """
@@ -78,12 +78,12 @@ def optimizer_for(
             {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
         ],
         lr=learning_rate,
-        betas=(BETA1_BESIDE_MUON if kind == "muon" else ADAM_BETA1, adam_beta2),
+        betas=(ADAM_BETA1_WITH_MUON if kind == "muon" else ADAM_BETA1, adam_beta2),
         fused=True,
     )
     if kind == "adamw":
         return adamw
-    given: dict[str, Any] = {"lr": matrix_learning_rate, "momentum": MUON_MOMENTUM, "weight_decay": weight_decay}
+    options: dict[str, Any] = {"lr": matrix_learning_rate, "momentum": MUON_MOMENTUM, "weight_decay": weight_decay}
     if precision == "fp32":
-        return CombinedOptimizer([GramMuon(blocks, **given), adamw])
-    return CombinedOptimizer([cast(Optimizer, Muon(blocks, adjust_lr_fn="match_rms_adamw", **given)), adamw])
+        return CombinedOptimizer([GramMuon(blocks, **options), adamw])
+    return CombinedOptimizer([cast(Optimizer, Muon(blocks, adjust_lr_fn="match_rms_adamw", **options)), adamw])

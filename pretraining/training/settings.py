@@ -1,8 +1,8 @@
-"""The settings of a training run: a preset, and what is given over it.
+"""The settings of a training run: a preset, and the fields that override it.
 
-    settings = training_settings("demo", vocabulary=8192, tokens=300_000, width=128)
+    shape, settings = resolve_settings("demo", vocabulary=8192, context=256, changes={"tokens": 300_000, "width": 128})
 
-Presets are YAML files in `presets/`; every field may be given anew.
+Presets are YAML files in `presets/`; every field can be overridden.
 """
 
 from functools import cache
@@ -14,51 +14,51 @@ from ..errors import unknown_name
 from ..yaml_data import read_yaml
 from .model import GPT2_DEVIATION, ModelShape
 
-# A run may go on with others of these: what it learns is the same, but for rounding and what dropout leaves out.
+# These may change on a resume: the result is the same except for rounding and the places where dropout acts.
 CHANGEABLE = ("device_batch", "activation_checkpointing", "compile", "keep")
 
 
 class TrainingSettings(BaseModel):
-    """How a model is trained. Rates, shapes and budgets; tokens, not epochs, are counted."""
+    """How a model is trained. Its length is counted in tokens or seconds, not in epochs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tokens: int | None = Field(default=None, ge=1)
     """The budget in tokens. Rounded up to a whole step."""
     seconds: float | None = Field(default=None, gt=0)
-    """The budget in seconds of training, evaluation and checkpoints not counted."""
+    """The budget in seconds of training, without evaluations and checkpoints."""
     optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: float = Field(default=5e-3, gt=0)
-    """The highest rate of AdamW."""
+    """The maximum learning rate of AdamW."""
     matrix_learning_rate: float = Field(default=1e-2, gt=0)
-    """The highest rate of Muon."""
+    """The maximum learning rate of Muon."""
     adam_beta2: float = Field(default=0.95, ge=0, lt=1)
-    """How long AdamW remembers the squares of gradients."""
+    """AdamW's decay rate of the squares of gradients."""
     embeddings: Literal["random", "neighbours"] = "random"
-    """How they begin: at random, as GPT-2's did, or from which tokens stand side by side in the train split."""
+    """Their initial values: random, as in GPT-2, or from the neighbours of tokens in the train split."""
     initial_deviation: float = Field(default=GPT2_DEVIATION, gt=0)
-    """Standard deviation of the blocks' matrices, drawn at random; GPT-2's is 0.02."""
+    """Standard deviation of the blocks' random matrices; GPT-2's is 0.02."""
     schedule: Literal["linear", "cosine"] = "linear"
-    """How the rate falls to zero over the budget, after the warm-up."""
+    """The decrease of the learning rate to zero over the budget, after the warm-up."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
-    """The share of the budget in which the rate rises."""
+    """The share of the budget in which the learning rate rises."""
     weight_decay: float = Field(default=0.1, ge=0)
     clip: float = Field(default=1.0, gt=0)
     """The largest norm of a step's gradient."""
     batch_tokens: int = Field(default=2048, ge=1)
     """Tokens of one step, over all devices."""
     device_batch: int | None = Field(default=None, ge=1)
-    """Sequences that one device takes at once; the rest of its share of a step is accumulated. None: all of its share."""
+    """Sequences of one forward pass on a device; the rest of its share of a step is accumulated. None: its whole share."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Of products of matrices. `auto`: whichever is faster where the run begins; it keeps to that when it goes on."""
+    """Of products of matrices. `auto`: the faster one where the run starts, also after a resume elsewhere."""
     activation_checkpointing: bool = False
-    """Compute activations twice instead of keeping them: less memory, a third more time."""
+    """Compute activations twice instead of storing them: less memory, a third more time."""
     compile: bool | None = None
-    """Compile the model by torch. None: on a GPU only; on two cores it is no win."""
+    """Compile the model with torch.compile. None: on a GPU only; on two cores it does not pay."""
     evaluations: int = Field(default=5, ge=0)
-    """How often within the budget a part of the validation split is judged; at the end all of it is."""
+    """Evaluations on a part of the validation split within the budget; all of it is evaluated at the end."""
     keep: int = Field(default=2, ge=1)
-    """How many checkpoints are kept."""
+    """The number of checkpoints that are retained."""
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -86,28 +86,27 @@ def list_presets() -> list[str]:
 
 @cache
 def load_preset(name: str) -> Preset:
-    """One preset. Raises ValueError where there is none of that name."""
+    """One preset. Raises ValueError for an unknown name."""
     if name not in list_presets():
         raise unknown_name("preset", name, list_presets())
     return Preset.model_validate(read_yaml(f"{__package__}.presets", f"{name}.yaml"))
 
 
-def chosen_settings(
+def resolve_settings(
     preset: str, *, vocabulary: int, context: int | None, changes: dict[str, Any]
 ) -> tuple[ModelShape, TrainingSettings]:
-    """The shape and the settings of a run: the preset's, with what was given over them.
+    """The shape and the settings of a run: the preset's, overridden by `changes`.
 
     Args:
-        vocabulary: of the data's tokenizer.
-        context: that the data was prepared for; the preset's own counts where it is smaller.
-        changes: fields of `ModelShape` and `TrainingSettings`. `tokens` takes the place of the preset's `seconds`, and the
-            other way round.
+        vocabulary: the size of the data's tokenizer.
+        context: the context that the data was prepared for; the preset's own if that is smaller.
+        changes: fields of `ModelShape` and `TrainingSettings`. `tokens` replaces the preset's `seconds`, and vice versa.
 
     Raises:
         ValueError: a field that is unknown or out of range.
     """
-    known = load_preset(preset)
-    model, training = dict(known.model), dict(known.training)
+    fields = load_preset(preset)
+    model, training = dict(fields.model), dict(fields.training)
     for name, value in changes.items():
         if name in ModelShape.model_fields and name != "vocabulary":
             model[name] = value
@@ -117,8 +116,8 @@ def chosen_settings(
             raise unknown_name(
                 "setting", name, {*ModelShape.model_fields, *TrainingSettings.model_fields} - {"vocabulary"}
             )
-    for given, other in (("tokens", "seconds"), ("seconds", "tokens")):
-        if given in changes and other not in changes:
+    for budget, other in (("tokens", "seconds"), ("seconds", "tokens")):
+        if budget in changes and other not in changes:
             training.pop(other, None)
     if context and "context" not in changes:
         model["context"] = min(context, model["context"])
@@ -133,21 +132,21 @@ def chosen_settings(
 
 
 def device_shares(batch_tokens: int, context: int, devices: int, device_batch: int | None) -> tuple[int, int]:
-    """Sequences that a device takes at once, and how often in a step. Raises ValueError where that is no whole number.
+    """The sequences of a device's forward pass, and the passes of a step. Raises ValueError if these are not whole numbers.
 
     Args:
-        batch_tokens: of a step, over all devices.
-        device_batch: sequences at once; all of a device's share of a step where it is None or more than that.
+        batch_tokens: tokens of a step, over all devices.
+        device_batch: sequences of a pass; None, or more than a device's share of a step: the whole share.
     """
     sequences = batch_tokens // context
     if sequences < 1 or sequences % devices:
-        above = max(-(-sequences // devices), 1) * devices * context
+        next_multiple = max(-(-sequences // devices), 1) * devices * context
         raise ValueError(
             f"batch_tokens: {batch_tokens} are {sequences} sequences of {context} tokens, which {devices} devices "
-            f"cannot share evenly; give a multiple of {devices * context}, such as {above}"
+            f"cannot share evenly; give a multiple of {devices * context}, such as {next_multiple}"
         )
     share = sequences // devices
-    at_once = min(device_batch or share, share)
-    if share % at_once:
-        raise ValueError(f"device_batch: {at_once} does not divide a device's {share} sequences of a step")
-    return at_once, share // at_once
+    sequences_per_pass = min(device_batch or share, share)
+    if share % sequences_per_pass:
+        raise ValueError(f"device_batch: {sequences_per_pass} does not divide a device's {share} sequences of a step")
+    return sequences_per_pass, share // sequences_per_pass

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish: a run that is asked to end does so after the step it is in, with a checkpoint."""
+"""Ctrl-C and SIGTERM as requests: the run stops after the current step, with a checkpoint."""
 
 import signal
 import threading
@@ -7,35 +7,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# SIGTERMs this near one another are one: a supervisor tells a whole group, whose launcher passes it on; and Linux tells of
-# a launcher's death once for each of its threads.
-ONE_WISH = 1.0  # seconds
+# SIGTERMs within this time are one request: a supervisor signals a whole group, whose launcher passes it on, and Linux
+# signals a launcher's death once for each of its threads.
+ONE_REQUEST_SECONDS = 1.0
 
-asked_to_end = threading.Event()
+stop_requested = threading.Event()
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM set `asked_to_end` meanwhile; the same signal once more does what it did before."""
-    asked_to_end.clear()
+def signals_as_requests() -> Iterator[None]:
+    """Ctrl-C and SIGTERM set `stop_requested` in the block; the second one has its earlier effect."""
+    stop_requested.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     first: dict[int, float] = {}
 
-    def ask(number: int, frame: Any) -> None:
-        asked_to_end.set()
+    def request_stop(number: int, frame: Any) -> None:
+        stop_requested.set()
         since = time.monotonic() - first.setdefault(number, time.monotonic())
-        if number == signal.SIGINT or since > ONE_WISH:
-            signal.signal(number, before[signal.Signals(number)])
-        if since > ONE_WISH:
+        if number == signal.SIGINT or since > ONE_REQUEST_SECONDS:
+            signal.signal(number, earlier[signal.Signals(number)])
+        if since > ONE_REQUEST_SECONDS:
             signal.raise_signal(number)
 
-    for number in before:
-        signal.signal(number, ask)
+    for number in earlier:
+        signal.signal(number, request_stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in earlier.items():
             signal.signal(number, handler)

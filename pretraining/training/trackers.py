@@ -1,8 +1,8 @@
-"""The trackers that a run can report to are the Trainer's; whether one is there is asked before the run begins."""
+"""The trackers that a run can report to, which are the Trainer's own."""
 
 from ..errors import unknown_name
 
-# What to install where a tracker's name is not its package's.
+# The packages of trackers that are named differently.
 PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml"}
 
 

@@ -1,10 +1,11 @@
 """Train a GPT-2 on prepared data: `train("data", "run", preset="demo")`.
 
-A run is a folder. A second call with the same settings goes on at its newest checkpoint, or does nothing where it is done:
+A run is a folder. A second call with the same settings resumes from its newest checkpoint, or returns at once if it is
+finished:
 
-    manifest.json   settings, hashes, figures; manifest.lock is held by who works here
-    history.json    loss, rate, speed, judgements and samples, oldest first
-    checkpoints/    the newest few, each whole
+    manifest.json   settings, hashes, figures; manifest.lock is locked by the process that trains
+    history.json    loss, learning rate, speed, evaluations and samples, oldest first
+    checkpoints/    the newest few, each complete
     model/          at the end: an ordinary `GPT2LMHeadModel` with its tokenizer
 
 On several GPUs or machines: `torchrun --nproc-per-node 8 -m sagechain pretrain train …`, or `accelerate launch`.
@@ -21,7 +22,7 @@ from ..folder_lock import lock_folder
 from ..launcher import end_with_torchrun, ranks
 from ..manifest import file_sha256, stage_manifest
 from .model import ModelShape
-from .settings import CHANGEABLE, TrainingSettings, chosen_settings, device_shares
+from .settings import CHANGEABLE, TrainingSettings, device_shares, resolve_settings
 from .trackers import check_trackers
 
 
@@ -37,36 +38,38 @@ def train(
     samples: bool = True,
     **settings: Any,
 ) -> Path:
-    """Train a model, or go on where the run in `out` stopped.
+    """Train a model, or resume the run in `out`.
 
-    With `tokens` a run that was stopped, even killed, ends with the very weights of one that was not. With `seconds` the
-    order of the data and the optimizer's state are exact, and the rate follows the clock. `device_batch`,
-    `activation_checkpointing`, `compile` and `keep` may be others when a run goes on: its weights then differ by rounding.
+    With a budget in `tokens`, a run on a CPU that was stopped, even killed, ends with exactly the weights of an
+    uninterrupted one; on a GPU, whose sums are not reproducible, with the same order of data and state of the optimizer.
+    With `seconds`, the learning rate follows the clock. `device_batch`, `activation_checkpointing`, `compile` and `keep`
+    may change on a
+    resume: the weights then differ by rounding.
 
     Args:
-        data: folder that `prepare` made.
+        data: the folder that `prepare` wrote.
         out: the run's folder.
         preset: `demo`, `tiny`, `codeparrot-small` or `codeparrot`.
-        tokens: the budget in tokens, in place of the preset's.
-        seconds: the budget in seconds of training, in place of the preset's.
+        tokens: the budget in tokens; replaces the preset's.
+        seconds: the budget in seconds of training; replaces the preset's.
         seed: of the weights and the order of the data.
-        report_to: trackers of the Trainer, such as `tensorboard` or `trackio`, each as installed.
-        samples: let the model write now and then, for the report, and judge at the end what it writes.
+        report_to: installed trackers of the Trainer, such as `tensorboard` or `trackio`.
+        samples: let the model write samples during the run, for the report, and evaluate its completions at the end.
         settings: fields of `ModelShape` and `TrainingSettings` (`sagechain.pretraining.training.settings`).
 
     Returns:
         The run's folder.
 
     Raises:
-        ValueError: no such data or preset, a setting that is unknown or out of range, or another than the run began with.
-        Diverged: the loss is not a number any more.
+        ValueError: data or preset that do not exist, a setting that is unknown, out of range, or different from the run's.
+        Diverged: the loss is not a number.
         PretrainingError: a checkpoint is broken, the disk or the memory is full, or another process trains in `out`.
-        KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
+        KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
     """
     end_with_torchrun()
     data, out = Path(data), Path(out)
     prepared = prepared_manifest(data)
-    shape, chosen = checked_settings(
+    shape, resolved = checked_settings(
         preset=preset,
         vocabulary=prepared["vocabulary"],
         context=prepared["context"],
@@ -76,73 +79,76 @@ def train(
     inputs = {
         "preset": preset,
         "shape": shape.model_dump(),
-        "settings": chosen.model_dump(),
+        "settings": resolved.model_dump(),
         "data": prepared["tokens_sha256"],
     }
-    # Of several processes the first one looks, once it holds the folder: all must return, or none.
+    # Of several processes the first one decides, once it has locked the folder: all must return, or none.
     if _is_done(out, inputs) and ranks() == 1:
         return out
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from .arguments import training_arguments
     from .processes import Processes
-    from .stages import Run
+    from .run import Run
 
-    run = Run(data, out, prepared, token_arrays(data, prepared), shape, chosen, inputs)
-    arguments = training_arguments(out, chosen, context=shape.context, report_to=report_to)
+    run = Run(data, out, prepared, token_arrays(data, prepared), shape, resolved, inputs)
+    arguments = training_arguments(out, resolved, context=shape.context, report_to=report_to)
     processes = Processes(arguments)
     with lock_folder(out) if processes.is_first else nullcontext():
-        processes.wait()  # no process looks into the folder before it is ours
+        processes.wait()  # no process reads the folder before it is locked
         if not processes.agreed(processes.is_first and _is_done(out, inputs)):
             with report_out_of_memory(arguments.per_device_train_batch_size):
                 run.train(arguments, processes, samples=samples)
-        processes.wait()  # a process that goes on finds the run done
+        processes.wait()  # no process returns before the run is finished
     return out
 
 
 def checked_settings(
     *, preset: str, vocabulary: int, context: int, changes: dict[str, Any], report_to: str | list[str]
 ) -> tuple[ModelShape, TrainingSettings]:
-    """The shape and the settings of a run; asked before the data are there, it tells at once what `train` would refuse.
+    """The shape and the settings of a run, checked as `train` does, also before the data exist.
 
     Args:
         vocabulary, context: of the data.
-        changes: all that is given over the preset's; a budget may be None.
-        preset, report_to: as `train`'s.
+        changes: settings that override the preset's; a budget may be None.
+        preset, report_to: as for `train`.
 
     Raises:
-        ValueError: no such preset or tracker, or a setting that is unknown or out of range.
+        ValueError: an unknown preset or tracker, or a setting that is unknown or out of range.
     """
     check_trackers(report_to)
-    given = {name: value for name, value in changes.items() if value is not None or name not in ("tokens", "seconds")}
-    shape, chosen = chosen_settings(preset, vocabulary=vocabulary, context=context, changes=given)
-    device_shares(chosen.batch_tokens, shape.context, ranks(), chosen.device_batch)
-    return shape, chosen
+    changes = {name: value for name, value in changes.items() if value is not None or name not in ("tokens", "seconds")}
+    shape, resolved = resolve_settings(preset, vocabulary=vocabulary, context=context, changes=changes)
+    device_shares(resolved.batch_tokens, shape.context, ranks(), resolved.device_batch)
+    return shape, resolved
 
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
-    """Whether the run is over already. Raises ValueError where it was begun with other settings."""
-    found = stage_manifest(out, "train", "run")
-    if found is None:
+    """Whether the run is finished. Raises ValueError if it was started with other settings."""
+    manifest = stage_manifest(out, "train", "run")
+    if manifest is None:
         return False
-    if _lasting(found["inputs"]) != _lasting(inputs):
+    if _fixed(manifest["inputs"]) != _fixed(inputs):
         changed = [
-            f"{name}={value!r} (the run has {found['inputs'].get(part, {}).get(name)!r})"
+            f"{name}={value!r} (the run has {manifest['inputs'].get(part, {}).get(name)!r})"
             for part in ("shape", "settings")
-            for name, value in _lasting(inputs)[part].items()
-            if found["inputs"].get(part, {}).get(name) != value
+            for name, value in _fixed(inputs)[part].items()
+            if manifest["inputs"].get(part, {}).get(name) != value
         ]
-        other = "other data" if found["inputs"]["data"] != inputs["data"] else f"preset={inputs['preset']!r}"
-        what = ", ".join(changed) or other
-        raise ValueError(f"{changed[0].split('=')[0] if changed else 'data'}: the run in {str(out)!r} was begun otherwise:"
-                         f" {what}. Give the same again, or name another folder.")  # fmt: skip
-    return found["done"] and _holds_its_model(out, found["weights_sha256"])
+        difference = "other data" if manifest["inputs"]["data"] != inputs["data"] else f"preset={inputs['preset']!r}"
+        differences = ", ".join(changed) or difference
+        field = changed[0].split("=")[0] if changed else "data"
+        raise ValueError(
+            f"{field}: the run in {str(out)!r} was started with other settings: {differences}. Give the same again, or "
+            "name another folder."
+        )
+    return manifest["done"] and _has_its_model(out, manifest["weights_sha256"])
 
 
-def _lasting(inputs: dict[str, Any]) -> dict[str, Any]:
-    """What may not change when a run goes on."""
+def _fixed(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs that may not change on a resume."""
     return inputs | {"settings": {name: inputs["settings"][name] for name in {*inputs["settings"]} - {*CHANGEABLE}}}
 
 
-def _holds_its_model(out: Path, digest: str) -> bool:
+def _has_its_model(out: Path, digest: str) -> bool:
     weights = out / "model" / "model.safetensors"
     return weights.is_file() and file_sha256(weights) == digest

@@ -3,11 +3,15 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from sagechain.pretraining import train
 from sagechain.pretraining.manifest import file_sha256, files_sha256, write_manifest
+
+if TYPE_CHECKING:
+    from sagechain.pretraining.training.loop import BlockTrainer
 
 WORDS = (
     "def",
@@ -86,3 +90,37 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_other_data() -> Callable[..., Path]:
     """Makes prepared data of another size."""
     return write_data
+
+
+@pytest.fixture(scope="session")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 40 steps."""
+    return train(data, tmp_path_factory.mktemp("runs") / "run", tokens=5_120, **TINY)
+
+
+BeforeStep = Callable[[Callable[["BlockTrainer"], None]], None]
+
+
+@pytest.fixture
+def before_step(monkeypatch: pytest.MonkeyPatch) -> BeforeStep:
+    """Have a function called with the trainer before each training step."""
+    from sagechain.pretraining.training.loop import BlockTrainer
+
+    training_step = BlockTrainer.training_step
+
+    def install(action: Callable[[BlockTrainer], None]) -> None:
+        def step(trainer: BlockTrainer, *args: Any, **options: Any) -> Any:
+            action(trainer)
+            return training_step(trainer, *args, **options)
+
+        monkeypatch.setattr(BlockTrainer, "training_step", step)
+
+    return install
+
+
+@pytest.fixture
+def frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints at every 4 % of the budget, however short the time in between."""
+    from sagechain.pretraining.training import schedule
+
+    monkeypatch.setattr(schedule, "CHECKPOINT_SECONDS", 0.0)
