@@ -1,8 +1,9 @@
-"""Pretrain a GPT-2 "CodeParrot" from nothing: corpus, tokenizer, packing, training, report, export.
+"""Pretrain a GPT-2 "CodeParrot" from scratch: corpus, tokenizer, packing, training, report, export.
 
 prepare("stdlib", "data")                 # code → documents, tokenizer, tokens
-train("data", "run", preset="demo")       # tokens → weights; goes on where it stopped
+train("data", "run", preset="demo")       # tokens → weights; resumes where it stopped
 export("run", "codeparrot")               # an ordinary Hugging Face checkpoint
+run("stdlib", "out")                      # all of these
 """
 
 import lazy_loader

@@ -7,5 +7,6 @@ from .errors import NothingLeft as NothingLeft
 from .errors import PretrainingError as PretrainingError
 from .launcher import is_first as is_first
 from .manifest import read_manifest as read_manifest
+from .pipeline import run as run
 from .publishing.export import export as export
 from .training.train import train as train

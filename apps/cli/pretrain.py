@@ -166,41 +166,25 @@ def run_all(
     Example: sagechain pretrain run stdlib --out codeparrot && sagechain complete -m local:codeparrot/model "def add("
     """
     with _error_lines():
-        from sagechain.pretraining import export as export_model
-        from sagechain.pretraining import prepare as prepare_data
-        from sagechain.pretraining import train as train_model
-        from sagechain.pretraining.data import CorpusSettings
-        from sagechain.pretraining.publishing import write_report
-        from sagechain.pretraining.training import checked_settings, load_preset
+        from sagechain.pretraining import run as run_stages
 
-        of_preset = load_preset(preset).model
-        vocab_size = of_preset["vocabulary"] if vocab_size is None else vocab_size
-        context = of_preset["context"] if context is None else context
-        # The model may read fewer tokens at once than the data are prepared for.
-        given = _settings(command, settings, besides=("context",))
-        of_corpus = {name: given.pop(name) for name in list(given) if name in CorpusSettings.model_fields}
-        # Of `train`'s arguments the one without an option; it is no setting.
-        samples = {"samples": given.pop("samples")} if "samples" in given else {}
-        changes = given | {"tokens": tokens, "seconds": seconds, "seed": seed}
-        trackers = list(_names(report_to))
-        checked_settings(preset=preset, vocabulary=vocab_size, context=context, changes=changes, report_to=trackers)
-        data = prepare_data(
+        run_stages(
             source,
-            out / "data",
+            out,
+            preset=preset,
+            seconds=seconds,
+            tokens=tokens,
+            seed=seed,
             keywords=_names(keywords),
             licenses=_names(licenses),
             vocab_size=vocab_size,
-            context=context,
+            data_context=context,
             workers=workers,
-            **of_corpus,
+            report_to=_names(report_to),
+            on_stage=_show_stage,
+            # The model's context may be smaller than the data's.
+            **_settings(command, settings, besides=("context",)),
         )
-        _show_corpus(data)
-        trained = train_model(data, out / "run", preset=preset, report_to=trackers, **samples, **changes)
-        if not is_first():
-            return
-        _show_run(trained)
-        print_note(f"Report: {write_report(trained)}")
-        print(export_model(trained, out / "model"))
 
 
 @app.command("plan")
@@ -246,6 +230,17 @@ def _show_corpus(folder: Path) -> None:
     manifest = read_manifest(folder) or {}
     console().print(corpus_table(manifest["corpus"]))
     print_note(tokenizer_summary(manifest))
+
+
+def _show_stage(stage: str, output: Path) -> None:
+    if stage == "prepare":
+        _show_corpus(output)
+    elif stage == "train":
+        _show_run(output)
+    elif stage == "report":
+        print_note(f"Report: {output}")
+    else:
+        print(output)
 
 
 def _show_run(run: Path) -> None:

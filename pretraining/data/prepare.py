@@ -7,7 +7,7 @@ stopped. A call with the same inputs on complete data does nothing.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ def prepare(
     source: str | Path,
     out: str | Path,
     *,
-    keywords: "list[str] | tuple[str, ...]" = (),
+    keywords: Sequence[str] = (),
     vocab_size: int = 8192,
     context: int = 256,
     workers: int | None = None,

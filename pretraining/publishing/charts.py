@@ -10,9 +10,9 @@ Point = tuple[float, float]
 # The drawing's own units; a page scales it.
 WIDTH, HEIGHT = 720, 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 18, 14, 44
-MOST_POINTS = 800  # more cannot be told apart
+MAX_POINTS = 800  # more cannot be distinguished
 TICKS = 5
-LARGEST = 1e100  # what is beyond it, or no number, is not drawn
+MAX_VALUE = 1e100  # larger values are not drawn
 
 # Dots of a braille character by (column, row): Unicode 16, chapter 21.1.
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
@@ -20,13 +20,13 @@ BRAILLE = 0x2800
 
 
 def points_of(history: Iterable[Mapping[str, Any]], field: str) -> list[Point]:
-    """What the entries say of `field` over tokens; what is no finite number is left out."""
-    found = [(entry.get("tokens"), entry.get(field)) for entry in history]
-    return [(float(x), float(y)) for x, y in found if _is_number(x) and _is_number(y)]
+    """The values of `field` over tokens; values that are not finite numbers are skipped."""
+    pairs = [(entry.get("tokens"), entry.get(field)) for entry in history]
+    return [(float(x), float(y)) for x, y in pairs if _is_number(x) and _is_number(y)]
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_VALUE
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing: a line, some points with their own line, and axes. All of it lies within (0, 0) and (WIDTH, HEIGHT)."""
+    """A drawing of a line, marked points with a second line, and axes, within (0, 0) and (WIDTH, HEIGHT)."""
 
     title: str
     y_label: str
     line: str
     """The `points` of an SVG polyline."""
     marks: tuple[tuple[float, float, str], ...]
-    """x, y and the words for each marked point."""
+    """x, y and the label of each marked point."""
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     width: int = WIDTH
@@ -62,11 +62,11 @@ class Chart:
 
 
 def chart(title: str, y_label: str, line: Sequence[Point], marks: Sequence[Point] = ()) -> Chart | None:
-    """A drawing of a line and of marked points, both over tokens; None where there is nothing to draw."""
-    everything = [*line, *marks]
-    if not everything:
+    """A drawing of a line and of marked points, both over tokens; None without any points."""
+    points = [*line, *marks]
+    if not points:
         return None
-    x_values, y_values = _ticks(0.0, max(x for x, _ in everything)), _ticks(*_range([y for _, y in everything]))
+    x_values, y_values = _ticks(0.0, max(x for x, _ in points)), _ticks(*_range([y for _, y in points]))
     across = _Scale(x_values[0], x_values[-1], LEFT, WIDTH - RIGHT)
     up = _Scale(y_values[0], y_values[-1], HEIGHT - BOTTOM, TOP)
     return Chart(
@@ -93,13 +93,13 @@ class _Scale:
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """From the least to the greatest; from 0 where that wastes little of the drawing."""
+    """From the smallest to the largest value; from 0 if that wastes little of the drawing."""
     low, high = min(values), max(values)
     return (0.0 if 0 <= low < high / 2 else low), high
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers, evenly apart, that hold the range between them."""
+    """Evenly spaced round numbers that enclose the range."""
     if high - low <= 1e-9 * max(abs(low), abs(high), 1e-90):
         low, high = low - (abs(low) or 1) / 2, low + (abs(low) or 1) / 2
     rough = (high - low) / TICKS
@@ -110,13 +110,13 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:
-    """Every so manieth point, and the last."""
-    stride = -(-len(points) // MOST_POINTS)
+    """At most `MAX_POINTS` evenly spaced points, and the last."""
+    stride = -(-len(points) // MAX_POINTS)
     return [*points[:-1:stride], points[-1]] if stride > 1 else points
 
 
 def _short(value: float) -> str:
-    """A number for a label: 250k, 1.5M, 0.0025."""
+    """A number as a short label: 250k, 1.5M, 0.0025."""
     for power, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= power:
             return f"{value / power:.4g}{letter}"
@@ -128,10 +128,10 @@ def terminal_curve(history: Sequence[Mapping[str, Any]], width: int = 60, height
 
     Args:
         history: entries of a run's history.json.
-        width, height: in characters, the labels among them.
+        width, height: in characters, labels included.
 
     Returns:
-        `height` lines of at most `width` characters, or nothing where no loss is known yet.
+        `height` lines of at most `width` characters; empty before the first loss.
 
     Raises:
         ValueError: fewer than 20 columns or 3 lines.
@@ -157,17 +157,17 @@ def _braille(points: Sequence[Point], columns: int, rows: int, low: float, high:
         _Scale(low, high, rows * 4 - 1, 0),
     )
     cells = [[BRAILLE] * columns for _ in range(rows)]
-    before: tuple[int, int] | None = None
+    previous: tuple[int, int] | None = None
     for x, y in points:
         here = round(across(x)), round(down(y))
-        for dot_x, dot_y in _between(before or here, here):
+        for dot_x, dot_y in _between(previous or here, here):
             cells[dot_y // 4][dot_x // 2] |= DOTS[dot_x % 2][dot_y % 4]
-        before = here
+        previous = here
     return ["".join(map(chr, row)) for row in cells]
 
 
 def _between(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
-    """The dots of a straight line, both ends among them."""
+    """The dots of a straight line, both ends included."""
     steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
     return [
         (

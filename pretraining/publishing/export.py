@@ -1,7 +1,7 @@
-"""Make a finished run a model to give away: `export("run", "codeparrot")`.
+"""Export a finished run as a model: `export("run", "codeparrot")`.
 
-The folder is an ordinary Hugging Face checkpoint with a model card. `load_llm("local:codeparrot")` loads it, and so does
-transformers. It is there whole or not at all: it is written beside its place, checked, and then given its name.
+The folder is an ordinary Hugging Face checkpoint with a model card; `load_llm("local:codeparrot")` and transformers load
+it. It appears complete or not at all: it is written to a temporary folder, checked, and then renamed.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from .report import run_manifest
 
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
-# Of the run's manifest, what the model's manifest repeats.
+# The fields of the run's manifest that the model's manifest repeats.
 FIGURES = (
     "preset", "settings", "data", "parameters", "tokens", "steps", "seconds", "val_bits_per_byte", "val_accuracy",
     "tokens_per_second", "mfu", "resumed_at_tokens", "versions",
@@ -25,33 +25,33 @@ FIGURES = (
 
 
 def export(run: str | Path, out: str | Path, *, license: str | None = None, overwrite: bool = False) -> Path:
-    """Copy a finished run's model to `out`, with a model card. Where `out` holds these weights already, nothing is done.
+    """Copy a finished run's model to `out`, with a model card. Does nothing if `out` already contains these weights.
 
     Args:
-        run: folder that `train` made.
-        out: folder for the model.
-        license: for the card, an identifier of the Hugging Face hub such as `apache-2.0`; left out if not given.
-        overwrite: replace another model that `export` made. Nothing else is ever replaced.
+        run: the folder that `train` wrote.
+        out: the folder for the model.
+        license: for the card, an identifier of the Hugging Face hub such as `apache-2.0`; default: none.
+        overwrite: replace another model that `export` wrote. Nothing else is ever replaced.
 
     Returns:
         The model's folder.
 
     Raises:
-        ValueError: no run, or one that is not finished, or `out` holds something else.
-        PretrainingError: the run's model cannot be loaded or is not the one that was trained, or the disk is full.
+        ValueError: not a run, a run that is not finished, or an `out` that contains something else.
+        PretrainingError: the run's model cannot be loaded or is not the trained one, or the disk is full.
     """
     run, out = Path(run), Path(out)
-    manifest = _finished(run)
-    if _is_there(out, manifest["weights_sha256"], overwrite):
+    manifest = _finished_manifest(run)
+    if _is_exported(out, manifest["weights_sha256"], overwrite):
         return out
     try:
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as beside:
-            copy = Path(beside) / "model"
+        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as temporary:
+            copy = Path(temporary) / "model"
             shutil.copytree(run / "model", copy)
-            _write_beside_the_weights(copy, manifest, out.absolute().name, license)
+            _complete(copy, manifest, out.absolute().name, license)
             if out.exists():
-                out.rename(Path(beside) / "replaced")
+                out.rename(Path(temporary) / "replaced")
             copy.rename(out)
     except OSError as error:
         raise PretrainingError(
@@ -60,12 +60,12 @@ def export(run: str | Path, out: str | Path, *, license: str | None = None, over
     return out
 
 
-def _finished(run: Path) -> dict[str, Any]:
-    """The manifest of a run that is over."""
+def _finished_manifest(run: Path) -> dict[str, Any]:
+    """The manifest of a finished run."""
     manifest = run_manifest(run)
     if not manifest.get("done"):
         raise ValueError(
-            f"run: {str(run)!r} is not finished; give the command that began it again, and it goes on from its last "
+            f"run: {str(run)!r} is not finished; give the command that started it again, and it resumes from its last "
             f"checkpoint: `sagechain pretrain train DATA --out {run} …`"
         )
     if not (run / "model" / WEIGHTS).is_file():
@@ -73,25 +73,25 @@ def _finished(run: Path) -> dict[str, Any]:
     return manifest
 
 
-def _is_there(out: Path, digest: str, overwrite: bool) -> bool:
-    """Whether `out` holds the model already. Raises ValueError where it holds something that may not be replaced."""
+def _is_exported(out: Path, digest: str, overwrite: bool) -> bool:
+    """Whether `out` contains the model. Raises ValueError if it contains something that may not be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    found = read_manifest(out) if out.is_dir() else None
-    if found is None or found.get("stage") != "export":
-        raise ValueError(f"out: {str(out)!r} is there, and is no model that export made; name another folder")
+    manifest = read_manifest(out) if out.is_dir() else None
+    if manifest is None or manifest.get("stage") != "export":
+        raise ValueError(f"out: {str(out)!r} exists and is not a model that export wrote; name another folder")
     weights = out / WEIGHTS
-    if found.get("weights_sha256") == digest and weights.is_file() and file_sha256(weights) == digest:
+    if manifest.get("weights_sha256") == digest and weights.is_file() and file_sha256(weights) == digest:
         return True
     if not overwrite:
         raise ValueError(
-            f"out: {str(out)!r} holds another model; name another folder, or have it replaced (overwrite=True, --overwrite)"
+            f"out: {str(out)!r} contains another model; name another folder, or replace it (overwrite=True, --overwrite)"
         )
     return False
 
 
-def _write_beside_the_weights(folder: Path, manifest: Mapping[str, Any], name: str, license: str | None) -> None:
-    """Check the copy; add its card and its manifest."""
+def _complete(folder: Path, manifest: Mapping[str, Any], name: str, license: str | None) -> None:
+    """Check the copied model and add its card and its manifest."""
     digest = file_sha256(folder / WEIGHTS)
     if digest != manifest["weights_sha256"]:
         raise PretrainingError(
@@ -108,16 +108,16 @@ def _write_beside_the_weights(folder: Path, manifest: Mapping[str, Any], name: s
 
 
 def check_loadable(folder: Path) -> int:
-    """Check that a folder holds a `GPT2LMHeadModel`, every weight in its shape, and a tokenizer whose tokens it knows.
+    """Check that a folder contains a `GPT2LMHeadModel` with all weights in their shapes, and a tokenizer that fits it.
 
-    The model is laid out without memory for its weights, and their shapes are read from the file's head, so this is quick
-    at any size.
+    The model is built without memory for its weights, and their shapes are read from the file's header, so the check is
+    fast at any size.
 
     Returns:
-        Tokens that the model reads at once.
+        The model's context in tokens.
 
     Raises:
-        PretrainingError: it is something else; the message says what.
+        PretrainingError: it contains something else, which the message names.
     """
     from transformers import AutoTokenizer, GPT2Config
 
@@ -132,7 +132,7 @@ def check_loadable(folder: Path) -> int:
     highest = max(tokenizer.get_vocab().values())
     if highest >= config.vocab_size:
         raise PretrainingError(
-            f"the run's tokenizer and model do not belong together: the tokenizer has a token {highest}, the model knows "
+            f"the run's tokenizer and model do not match: the tokenizer has a token {highest}, the model has "
             f"{config.vocab_size} (0 to {config.vocab_size - 1}). Put back the tokenizer of the data, or train again."
         )
     _check_weights(folder / WEIGHTS, config)
@@ -140,24 +140,24 @@ def check_loadable(folder: Path) -> int:
 
 
 def _check_weights(path: Path, config: Any) -> None:
-    """Every weight of the model stands in the file, in its shape, and no other does."""
+    """Check that the file contains exactly the model's weights, in their shapes."""
     import torch
     from safetensors import SafetensorError, safe_open
     from transformers import GPT2LMHeadModel
 
     with torch.device("meta"):
         model = GPT2LMHeadModel(config)
-    wanted = {name: list(weight.shape) for name, weight in model.named_parameters()}
+    expected = {name: list(weight.shape) for name, weight in model.named_parameters()}
     try:
         with safe_open(path, "pt") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise PretrainingError(
             f"the run's model/{WEIGHTS} is broken: {error}. Put the file back, or train again."
         ) from error
-    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-    if wrong:
+    mismatched = sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name))
+    if mismatched:
         raise PretrainingError(
-            f"the run's model/{WEIGHTS} does not fit its config.json: {', '.join(wrong[:5])} missing or of another shape. "
-            "Put the files back, or train again."
+            f"the run's model/{WEIGHTS} does not match its config.json: {', '.join(mismatched[:5])} missing or of another "
+            "shape. Put the files back, or train again."
         )

@@ -1,7 +1,7 @@
-"""The report of a run: `write_report("run")` makes run/report.html, one page that needs nothing else.
+"""The report of a run: `write_report("run")` writes run/report.html, one self-contained page.
 
-It can be made while the run goes on, from what its last checkpoint left. All that a model or a data set wrote is shown as
-text: escaped, control characters replaced, and the page's own policy forbids scripts and requests.
+It can be written during the run, from its last checkpoint. Texts of a model or a data set are shown as text: escaped, with
+control characters replaced, and the page's own policy forbids scripts and requests.
 """
 
 import json
@@ -15,18 +15,18 @@ from ..data.summary import corpus_rows
 from ..display import format_duration
 from ..manifest import read_manifest
 from .charts import chart, points_of, terminal_curve
-from .templates import filled
+from .templates import render
 
 __all__ = ["read_history", "run_figures", "terminal_curve", "write_report"]
 
 NAME = "report.html"
 TEMPLATE = "report.html.jinja"
-UNSEEN = {"Cc", "Cf", "Cs"}  # control characters, marks that turn the direction of text, half characters
+INVISIBLE = {"Cc", "Cf", "Cs"}  # control characters, format characters such as text direction, lone surrogates
 
 
 @dataclass(frozen=True)
 class Table:
-    """A part of the page: `head` is empty where the first column names the second."""
+    """A table of the page: `head` is empty if the first column labels the second."""
 
     title: str
     head: tuple[str, ...]
@@ -34,13 +34,13 @@ class Table:
 
 
 def write_report(run: str | Path) -> Path:
-    """Write the page of a run, finished or not, anew.
+    """Write the page of a run, finished or not.
 
     Returns:
-        Where the page is.
+        The page.
 
     Raises:
-        ValueError: there is no run in that folder, or it has no history yet.
+        ValueError: the folder is not a run, or has no history yet.
         PretrainingError: the run's manifest is broken.
     """
     run = Path(run)
@@ -53,40 +53,42 @@ def write_report(run: str | Path) -> Path:
 
 
 def run_manifest(run: Path) -> dict[str, Any]:
-    """The manifest of a run. Raises ValueError where the folder holds none."""
+    """The manifest of a run. Raises ValueError if the folder is not a run."""
     manifest = read_manifest(run)
     if manifest is None or manifest.get("stage") != "train":
-        what = "there is no run" if manifest is None else f"that is the output of {manifest.get('stage')!r}, not a run"
-        raise ValueError(f"run: {what} in {str(run)!r}; give a folder that `sagechain pretrain train` made")
+        reason = (
+            "there is no run" if manifest is None else f"that is the output of {manifest.get('stage')!r}, not a run"
+        )
+        raise ValueError(f"run: {reason} in {str(run)!r}; give a folder that `sagechain pretrain train` wrote")
     return manifest
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
-    """The history of a run, oldest first. Raises ValueError where nothing is in it yet."""
+    """The history of a run, oldest first. Raises ValueError if it is still empty."""
     try:
-        found: list[dict[str, Any]] = json.loads((run / "history.json").read_text(encoding="utf-8"))
+        history: list[dict[str, Any]] = json.loads((run / "history.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        found = []
+        history = []
     except ValueError as error:
         raise ValueError(
-            f"run: {run / 'history.json'} is broken: {error}; it is written anew as training goes on"
+            f"run: {run / 'history.json'} is broken: {error}; training writes it again at its next checkpoint"
         ) from error
-    if not found:
+    if not history:
         raise ValueError(
-            f"run: {str(run)!r} has no history yet; it begins with the first checkpoint, so wait and try again"
+            f"run: {str(run)!r} has no history yet; it starts with the first checkpoint, so wait and try again"
         )
-    return found
+    return history
 
 
 def run_figures(manifest: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ()) -> list[tuple[str, str]]:
-    """The figures of a run with their names, as a person reads them; what is not known yet is left out."""
+    """The known figures of a run for people: name and value."""
     known = dict(manifest)
     for field in ("val_bits_per_byte", "val_accuracy", "tokens", "seconds", "tokens_per_second", "mfu"):
         if known.get(field) is None:
             known[field] = next((entry[field] for entry in reversed(history) if entry.get(field) is not None), None)
     forms: dict[str, tuple[str, Callable[[Any], str]]] = {
         "val_bits_per_byte": ("validation, bits per byte", lambda value: f"{value:.3f}"),
-        "val_accuracy": ("validation, next token right", lambda value: f"{value:.1%}"),
+        "val_accuracy": ("validation, next token correct", lambda value: f"{value:.1%}"),
         "share_that_parses": ("completions of unseen files that parse", lambda value: f"{value:.0%}"),
         "longest_copy_tokens": ("longest copy of the training data, in tokens", str),
         "parameters": ("parameters", lambda value: f"{value:,}"),
@@ -106,16 +108,20 @@ def _page(manifest: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
         chart("Tokens a second", "tokens/s", points_of(history, "tokens_per_second")),
     ]
     samples = [
-        (f"{entry['tokens']:,}", shown(entry["sample"].get("prompt", "")), shown(entry["sample"].get("completion", "")))
+        (
+            f"{entry['tokens']:,}",
+            visible(entry["sample"].get("prompt", "")),
+            visible(entry["sample"].get("completion", "")),
+        )
         for entry in history
         if isinstance(entry.get("sample"), Mapping)
     ]
-    return filled(
+    return render(
         TEMPLATE,
-        title=shown(f"Pretraining run: preset {manifest.get('preset', 'unknown')}"),
-        state="Finished." if manifest.get("done") else "Not finished: this is what the last checkpoint left.",
+        title=visible(f"Pretraining run: preset {manifest.get('preset', 'unknown')}"),
+        state="Finished." if manifest.get("done") else "Not finished: the state of the last checkpoint.",
         figures=run_figures(manifest, history),
-        charts=[drawn for drawn in charts if drawn],
+        charts=[each for each in charts if each],
         samples=samples,
         tables=list(_tables(manifest)),
     )
@@ -124,7 +130,7 @@ def _page(manifest: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
 def _tables(manifest: Mapping[str, Any]) -> Iterable[Table]:
     data = manifest.get("data") or {}
     if corpus := data.get("corpus"):
-        rows = [(shown(name), f"{documents:,}", f"{size:,}") for name, documents, size in corpus_rows(corpus)]
+        rows = [(visible(name), f"{documents:,}", f"{size:,}") for name, documents, size in corpus_rows(corpus)]
         yield Table("Data: what each filter removed", ("", "documents", "bytes"), rows)
     others = {name: value for name, value in data.items() if name != "corpus"}
     resumed = [(f"{tokens:,} tokens",) for tokens in manifest.get("resumed_at_tokens") or []]
@@ -134,7 +140,7 @@ def _tables(manifest: Mapping[str, Any]) -> Iterable[Table]:
         ("Versions", manifest.get("versions") or {}),
     ):
         if content:
-            yield Table(title, (), [(shown(name), _value(value)) for name, value in _flat(content)])
+            yield Table(title, (), [(visible(name), _value(value)) for name, value in _flat(content)])
     if resumed:
         yield Table("Resumed at", (), resumed)
 
@@ -152,12 +158,12 @@ def _value(value: Any) -> str:
         return "not set"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
-def shown(text: object) -> str:
-    """Text whose every character can be seen: control characters, but for line ends and tabs, become U+FFFD."""
+def visible(text: object) -> str:
+    """Text with visible characters only: control characters, except line ends and tabs, become U+FFFD."""
     return "".join(
-        "\ufffd" if character not in "\n\t" and unicodedata.category(character) in UNSEEN else character
+        "\ufffd" if character not in "\n\t" and unicodedata.category(character) in INVISIBLE else character
         for character in str(text)
     )

@@ -1,4 +1,4 @@
-"""Fill the package's templates. Those of HTML escape what is put into them; the others do not."""
+"""Render the package's templates. HTML templates escape their values; others do not."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def filled(template: str, **values: Any) -> str:
-    """The template of that file name, with values in it; a name it asks for and does not get is an error."""
+def render(template: str, **values: Any) -> str:
+    """The text of a template file with values; a missing value is an error."""
     return _environment().get_template(template).render(**values)
 
 

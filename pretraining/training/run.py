@@ -16,7 +16,7 @@ from ..display import console, progress
 from ..errors import PretrainingError
 from ..manifest import file_sha256, read_manifest, write_json, write_manifest
 from ..quality import final_evaluation
-from ..quality.completions import completed
+from ..quality.completions import complete
 from .budget import Budget
 from .checkpoints import PARTIAL, latest_checkpoint
 from .embeddings import neighbour_embeddings
@@ -177,7 +177,9 @@ class Run:
         completions = {}
         if trainer.sample:
             splits = (self.tokens["validation"], self.tokens["train"])
-            completions = final_evaluation.judgement(trainer.network, tokenizer, *splits, at_once=trainer.device_batch)
+            completions = final_evaluation.evaluate_completions(
+                trainer.network, tokenizer, *splits, batch=trainer.device_batch
+            )
         with trainer.report_write_errors("model"):
             save_model(trainer.network, tokenizer, self.out / "model")
         shutil.rmtree(self.out / PARTIAL, ignore_errors=True)
@@ -220,5 +222,5 @@ def _last_speed(history: list[dict[str, Any]]) -> dict[str, float]:
 def _sample(model: Any, tokenizer: Any) -> dict[str, str]:
     """A sampled continuation of a short prompt; greedily, a young model repeats one word for ever."""
     room = min(SAMPLE_TOKENS, model.config.n_positions - len(tokenizer.encode(SAMPLE_PROMPT)))
-    [completion] = completed((model, tokenizer), [SAMPLE_PROMPT], max_new_tokens=room, temperature=0.7, top_p=0.9)
+    [completion] = complete((model, tokenizer), [SAMPLE_PROMPT], max_new_tokens=room, temperature=0.7, top_p=0.9)
     return {"prompt": SAMPLE_PROMPT, "completion": completion.text}

@@ -12,7 +12,7 @@ SHAPE = {"context": 64, "layers": 1, "width": 16, "heads": 2}
 
 
 def corpus(reason: str) -> dict[str, Any]:
-    """What `prepare` says of a corpus that one filter took something of."""
+    """The report of `prepare` on a corpus from which one filter removed documents."""
     return {
         "read_documents": 52, "read_bytes": 134_567, "left_out": [{"reason": reason, "documents": 12, "bytes": 34_567}],
         "train_documents": 35, "train_bytes": 90_000, "validation_documents": 5, "validation_bytes": 10_000,
@@ -20,7 +20,7 @@ def corpus(reason: str) -> dict[str, Any]:
 
 
 def history() -> list[dict[str, Any]]:
-    """Ten entries of training, two judgements, one sample."""
+    """Ten entries of training, two evaluations, one sample."""
     entries: list[dict[str, Any]] = [
         {"tokens": 1_000 * step, "seconds": 2.0 * step, "loss": 6.0 - step / 4, "bits_per_byte": 3.0 - step / 10,
          "learning_rate": 1e-3 * (10 - step), "tokens_per_second": 500.0 + step, "grad_norm": 1.0, "mfu": 0.5}

@@ -49,7 +49,7 @@ def test_a_matrix_of_zeros_stays_one() -> None:
     assert torch.equal(orthogonal(torch.zeros(1, 4, 8)), torch.zeros(1, 4, 8))
 
 
-def test_its_state_goes_on_from_a_checkpoint() -> None:
+def test_its_state_is_restored_from_a_checkpoint() -> None:
     whole, halved = weights(), weights()
     given: dict[str, Any] = {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1}
     optimizer = GramMuon(whole, **given)

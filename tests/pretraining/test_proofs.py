@@ -45,14 +45,14 @@ def saved(run: Path) -> int:
 
 
 def wait_for(tokens: float, run: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Until there is a newer checkpoint, of so many tokens."""
+    """Wait for a newer checkpoint, and return its number of tokens."""
     before = saved(run)
     while saved(run) < max(tokens, before + 1):
         assert process.poll() is None
         time.sleep(0.2)
 
 
-def kept(run: Path) -> dict[str, Any]:
+def manifest(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run / "manifest.json").read_text())
     return found
 
@@ -71,9 +71,9 @@ def test_three_kills_at_random_moments_change_no_weight(stdlib: Path, tmp_path: 
             each.kill()
         process.wait()
     assert launched(script, ranks, stdlib, tmp_path / "killed").wait() == 0
-    print(f"{ranks} ranks: resumed at {kept(tmp_path / 'killed')['resumed_at_tokens']} tokens of {TOKENS:,}")
-    assert len(kept(tmp_path / "killed")["resumed_at_tokens"]) == 3
-    assert kept(tmp_path / "killed")["weights_sha256"] == kept(tmp_path / "whole")["weights_sha256"]
+    print(f"{ranks} ranks: resumed at {manifest(tmp_path / 'killed')['resumed_at_tokens']} tokens of {TOKENS:,}")
+    assert len(manifest(tmp_path / "killed")["resumed_at_tokens"]) == 3
+    assert manifest(tmp_path / "killed")["weights_sha256"] == manifest(tmp_path / "whole")["weights_sha256"]
 
 
 PREPARE = r"""
@@ -81,7 +81,7 @@ import re, resource, sys
 from pathlib import Path
 from sagechain.pretraining import prepare
 prepare(sys.argv[1], sys.argv[2], workers=2)
-# Of itself getrusage tells the peak of the process that it was forked from, too.
+# getrusage would include the peak of the process that this one was forked from.
 [own] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
 print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
@@ -109,7 +109,7 @@ def test_prepare_takes_flat_memory_and_linear_time(stdlib: Path, tmp_path: Path)
 
 
 def write_copies(data: Path, folder: Path, copies: int) -> None:
-    """The documents of prepared data so many times over, each time with other names in them, so that none is a copy."""
+    """The documents of prepared data repeated, each time with other names in them, so that none is a copy."""
     from sagechain.pretraining.data.corpus import read_documents
 
     for number, document in enumerate(read_documents(data / "corpus" / "train")):

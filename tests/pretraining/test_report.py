@@ -66,7 +66,7 @@ def test_the_page_shows_figures_settings_data_and_versions(tmp_path: Path) -> No
     page = reported(tmp_path, manifest(resumed_at_tokens=[4_000]), history())
     for words in (
         "Pretraining run: preset demo", "Finished.", "validation, bits per byte 2.250",
-        "validation, next token right 37.5%",
+        "validation, next token correct 37.5%",
         "parameters 5,322,240", "tokens seen 10,000", "tokens a second 506", "(MFU) 50%", "time of training 20 s",
         "removed: duplicates 12 34,567", "optimizer muon", "seconds not set", "Resumed at 4,000 tokens", "torch 2.",
         "after 5,000 tokens def add(left): return left",
@@ -161,7 +161,7 @@ def test_a_long_history_keeps_its_last_point() -> None:
     assert points[-1].startswith(f"{drawn.right}")
 
 
-def test_a_run_that_goes_on_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
+def test_the_report_of_a_running_run_shows_its_last_checkpoint(tmp_path: Path) -> None:
     unfinished = manifest(done=False, tokens=None, seconds=None, val_bits_per_byte=None, val_accuracy=None, mfu=None,
                           tokens_per_second=None, weights_sha256=None, steps=None)  # fmt: skip
     page = reported(tmp_path, unfinished, history()[:3])

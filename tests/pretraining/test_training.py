@@ -97,7 +97,7 @@ def test_a_finished_run_whose_model_is_lost_or_damaged_writes_it_again_without_a
     weights = run / "model" / "model.safetensors"
     os.truncate(weights, 1000) if is_cut else shutil.rmtree(run / "model")
     train(data, run, tokens=TOKENS, **TINY)
-    assert f"train: {weights} is not as training left it, and is made again\n" in capsys.readouterr().err
+    assert f"train: {weights} is not as training wrote it, and is written again\n" in capsys.readouterr().err
     assert weights.read_bytes() == (finished / "model" / "model.safetensors").read_bytes()
     assert history(run)[:-1] == history(finished)[:-1]
 
@@ -141,7 +141,7 @@ def test_the_speed_of_a_run_excludes_its_evaluation(
         hours[0] = 1.0
         return {}
 
-    monkeypatch.setattr(final_evaluation, "judgement", slow)
+    monkeypatch.setattr(final_evaluation, "evaluate_completions", slow)
     run = train(data, tmp_path / "run", tokens=2_560, **TINY | {"samples": True})
     assert hours == [1.0]
     assert manifest(run)["tokens_per_second"] > 100

@@ -1,4 +1,4 @@
-"""What a model writes is judged without being run: whether it is Python, and how much of it is copied."""
+"""A model's completions are evaluated without being run: their syntax, and the copies of training data in them."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sagechain.pretraining.data.tokens import TokenArray
-from sagechain.pretraining.quality.completions import Completion, completed, share_that_parses, verdict
-from sagechain.pretraining.quality.memorisation import longest_verbatim_copies, longest_verbatim_copy
+from sagechain.pretraining.quality.completions import Completion, check_syntax, complete, share_that_parses
+from sagechain.pretraining.quality.memorisation import Copy, longest_verbatim_copies
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from tests.pretraining.runs import write_run
@@ -18,8 +18,8 @@ from tests.pretraining.runs import write_run
 END = 0
 
 
-def brute(completion: list[int], train: list[int]) -> tuple[int, int]:
-    """Length and first start of the longest run of `completion` in `train` that holds no end of text."""
+def brute_force(completion: list[int], train: list[int]) -> tuple[int, int]:
+    """Length and first start of the longest part of `completion` in `train` without an end of text."""
     for length in range(len(completion), 0, -1):
         runs = {tuple(train[place : place + length]) for place in range(len(train) - length + 1)}
         for start in range(len(completion) - length + 1):
@@ -29,25 +29,31 @@ def brute(completion: list[int], train: list[int]) -> tuple[int, int]:
     return 0, 0
 
 
+def longest_copy(completion: list[int], train: Any, **options: Any) -> Copy:
+    return longest_verbatim_copies([completion], train, **options)[0]
+
+
 tokens = st.lists(st.integers(0, 3), max_size=60)
 
 
 @given(st.lists(tokens, max_size=4), tokens, st.integers(1, 70))
 @example([[2, END, 1, END, END]], [2, END, END, 1, END, END], 6)  # four tokens in a row that an end of text cuts
-def test_the_longest_copies_are_those_of_a_search_by_force(
+def test_the_longest_copies_are_those_of_a_brute_force_search(
     completions: list[list[int]], train: list[int], chunk: int
 ) -> None:
-    found = longest_verbatim_copies(completions, np.array(train, "<u2"), end_of_text=END, chunk=chunk)
-    assert [(copy.tokens, copy.start) for copy in found] == [brute(completion, train) for completion in completions]
+    copies = longest_verbatim_copies(completions, np.array(train, "<u2"), end_of_text=END, chunk=chunk)
+    assert [(copy.tokens, copy.start) for copy in copies] == [
+        brute_force(completion, train) for completion in completions
+    ]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(0, 340), st.integers(1, 50))
 def test_a_planted_copy_is_found_over_every_border_of_chunks(seed: int, length: int, place: int, chunk: int) -> None:
-    drawn = np.random.default_rng(seed)
-    train = drawn.integers(1, 5_000, 400)
+    random = np.random.default_rng(seed)
+    train = random.integers(1, 5_000, 400)
     completion = [6_000, 6_001, *train[place : place + length].tolist(), 6_002]
     (copy,) = longest_verbatim_copies([completion], train, end_of_text=END, chunk=chunk)
-    assert (copy.tokens, copy.start) == brute(completion, train.tolist())
+    assert (copy.tokens, copy.start) == brute_force(completion, train.tolist())
     assert copy.tokens == length
     assert copy.share == length / (length + 3)
 
@@ -56,31 +62,31 @@ def test_a_copy_may_lie_over_the_border_of_two_files_and_not_over_the_end_of_a_d
     np.array([7, 8, 9, 10], "<u2").tofile(tmp_path / "train-00000.bin")
     np.array([11, 12, END, 13, 14], "<u2").tofile(tmp_path / "train-00001.bin")
     row = TokenArray(tmp_path, "train", 100)
-    assert longest_verbatim_copy([8, 9, 10, 11, 12, 13, 14], row, end_of_text=END).tokens == 5
-    assert longest_verbatim_copy([11, 12, END, 13, 14], row, end_of_text=END).tokens == 2
+    assert longest_copy([8, 9, 10, 11, 12, 13, 14], row, end_of_text=END).tokens == 5
+    assert longest_copy([11, 12, END, 13, 14], row, end_of_text=END).tokens == 2
 
 
 def test_completions_do_not_run_into_each_other() -> None:
-    found = longest_verbatim_copies([[1, 2], [3, 4], []], np.array([1, 2, 3, 4]), end_of_text=END)
-    assert [(copy.tokens, copy.share) for copy in found] == [(2, 1.0), (2, 1.0), (0, 0.0)]
+    copies = longest_verbatim_copies([[1, 2], [3, 4], []], np.array([1, 2, 3, 4]), end_of_text=END)
+    assert [(copy.tokens, copy.share) for copy in copies] == [(2, 1.0), (2, 1.0), (0, 0.0)]
 
 
 def test_a_copy_is_shown_as_text(model_folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     train = tokenizer("def add_1(left, right):\n    return left + right + 1\n").input_ids
     completion = tokenizer("while left + right < 3").input_ids
-    copy = longest_verbatim_copy(completion, np.array(train), end_of_text=END, tokenizer=tokenizer)
+    copy = longest_copy(completion, np.array(train), end_of_text=END, tokenizer=tokenizer)
     assert copy.text == " left + right "[: len(copy.text or "")]
     assert "left + right" in copy.text
 
 
 def test_tokens_of_32_bits_are_searched() -> None:
     train = np.array([100_000, 200_000, 300_000], "<u4")
-    assert longest_verbatim_copy([200_000, 300_000, 5], train, end_of_text=END).tokens == 2
+    assert longest_copy([200_000, 300_000, 5], train, end_of_text=END).tokens == 2
 
 
 def written(text: str, *, prompt: str = "def f(x):\n", ended: bool = False) -> str:
-    return verdict(Completion(prompt=prompt, text=text, ids=(), ended=ended))
+    return check_syntax(Completion(prompt=prompt, text=text, ids=(), ended=ended))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +98,7 @@ def written(text: str, *, prompt: str = "def f(x):\n", ended: bool = False) -> s
         ('    return x\n\n\ndef g(y):\n    """Not clo\n', "parses"),  # cut in a text
         ("    total = [\n        1,\n", "unfinished"),
         ("    if x:\n        return 1\n    else:\n", "parses"),
-        ("    return x", "unfinished"),  # one line, which may go on
+        ("    return x", "unfinished"),  # one line, which may continue
         ("", "unfinished"),
         ("\n\n", "unfinished"),
         ("    return x x\n", "broken"),
@@ -106,7 +112,7 @@ def written(text: str, *, prompt: str = "def f(x):\n", ended: bool = False) -> s
         ("    return " + "-" * 50_000 + "x\n", "broken"),
     ],
 )
-def test_a_cut_completion_is_judged_up_to_its_last_whole_block(text: str, expected: str) -> None:
+def test_a_truncated_completion_is_checked_up_to_its_last_complete_block(text: str, expected: str) -> None:
     assert written(text) == expected
 
 
@@ -119,7 +125,7 @@ def test_a_cut_completion_is_judged_up_to_its_last_whole_block(text: str, expect
         ("    return x\n\nprint(f(1))\n", "parses"),
     ],
 )
-def test_a_completion_that_the_model_ended_is_judged_whole(text: str, expected: str) -> None:
+def test_a_completion_that_the_model_ended_is_checked_to_its_end(text: str, expected: str) -> None:
     assert written(text, ended=True) == expected
 
 
@@ -131,17 +137,17 @@ def test_nothing_that_a_model_wrote_is_run(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(tmp_path_factory.mktemp("judged") / "run") / "model"
+    return write_run(tmp_path_factory.mktemp("quality") / "run") / "model"
 
 
 PROMPTS = ["def add_1(left", "", "x", "def add_2(left, right):\n    return"]
 
 
-def test_completions_in_batches_are_those_of_the_model_asked_one_by_one(model_folder: Path) -> None:
+def test_completions_in_batches_are_those_of_single_prompts(model_folder: Path) -> None:
     model: Any = GPT2LMHeadModel.from_pretrained(model_folder)
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    together = completed((model, tokenizer), PROMPTS, max_new_tokens=8, batch=3)
-    assert together == [completed(model_folder, [prompt], max_new_tokens=8)[0] for prompt in PROMPTS]
+    together = complete((model, tokenizer), PROMPTS, max_new_tokens=8, batch=3)
+    assert together == [complete(model_folder, [prompt], max_new_tokens=8)[0] for prompt in PROMPTS]
     ids = tokenizer(PROMPTS[0], return_tensors="pt").input_ids
     reference = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=END)[0, ids.shape[1] :].tolist()
     assert list(together[0].ids) == reference[: len(together[0].ids)]
@@ -152,7 +158,7 @@ def test_drawing_depends_on_the_seed_alone_and_leaves_the_generator_as_it_was(mo
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     one, same, other = (
-        completed(model_folder, PROMPTS, max_new_tokens=8, temperature=1.0, seed=seed) for seed in (1, 1, 2)
+        complete(model_folder, PROMPTS, max_new_tokens=8, temperature=1.0, seed=seed) for seed in (1, 1, 2)
     )
     assert one == same != other
     assert torch.equal(before, torch.random.get_rng_state())
@@ -160,7 +166,7 @@ def test_drawing_depends_on_the_seed_alone_and_leaves_the_generator_as_it_was(mo
 
 def test_the_share_counts_what_parses_only(model_folder: Path) -> None:
     model, tokenizer = GPT2LMHeadModel.from_pretrained(model_folder), AutoTokenizer.from_pretrained(model_folder)
-    with torch.no_grad():  # a model that ends the document at once, whatever it is asked
+    with torch.no_grad():  # a model that ends the document at once after any prompt
         model.transformer.wte.weight.zero_()
         model.transformer.wte.weight[END] = 1.0
         model.transformer.ln_f.weight.zero_()
@@ -181,7 +187,7 @@ def test_the_share_counts_what_parses_only(model_folder: Path) -> None:
         (["x", "def " * 60], {"max_new_tokens": 8}, r"prompts: number 1 has \d+ tokens; .* the model's context of 64"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(
+def test_invalid_arguments_are_refused(
     prompts: list[str], options: dict[str, float], message: str, model_folder: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -189,14 +195,12 @@ def test_what_cannot_be_asked_is_refused(
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"model: .* is no checkpoint's folder: it has no config\.json"):
-        completed(tmp_path, ["x"])
+    with pytest.raises(ValueError, match=r"model: .* is not a checkpoint's folder: it has no config\.json"):
+        complete(tmp_path, ["x"])
 
 
-def test_the_files_that_are_begun_are_the_same_however_much_is_read_at_once(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sagechain.pretraining.quality import final_evaluation as judgement
+def test_the_prompts_are_the_same_for_any_chunk_size(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagechain.pretraining.quality import final_evaluation
     from sagechain.pretraining.training.model import ModelShape, new_model
 
     tokenizer = AutoTokenizer.from_pretrained(data / "tokenizer")
@@ -206,7 +210,7 @@ def test_the_files_that_are_begun_are_the_same_however_much_is_read_at_once(
         tokenizer,
         *(TokenArray(data / "tokens", split, 400) for split in ("validation", "train")),
     )
-    whole = judgement.judgement(*given)
-    monkeypatch.setattr(judgement, "CHUNK", 7)
-    assert judgement.judgement(*given, at_once=3) == whole
+    whole = final_evaluation.evaluate_completions(*given)
+    monkeypatch.setattr(final_evaluation, "CHUNK", 7)
+    assert final_evaluation.evaluate_completions(*given, batch=3) == whole
     assert sum(whole["completions"].values()) == 15

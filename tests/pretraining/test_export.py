@@ -115,10 +115,10 @@ def test_a_second_export_of_the_same_weights_does_nothing(made: Path, tmp_path: 
     assert listing(tmp_path) == ["model"]
 
 
-def test_another_model_is_replaced_only_when_asked(made: Path, tmp_path: Path) -> None:
+def test_another_model_is_replaced_only_on_request(made: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", vocab_size=280)
     folder = export(other, tmp_path / "model")
-    with pytest.raises(ValueError, match=r"holds another model; .* replaced \(overwrite=True, --overwrite\)"):
+    with pytest.raises(ValueError, match=r"contains another model; .* replaced \(overwrite=True, --overwrite\)"):
         export(made, folder)
     export(made, folder, overwrite=True)
     assert GPT2LMHeadModel.from_pretrained(folder).config.vocab_size == 300
@@ -128,7 +128,7 @@ def test_another_model_is_replaced_only_when_asked(made: Path, tmp_path: Path) -
 def test_a_copy_whose_weights_were_changed_is_not_taken_for_the_same(made: Path, tmp_path: Path) -> None:
     folder = export(made, tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"cut")
-    with pytest.raises(ValueError, match="holds another model"):
+    with pytest.raises(ValueError, match="contains another model"):
         export(made, folder)
 
 
@@ -138,7 +138,9 @@ def test_what_export_did_not_make_is_never_replaced(overwrite: bool, made: Path,
     (tmp_path / "thesis" / "chapter.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "thesis", tmp_path / "file", made, made / "model"):
-        with pytest.raises(ValueError, match=r"out: .* is no model that export made; name another folder"):
+        with pytest.raises(
+            ValueError, match=r"out: .* exists and is not a model that export wrote; name another folder"
+        ):
             export(made, out, overwrite=overwrite)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == (tmp_path / "file").read_text() == "mine"
 
