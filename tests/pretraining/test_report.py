@@ -55,9 +55,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def reported(run: Path, told: dict[str, Any], entries: list[dict[str, Any]]) -> Page:
+def reported(run: Path, content: dict[str, Any], entries: list[dict[str, Any]]) -> Page:
     run.mkdir(exist_ok=True)
-    write_manifest(run, told)
+    write_manifest(run, content)
     write_json(run / "history.json", entries)
     return Page(write_report(run).read_text(encoding="utf-8"))
 
@@ -95,8 +95,8 @@ def test_the_page_asks_for_nothing_from_outside_and_runs_nothing(tmp_path: Path)
 )  # fmt: skip
 def test_what_the_model_wrote_is_shown_as_text_wherever_it_stands(hostile: str, tmp_path: Path) -> None:
     sample = {"tokens": 1, "seconds": 1.0, "sample": {"prompt": hostile, "completion": hostile}}
-    told = manifest(preset=hostile, settings={hostile: hostile}, data={"source": hostile, "corpus": corpus(hostile)})
-    tmp_path.joinpath("manifest.json").write_text(json.dumps({**told, "versions": {}}))
+    content = manifest(preset=hostile, settings={hostile: hostile}, data={"source": hostile, "corpus": corpus(hostile)})
+    tmp_path.joinpath("manifest.json").write_text(json.dumps({**content, "versions": {}}))
     tmp_path.joinpath("history.json").write_text(json.dumps([sample]))
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
     plain = re.sub("[\x00\x1b\u202e\ud800]", "\ufffd", hostile)
