@@ -68,7 +68,7 @@ def test_the_card_has_the_hubs_front_matter_and_the_runs_figures(made: Path, tmp
     card = (folder / "README.md").read_text()
     for line in (
         "| validation, bits per byte | 2.250 |", "Source: stdlib.", "| removed: duplicates | 12 | 34,567 |",
-        'load_llm("local:model", max_new_tokens=64)', "| optimizer | muon |", "- It reads at most 64 tokens at once.",
+        'load_llm("local:model", max_new_tokens=64)', "| optimizer | muon |", "- Its context is 64 tokens.",
     ):  # fmt: skip
         assert line in card.splitlines() or line in card
     assert front_matter(export(made, tmp_path / "licensed", license="mit"))["license"] == "mit"
@@ -118,7 +118,7 @@ def test_a_second_export_of_the_same_weights_does_nothing(made: Path, tmp_path: 
 def test_another_model_is_replaced_only_on_request(made: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", vocab_size=280)
     folder = export(other, tmp_path / "model")
-    with pytest.raises(ValueError, match=r"contains another model; .* replaced \(overwrite=True, --overwrite\)"):
+    with pytest.raises(ValueError, match=r"contains another model; .* replace it \(overwrite=True, --overwrite\)"):
         export(made, folder)
     export(made, folder, overwrite=True)
     assert GPT2LMHeadModel.from_pretrained(folder).config.vocab_size == 300
@@ -154,14 +154,14 @@ def test_no_run_and_an_unfinished_run_are_refused(run: Path, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"run: there is no run in '.*nowhere'"):
         export(tmp_path / "nowhere", tmp_path / "model")
     change(run, "manifest.json", done=False)
-    with pytest.raises(ValueError, match=r"run: .* is not finished; give the command that began it again"):
+    with pytest.raises(ValueError, match=r"run: .* is not finished; give the command that started it again"):
         export(run, tmp_path / "model")
     assert listing(tmp_path) == ["run"]
 
 
 def test_a_tokenizer_that_the_model_does_not_know_is_refused(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", model_vocabulary=290)
-    with pytest.raises(PretrainingError, match=r"tokenizer has a token 299, the model knows 290 \(0 to 289\)"):
+    with pytest.raises(PretrainingError, match=r"tokenizer has a token 299, the model has 290 \(0 to 289\)"):
         export(run, tmp_path / "model")
     assert listing(tmp_path) == ["run"]
 
@@ -195,7 +195,7 @@ def test_files_that_cannot_be_read_are_refused(file: str, text: str, message: st
 
 def test_weights_of_another_shape_than_the_config_says_are_refused(run: Path, tmp_path: Path) -> None:
     change(run, "model/config.json", n_layer=2)
-    with pytest.raises(PretrainingError, match=r"does not fit its config\.json: transformer\.h\.1\."):
+    with pytest.raises(PretrainingError, match=r"does not match its config\.json: transformer\.h\.1\."):
         export(run, tmp_path / "model")
 
 

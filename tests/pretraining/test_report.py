@@ -192,7 +192,7 @@ def test_a_run_without_history_says_when_there_will_be_one(entries: list[Any] | 
     write_manifest(tmp_path, manifest(done=False))
     if entries is not None:
         write_json(tmp_path / "history.json", entries)
-    with pytest.raises(ValueError, match="has no history yet; it begins with the first checkpoint"):
+    with pytest.raises(ValueError, match="has no history yet; it starts with the first checkpoint"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
 
