@@ -84,7 +84,7 @@ class InferenceRequest(AwsRequest):
     async def response(self, failure: Failure) -> ASGIApp:
         """Answer by the path."""
         match self._http.method, self._http.scope["path"]:
-            case "GET", "/ping":
+            case "GET" | "HEAD", "/ping":
                 return Response(status_code=200)
             case "POST", "/invocations":
                 return await self._container_response()

@@ -65,7 +65,7 @@ class S3Request(AwsRequest):
         return error_document(error)
 
     def _operation(self) -> "tuple[str, Handler | None]":
-        """AWS's name of the operation, and its handler; empty and None if there is no such operation."""
+        """AWS's name of the operation, and its handler; empty and None for an unknown one."""
         subject = "key" if self.key else "bucket" if self.bucket else "service"
         parameters = [name for name in self.query if not _OTHER_PARAMETERS.fullmatch(name)]
         if "x-amz-copy-source" in self.http.headers:

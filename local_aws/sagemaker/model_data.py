@@ -27,7 +27,7 @@ def unpack(url: str, objects: Objects, data_folder: Path) -> Path:
     """The folder below `data_folder` with the model data at `url`; data that has been unpacked before is reused.
 
     Raises:
-        CannotServe: there is no data, or it is not an archive that can be unpacked safely.
+        CannotServe: the data is missing, or is not an archive that can be unpacked safely.
     """
     bucket, key = urlsplit(url).netloc, url.removeprefix("s3://").partition("/")[2]
     is_prefix = key.endswith("/")
