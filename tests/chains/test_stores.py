@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -21,7 +20,10 @@ from sagechain.chains import StoreFailed, conversation, open_store, reset
 from sagechain.chains.conversations.history import MAX_TURNS
 from sagechain.llms import errors
 
-TALKER = [sys.executable, str(Path(__file__).with_name("talker.py"))]
+from tests import processes
+from tests.processes import Process
+
+TALKER = str(Path(__file__).with_name("talker.py"))
 THREAD: RunnableConfig = {"configurable": {"thread_id": "ada"}}
 MODEL = FakeListChatModel(responses=["Yes."])
 
@@ -34,8 +36,8 @@ def questions(store: Any, thread: str = "ada") -> list[str]:
     return [entry.message.text for entry in store.transcript(thread) if entry.message.type == "human"]
 
 
-def start(place: str, name: str, turns: int) -> "subprocess.Popen[str]":
-    return subprocess.Popen([*TALKER, place, "ada", name, str(turns)], stdout=subprocess.PIPE, text=True)
+def start(place: str, name: str, turns: int) -> Process:
+    return processes.start(TALKER, place, "ada", name, str(turns))
 
 
 def size(store: Any) -> int:

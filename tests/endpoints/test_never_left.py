@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from sagechain.llms import errors
 from sagechain.local_aws import LocalRuntime
 
 from tests.endpoints.account import FOREIGN, LONGER_THAN_CREATING, QUICK, there
+from tests.processes import Process, start
 from tests.waiting import wait_until
 
 ENDPOINT, CONFIG, MODEL = "endpoint mine", "configuration mine", "model mine"
@@ -230,23 +229,16 @@ else:
 """
 
 
-def started(how: str, **options: Any) -> "subprocess.Popen[str]":
-    # A shell that starts tests in the background leaves Ctrl-C ignored to its children.
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, how, json.dumps(QUICK | options)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
+def started(how: str, **options: Any) -> Process:
+    return start("-c", SCRIPT, how, json.dumps(QUICK | options))
 
 
-def in_service(process: "subprocess.Popen[str]") -> None:
+def in_service(process: Process) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "in service\n"
 
 
-def next_line(process: "subprocess.Popen[str]") -> str:
+def next_line(process: Process) -> str:
     assert process.stderr is not None
     return process.stderr.readline()
 
@@ -255,7 +247,7 @@ def creating() -> None:
     wait_until(lambda: there() == ALL, 60)
 
 
-def output_of(process: "subprocess.Popen[str]") -> str:
+def output_of(process: Process) -> str:
     return process.communicate(timeout=30)[1]
 
 
@@ -343,4 +335,4 @@ def test_of_two_processes_at_once_one_deploys_and_the_other_changes_nothing(
     assert there() == ALL
     first.terminate()
     output_of(first)
-    assert there() == set()
+    wait_until(lambda: there() == set(), 60)  # the process ends before the runtime has deleted the endpoint
