@@ -106,8 +106,7 @@ def _local_model(place: str, settings: dict[str, str], parameters: dict[str, Any
     path, is_embedded = Path(place).expanduser(), place in embedded_models()
     is_folder = path.is_dir() and not is_embedded
     engine = settings.pop("engine", "transformers" if is_folder else "llama.cpp")
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
+    check_known("engine", [engine], ENGINES)
     check_known(f"setting of {engine}", settings, ("engine", *ENGINES[engine]))
     if not is_embedded and not path.exists():
         raise ValueError(f"model: there is no file {place!r}. Embedded models: {', '.join(sorted(embedded_models()))}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sagechain.prompts import unknown_name
+from sagechain.prompts import check_known
 
 
 class GenerationFields(BaseModel):
@@ -99,9 +99,7 @@ class GenerationParameters(GenerationFields):
     @classmethod
     def _check_names(cls, values: Any) -> Any:
         if isinstance(values, Mapping):
-            for name in values:
-                if name not in PARAMETER_NAMES:
-                    raise unknown_name("parameter", name, PARAMETER_NAMES)
+            check_known("parameter", values, PARAMETER_NAMES)
         return values
 
     def updated(self, changes: Mapping[str, Any]) -> "GenerationParameters":

@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from .json_text.schema_check import check_schema
-from .suggestions import unknown_name
+from .suggestions import check_known, unknown_name
 
 AnyTool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 """What LangChain accepts as a tool: a JSON schema, a pydantic class or TypedDict, a function, a tool."""
@@ -162,8 +162,7 @@ def parse_tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list
         return "auto"
     if choice is True or choice == "required":
         return "any"
-    if choice not in (*CHOICES, *names):
-        raise unknown_name("tool_choice", choice, (*CHOICES, *names))
+    check_known("tool_choice", [choice], (*CHOICES, *names))
     return str(choice)
 
 

@@ -55,7 +55,7 @@ def as_llm_error(endpoint: str, error: Exception) -> errors.LLMError | None:
     if isinstance(error, errors.LLMError):
         return error
     if isinstance(error, WireError):
-        return _wire_error(endpoint, error)
+        return error.public_class(endpoint, str(error))
     if isinstance(error, _BaseEventStreamError):
         return _stream_error(endpoint, error)
     if isinstance(error, botocore.exceptions.ClientError):
@@ -69,15 +69,6 @@ def as_llm_error(endpoint: str, error: Exception) -> errors.LLMError | None:
     if isinstance(error, _CONNECTION):
         return errors.ConnectionFailed(endpoint, f"the connection failed: {_sentence(error)}")
     return None
-
-
-def _wire_error(endpoint: str, error: WireError) -> errors.LLMError:
-    kinds: dict[str, type[errors.LLMError]] = {
-        "failed": errors.ModelFailed,
-        "throttled": errors.Throttled,
-        "rejected": errors.RequestRejected,
-    }
-    return kinds.get(error.kind, errors.MalformedResponse)(endpoint, str(error))
 
 
 def _stream_error(endpoint: str, error: _BaseEventStreamError) -> errors.LLMError:

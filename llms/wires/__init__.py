@@ -1,6 +1,6 @@
 """The request and reply formats of containers on SageMaker: one small class a wire, found by name."""
 
-from sagechain.prompts import unknown_name
+from sagechain.prompts import check_known
 
 from .base import Wire
 from .chat_completions.wire import ChatCompletions
@@ -11,15 +11,8 @@ from .tgi import TextGenerationInference
 
 __all__ = ["DEFAULT_WIRES", "HuggingFace", "Wire", "get_wire", "list_wires"]
 
-_ALL = (
-    TextGenerationInference(),
-    LargeModelInference(),
-    ChatCompletions(),
-    HuggingFace(),
-    Llama2Dialog(),
-    Llama2Text(),
-)
-_WIRES: dict[str, Wire] = {wire.name: wire for wire in _ALL}
+_CLASSES = (TextGenerationInference, LargeModelInference, ChatCompletions, HuggingFace, Llama2Dialog, Llama2Text)
+_WIRES: dict[str, Wire] = {wire.name: wire() for wire in _CLASSES}
 
 DEFAULT_WIRES = {
     "llama2": "tgi",
@@ -43,6 +36,5 @@ def get_wire(name: str) -> Wire:
     Raises:
         ValueError: the wire is unknown; the message lists the known ones.
     """
-    if name not in _WIRES:
-        raise unknown_name("wire", name, _WIRES)
+    check_known("wire", [name], _WIRES)
     return _WIRES[name]

@@ -1,62 +1,69 @@
 r"""Streams of one JSON object a line: lines out of bytes in chunks of any size, and the JSON in a line.
 
-    reader = LineReader()
-    reader.feed(b'data: {"a"')        # nothing yet
-    reader.feed(b': 1}\r\n\n: ping')  # b'data: {"a": 1}', b''
-    reader.flush()                    # b': ping', since a last line needs no line end
+    decoder = TokenDecoder()
+    decoder.feed(b'data: {"token"')                          # nothing yet
+    decoder.feed(b': {"text": "Hi"}}\r\n\n: ping')           # the chunk "Hi"
+    decoder.flush()                                          # reads b': ping', since a last line needs no line end
 
-A wire subclasses `LineDecoder` and reads the JSON objects; whether a line is an event or bare JSON is its framing.
+A wire subclasses `LineDecoder` and reads the JSON objects.
 """
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
 
 from .wire_error import NotStreamed, WireError, container_error, shortened, unexpected_reply
 
 
-class LineReader:
-    r"""Yields whole lines without their ends (`\n` or `\r\n`)."""
+class LineDecoder(ABC):
+    """Reads one streamed reply of server-sent events, in chunks of any size.
 
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The lines that are complete now."""
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            yield line.removesuffix(b"\r")
-
-    def flush(self) -> Iterator[bytes]:
-        """The last line, if it had no line end."""
-        line, self._buffer = self._buffer, b""
-        if line:
-            yield line.removesuffix(b"\r")
-
-
-class Framing(Protocol):
-    """How JSON is put into a line."""
-
-    def payload(self, line: bytes) -> bytes | None:
-        """The JSON in a line; None for a line without any. Raises `WireError` on a line of another framing."""
-
-
-class ServerSentEvents:
-    """`data:` lines. Comments, which keep a connection alive, other fields and events with other names are skipped.
-
-    Each `data:` line is taken as one event, although the specification joins neighbours: the servers send JSON, which
-    contains no line ends, and not all send the blank line between events.
+    Comments, which keep a connection alive, other fields than `data:` and events with other names are skipped. Each `data:`
+    line is taken as one event, although the specification joins neighbours: the servers send JSON, which contains no line
+    ends, and not all send the blank line between events.
 
     Source: the HTML Living Standard, "Server-sent events".
     """
 
+    last_line: ClassVar[bytes | None] = None
+    """The payload of the last line, where that is not JSON."""
+    ended = False
+    """Whether the wire's end marker has arrived; without it the answer is not whole."""
+
     def __init__(self) -> None:
+        self._buffer = b""
         self._event_name = ""
 
-    def payload(self, line: bytes) -> bytes | None:
+    def feed(self, data: bytes) -> Iterator[GenerationChunk]:
+        """The chunks of text that are complete now. Raises `WireError`, also on an error inside the stream."""
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            yield from self._line(line.removesuffix(b"\r"))
+
+    def flush(self) -> Iterator[GenerationChunk]:
+        """The chunks of a last line without a line end. Raises `WireError`."""
+        yield from self.feed(b"\n")
+
+    def text_of_line(self, line: bytes) -> str:
+        """The text in one line, whatever lines came before. Raises `WireError`; on a whole reply, `NotStreamed`."""
+        payload = self._payload(line)
+        if payload is None or payload.strip() == self.last_line:
+            return ""
+        return "".join(chunk.text for chunk in self._event(_parsed(payload)))
+
+    def _line(self, line: bytes) -> Iterator[GenerationChunk]:
+        payload = None if self.ended else self._payload(line)
+        if payload is None:
+            return
+        if payload.strip() == self.last_line:
+            self._end()
+        else:
+            yield from self._event(_parsed(payload))
+
+    def _payload(self, line: bytes) -> bytes | None:
         """The JSON in a line; None for a line without any. Raises `WireError` on a line that is not a field."""
         if not line.strip():
             self._event_name = ""
@@ -71,52 +78,6 @@ class ServerSentEvents:
         if line.lstrip().startswith((b"{", b"[")):
             raise _whole_reply(line)
         raise WireError(f"a line is not a field of an event: {shortened(line)!r}.")
-
-
-class JsonLines:
-    """One JSON object a line; blank lines, and comments as in server-sent events, are skipped."""
-
-    def payload(self, line: bytes) -> bytes | None:
-        """The line, unless it is blank or a comment."""
-        return None if not line.strip() or line.startswith(b":") else line
-
-
-class LineDecoder(ABC):
-    """Reads one streamed reply of one JSON object a line, in chunks of any size."""
-
-    last_line: ClassVar[bytes | None] = None
-    """The payload of the last line, where that is not JSON."""
-    ended = False
-    """Whether the wire's end marker has arrived; without it the answer is not whole."""
-
-    def __init__(self, framing: Framing) -> None:
-        self._lines, self._framing = LineReader(), framing
-
-    def feed(self, data: bytes) -> Iterator[GenerationChunk]:
-        """The chunks of text that are complete now. Raises `WireError`, also on an error inside the stream."""
-        for line in self._lines.feed(data):
-            yield from self._line(line)
-
-    def flush(self) -> Iterator[GenerationChunk]:
-        """The chunks of a last line without a line end. Raises `WireError`."""
-        for line in self._lines.flush():
-            yield from self._line(line)
-
-    def text_of_line(self, line: bytes) -> str:
-        """The text in one line, whatever lines came before. Raises `WireError`; on a whole reply, `NotStreamed`."""
-        payload = self._framing.payload(line)
-        if payload is None or payload.strip() == self.last_line:
-            return ""
-        return "".join(chunk.text for chunk in self._event(_parsed(payload)))
-
-    def _line(self, line: bytes) -> Iterator[GenerationChunk]:
-        payload = None if self.ended else self._framing.payload(line)
-        if payload is None:
-            return
-        if payload.strip() == self.last_line:
-            self._end()
-        else:
-            yield from self._event(_parsed(payload))
 
     def _end(self) -> None:
         """The last line has arrived. Raises `WireError` where the answer is not whole."""

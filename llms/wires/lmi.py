@@ -7,7 +7,6 @@ with the finish reason `error` reports an error in a stream.
 from collections.abc import Mapping
 from typing import ClassVar
 
-from .lines import JsonLines
 from .tgi import TextGenerationInference, TokenDecoder
 
 
@@ -23,4 +22,11 @@ class LargeModelInference(TextGenerationInference):
 
     def decoder(self) -> TokenDecoder:
         """A new reader of JSON lines."""
-        return TokenDecoder(JsonLines())
+        return JsonLineDecoder()
+
+
+class JsonLineDecoder(TokenDecoder):
+    """Reads one JSON object a line; blank lines, and comments as in server-sent events, are skipped."""
+
+    def _payload(self, line: bytes) -> bytes | None:
+        return None if not line.strip() or line.startswith(b":") else line

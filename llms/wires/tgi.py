@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from langchain_core.outputs import GenerationChunk
 
 from .base import Wire
-from .lines import LineDecoder, ServerSentEvents
+from .lines import LineDecoder
 from .wire_error import FAILURES, NotStreamed, container_error, failed_answer, unexpected_reply
 
 FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
@@ -50,7 +50,7 @@ class TextGenerationInference(Wire):
 
     def decoder(self) -> "TokenDecoder":
         """A new reader of server-sent events."""
-        return TokenDecoder(ServerSentEvents())
+        return TokenDecoder()
 
 
 class TokenDecoder(LineDecoder):

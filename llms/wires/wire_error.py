@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
+
+from ..errors import LLMError, MalformedResponse, ModelFailed, RequestRejected, Throttled
 
 FAILURES = ("error", "abort")
 """Finish reasons with which a container reports that it failed."""
@@ -14,14 +16,12 @@ class WireError(Exception):
     """The reply is not a valid answer: it breaks the wire's format, or reports an error of the container.
 
     Args:
-        kind: "malformed" is a reply that breaks the format; the other kinds are errors that the container reports.
+        public_class: the public error for it.
     """
 
-    def __init__(
-        self, message: str, kind: Literal["malformed", "failed", "throttled", "rejected"] = "malformed"
-    ) -> None:
+    def __init__(self, message: str, public_class: type[LLMError] = MalformedResponse) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.public_class = public_class
 
 
 class NotStreamed(WireError):
@@ -43,13 +43,16 @@ def container_error(reply: Mapping[str, Any]) -> WireError:
     message = f"the container reports: {str(details.get('message') or reported).rstrip('.')}."
     code, types = str(details.get("code", "")), (details.get("type"), reply.get("error_type"))
     if code == "429" or "overloaded" in types:
-        return WireError(message, "throttled")
-    return WireError(message, "rejected" if re.fullmatch("4[0-9][0-9]", code) or "validation" in types else "failed")
+        return WireError(message, Throttled)
+    is_rejected = re.fullmatch("4[0-9][0-9]", code) or "validation" in types
+    return WireError(message, RequestRejected if is_rejected else ModelFailed)
 
 
 def failed_answer(finish_reason: Any, container_message: Any = None) -> WireError:
     """The error for an answer whose finish reason is one of `FAILURES`, with the container's message if it sent one."""
-    return WireError(f"the container failed: {container_message or f'finish_reason is {finish_reason!r}'}.", "failed")
+    return WireError(
+        f"the container failed: {container_message or f'finish_reason is {finish_reason!r}'}.", ModelFailed
+    )
 
 
 def shortened(body: bytes) -> str:

@@ -1,6 +1,6 @@
 """The prompt families by name. A new family is one module with one class, and one entry here."""
 
-from ..suggestions import unknown_name
+from ..suggestions import check_known
 from .base import COMMON_ESCAPING, PromptFamily, RenderedPrompt, RoleMessage, alternate_roles, to_role_messages
 from .chatml import ChatML
 from .falcon import Falcon, Falcon180B
@@ -37,6 +37,5 @@ def get_family(name: str) -> PromptFamily:
     Raises:
         ValueError: the name is unknown; the message lists the known ones.
     """
-    if name not in _FAMILIES:
-        raise unknown_name("family", name, _FAMILIES)
+    check_known("family", [name], _FAMILIES)
     return _FAMILIES[name]

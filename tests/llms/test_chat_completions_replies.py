@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import ToolMessage
 from langchain_core.outputs import GenerationChunk
+from sagechain.llms import errors
 from sagechain.llms.generation import join_tool_calls
 from sagechain.llms.wires import get_wire
 from sagechain.llms.wires.wire_error import WireError
@@ -90,7 +91,7 @@ def test_tool_calls_of_every_server_are_read(message: dict[str, Any], calls: lis
 def test_a_reply_without_an_answer_or_with_invalid_tool_calls_is_malformed(message: dict[str, Any]) -> None:
     with pytest.raises(WireError, match="unexpected shape") as caught:
         parse_message(message)
-    assert caught.value.kind == "malformed"
+    assert caught.value.public_class == errors.MalformedResponse
 
 
 def test_streamed_tool_calls_are_passed_on_as_they_arrive() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from sagechain.llms import GenerationParameters
+from sagechain.llms import GenerationParameters, errors
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.wire_error import WireError
 
@@ -123,34 +123,36 @@ def test_an_error_in_a_reply_is_not_an_answer() -> None:
         parse("tgi", {"error": "out of memory", "error_type": "generation"})
     with pytest.raises(WireError, match="overloaded") as caught:
         decode([b'data:{"error":"Model is overloaded","error_type":"overloaded"}\n\n'])
-    assert caught.value.kind == "throttled"
+    assert caught.value.public_class == errors.Throttled
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("error", "public_class"),
     [
-        ({"error": "Input validation error: too long", "error_type": "validation"}, "rejected"),  # TGI
-        ({"error": {"message": "too long", "type": "BadRequestError", "code": 400}}, "rejected"),  # vLLM
-        ({"error": "too long", "code": "413"}, "rejected"),
-        ({"error": {"message": "wait", "type": "RateLimitError", "code": 429}}, "throttled"),
-        ({"error": {"message": "wait", "code": "429"}}, "throttled"),
-        ({"error": "Model is overloaded", "error_type": "overloaded"}, "throttled"),
-        ({"error": "out of memory", "error_type": "generation"}, "failed"),
-        ({"error": {"message": "broken", "code": 500}}, "failed"),
-        ({"error": {"message": "broken", "code": ["?"], "type": {}}}, "failed"),
-        ({"error": "broken", "code": 4000}, "failed"),
+        ({"error": "Input validation error: too long", "error_type": "validation"}, errors.RequestRejected),  # TGI
+        ({"error": {"message": "too long", "type": "BadRequestError", "code": 400}}, errors.RequestRejected),  # vLLM
+        ({"error": "too long", "code": "413"}, errors.RequestRejected),
+        ({"error": {"message": "wait", "type": "RateLimitError", "code": 429}}, errors.Throttled),
+        ({"error": {"message": "wait", "code": "429"}}, errors.Throttled),
+        ({"error": "Model is overloaded", "error_type": "overloaded"}, errors.Throttled),
+        ({"error": "out of memory", "error_type": "generation"}, errors.ModelFailed),
+        ({"error": {"message": "broken", "code": 500}}, errors.ModelFailed),
+        ({"error": {"message": "broken", "code": ["?"], "type": {}}}, errors.ModelFailed),
+        ({"error": "broken", "code": 4000}, errors.ModelFailed),
     ],
 )
-def test_an_error_in_a_reply_or_a_stream_is_rejected_throttled_or_failed(error: dict[str, Any], kind: str) -> None:
+def test_an_error_in_a_reply_or_a_stream_is_rejected_throttled_or_failed(
+    error: dict[str, Any], public_class: type[errors.LLMError]
+) -> None:
     for wire in list_wires():
         with pytest.raises(WireError) as caught:
             parse(wire, error)
-        assert caught.value.kind == kind
+        assert caught.value.public_class == public_class
     for wire in ("tgi", "lmi", "messages"):
         line = json.dumps(error).encode()
         with pytest.raises(WireError) as caught:
             list(get_wire(wire).decoder().feed(line + b"\n" if wire == "lmi" else b"data: " + line + b"\n\n"))
-        assert caught.value.kind == kind
+        assert caught.value.public_class == public_class
 
 
 def choice(text: str, reason: str | None = None, part: str = "delta", **more: Any) -> dict[str, Any]:
@@ -180,7 +182,7 @@ def test_a_chat_completion_with_a_failed_finish_reason_is_an_error(reason: str, 
         parse("messages", choice(text, reason, "message"))
     with pytest.raises(WireError, match=f"finish_reason is '{reason}'") as streamed:
         decode_chat(choice("Pa"), choice(text, reason))
-    assert (whole.value.kind, streamed.value.kind) == ("failed", "failed")
+    assert (whole.value.public_class, streamed.value.public_class) == (errors.ModelFailed, errors.ModelFailed)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_the_error_message_of_lmi_is_found_in_every_place_where_it_may_be(places
     last = {**places, "generated_text": ""}
     with pytest.raises(WireError, match="the container failed: out of memory") as caught:
         list(get_wire("lmi").decoder().feed(json.dumps(last).encode() + b"\n"))
-    assert caught.value.kind == "failed"
+    assert caught.value.public_class == errors.ModelFailed
 
 
 def test_a_closing_special_token_is_not_text_and_its_event_ends_the_stream() -> None:

@@ -14,7 +14,7 @@ from sagechain.prompts import NO_ESCAPING, OutputFormat
 from ...capabilities import Capabilities
 from ...generation import Prompt
 from ..base import Wire
-from ..lines import Framing, LineDecoder, ServerSentEvents
+from ..lines import LineDecoder
 from ..wire_error import FAILURES, WireError, failed_answer, unexpected_reply
 from .messages import openai_messages, openai_output_format
 from .tool_calls import ToolCallReader
@@ -70,7 +70,7 @@ class ChatCompletions(Wire):
 
     def decoder(self) -> "ChatDecoder":
         """A new reader of server-sent events."""
-        return ChatDecoder(ServerSentEvents())
+        return ChatDecoder()
 
 
 class ChatDecoder(LineDecoder):
@@ -79,8 +79,8 @@ class ChatDecoder(LineDecoder):
     last_line: ClassVar[bytes] = b"[DONE]"
     _has_finish_reason = False
 
-    def __init__(self, framing: Framing) -> None:
-        super().__init__(framing)
+    def __init__(self) -> None:
+        super().__init__()
         self._tool_calls = ToolCallReader()
 
     def _end(self) -> None:
