@@ -13,7 +13,7 @@ help: ## List the tasks
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # `make demo` alone needs a part of what the tests need: each is installed into the same .venv once it is wanted.
-install: $(MARK)/dev ## Make .venv with sagechain and all that its tests need
+install: $(MARK)/dev ## Create .venv with sagechain and everything its tests need
 $(MARK)/demo $(MARK)/dev: $(MARK)/%: pyproject.toml constraints.txt | $(MARK)/pip
 	$(PIP) --no-build-isolation --editable '.[$*]'
 	@touch $@
@@ -22,7 +22,7 @@ $(MARK)/pip:
 	$(PIP) pip setuptools
 	@mkdir -p $(MARK) && touch $@
 
-demo: $(MARK)/demo ## Show the main job: Llama 2 and Falcon wires with a real model behind them
+demo: $(MARK)/demo ## Run the demo: Llama 2 and Falcon wires with a real model behind them
 	$(BIN)/sagechain demo
 
 # A test process for each processor, up to four (conftest.py), and one thread each: several threads in each would wait for one
@@ -32,10 +32,10 @@ test: install ## Run all tests, with lint and types
 	OMP_NUM_THREADS=1 LLAMA_ARG_THREADS=1 $(BIN)/python -m pytest $(SPREAD); tests=$$?; \
 	wait $$checks; checks=$$?; cat .checks.log; exit $$((tests ? tests : checks))
 
-prove-short: install ## Run the long proofs that are done in a minute: the demo, the wheel in an empty environment
+prove-short: install ## Run those long tests that take about a minute: the demo, the wheel in an empty environment
 	$(BIN)/python -m pytest -m prove $(SPREAD) tests/apps/test_demo.py tests/test_wheel.py -k 'demo or without_extras'
 
-prove: install ## Run the long proofs, and the tests of properties with many examples
+prove: install ## Run the long tests, and the tests of properties with many examples
 	$(BIN)/python -m pytest -m prove -s
 	$(BIN)/python -m pytest -m 'hypothesis and not prove' --hypothesis-profile many
 
@@ -56,7 +56,7 @@ types: install ## Check types (strict)
 		ln -sfn ../../$$(test -d $$name || echo package/)$$name .types/sagechain/$$name; done
 	MYPYPATH=.types $(BIN)/mypy -p sagechain -p tests -p benchmarks
 
-bench: install ## Measure side by side, medians on standard output
+bench: install ## Run the benchmarks; medians on standard output
 	@for script in startup endpoints conversations local_models; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 cassettes: install ## Record the cassettes again (REAL=1 with credentials: against real endpoints)
@@ -65,5 +65,5 @@ cassettes: install ## Record the cassettes again (REAL=1 with credentials: again
 docs: install ## Build the guide into site/
 	$(BIN)/zensical build --clean
 
-clean: ## Remove what the tasks made
+clean: ## Remove everything that the tasks created
 	rm -rf .venv $(SDK) .types site build dist .pytest_cache .mypy_cache .ruff_cache .checks.log *.egg-info

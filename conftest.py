@@ -1,6 +1,6 @@
 """Run what the pages show: the Python blocks of README.md and docs/, and the lines of `console` blocks that begin with `$`.
 
-The models' own words differ from one processor to the next, so what stands below a command is shown, and not compared.
+The models' own words differ from one processor to the next, so the output below a command is an example and not compared.
 """
 
 import os
@@ -42,7 +42,7 @@ def page(made_up_credentials: None, runtime: Any, tmp_path: Path, monkeypatch: p
 
 
 def run_commands(example: Example) -> None:
-    """Every command of a block ends well."""
+    """Every command of a block exits with code 0."""
     commands = [line.removeprefix("$ ") for line in str(example.parsed).splitlines() if line.startswith("$ ")]
     assert commands, "a console block that shows no command"
     for command in commands:

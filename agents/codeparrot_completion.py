@@ -91,7 +91,7 @@ def script(
 
     llm = load_llm(model, **model_parameters(parameters, accept_eula))
     if model == DEFAULT_MODEL:
-        print_note("(The embedded model was trained to chat; -m local:FOLDER completes by a model trained on code.)")
+        print_note("(The embedded model was trained to chat; -m local:FOLDER uses a model trained on code.)")
     if prompts:
         programs = [{"title": "", "text": prompt} for prompt in prompts]
     else:

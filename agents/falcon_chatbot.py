@@ -83,7 +83,7 @@ def script(
     Example: python -m sagechain.agents.falcon_chatbot translation -v text="Good morning." -v language=French
     """
     if variables and (not uses or len(uses) > 1):
-        raise typer.BadParameter("-v fills one use; name it.")
+        raise typer.BadParameter("-v sets a variable of one use; name that use as the argument.")
     examples = {use: _with_examples(use, variables_by_name(variables)) for use in uses or USES}
     from sagechain.chains import reset
     from sagechain.llms import load_chat_model

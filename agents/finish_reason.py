@@ -7,7 +7,7 @@ from langchain_core.outputs import LLMResult
 
 
 class FinishReason(BaseCallbackHandler):
-    """A LangChain callback; `value` is the finish reason of the last generation, None if the model gives none."""
+    """A LangChain callback; `value` is the finish reason of the last generation, None if the model reports none."""
 
     value: str | None = None
 

@@ -61,7 +61,7 @@ def chain(
     `reject`) resumes it. A turn makes at most 8 model calls and 12 tool calls, in 10 minutes and 64,000 tokens.
 
     Args:
-        model: a chat model, or an LLM. One that cannot call tools advises from the catalogue, and takes no orders.
+        model: a chat model, or an LLM. One that cannot call tools advises from the catalogue, and cannot place orders.
         database: the shop; the one in the user's data folder if not given (`SAGECHAIN_SHOP` names another file).
         checkpointer: stores the threads; in memory if not given. With a durable one an approved order survives a crash.
         takes_orders: whether the model gets the tools at all.
@@ -142,7 +142,7 @@ def script(
     Beam search, where a model has it: --beams 4 -m "local:smollm2?engine=transformers"
     """
     if approve is not None and thread is None:
-        raise typer.BadParameter("--approve and --reject need --thread NAME, which has the order that waits")
+        raise typer.BadParameter("--approve and --reject need --thread NAME: the thread whose order waits for approval")
     options = model_parameters(parameters, accept_eula)
     example = read_yaml(__package__, "llama2_assistant.yaml")["turns"]
     if beams is not None:
@@ -170,7 +170,7 @@ def _compare_searches(model: str, options: dict[str, Any], beams: int, turns: Se
     from sagechain.llms import load_chat_model
 
     carrying, refusing = carriers("num_beams")
-    print_note(f"(Beam search reaches the model by {', '.join(carrying)}; it is refused by {', '.join(refusing)}.)")
+    print_note(f"(Beam search is available over {', '.join(carrying)}, and not over {', '.join(refusing)}.)")
     searches = read_yaml(__package__, "llama2_assistant.yaml")["searches"]
     greedy = {**searches["greedy"], **options}
     beam_search = {**searches["beams"], "num_beams": beams, **options}

@@ -7,7 +7,7 @@ Target: a turn within 1.5 × that of the bare graph.
 
 Does a turn cost more, the longer its thread is? Method: 2,000 turns on one thread over a store (SQLite, and PostgreSQL
 where SAGECHAIN_BENCHMARK_POSTGRES is a database's URL), medians of the 21 turns around turn 50 and of the last 21, with a
-model whose context nobody knows. Target: turn 2,000 within 2 × turn 50.
+model of unknown context. Target: turn 2,000 within 2 × turn 50.
 
     python benchmarks/conversations.py
 """
@@ -34,7 +34,7 @@ MODEL = FakeListChatModel(responses=["Paris."])
 
 
 def bare(checkpointer: Any) -> Any:
-    """A graph of one node that asks the model."""
+    """A graph of one node that calls the model."""
     graph = StateGraph(MessagesState)
     graph.add_node("answer", lambda state: {"messages": [MODEL.invoke(state["messages"])]})
     graph.add_edge(START, "answer")
@@ -78,7 +78,7 @@ def flatness(place: str, number: int) -> float:
 def main() -> None:
     """Print medians, ratios, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="a few turns, without judging time")
+    parser.add_argument("--smoke", action="store_true", help="a few turns, without checking the targets")
     repeat, number, long = (1, 3, 100) if parser.parse_args().smoke else (5, 40, 2_000)
     ratios = {}
     with tempfile.TemporaryDirectory() as folder, SqliteSaver.from_conn_string(str(Path(folder) / "t.sqlite")) as disk:

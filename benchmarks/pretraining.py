@@ -1,10 +1,10 @@
-"""How good is a model after so many seconds, and how fast are a step and the data?
+"""How good is a model after a fixed time of training, and how fast are a step and the preparation of data?
 
 Question: what the recipe here gains over the Hugging Face course's own (its chapter on training a causal model from
 scratch) and over a tuned AdamW, with the same model shape, tokenizer, text and seconds.
 
 Method: the standard library, prepared once; then, for each seed in turn, each way for the same seconds of training
-(evaluation not counted), judged on the whole validation split in bits per byte of its text. The course's way is its
+(evaluation not counted), evaluated on the whole validation split in bits per byte of its text. The course's way is its
 `Trainer` as published: context 128, 32 sequences 8 times a step, AdamW at 5e-4, cosine, dropout 0.1, tails dropped; its
 1,000 steps of warm-up, which would be longer than the run, are made 5 % of it. Ceiling of a step: what this machine does in
 plain products of matrices, measured in the same process.
@@ -77,7 +77,7 @@ def course_tokens(tokenizer: Any, texts: list[str]) -> Any:
 
 
 def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str, float]:
-    """The course's own training for so many seconds: bits per byte, tokens, tokens a second."""
+    """The course's own training for `seconds`: bits per byte, tokens, tokens a second."""
     from sagechain.pretraining.data.corpus import read_documents
     from sagechain.pretraining.data.tokens import Blocks, TokenArray
     from sagechain.pretraining.training.evaluate import evaluate
@@ -125,7 +125,7 @@ def course(data: Path, seconds: float, seed: int, accumulated: int) -> dict[str,
     model: Any
     steps, model, taken = 0, None, (more - few) / 2
     wanted = max(2, round((seconds - few) / taken) + 1)
-    # Three steps tell the time of the others roughly only, and the schedule needs their number; one too many is left to it.
+    # The schedule needs the number of steps, which three steps estimate only roughly; one step too many is accepted.
     while not wanted <= steps <= wanted + 1:
         steps = wanted
         model, taken = trained(steps)
@@ -152,7 +152,7 @@ def ours(data: Path, **settings: Any) -> dict[str, float]:
 
 
 def alone(way: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """What a way gives in a process of its own: what one sets (threads, memory) must not help the next."""
+    """The result of a way, in a separate process, since threads and memory that one way sets would change the next."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(way).result()
 
@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=3, help="of the measure of data")
     parser.add_argument("--only", choices=["data", "quality"])
-    parser.add_argument("--smoke", action="store_true", help="a second each, without judging time")
+    parser.add_argument("--smoke", action="store_true", help="a second each, without checking the targets")
     options = parser.parse_args()
     seconds, seeds, repeat = (1.0, 1, 1) if options.smoke else (options.seconds, options.seeds, options.repeat)
     folder = Path(tempfile.mkdtemp())

@@ -77,7 +77,9 @@ CandidatesOption = Annotated[
         "-n", "--candidates", min=1, help="Sample this many and show the best: code that parses, the likeliest."
     ),
 ]
-UntilOption = Annotated[str, typer.Option("--until", help="Where it ends: block, line or end (where the model ends).")]
+UntilOption = Annotated[
+    str, typer.Option("--until", help="Where the completion ends: block, line or end (where the model stops).")
+]
 
 
 def parameters_by_name(pairs: list[tuple[str, Any]] | None) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _run(app: Callable[..., Any], program: str) -> tuple[int, str | None]:
 
 
 def _broken_pipe() -> int:
-    # The reader has gone. Python would print an error when it flushes standard output at exit.
+    # The reader has closed the pipe. Python would print an error when it flushes standard output at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return BROKEN_PIPE
 

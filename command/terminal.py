@@ -28,8 +28,8 @@ def warn_if_truncated(finish_reason: str | None) -> None:
     """
     if finish_reason == "length":
         print_note(
-            "(The answer was cut at the token limit, or where the model's context ends; up to there "
-            "-p max_new_tokens=… gives it more room.)"
+            "(The answer was truncated: it reached the token limit, or the end of the model's context. "
+            "-p max_new_tokens=… raises the limit.)"
         )
 
 
@@ -44,7 +44,7 @@ def talk(
     """Answer the turns one after another in one thread.
 
     Args:
-        graph: takes `{"messages": […]}`.
+        graph: accepts `{"messages": […]}`.
         turns: the person's messages, `/reset` and `/exit` among them.
         reset: forgets a thread of the graph.
         thread: the thread's name.

@@ -70,7 +70,7 @@ class Account:
             operation: as boto3 names it, such as `describe_endpoint`.
 
         Raises:
-            LLMError: it failed; the class says what to do.
+            LLMError: it failed; `advice` of the error is what to do.
             ValueError: the parameters do not match the service's own description.
         """
         try:

@@ -75,7 +75,7 @@ def list_endpoints(region: str | None = None) -> list[EndpointInfo]:
 
 
 def endpoint_info(account: Account, name: str) -> EndpointInfo:
-    """One endpoint. Raises EndpointNotFound if there is none of that name."""
+    """One endpoint. Raises EndpointNotFound if no endpoint has that name."""
     described = account.send(name, "describe_endpoint", EndpointName=name)
     tags = account.tags(name, described["EndpointArn"])
     instances = _instances(account, described)
@@ -108,7 +108,7 @@ def expires_at(tags: dict[str, str]) -> float | None:
 
 
 def _sum(costs: list[float | None]) -> float | None:
-    """None if there are no costs, or one is unknown."""
+    """None if the list is empty or a cost is unknown."""
     known = [each for each in costs if each is not None]
     return sum(known) if known and len(known) == len(costs) else None
 

@@ -19,7 +19,7 @@ def own_container(request: DeploymentRequest, region: str) -> dict[str, Any]:
     """The fields of a plan that depend on the model; those that the request lacks are derived.
 
     Raises:
-        ValueError: one cannot be derived; the message says what to give.
+        ValueError: a field cannot be derived; the message names the arguments that determine it.
     """
     model_data = None if request.model_data is None else str(request.model_data)
     is_folder = model_data is not None and not model_data.startswith("s3://")

@@ -28,7 +28,9 @@ VARIANT = "AllTraffic"
 # Instances with local disks, for which SageMaker refuses a volume size: those with a `d` in their family's name, and the
 # newer ones with accelerators (sagemaker-python-sdk 2.x, `volume_size_supported`).
 LOCAL_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6|gr6|g7|p5|p6|trn|inf2)[a-z0-9-]*\.")
-STARTUP_SECONDS = 1_800  # to fetch and load a model, unless its spec says more; AWS's default is too short for 40 GB
+STARTUP_SECONDS = (
+    1_800  # to fetch and load a model, unless its spec sets a longer time; AWS's default is too short for 40 GB
+)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def plan_deployment(request: DeploymentRequest, region: str) -> Plan:
     """Complete a request. Nothing is sent, except for a JumpStart model outside the catalogue: its public spec is read.
 
     Raises:
-        ValueError: a field that is missing, or that does not suit the model.
+        ValueError: a field that is missing, or that does not match the model.
         EulaNotAccepted: the model has a licence to accept.
     """
     hosting = own_container(request, region) if request.model_id is None else _jumpstart_container(request, region)

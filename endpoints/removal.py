@@ -42,7 +42,7 @@ def delete(
     # The endpoint decides whose it is; without one, its configuration, else its model.
     descriptions = ((each, found) for each in resources_of(name) if (found := teardown.describe(each)) is not None)
     if (first := next(descriptions, None)) is None:
-        raise EndpointNotFound(name, "there is no endpoint, configuration or model of that name.")
+        raise EndpointNotFound(name, "no endpoint, configuration or model has that name.")
     resource, description = first
     if teardown.is_own(resource, description):
         tags = account.tags(name, description[f"{resource.api_name}Arn"])

@@ -53,7 +53,7 @@ class Teardown:
         account: the account with its resources.
         deployment: only resources with its identity are deleted; with an empty identity, all that sagechain created under
             its name.
-        forced: these resources, whoever created them, instead of the deployment's own.
+        forced: these resources, regardless of who created them, instead of the deployment's own.
         expected: a resource that may still appear: its creation was requested, and the response was lost.
         poll_seconds: the longest pause between two looks at an endpoint.
         timeout: seconds to wait until the endpoint can be deleted, and again until it is gone.

@@ -1,6 +1,6 @@
 """One generation: a request to a model and its answer, in chunks or whole, up to the first stop string.
 
-An engine subclasses `RunningGeneration` and gives the raw chunks; `chunks()` and `answers()` are what its readers see.
+An engine subclasses `RunningGeneration` and yields the raw chunks; `chunks()` and `answers()` are what its readers see.
 """
 
 from abc import ABC, abstractmethod
@@ -30,7 +30,7 @@ class RunningGeneration(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[GenerationChunk]:
-        """What the model gives: the chunks of a stream as they arrive, or each answer of a whole reply. Raises LLMError."""
+        """The model's output: the chunks of a stream as they arrive, or each answer of a whole reply. Raises LLMError."""
 
     @abstractmethod
     def close(self) -> None:

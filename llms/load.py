@@ -11,7 +11,7 @@ Settings follow as a query: `sagemaker:my-falcon?family=falcon&region=eu-west-1`
 `component`, `variant`, and, to count tokens before a request, `context` and `tokenizer`; local models have `engine`,
 `family`, `context` and, in llama.cpp, `slots`.
 
-An endpoint object of the sagemaker SDK stands for its own name and region; the other settings are keywords then:
+An endpoint object of the sagemaker SDK can replace the URI; the settings other than its name and region are keywords:
 `load_llm(endpoint, family="falcon", temperature=0.2)`.
 """
 
@@ -109,7 +109,9 @@ def _local_model(place: str, settings: dict[str, str], parameters: dict[str, Any
     check_known("engine", [engine], ENGINES)
     check_known(f"setting of {engine}", settings, ("engine", *ENGINES[engine]))
     if not is_embedded and not path.exists():
-        raise ValueError(f"model: there is no file {place!r}. Embedded models: {', '.join(sorted(embedded_models()))}")
+        raise ValueError(
+            f"model: the file {place!r} does not exist. Embedded models: {', '.join(sorted(embedded_models()))}"
+        )
     if engine == "llama.cpp" and is_folder:
         raise ValueError(f"engine: llama.cpp reads GGUF files, and {place!r} is a folder; leave ?engine=… out")
     fields = {"path": pull(place) if is_embedded else path, **settings, **parameters}

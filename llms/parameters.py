@@ -14,7 +14,7 @@ from sagechain.prompts import check_known
 class GenerationFields(BaseModel):
     """The parameters as fields, with their ranges.
 
-    `None` is not sent, with one exception: whether tokens are sampled is always stated to a server that takes `do_sample`
+    `None` is not sent, with one exception: whether tokens are sampled is always sent to a server that accepts `do_sample`
     (`tgi`, `lmi`, `hf`), so without any sampling parameter the answer is greedy.
     """
 

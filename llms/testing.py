@@ -59,7 +59,7 @@ class ScriptedLLM(TextModel):
     @model_validator(mode="after")
     def _write_script(self) -> Self:
         if not get_family(self.family).stop:
-            raise ValueError(f"family: {self.family!r} has no layout of its own; give one that renders prompts")
+            raise ValueError(f"family: {self.family!r} has no text layout; give a family that renders prompts")
         self._script = _Script([_as_text(answer, i, self.family) for i, answer in enumerate(self.answers)])
         return self
 
@@ -150,7 +150,7 @@ class ScriptedLLM(TextModel):
         return min(max_new_tokens or self.context, self.context - tokens)
 
     def _as_chunks(self, answer: GenerationChunk) -> list[GenerationChunk]:
-        """The same answer as a stream gives it: the figures come last."""
+        """The same answer in chunks; the figures are in the last one."""
         if self.stream_by == "whole":
             return [answer]
         texts = list(answer.text) if self.stream_by == "characters" else TOKEN.findall(answer.text)

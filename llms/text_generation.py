@@ -85,7 +85,7 @@ class TextGenerator(GenerationFields, ABC):
         """Number of tokens that the model reads for a prompt, its start token included; None if that is unknown here.
 
         Args:
-            prompt: text, or messages where the model takes roles.
+            prompt: text, or messages where the model accepts roles.
             output_format: what the answer has to be; for messages, the prompt states it too.
         """
         return None
@@ -141,7 +141,7 @@ class TextGenerator(GenerationFields, ABC):
         """The answers to one prompt: one, or `num_return_sequences`.
 
         Args:
-            prompt: text, or messages where the model takes roles.
+            prompt: text, or messages where the model accepts roles.
             stop: replaces the model's own stop strings; `[]` means none.
             output_format: what the answer has to be (`sagechain.prompts.output_format`).
             changes: inference parameters of this generation.

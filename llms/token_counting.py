@@ -11,7 +11,7 @@ FILE = "tokenizer.json"
 
 @cache
 def load_tokenizer(tokenizer: str, model_name: str) -> Callable[[str], list[int]]:
-    """A function that gives the token ids of a text.
+    """A function that returns the token ids of a text.
 
     Args:
         tokenizer: a `tokenizer.json`, a folder that has one, or a model's name on the hub (`tiiuae/falcon-7b-instruct`).

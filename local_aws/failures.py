@@ -29,7 +29,7 @@ def operations() -> dict[str, str]:
 
 
 def list_failures() -> list[str]:
-    """The names of the failures that `LocalRuntime.fail` takes, in the order of `failures.yaml`."""
+    """The names of the failures that `LocalRuntime.fail` accepts, in the order of `failures.yaml`."""
     return list(failures())
 
 

@@ -42,9 +42,9 @@ class LocalRuntime:
             the wire follows from the family if it is not given; endpoints with one URI share one engine. Or
             `"upstream"`, the URL of any real container. `"fault"` names a fault (`list_faults()`), with `"times"`
             (requests that meet it; default: all), `"frames"` (of a stream before it) and `"seconds"` (of a slow one).
-        port: 0 takes a free one.
+        port: 0 for a free one.
         host: the address to listen on.
-        folder: keeps what is deployed and uploaded until the next start; None: it is lost.
+        folder: where deployments and uploads are stored for the next start; None: they are discarded.
         creating_seconds: how long a deployed endpoint is `Creating` at least.
         deleting_seconds: how long it is `Deleting`.
         upstream: the URL of a container that answers for all deployed endpoints instead.
@@ -189,7 +189,9 @@ class LocalRuntime:
         self._open_parts.callback(self._deployments.close)
         for name, endpoint in self._preconfigured.items():
             if store.find("endpoints", name):
-                raise ValueError(f"endpoint {name!r}: one of that name is deployed in {folder}; give another name")
+                raise ValueError(
+                    f"endpoint {name!r}: an endpoint with that name is deployed in {folder}; give another name"
+                )
             for kind, record in records_of(name, self._models[name], self._now()).items():
                 store.put(kind, name, record, in_memory=True)
             self._deployments.add(name, endpoint)

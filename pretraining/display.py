@@ -7,7 +7,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-LINES = 10  # of one piece of work, where there is no terminal
+LINES = 10  # per piece of work, without a terminal
 
 
 class ShowProgress(Protocol):

@@ -13,7 +13,7 @@ class PretrainingError(Exception):
 
 
 class NothingLeft(PretrainingError):
-    """The filters left too few documents. The same folder takes other settings."""
+    """The filters left too few documents. The same folder can be used with other settings."""
 
 
 class Diverged(PretrainingError):
@@ -25,7 +25,7 @@ def report_out_of_memory(device_batch: int) -> Iterator[None]:
     """Raise PretrainingError, with advice, where the block runs out of memory.
 
     Args:
-        device_batch: sequences that a device takes at once, for the message.
+        device_batch: sequences in one forward pass of a device, for the message.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The environment that a launcher (torchrun, `accelerate launch`) gives each process, read without heavy imports.
+"""The variables that a launcher (torchrun, `accelerate launch`) sets for each process, read without heavy imports.
 
 srun alone sets neither `RANK` nor `WORLD_SIZE`: its processes would each train on their own; start torchrun in it.
 """

@@ -20,7 +20,7 @@ LIBRARIES = ("sagechain", "torch", "transformers", "tokenizers", "datatrove", "d
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """A folder's manifest, or None where there is no file. Raises PretrainingError where it cannot be read."""
+    """A folder's manifest; None if it has none. Raises PretrainingError if it cannot be read."""
     path = folder / NAME
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -60,10 +60,10 @@ def stage_manifest(folder: Path, stage: str, what: str) -> dict[str, Any] | None
     """
     is_used, manifest = has_files(folder), read_manifest(folder)  # in this order: another process may write it now
     if is_used and manifest is None:
-        raise ValueError(f"out: {str(folder)!r} is not empty and holds no {what}; name another folder")
+        raise ValueError(f"out: {str(folder)!r} is not empty and does not contain {what}; name another folder")
     if manifest is not None and manifest.get("stage") != stage:
         raise ValueError(
-            f"out: {str(folder)!r} holds the output of {manifest.get('stage')!r}, no {what}; name another folder"
+            f"out: {str(folder)!r} contains the output of {manifest.get('stage')!r}, not {what}; name another folder"
         )
     return manifest
 

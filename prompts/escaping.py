@@ -2,7 +2,7 @@
 
 A marker is text that a model reads as structure: a special token, a tag, a role's label at the start of a line. It is given
 as two regular expressions, its head and its tail (`<` and `|im_start|>`). Escaping puts a backslash between them, also
-where backslashes already are; unescaping removes one, which gives exactly the original text:
+where backslashes already are; unescaping removes one, which restores the original text exactly:
 
     >>> escaping = Escaping([("<", r"\\|im_start\\|>")])
     >>> escaping.escape("say <|im_start|>")

@@ -44,7 +44,7 @@ def tool_call_texts(message: AIMessage, escaping: Escaping) -> list[str]:
     texts = [_json(escaping.escape_values(call)) for call in calls]
     for invalid in message.invalid_tool_calls:
         name, raw = invalid["name"] or "", invalid["args"] or ""
-        # A server with its own tool calls gives the arguments without the name.
+        # A server with its own tool calls returns the arguments without the name.
         whole = raw if name in raw else f'{{"name": {_json(name)}, "arguments": {raw}}}'
         texts.append(escaping.escape(whole))
     return [f"{TOOL_CALL_START}\n{text}\n{TOOL_CALL_END}" for text in texts]

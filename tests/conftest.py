@@ -28,7 +28,7 @@ FALCON_URI = f"sagemaker:{FALCON}?family=falcon"
 LONGEST_FILES = ("test_benchmarks.py", "test_demo.py", "test_llama2_assistant.py", "test_training.py")
 
 lock_new_connections()
-# Where a proxy is set, botocore and others ask it for loopback too.
+# If a proxy is set, botocore and others use it for loopback too.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost,::1"
 # How long an example takes to draw and to run is a matter of the machine. `make prove` draws many.
 for profile, examples in {"few": 25, "many": 500}.items():
@@ -105,7 +105,7 @@ def llm(smollm2: Path) -> LlamaCppLLM:
 
 @pytest.fixture(scope="session")
 def seconds_to_stop(llm: LlamaCppLLM) -> float:
-    """How long the server may go on generating after its client has disconnected: as long as 200 of the 1,500 tokens
+    """How long the server may continue to generate after its client has disconnected: as long as 200 of the 1,500 tokens
     that the tests request take on this machine."""
     tokens = llm.stream("Once upon a time", max_new_tokens=21)
     next(tokens)

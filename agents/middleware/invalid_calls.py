@@ -52,7 +52,9 @@ class InvalidCalls(AgentMiddleware[AgentState[Any], Any, Any]):
         return self.after_model(state, runtime)
 
 
-_LAST_ANSWER = "I could not do this: my calls of the tools for it could not be read. Ask again in other words."
+_LAST_ANSWER = (
+    "I could not do this: the tool calls that I wrote for it are malformed. Please word your request differently."
+)
 
 
 def _with_id(call: InvalidToolCall) -> InvalidToolCall:

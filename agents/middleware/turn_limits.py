@@ -108,6 +108,6 @@ def _end_turn(reason: str) -> dict[str, Any]:
 
 def _limit_answer(reason: str) -> AIMessage:
     return AIMessage(
-        f"I stopped before this was done: {reason}. What was said before is not whole. Ask again, or ask for less.",
+        f"I stopped before this was done: {reason}. The answer above is incomplete. Repeat the request, or reduce it.",
         response_metadata={"finish_reason": "bound"},
     )

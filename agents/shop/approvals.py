@@ -70,7 +70,9 @@ def check_decisions(resume: Any, interrupts: Sequence[Interrupt]) -> dict[str, A
         decisions = _DECISIONS.validate_python(value["decisions"])
     except (KeyError, TypeError) as error:
         example = "{'decisions': [{'type': 'approve'}]}"
-        raise ValueError(f"resume: {resume!r} decides nothing that waits in this thread; give {example}") from error
+        raise ValueError(
+            f"resume: {resume!r} does not decide an order that waits in this thread; give {example}"
+        ) from error
     except ValidationError as error:
         raise ValueError(f"decisions: {_in_one_line(error)}; give 'approve', 'reject' or 'edit' as the type") from error
     if len(decisions) != len(orders):

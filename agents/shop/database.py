@@ -78,7 +78,7 @@ class ShopDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start, so that what it reads is still true when it writes."""
+        """A transaction that has the write lock from its start, so that what it reads is still true when it writes."""
         with self.connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:

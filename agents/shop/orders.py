@@ -1,4 +1,4 @@
-"""Orders: each is written in one transaction with the stock that it takes, once, even if its tool call is repeated.
+"""Orders: each is written in one transaction with the reduction of the stock, once, even if its tool call is repeated.
 
 A tool call has a key, which is unique in the table. A process may die before the transaction, and nothing has happened; or
 after it, and the repeated call finds its order.
@@ -56,7 +56,7 @@ def place(shop: ShopDatabase, key: str, product: Product, quantity: int) -> Orde
     """Write an order, or find the one that was written with this key.
 
     Args:
-        shop: the shop whose stock it takes.
+        shop: the shop whose stock is reduced.
         key: identifies the tool call.
         product: what is ordered, at the price that was approved.
         quantity: pieces, 1 or more.

@@ -70,7 +70,7 @@ class ShopTerminal:
             decisions = [_ask(self._shop, order) for order in orders] if sys.stdin.isatty() else [None]
             if None in decisions:
                 for order in orders:
-                    print_note(f"(This waits for approval: {order['description']})")
+                    print_note(f"(Waiting for approval: {order['description']})")
                 print_note(f"(To continue: --thread {self._thread} --approve, or --reject.)")
                 raise typer.Exit(NOT_READY)
             self._resume(interrupt, decisions)

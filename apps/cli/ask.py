@@ -64,7 +64,7 @@ def ask(
 def _load(template: str | None, variables: list[tuple[str, str]] | None) -> "LibraryPrompt | None":
     if template is None:
         if variables:
-            raise typer.BadParameter("-v fills a prompt of the library; name it by -t.")
+            raise typer.BadParameter("-v sets a variable of a prompt of the library; name the prompt with -t.")
         return None
     from sagechain.prompts import load_prompt
 

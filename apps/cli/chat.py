@@ -66,10 +66,10 @@ def chat(
 
 
 def _last_thread(store: "Store") -> str:
-    """The thread with the latest turn. Raises ValueError if there is no thread."""
+    """The thread with the latest turn. Raises ValueError if no thread is stored."""
     threads = store.threads()
     if not threads:
-        raise ValueError("--continue: there is no conversation yet; start one without it")
+        raise ValueError("--continue: no conversation is stored yet; start one without --continue")
     return threads[0].name
 
 

@@ -20,7 +20,7 @@ def print_endpoints(endpoints: "Sequence[EndpointInfo]") -> None:
     from sagechain.endpoints import format_duration, format_usd
 
     if not endpoints:
-        print_note("There is no endpoint in this account and region.")
+        print_note("This account has no endpoint in this region.")
         return
     table = Table("endpoint", "status", "family", "wire", "instance", "age", box=None, pad_edge=False)
     for heading in ("price", "so far"):

@@ -1,4 +1,4 @@
-"""`sagechain pretrain`: a code model from nothing, stage by stage or all at once."""
+"""`sagechain pretrain`: a code model from scratch, stage by stage or all at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from .pretrain_options import (
 )
 
 app = typer.Typer(
-    help="Pretrain a code model from nothing: corpus, tokenizer, training, report, export.",
+    help="Pretrain a code model from scratch: corpus, tokenizer, training, report, export.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -55,7 +55,7 @@ def prepare(
     ] = None,
     settings: SettingOption = None,
 ) -> None:
-    """Make training data: filter, remove duplicates, train a tokenizer, write tokens.
+    """Create training data: filter, remove duplicates, train a tokenizer, write tokens.
 
     Example: sagechain pretrain prepare ~/code --out data --keywords pandas,sklearn,matplotlib,seaborn
     """
@@ -81,7 +81,7 @@ def prepare(
 @app.command("train")
 def train(
     command: typer.Context,
-    data: Annotated[Path, typer.Argument(help="Folder that `prepare` made.")],
+    data: Annotated[Path, typer.Argument(help="Folder that `prepare` wrote.")],
     out: Annotated[Path, typer.Option("--out", help="The run's folder; a run with a checkpoint is resumed.")],
     preset: PresetOption = "demo",
     tokens: TokensOption = None,
@@ -132,7 +132,7 @@ def export(
     license: Annotated[
         str | None, typer.Option("--license", help="For the model card, as the Hugging Face hub names it: apache-2.0 …")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another model that export made.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another model that export wrote.")] = False,
 ) -> None:
     """Write a finished run's model as an ordinary checkpoint with a model card; `-m local:OUT` runs it.
 
@@ -151,8 +151,8 @@ def run_all(
     out: Annotated[Path, typer.Option("--out", help="Folder for data, run and model.")],
     keywords: KeywordsOption = None,
     licenses: LicensesOption = None,
-    vocab_size: Annotated[int | None, typer.Option("--vocab-size", help="As the preset has it if not given.")] = None,
-    context: Annotated[int | None, typer.Option("--context", help="As the preset has it if not given.")] = None,
+    vocab_size: Annotated[int | None, typer.Option("--vocab-size", help="The preset's if not given.")] = None,
+    context: Annotated[int | None, typer.Option("--context", help="The preset's if not given.")] = None,
     workers: WorkersOption = None,
     preset: PresetOption = "demo",
     tokens: TokensOption = None,

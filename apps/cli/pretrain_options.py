@@ -13,11 +13,11 @@ SourceArgument = Annotated[
     ),
 ]
 KeywordsOption = Annotated[
-    str | None, typer.Option("--keywords", help="Keep documents with any of these words, such as pandas,sklearn.")
+    str | None, typer.Option("--keywords", help="Use only documents with any of these words, such as pandas,sklearn.")
 ]
 LicensesOption = Annotated[
     str | None,
-    typer.Option("--licenses", help="Keep documents under these licences, such as mit,apache-2.0, or permissive."),
+    typer.Option("--licenses", help="Use only documents under these licences, such as mit,apache-2.0, or permissive."),
 ]
 VocabularyOption = Annotated[int, typer.Option("--vocab-size", help="Number of tokens in the vocabulary.")]
 ContextOption = Annotated[int, typer.Option("--context", help="Tokens in the model's context.")]
@@ -33,6 +33,9 @@ TrackerOption = Annotated[str, typer.Option("--report-to", help="Installed track
 SettingOption = Annotated[
     list[Any] | None,
     typer.Option(
-        "-p", metavar="NAME=VALUE", help="A setting over the preset's, such as width=128.", parser=parse_parameter
+        "-p",
+        metavar="NAME=VALUE",
+        help="A setting that replaces the preset's, such as width=128.",
+        parser=parse_parameter,
     ),
 ]

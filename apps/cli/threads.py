@@ -87,7 +87,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     location: StoreOption = None,
 ) -> None:
-    """Delete a conversation for ever; a turn that is running ends first.
+    """Delete a conversation permanently; a turn that is running ends first.
 
     Example: sagechain threads delete ada --yes
     """

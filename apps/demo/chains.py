@@ -44,7 +44,7 @@ def run(*, seconds: float) -> None:
         _print_heading("4. Twenty word problems over the Falcon wire: direct against chain of thought")
         _show_word_problems()
         requests = len(runtime.requests)
-    _print_heading("5. A CodeParrot from nothing: corpus, tokenizer, a minute of training, completions")
+    _print_heading("5. A CodeParrot from scratch: corpus, tokenizer, a minute of training, completions")
     _pretrain(seconds)
     _print_heading("What was real, and what was local")
     console.print(

@@ -1,4 +1,4 @@
-"""The demo's last part: a CodeParrot from nothing, and its completions in the chains of the other parts."""
+"""The demo's last part: a CodeParrot trained from scratch, and its completions in the chains of the other parts."""
 
 import tempfile
 from pathlib import Path
@@ -47,7 +47,7 @@ def _train(console: Console, folder: Path, seconds: float) -> Path:
     console.print(terminal_curve(read_history(run)), markup=False)
     console.print(
         f"{manifest['parameters']:,} weights, {manifest['tokens']:,} tokens in {manifest['seconds']:.0f} s: "
-        f"{manifest['val_bits_per_byte']:.2f} bits per byte of code it has not seen "
+        f"{manifest['val_bits_per_byte']:.2f} bits per byte of unseen code "
         f"(8 would be chance), the next token right {manifest['val_accuracy']:.0%} of the time."
     )
     write_report(run)

@@ -47,7 +47,7 @@ def code_completion(
     batching; all its prompts are checked before the first is sent.
 
     Args:
-        model: an LLM, or a `PromptedChatModel`, whose LLM is used. Over a wire that takes roles the prompt is a user's
+        model: an LLM, or a `PromptedChatModel`, whose LLM is used. Over a wire that accepts roles the prompt is a user's
             message and the completion an answer to it.
         until: where the completion ends: `block` (the next function, class, comment, `if` or `print` at the left margin),
             `line`, `end` (the model's own end), or your own stop strings. The model's stop strings apply as well.

@@ -91,7 +91,7 @@ async def areset(graph: Conversation, thread_id: str) -> None:
 
 def _checkpointer(graph: Conversation) -> BaseCheckpointSaver[Any]:
     if not isinstance(graph.checkpointer, BaseCheckpointSaver):
-        raise ValueError("graph: it has no checkpointer, so there is no thread to delete")
+        raise ValueError("graph: it has no checkpointer, so it stores no threads to delete")
     return graph.checkpointer
 
 

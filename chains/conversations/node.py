@@ -75,7 +75,7 @@ class AnswerNode(Runnable[ConversationState, ConversationState]):
     def _split(self, messages: list[AnyMessage]) -> tuple[list[BaseMessage], list[BaseMessage]]:
         """The newest turns, which are sent, and the older ones, which are trimmed."""
         if not (turn := open_turn(messages)):
-            raise ValueError("messages: there is no turn to answer; give the next one")
+            raise ValueError("messages: they end with an answer, so nothing is left to answer; add the next message")
         for message in turn:
             _check_text(message.text)
         window = self._history.window(messages)
@@ -98,7 +98,7 @@ def _state_update(
 
 
 def _check_text(text: str) -> None:
-    """Lone surrogates, which stand for bytes that are not UTF-8, can be neither sent nor stored."""
+    """Lone surrogates, which represent bytes that are not UTF-8, can be neither sent nor stored."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -26,7 +26,7 @@ def before_next_question(text: str) -> str:
 
 
 def extract_answer(text: str, kind: AnswerKind, *, announced: bool = False) -> str | None:
-    """The answer in a model's text; None if there is none.
+    """The answer in a model's text; None if it contains no answer.
 
     It is the text after "the answer is": in the first paragraph with these words, after their last occurrence. Without
     them, the last number, or the last yes or no, is the answer, unless only an `announced` answer counts.

@@ -140,7 +140,7 @@ class SessionLocks(ThreadLocks):
         """Raise StoreFailed if this process has lost a lock it acquired: another process may have run a turn since."""
         with self._guard:
             if thread in self._acquired and not (self._acquired[thread] is self._session and self._is_alive()):
-                reason = f"The connection that held the lock of thread {thread!r} broke; the turn is not saved."
+                reason = f"The connection that owned the lock of thread {thread!r} broke; the turn is not saved."
                 raise StoreFailed(self._place, reason)
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ class SqliteStore(Store, SqliteSaver):
         if self.place == ":memory:" or file.is_dir():
             raise ValueError(f"store: {self.place!r} is not a file")
         if not create and not file.exists():
-            raise ValueError(f"store: there is no file {self.place!r}")
+            raise ValueError(f"store: the file {self.place!r} does not exist")
         with self._errors():
             # Links to one file share its folder of locks.
             file = file.resolve()
@@ -68,7 +68,7 @@ class SqliteStore(Store, SqliteSaver):
                 file.touch(mode=0o600)
             self.thread_locks = FileLocks(self.place, locks)
             super().__init__(sqlite3.connect(file, check_same_thread=False, timeout=BUSY_SECONDS))
-            # Reentrant, since it is acquired around LangGraph's own statements inside of ours.
+            # Reentrant, since it is acquired around LangGraph's statements, which may run inside a statement of this class.
             self.lock = cast(threading.Lock, threading.RLock())
             try:
                 with FileLock(locks / "setup.lock"):

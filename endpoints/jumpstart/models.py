@@ -29,7 +29,7 @@ class CatalogueEntry(BaseModel):
     license: str
     """The licence's name."""
     eula: str | None
-    """The address of the licence that has to be accepted; None if there is none to accept."""
+    """The address of the licence that has to be accepted; None if none has to be accepted."""
     instance_type: str
     """The default."""
     instance_types: tuple[str, ...]

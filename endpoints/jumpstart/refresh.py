@@ -4,7 +4,7 @@ python -m sagechain.endpoints.jumpstart.refresh [--region us-east-1] [--date 202
 
 The first contains the facts of the catalogue, the second the spec files of its models, trimmed to the fields that are used.
 `jumpstart_by_hand.yaml` names the models and their versions, overrides generated facts, and is never written here. The same
-input gives the same text, so a difference comes from JumpStart.
+input produces the same text, so a difference comes from JumpStart.
 """
 
 import argparse

@@ -43,7 +43,7 @@ class JumpStartSpec(BaseModel):
     gated: bool
     """Whether S3 serves the model only to accounts that accept its licence."""
     eula: str | None
-    """The address of the licence that has to be accepted; None if there is none to accept."""
+    """The address of the licence that has to be accepted; None if none has to be accepted."""
     family: str
     wire: str | None
     """The container's wire; None if it is unknown, or not one of sagechain's."""

@@ -6,7 +6,7 @@
     chat.with_structured_output(Offer).invoke("Offer me a tent.")
 
 `request.py` makes the prompt, `messages.py` the messages of the answer, `structured_output.py` the values of a schema. The
-prompt describes tools and schemas, unless the LLM takes roles, tools or schemas itself (`capabilities.py`).
+prompt describes tools and schemas, unless the LLM accepts roles, tools or schemas itself (`capabilities.py`).
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence

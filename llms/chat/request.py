@@ -26,7 +26,7 @@ class ChatRequest:
     """One request to the LLM.
 
     Args:
-        prompt: text in the family's layout, or messages for an LLM that takes roles.
+        prompt: text in the family's layout, or messages for an LLM that accepts roles.
         options: parameters of the generation, `stop` among them.
         output_format: what the answer has to be.
     """
@@ -50,7 +50,7 @@ def chat_request(
         messages: the conversation.
         stop: stop strings of the caller; the family's are added.
         options: all of LangChain's options.
-        family: lays the messages out; None if the LLM takes roles.
+        family: lays the messages out; None if the LLM accepts roles.
     """
     output_format = output_format_of(options)
     options = {name: value for name, value in options.items() if name not in CHAT_OPTIONS}

@@ -1,6 +1,6 @@
 """The tags of an endpoint, as `sagechain.endpoints` writes them, so that `sagemaker:NAME` needs no family.
 
-An endpoint that was deployed otherwise can be given `sagechain:family` and `sagechain:wire` by hand.
+An endpoint that another tool deployed needs the tags `sagechain:family` and `sagechain:wire` added.
 """
 
 from collections.abc import Mapping

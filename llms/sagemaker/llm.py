@@ -55,7 +55,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     variant_name: str | None = None
     """The production variant that gets the requests, where the endpoint has several."""
     context: int | None = Field(default=None, ge=1)
-    """Tokens of prompt and answer together that the endpoint takes; by default the family's."""
+    """The endpoint's limit of tokens of prompt and answer together; by default the family's."""
     tokenizer: str | Path | None = None
     """The model's `tokenizer.json`, a folder that contains it, or the model's name on the Hugging Face hub."""
     on_unsupported: OnUnsupported = "error"
@@ -90,7 +90,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             raise ValueError("endpoint_name: it is empty; give the endpoint's name")
         self._wire = get_wire(self.wire)
         if self.family is not None and not get_family(self.family).stop and not self._wire.capabilities.takes_roles:
-            raise ValueError(f"family: {self.family!r} has no text layout, and the {self.wire} wire takes text only")
+            raise ValueError(f"family: {self.family!r} has no text layout, and the {self.wire} wire accepts text only")
         if self.tokenizer is not None:
             self.custom_get_token_ids = load_tokenizer(str(self.tokenizer), self.endpoint_name)
         counted_here = {"max_length": None} if self.custom_get_token_ids is not None else {}
@@ -217,7 +217,7 @@ def _wire_name(values: Mapping[str, Any]) -> str:
     handler = values.get("content_handler")
     if handler is not None and not isinstance(handler, WireContentHandler):
         raise ValueError(
-            "content_handler: SageMakerLLM takes a wire; give wire=… or one of sagechain's content handlers, "
+            "content_handler: SageMakerLLM uses wires; give wire=… or one of sagechain's content handlers, "
             "or use langchain_aws.SagemakerEndpoint with your own"
         )
     if values.get("wire"):

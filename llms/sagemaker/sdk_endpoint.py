@@ -1,6 +1,6 @@
 """An endpoint that Amazon's sagemaker SDK deployed, as a URI of sagechain: `sagemaker:my-falcon?region=eu-west-1`.
 
-The SDK is never imported. Any object with a name and an ARN will do, such as `sagemaker.core.resources.Endpoint`, and
+The SDK is never imported. Any object with a name and an ARN works, such as `sagemaker.core.resources.Endpoint`, and
 `InferenceComponent`, which has the name and ARN of its endpoint.
 """
 

@@ -1,7 +1,7 @@
 """What a wire states about itself, how it writes a request, and how it reads a reply.
 
-A wire is the format in which one kind of container takes requests and replies. It turns a prompt and parameters into a
-request's body, and a reply's bytes into LangChain's `GenerationChunk`s; `llms/sagemaker/invocation.py` sends and receives.
+A wire is the format in which one kind of container reads requests and writes replies. It converts a prompt and parameters to a
+request's body, and a reply's bytes to LangChain's `GenerationChunk`s; `llms/sagemaker/invocation.py` sends and receives.
 A new wire is a subclass in a module of this folder, listed in `wires/__init__.py`.
 """
 
@@ -64,7 +64,7 @@ class Wire(ABC):
         """The body of a request, before it is encoded as JSON.
 
         Args:
-            prompt: text, or messages where the wire takes roles.
+            prompt: text, or messages where the wire accepts roles.
             stream: whether a streamed reply is requested; False on a wire without a stream.
             output_format: sent beside messages; a text prompt contains it already.
             on_unsupported: what happens with a parameter that the wire does not carry.

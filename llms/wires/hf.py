@@ -1,6 +1,6 @@
-"""The wire of the Hugging Face inference toolkit: a transformers pipeline that takes `generate()`'s own arguments.
+"""The wire of the Hugging Face inference toolkit: a transformers pipeline that accepts the arguments of `generate()`.
 
-Source: `sagemaker-huggingface-inference-toolkit` 2.x over transformers' text-generation pipeline. It has no stream, takes
+Source: `sagemaker-huggingface-inference-toolkit` 2.x over transformers' text-generation pipeline. It has no stream, accepts
 no stop strings, puts the prompt before the answer by default, and does not report why an answer ended.
 """
 

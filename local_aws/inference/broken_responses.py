@@ -12,7 +12,7 @@ FAILURE_TEXT = "the model failed"
 
 
 async def break_connection(kind: str, connection: Connection, whole_body: Callable[[], Awaitable[bytes]]) -> None:
-    """Carry out a fault of the connection; `whole_body` gives the body of the response that it cuts short."""
+    """Carry out a fault of the connection; `whole_body` returns the body of the response that it cuts short."""
     if kind == "hang":
         await asyncio.Event().wait()
     if kind == "reset":

@@ -38,7 +38,7 @@ class Crc32:
         return self._value.to_bytes(4, "big")
 
 
-# Python has no CRC32C and no CRC64NVME: such checksums are accepted unread.
+# Python has no CRC32C and no CRC64NVME: such checksums are accepted without a check.
 ALGORITHMS: Mapping[str, Callable[[], Any]] = {"CRC32": Crc32, "SHA1": hashlib.sha1, "SHA256": hashlib.sha256}
 
 

@@ -23,7 +23,7 @@ MAX_TAGS = 50  # of one resource, in AWS
 
 Parameters = dict[str, Any]
 Handler = Callable[[Parameters, str, Failure], dict[str, Any]]
-"""What carries out an operation: it takes the parameters, the region, and the failure that is due."""
+"""A function that carries out an operation; its arguments are the parameters, the region, and the failure to simulate."""
 
 
 @dataclass(frozen=True)

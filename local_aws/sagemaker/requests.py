@@ -22,7 +22,7 @@ class ControlPlaneRequest(AwsRequest):
         self._control_plane, self.operation, self.body, self._region = control_plane, operation, body, region
 
     def resource(self) -> str:
-        """The ARN that the request names, or of the resource whose name it gives."""
+        """The ARN that the request names, or of the resource that it names."""
         try:
             parameters = self._parameters()
         except AwsError:
@@ -38,7 +38,7 @@ class ControlPlaneRequest(AwsRequest):
 
     async def response(self, failure: Failure) -> Response:
         """Carry out the operation."""
-        await anyio.to_thread.run_sync(service_model)  # reading it takes a while, the first time
+        await anyio.to_thread.run_sync(service_model)  # a quarter of a second, the first time
         return _json_response(self._control_plane.carry_out(self.operation, self._parameters(), self._region, failure))
 
     def error_response(self, error: AwsError) -> Response:

@@ -74,7 +74,7 @@ def write_corpus(
 
     Raises:
         NothingLeft: the filters left no document for training, or none for validation.
-        PretrainingError: a task failed, or a data set is out of reach.
+        PretrainingError: a task failed, or a data set cannot be reached.
     """
     folder = folder.absolute()
     report_file, passes = folder / "report.json", folder / "passes"
@@ -151,7 +151,7 @@ def _predicates(settings: CorpusSettings) -> list[filters.Predicate]:
 
 
 class PassReader(JsonlReader):  # type: ignore[misc]
-    """Reads what the task of the same rank wrote in an earlier pass; there is no file where that task wrote nothing."""
+    """Reads what the task of the same rank wrote in an earlier pass; a task that wrote nothing left no file."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(str(folder), add_file_path=False)

@@ -46,7 +46,7 @@ exact_dedup.tqdm = minhash.tqdm = partial(tqdm, disable=True)
 
 
 def _hashed(text: str) -> int:
-    return xxhash.xxh64_intdigest(text.encode("utf-8"))  # xxhash 4 takes no str, which datatrove 0.10.1 gives it
+    return xxhash.xxh64_intdigest(text.encode("utf-8"))  # xxhash 4 does not accept str, which datatrove 0.10.1 passes
 
 
 class _CodeWords(WordTokenizer):  # type: ignore[misc]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SAMPLE_BYTES = 16_000_000  # of text that the tokenizer is trained on
 SPLITS = ("train", "validation")
-PATTERN_CHARACTERS = ("*", "?", "[", "::")  # fsspec, by which datatrove reads and writes, takes them as patterns
+PATTERN_CHARACTERS = ("*", "?", "[", "::")  # fsspec, by which datatrove reads and writes, treats them as patterns
 
 
 def prepare(
@@ -47,9 +47,9 @@ def prepare(
         source: `stdlib`, a folder or a file of code, JSON lines or parquet, or `hf:NAME[@REVISION][#CONFIG]` for a
             Hugging Face data set.
         out: folder for the data.
-        keywords: only documents that contain one of them are used; all are where none is given.
+        keywords: only documents that contain one of them are used; all documents if not given.
         vocab_size: tokens of the tokenizer.
-        context: tokens that a model reads at once; `train` may take fewer.
+        context: the model's context in tokens; `train` may use fewer.
         workers: processes; one for each core if not given.
         executor: a `sagechain.pretraining.data.Executor`, for Slurm and Ray.
         settings: fields of `sagechain.pretraining.data.CorpusSettings`.
@@ -59,7 +59,7 @@ def prepare(
 
     Raises:
         ValueError: no such source, a setting that is unknown or out of range, or `out` contains something else.
-        NothingLeft: the filters left too little; the same folder takes other settings.
+        NothingLeft: the filters left too few documents; the same folder can be used with other settings.
         PretrainingError: a pass failed, or another process works in `out`; finished tasks are not lost.
     """
     from .corpus_settings import CorpusSettings

@@ -15,7 +15,7 @@ def prepared_manifest(data: Path) -> dict[str, Any]:
     manifest = read_manifest(data)
     if manifest is None or manifest.get("stage") != "prepare" or not manifest["done"]:
         raise ValueError(
-            f"data: {str(data)!r} holds no prepared data; run `sagechain pretrain prepare SOURCE --out {data}` first"
+            f"data: {str(data)!r} does not contain prepared data; run `sagechain pretrain prepare SOURCE --out {data}`"
         )
     return manifest
 
@@ -32,7 +32,7 @@ def token_arrays(data: Path, manifest: dict[str, Any]) -> dict[str, TokenArray]:
     for split, tokens in arrays.items():
         if len(tokens) != (expected := manifest["splits"][split]["tokens"]):
             raise ValueError(
-                f"data: {data / 'tokens'} holds {len(tokens):,} tokens of the {split} split, and {expected:,} were "
+                f"data: {data / 'tokens'} contains {len(tokens):,} tokens of the {split} split, and {expected:,} were "
                 "prepared; put the missing files back, or prepare the data again"
             )
     return arrays
@@ -55,7 +55,7 @@ def is_prepared(out: Path, inputs: dict[str, Any]) -> bool:
             f"; `sagechain pretrain train {out} --out RUN` trains on them as they are" if manifest["done"] else ""
         )
         raise ValueError(
-            f"out: {str(out)!r} holds data of other settings or another source: {', '.join(changes)}. Give the same "
+            f"out: {str(out)!r} contains data of other settings or another source: {', '.join(changes)}. Give the same "
             f"again, or name another folder{or_train}."
         )
     return manifest["done"] and _is_intact(out, manifest)

@@ -1,4 +1,4 @@
-"""Prepared data as people read about it: a table of the corpus, and a line about the tokenizer."""
+"""A summary of prepared data for the terminal: a table of the corpus, and a line about the tokenizer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ GPT2_BYTES_PER_TOKEN = 2.24
 
 
 def corpus_rows(report: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """Name, documents and bytes of each row: what was read, what each filter removed, and both splits.
+    """Name, documents and bytes of each row: all documents, those that each filter removed, and both splits.
 
     Args:
         report: a `CorpusReport` from a manifest.
@@ -18,7 +18,7 @@ def corpus_rows(report: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     removed = [(f"removed: {row['reason']}", row["documents"], row["bytes"]) for row in report["left_out"]]
     read, *splits = (
         (name, report[f"{part}_documents"], report[f"{part}_bytes"])
-        for name, part in (("read", "read"), ("kept for training", "train"), ("kept for validation", "validation"))
+        for name, part in (("read", "read"), ("used for training", "train"), ("used for validation", "validation"))
     )
     return [read, *removed, *splits]
 
@@ -40,7 +40,7 @@ def tokenizer_summary(manifest: Mapping[str, Any]) -> str:
         manifest: of prepared data.
     """
     return (
-        f"A tokenizer of {manifest['vocabulary']:,} tokens, {manifest['bytes_per_token']['validation']:.2f} bytes each on "
-        f"code it was not made from (GPT-2's own, on Python's standard library: {GPT2_BYTES_PER_TOKEN}); "
+        f"A tokenizer of {manifest['vocabulary']:,} tokens: {manifest['bytes_per_token']['validation']:.2f} bytes per "
+        f"token on unseen code (GPT-2's tokenizer on Python's standard library: {GPT2_BYTES_PER_TOKEN}); "
         f"{manifest['tokens']:,} tokens to train on."
     )

@@ -33,7 +33,7 @@ class TokenArray:
         for path in paths:
             if path.stat().st_size % dtype.itemsize:
                 raise ValueError(
-                    f"data: {path} is cut: its size is not a multiple of {dtype.itemsize} bytes; prepare again"
+                    f"data: {path} is truncated: its size is not a multiple of {dtype.itemsize} bytes; prepare again"
                 )
         # numpy cannot map an empty file.
         self._shards = [np.memmap(path, dtype, "r") for path in paths if path.stat().st_size]
@@ -89,7 +89,7 @@ class BlockOrder:
 
     def __init__(self, blocks: int, *, batch: int, seed: int) -> None:
         if blocks < 1:
-            raise ValueError("data: the train split holds fewer than two tokens; prepare a larger corpus")
+            raise ValueError("data: the train split contains fewer than two tokens; prepare a larger corpus")
         self._blocks, self._batch, self._seed = blocks, batch, seed
         self._epoch, self._shuffled = -1, np.zeros(0, np.int64)
 

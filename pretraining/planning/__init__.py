@@ -1,4 +1,4 @@
-"""What a run takes: memory, hours, dollars."""
+"""What a run costs: memory, hours, dollars."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""An estimate of the memory that training takes on a device, and the changes that make a run fit.
+"""An estimate of the memory that training needs on a device, and the changes that make a run fit.
 
 Bytes of the model's state as in ZeRO, section 3.1 (arXiv 1910.02054); activations as in Korthikanti et al., section 4
 (arXiv 2205.05198), without the matrix of attention scores, which is never complete in memory. The estimate shows what

@@ -36,7 +36,7 @@ class Plan(BaseModel):
     steps: int
     batch_tokens: int
     device_batch: int
-    """Sequences that a device takes at once."""
+    """Sequences in one forward pass of a device."""
     accumulation: int
     """Batches of that size in one step of one device."""
     optimizer: Literal["muon", "adamw"]
@@ -98,11 +98,11 @@ def plan(
     """Estimate a run, without building or training anything.
 
     Args:
-        shape: `ModelShape`, or its fields as a preset's `model` gives them.
+        shape: `ModelShape`, or its fields as in a preset's `model`.
         hardware: `8xH100`, `ml.p4d.24xlarge`, `cpu` … (`sagechain.pretraining.planning.hardware`).
         tokens, seconds: the budget; give one.
         batch_tokens: tokens of one step, over all devices.
-        device_batch: sequences that a device takes at once; its whole share of a step if not given.
+        device_batch: sequences in one forward pass of a device; its whole share of a step if not given.
         optimizer: `muon` stores one number for a weight of the blocks' matrices, `adamw` two for every weight.
         activation_checkpointing: activations are computed twice; a third more work.
         sharding: `none`: each device stores the whole state (DDP, as in `train`); `full`: the state is divided over all

@@ -69,7 +69,7 @@ def _finished_manifest(run: Path) -> dict[str, Any]:
             f"checkpoint: `sagechain pretrain train DATA --out {run} …`"
         )
     if not (run / "model" / WEIGHTS).is_file():
-        raise ValueError(f"run: {str(run)!r} is finished, but model/{WEIGHTS} is gone; put it back, or train again")
+        raise ValueError(f"run: {str(run)!r} is finished, but model/{WEIGHTS} is missing; restore it, or train again")
     return manifest
 
 

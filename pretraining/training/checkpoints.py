@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or absent: written under a temporary name, then renamed; the newest few are kept."""
+"""Checkpoints that are complete or absent: written under a temporary name, then renamed. Only the newest few remain."""
 
 import json
 import os

@@ -124,7 +124,7 @@ def checked_settings(
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
     """Whether the run is finished. Raises ValueError if it was started with other settings."""
-    manifest = stage_manifest(out, "train", "run")
+    manifest = stage_manifest(out, "train", "a run")
     if manifest is None:
         return False
     if _fixed(manifest["inputs"]) != _fixed(inputs):

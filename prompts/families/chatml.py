@@ -28,6 +28,6 @@ class ChatML(PromptFamily):
     )
 
     def layout(self, messages: list[RoleMessage]) -> str:
-        """Every message in its place, as it is, and the start of the assistant's answer."""
+        """Every message unchanged, each between its markers, and the start of the assistant's answer."""
         texts = [f"<|im_start|>{message.role}\n{message.text}<|im_end|>\n" for message in messages]
         return "".join([*texts, "<|im_start|>assistant\n"])

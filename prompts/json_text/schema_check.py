@@ -84,7 +84,7 @@ def _schemas_of_same_value(schema: Mapping[str, Any], lookup: Callable[[str], An
 
 
 def reference_lookup(schema: Any) -> Callable[[str], Any]:
-    """A function that gives the part that a reference in the schema refers to, as `.contents`. Nothing is fetched."""
+    """A function that returns the part that a reference in the schema refers to, as `.contents`. Nothing is fetched."""
     from referencing import Registry
     from referencing.jsonschema import DRAFT202012
 

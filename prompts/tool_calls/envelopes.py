@@ -12,7 +12,7 @@ from typing import Any
 from ..suggestions import normalize
 from .callable_tools import CallableTools
 
-# Keys of envelopes, as `normalize` gives them.
+# Keys of envelopes, as `normalize` returns them.
 NAME_KEYS = ("name", "toolname", "functionname", "recipientname", "tool", "function", "action")
 ARGUMENT_KEYS = (
     *("arguments", "parameters", "args", "kwargs", "params", "input", "toolinput", "actioninput"),

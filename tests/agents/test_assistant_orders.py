@@ -188,9 +188,12 @@ def test_a_rejected_order_is_not_repeated_in_the_same_turn(shop: ShopDatabase) -
             {"decisions": [{"type": "edit", "edited_action": {"name": "check_stock", "args": {}}}]},
             "decisions: an order cannot be edited into a call of 'check_stock'",
         ),
-        ({"type": "approve"}, "decides nothing that waits in this thread"),
-        ("yes", "decides nothing that waits in this thread"),
-        ({"0123456789abcdef0123456789abcdef": {"decisions": [{"type": "approve"}]}}, "decides nothing that waits"),
+        ({"type": "approve"}, "does not decide an order that waits in this thread"),
+        ("yes", "does not decide an order that waits in this thread"),
+        (
+            {"0123456789abcdef0123456789abcdef": {"decisions": [{"type": "approve"}]}},
+            "does not decide an order that waits",
+        ),
     ],
 )
 async def test_a_wrong_decision_is_an_error_and_the_order_still_waits(

@@ -209,7 +209,7 @@ def test_beam_search_and_greedy_search_answer_the_same_question(llm: LlamaCppLLM
     assert done.returncode == 0, done.stderr
     notes = [line for line in done.stderr.splitlines() if not line.startswith(("(The answer", ">"))]
     assert notes == [
-        "(Beam search reaches the model by the hf wire, transformers; it is refused by the llama2-dialog wire, the "
+        "(Beam search is available over the hf wire, transformers, and not over the llama2-dialog wire, the "
         "llama2-text wire, the lmi wire, the messages wire, the tgi wire, llama.cpp.)",
         "Greedy search:",
         "Beam search, 2 beams:",

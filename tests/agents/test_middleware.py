@@ -171,7 +171,7 @@ def test_after_too_many_malformed_calls_the_turn_ends_with_an_answer(run: Run) -
     assert len(model.calls) == 3
     assert (
         messages[-1].text
-        == "I could not do this: my calls of the tools for it could not be read. Ask again in other words."
+        == "I could not do this: the tool calls that I wrote for it are malformed. Please word your request differently."
     )
 
 

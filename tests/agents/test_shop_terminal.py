@@ -35,7 +35,7 @@ def test_without_a_terminal_an_order_waits_for_a_later_run(
         for _ in range(2):
             assert serve(shop, [REQUEST, "a turn that is never answered"]) == 3
             assert capsys.readouterr().err.splitlines() == [
-                f"(This waits for approval: {QUESTION})",
+                f"(Waiting for approval: {QUESTION})",
                 "(To continue: --thread ada --approve, or --reject.)",
             ]
         assert find_order(shop, 1001) is None

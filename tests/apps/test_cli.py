@@ -95,7 +95,7 @@ def test_models_lists_and_pulls(smollm2: Path) -> None:
             2,
             "sagechain: temperature: Input should be greater than or equal to 0",
         ),
-        (["ask", "Hi", "-m", "local:/no/file"], 2, "there is no file '/no/file'"),
+        (["ask", "Hi", "-m", "local:/no/file"], 2, "the file '/no/file' does not exist"),
         (["ask", "Hi", "-m", "sagemaker:x?family=falcn"], 2, "Did you mean 'falcon'"),
         (["ask", "Hi", "-p", "uri=1"], 2, "'uri' is unknown"),
         (["ask", "Hi", "-p", "client=1"], 2, "-p client"),

@@ -22,7 +22,7 @@ CHAT = ("chat", "-m", FALCON_URI, "-p", "max_new_tokens=2", "-s", "")
 
 
 def unread_bytes(pipe: IO[str]) -> int:
-    """How much of what was written to a pipe its reader has not taken yet."""
+    """The number of bytes in a pipe that its reader has not read yet."""
     count = array.array("i", [0])
     fcntl.ioctl(pipe.fileno(), termios.FIONREAD, count)
     return count[0]
@@ -80,7 +80,7 @@ def test_a_chat_that_was_killed_during_a_turn_continues_after_its_last_whole_tur
 
 def test_a_conversation_that_cannot_be_continued_is_a_usage_error(tmp_path: Path) -> None:
     for arguments, message in [
-        (["-c"], "there is no conversation yet"),
+        (["-c"], "no conversation is stored yet"),
         (["-c", "--thread", "ada"], "not both"),
         (["--kept-in", str(tmp_path / "no.txt")], "is not a SQLite database of threads"),
         (["--thread", ""], "thread: '' is not a valid name"),

@@ -34,8 +34,8 @@ def test_a_checkpoint_completes_up_to_its_limit_or_context_and_a_note_warns(
     done = run("complete", prompt, "-m", f"local:{gpt2}", "-p", f"max_new_tokens={limit}", "--until", "end")
     assert (done.returncode, done.stdout) == (0, tiny.invoke(prompt, max_new_tokens=limit) + "\n")
     assert done.stderr == (
-        "(The answer was cut at the token limit, or where the model's context ends; up to there "
-        "-p max_new_tokens=… gives it more room.)\n"
+        "(The answer was truncated: it reached the token limit, or the end of the model's context. "
+        "-p max_new_tokens=… raises the limit.)\n"
     )
 
 

@@ -124,7 +124,7 @@ def test_the_next_command_deletes_what_a_killed_one_left(aws: LocalRuntime) -> N
         (("deploy", "mine", "huggingface-llm-falcon-7b-instruct-bf61"), 2, "Did you mean"),
         (("deploy", "mine", *GIVEN, "--ttl", "long"), 2, "ttl: 'long' is not a duration"),
         (("deploy", "mine", *GIVEN, "-e", "X"), 2, "-e 'X' is not NAME=TEXT"),
-        (("delete", "nowhere", "--yes"), 1, "nowhere: there is no endpoint, configuration or model of that name."),
+        (("delete", "nowhere", "--yes"), 1, "nowhere: no endpoint, configuration or model has that name."),
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(

@@ -80,7 +80,7 @@ def test_a_missing_file_is_an_empty_list_and_is_not_created(tmp_path: object) ->
     listed = run("threads", "list", "--kept-in", f"{tmp_path}/none.sqlite")
     assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "No conversation is stored yet.\n")
     done = run("threads", "show", "ada", "--kept-in", f"{tmp_path}/none.sqlite")
-    assert (done.returncode, "there is no file" in done.stderr) == (2, True)
+    assert (done.returncode, "does not exist" in done.stderr) == (2, True)
     assert list(Path(str(tmp_path)).iterdir()) == []
 
 

@@ -27,7 +27,7 @@ def test_the_demo_runs_the_agents_and_prints_what_was_real(smollm2: Path) -> Non
     assert "(48 requests)" in shown
     assert "Local:" in shown
     assert re.search(r"removed: near duplicate +\d+", shown)
-    assert re.search(r"[\d,]+ weights, [\d,]+ tokens in \d+ s: [\d.]+ bits per byte of code it has not seen", shown)
+    assert re.search(r"[\d,]+ weights, [\d,]+ tokens in \d+ s: [\d.]+ bits per byte of unseen code", shown)
     assert shown.count("Beginning:") == shown.count("Completion:") == 3
     assert "The chain of part 3 (code-generation), with this model in Falcon's place:" in shown
     # Progress, and no warning of a library.

@@ -85,7 +85,7 @@ def test_a_conversation_of_60_turns_stays_within_its_window(
         assert most > 0.9 * (WINDOW - ANSWER)
         # Turns are dropped many at a time, so that a server's prompt cache serves between.
         assert len(beginnings) <= 20
-    # Messages that are no longer sent are not in the state either.
+    # The state does not contain trimmed messages either.
     assert len(graph.get_state(THREAD).values["messages"]) == len(dialog) - len(examples) + 1
 
 
@@ -143,5 +143,5 @@ def test_settings_that_make_no_sense_are_refused(llm: LlamaCppLLM, settings: dic
 
 def test_a_call_without_a_new_turn_is_refused(llm: LlamaCppLLM) -> None:
     graph = conversation(PromptedChatModel(llm=llm, max_tokens=2))
-    with pytest.raises(ValueError, match="there is no turn to answer"):
+    with pytest.raises(ValueError, match="nothing is left to answer"):
         graph.invoke({"messages": []}, THREAD)

@@ -212,7 +212,7 @@ def test_a_place_that_is_not_valid_is_refused_and_its_password_not_shown(place: 
 
 
 def test_a_file_that_is_missing_or_no_database_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(ValueError, match="does not exist"):
         open_store(tmp_path / "no.sqlite", create=False)
     (tmp_path / "no.txt").write_text("This is a text of some length, and no file of SQLite's.\n" * 30)
     with pytest.raises(ValueError, match=r"no\.txt' is not a SQLite database of threads: file is not a database"):

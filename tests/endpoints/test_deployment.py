@@ -304,9 +304,7 @@ def test_a_forced_deletion_takes_the_model_that_only_it_used(aws: LocalRuntime) 
 
 
 def test_nothing_of_that_name_is_an_error(aws: LocalRuntime) -> None:
-    with pytest.raises(
-        errors.EndpointNotFound, match="nowhere: there is no endpoint, configuration or model of that name"
-    ):
+    with pytest.raises(errors.EndpointNotFound, match="nowhere: no endpoint, configuration or model has that name"):
         delete("nowhere")
 
 

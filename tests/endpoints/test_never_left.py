@@ -74,7 +74,7 @@ CASES = {
         error=errors.QuotaExceeded,
         message="'ml.g5.2xlarge for endpoint usage'.* Service Quotas, Amazon SageMaker",
     ),
-    "there is no capacity": case(
+    "no capacity": case(
         ("CreateEndpoint", "no-capacity", None),
         error=errors.DeploymentFailed,
         message="it is Failed: Unable to provision requested ML compute capacity",

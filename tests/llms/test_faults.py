@@ -340,7 +340,7 @@ with LocalRuntime({"busy-falcon": busy}) as runtime:
 ```
 
 `times` is the number of requests that meet the fault (by default all), `frames` the number of a stream's frames before it.
-Where no wire is named it is `tgi`. Under "no fault" the container itself refuses: the model's context has no room for an
+Rows without a wire are for `tgi`. Under "no fault" the container itself refuses: the model's context has no room for an
 answer of that many tokens. Errors are retried if their class is `retryable`; a read time-out, and anything after a stream's
 first chunk of text, never is.
 """

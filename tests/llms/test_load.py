@@ -81,7 +81,7 @@ def test_a_chat_model_takes_the_same_uris() -> None:
         ("smollm2", {}, "Did you mean 'local:smollm2'"),
         ("sagemaker:", {}, "names no endpoint"),
         ("local:", {}, "names no file"),
-        ("local:/no/such/file", {}, "there is no file '/no/such/file'. Embedded models: smollm2"),
+        ("local:/no/such/file", {}, "the file '/no/such/file' does not exist. Embedded models: smollm2"),
         ("sagemaker:x?famly=falcon", {}, "Did you mean 'family'"),
         ("sagemaker:x?family=falcn", {}, "Did you mean 'falcon'"),
         ("sagemaker:x?family=falcon&wire=tgl", {}, "Did you mean 'tgi'"),

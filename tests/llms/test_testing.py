@@ -126,7 +126,7 @@ def test_an_answer_that_is_neither_text_nor_call_is_a_value_error(wrong: Any) ->
     ("field", "message"),
     [
         ({"family": "chatlm"}, "family: 'chatlm' is unknown. Did you mean 'chatml'?"),
-        ({"family": "messages"}, "family: 'messages' has no layout of its own"),
+        ({"family": "messages"}, "family: 'messages' has no text layout"),
         ({"answer": []}, "parameter: 'answer' is unknown. Did you mean 'answers'?"),
         ({"stream_by": "letters"}, "stream_by"),
     ],

@@ -41,7 +41,7 @@ def test_a_character_of_four_tokens_comes_with_the_last_of_them(tiny: HuggingFac
 def test_a_tokenizer_that_strips_the_first_blank_keeps_it_after_a_prompt(context: str, tmp_path: Path) -> None:
     from tokenizers import Tokenizer, decoders, models, normalizers
 
-    # Llama 2's own: blanks are ▁, unknown characters are bytes, and a text begins with a blank that is no part of it.
+    # Llama 2's own: blanks are ▁, unknown characters are bytes, and a text begins with a blank that does not belong to it.
     words = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "▁Hello", "▁there", *"Sayit:Helothr"]
     tokenizer = Tokenizer(
         models.BPE({word: i for i, word in enumerate(dict.fromkeys(words))}, [], byte_fallback=True, unk_token="<unk>")

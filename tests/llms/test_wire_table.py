@@ -74,7 +74,7 @@ def test_the_guide_shows_the_table(same_page: Callable[[str, str], None]) -> Non
         ["", *(f"`{wire.name}`" for wire in wires)],
         ["---"] * (len(wires) + 1),
         ["used by", *(wire.servers for wire in wires)],
-        ["takes", *("roles" if wire.capabilities.takes_roles else "text" for wire in wires)],
+        ["accepts", *("roles" if wire.capabilities.takes_roles else "text" for wire in wires)],
         ["a stream ends with", *(wire.end_marker or "no stream" for wire in wires)],
         ["reports why an answer ended", *("yes" if wire.reports_finish_reason else "no" for wire in wires)],
         [
@@ -106,8 +106,8 @@ def _cell(name: str | None) -> str:
 
 INTRODUCTION = """# Wires
 
-A wire is the format in which a container on SageMaker takes requests and sends replies. The wire of an endpoint decides
-which inference parameters it takes. `?wire=…` names it; by default it is the usual one of the family.
+A wire is the format in which a container on SageMaker reads requests and sends replies. The wire of an endpoint determines
+which inference parameters it accepts. `?wire=…` names it; by default it is the usual one of the family.
 
 A parameter that a wire does not carry (–) is a `ValueError` before anything is sent; `SageMakerLLM(on_unsupported="warn")`
 drops it with a warning. sagechain always cuts the answer at stop strings, exactly, and also sends them where the wire has

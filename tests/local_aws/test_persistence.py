@@ -56,7 +56,7 @@ def test_a_preconfigured_endpoint_cannot_have_the_name_of_a_deployed_one(tmp_pat
     with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW) as runtime:
         cloud_of(runtime).create("mine")
     second = LocalRuntime({"mine": {"upstream": "http://127.0.0.1:9"}}, folder=tmp_path)
-    with pytest.raises(ValueError, match="endpoint 'mine': one of that name is deployed"), second:
+    with pytest.raises(ValueError, match="endpoint 'mine': an endpoint with that name is deployed"), second:
         pass
     with LocalRuntime({}, folder=tmp_path, clock=lambda: NOW + 1) as runtime:
         assert runtime.endpoints == ("mine",)

@@ -105,7 +105,7 @@ def test_the_container_contract_is_served_without_aws_around_it(runtime: LocalRu
         ({"x": {"model": "local:smollm2", "wire": "tgl"}}, "Did you mean 'tgi'"),
         ({"x": {"model": "local:smollm2"}}, "no wire is given"),
         ({"x": {"model": "local:smollm2", "famly": "falcon"}}, "Did you mean 'family'"),
-        ({"x": {"model": "local:/no/file", "family": "falcon"}}, "there is no file"),
+        ({"x": {"model": "local:/no/file", "family": "falcon"}}, "does not exist"),
         ({"x": {"model": "local:smollm2", "family": "falcon", "fault": "throtled"}}, "Did you mean 'throttled'"),
         ({"x": {"model": "local:smollm2", "family": "falcon", "fault": "hang", "times": -1}}, "times"),
         ({"x": {"model": "local:smollm2", "family": "falcon", "times": 1}}, "times is given, but no fault"),

@@ -151,7 +151,7 @@ def test_an_empty_folder_is_filled(made: Path, tmp_path: Path) -> None:
 
 
 def test_no_run_and_an_unfinished_run_are_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"run: there is no run in '.*nowhere'"):
+    with pytest.raises(ValueError, match=r"run: no run is in '.*nowhere'"):
         export(tmp_path / "nowhere", tmp_path / "model")
     change(run, "manifest.json", done=False)
     with pytest.raises(ValueError, match=r"run: .* is not finished; give the command that started it again"):
@@ -172,7 +172,7 @@ def test_weights_that_are_not_the_trained_ones_are_refused(run: Path, tmp_path: 
     with pytest.raises(PretrainingError, match=r"is not the file that training wrote: its SHA-256 is"):
         export(run, tmp_path / "model")
     weights.unlink()
-    with pytest.raises(ValueError, match=r"model/model\.safetensors is gone"):
+    with pytest.raises(ValueError, match=r"model/model\.safetensors is missing"):
         export(run, tmp_path / "model")
     assert listing(tmp_path) == ["run"]
 

@@ -274,7 +274,7 @@ def test_a_bad_setting_is_refused_before_anything_is_written(
 
 def test_a_folder_with_other_files_is_left_alone(code: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(ValueError, match="is not empty and holds no prepared data; name another folder"):
+    with pytest.raises(ValueError, match="is not empty and does not contain prepared data; name another folder"):
         prepare(code, tmp_path, **SETTINGS)
 
 
@@ -285,7 +285,7 @@ def test_a_folder_whose_name_is_a_pattern_is_refused(code: Path, tmp_path: Path)
 
 
 def test_a_source_that_does_not_exist_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no such file or folder"):
+    with pytest.raises(ValueError, match="the file or folder does not exist"):
         prepare(tmp_path / "nowhere", tmp_path / "data", **SETTINGS)
     assert not (tmp_path / "data").exists()
 

@@ -174,13 +174,13 @@ def test_the_report_of_a_running_run_shows_its_last_checkpoint(tmp_path: Path) -
 def test_the_report_of_prepared_data_names_what_each_filter_removed(tmp_path: Path) -> None:
     page = reported(tmp_path, manifest(data={"corpus": corpus("exact copy")}), history())
     assert (
-        "read 52 134,567 removed: exact copy 12 34,567 kept for training 35 90,000 kept for validation 5 10,000"
+        "read 52 134,567 removed: exact copy 12 34,567 used for training 35 90,000 used for validation 5 10,000"
         in page.text
     )
 
 
 def test_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"run: there is no run in .*missing"):
+    with pytest.raises(ValueError, match=r"run: no run is in .*missing"):
         write_report(tmp_path / "missing")
     write_manifest(tmp_path, {"stage": "prepare", "done": True})
     with pytest.raises(ValueError, match="run: that is the output of 'prepare', not a run"):

@@ -27,7 +27,7 @@ PROGRAMS = {
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins for Slurm's programs: a job runs at the first query of the queue at which there is no file `busy`."""
+    """Stand-ins for Slurm's programs: a job runs at the first query of the queue without a file `busy`."""
     folder = tmp_path / "cluster"
     (folder / "queue").mkdir(parents=True)
     (folder / "submitted").touch()

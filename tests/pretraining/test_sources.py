@@ -73,7 +73,7 @@ def test_files_without_permission_are_counted(code: Path, tmp_path: Path) -> Non
     tmp_path.chmod(0o777)
     for parent in tmp_path.parents[:3]:
         parent.chmod(parent.stat().st_mode | 0o055)
-    # Root may read every file, so a process of the user nobody reads.
+    # Root may read every file, so a process of an unprivileged user reads.
     script = (
         "import os, sys; from pathlib import Path\n"
         "from tests.pretraining.sources import read\n"
@@ -168,7 +168,7 @@ def test_the_standard_library_is_more_than_9_mb_without_its_tests(tmp_path: Path
 
 @pytest.mark.parametrize("source", ["", "no/such/folder", "hf:", "hf:/no/such/folder"])
 def test_a_source_that_does_not_exist_is_a_value_error(source: str) -> None:
-    with pytest.raises(ValueError, match="there is no such"):
+    with pytest.raises(ValueError, match="does not exist"):
         check(source)
 
 

@@ -114,7 +114,7 @@ def test_ids_take_two_bytes_where_the_vocabulary_allows_it() -> None:
 
 def test_the_error_for_a_truncated_token_file_names_it(tmp_path: Path) -> None:
     (tmp_path / "train-00000.bin").write_bytes(b"123")
-    with pytest.raises(ValueError, match=r"train-00000.bin is cut: its size is not a multiple of 2 bytes"):
+    with pytest.raises(ValueError, match=r"train-00000.bin is truncated: its size is not a multiple of 2 bytes"):
         TokenArray(tmp_path, "train", 300)
 
 

@@ -207,7 +207,9 @@ def test_a_presets_step_is_whole_sequences_of_any_context(data: Path, tmp_path: 
 
 
 def test_data_that_was_never_prepared_is_refused_with_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no prepared data; run `sagechain pretrain prepare SOURCE --out"):
+    with pytest.raises(
+        ValueError, match="does not contain prepared data; run `sagechain pretrain prepare SOURCE --out"
+    ):
         train(tmp_path, tmp_path / "run")
 
 

@@ -17,7 +17,7 @@ INTRODUCTION = """# Tool calls
 Text models write tool calls wrongly in many ways. sagechain accepts a call in any form from which the tool and its
 arguments are clear. What can't be trusted (a truncated call, an unknown tool, arguments that don't match the schema)
 becomes an entry of `invalid_tool_calls`, with the text as the model wrote it and an error that the model can act on.
-Nothing raises, and no call turns into text.
+No exception is raised, and no call becomes text.
 
 A call that lacks only closing brackets is repaired. A call that ends inside a text, right after a number, or at the token
 limit is not: it may be shorter than was meant. A repair must not lose a letter or digit, or the call is invalid too.

@@ -45,7 +45,7 @@ class Engine:
         try:
             with _python_signal_handlers():
                 self._server = xllamacpp.Server(settings)
-                # xllamacpp 2026.10: a server that is deleted before its loop has started waits for the start for ever. A
+                # xllamacpp 2026.10: a server that is deleted before its loop has started waits for the start forever. A
                 # completion is answered by the loop; tokens and templates are not.
                 self._post("/completion", {"prompt": "", "n_predict": 0})
         except RuntimeError as error:
@@ -85,7 +85,7 @@ _engines_lock = threading.Lock()
 def shared_engine(path: Path, *, context: int, slots: int) -> Engine:
     """The engine of a file, loaded if it is not in memory. Raises ValueError if the file is missing or not GGUF."""
     if not path.is_file():
-        raise ValueError(f"path: there is no file {str(path)!r}")
+        raise ValueError(f"path: the file {str(path)!r} does not exist")
     check_gguf(path)
     key = (path.resolve(), context, slots)
     with _engines_lock:

@@ -30,7 +30,7 @@ class GrammarConstraint(transformers.LogitsProcessor):
             if row.follow(input_ids[number, start:].tolist()):
                 allowed[number] = row.allowed().to(scores.device)
         constrained = scores.masked_fill(~allowed, -torch.inf)
-        # `min_length` and `no_repeat_ngram_size` may have banned every token that is left: the grammar wins.
+        # `min_length` and `no_repeat_ngram_size` may have banned every remaining token: the grammar wins.
         banned = constrained.isneginf().all(-1, keepdim=True)
         if banned.any():
             constrained = torch.where(banned, torch.zeros_like(scores).masked_fill(~allowed, -torch.inf), constrained)

@@ -126,7 +126,7 @@ def shared_engine(path: Path) -> Engine:
         ValueError: the path does not exist, or a file of the checkpoint is missing.
     """
     if not path.exists():
-        raise ValueError(f"path: there is no file or folder {str(path)!r}")
+        raise ValueError(f"path: the file or folder {str(path)!r} does not exist")
     with _engines_lock:
         folder = path if path.is_dir() else checkpoint_of(path)
         check_checkpoint(folder)

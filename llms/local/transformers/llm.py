@@ -3,7 +3,7 @@
     llm = HuggingFaceLLM(path="codeparrot", temperature=0.2, max_new_tokens=60)
     llm.invoke("def add(a, b):")     # the completion, without the prompt
 
-It takes a folder (config.json, safetensors, a tokenizer) or a GGUF file. The parameters mean what they mean everywhere
+It loads a folder (config.json, safetensors, a tokenizer) or a GGUF file. The parameters mean what they mean everywhere
 in sagechain; of the checkpoint's own generation settings only the ids of its end and padding tokens are used.
 """
 
@@ -79,7 +79,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         self._engine = shared_engine(self.path)
         self.pipeline, self.model_id = self._engine.pipeline, str(self.path)
         if self.context is not None and self.context > self._engine.context:
-            raise ValueError(f"context: {self.context} is more than the {self._engine.context} that the model takes")
+            raise ValueError(f"context: {self.context} is more than the model's {self._engine.context} tokens")
         return self
 
     def with_fields(self, **changes: Any) -> Self:

@@ -1,7 +1,7 @@
 """Logits processors: transformers' own, each row without its padding, and random draws with a generator for each row.
 
 transformers' processors take the padding before a shorter prompt for tokens of the prompt, so a penalty or a length would
-mean something else in a batch. Its sampling takes one random number generator for all rows, and for the whole process.
+mean something else in a batch. Its sampling uses one random number generator for all rows, and for the whole process.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The Hugging Face inference toolkit: a text-generation pipeline that takes `generate()`'s own arguments.
+"""The Hugging Face inference toolkit: a text-generation pipeline that accepts the arguments of `generate()`.
 
 Source: `sagemaker-huggingface-inference-toolkit` 2.x. It has no stream, and refuses arguments that `generate()` lacks.
 """

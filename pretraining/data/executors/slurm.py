@@ -66,7 +66,7 @@ def _note_job(parse_id: Callable[[str], str], note: str, output: str) -> str:
 
 
 def _no_merge_job() -> None:
-    """Replaces datatrove's job that merges statistics: after a failed job it would stay in the queue for ever."""
+    """Replaces datatrove's job that merges statistics: after a failed job it would stay in the queue forever."""
 
 
 def _are_gone(jobs: list[str]) -> bool:

@@ -3,7 +3,7 @@
 A worker reads jobs from its standard input, one JSON line each, and answers each with one line. When its input ends, it
 exits at once, even in the middle of a task: so no worker outlives its parent, even one that was killed.
 
-loky does not serve here: after its parent was killed, a worker in the middle of a task runs on (20 s later it still did,
+loky is not used: after its parent was killed, a worker in the middle of a task runs on (20 s later it still did,
 loky 3.7.0) and writes the files that the next call writes too. `concurrent.futures` needs `if __name__ == "__main__"` in
 people's scripts.
 """
@@ -104,7 +104,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
-        # A session of its own: Ctrl-C reaches only the parent, which then kills the workers.
+        # A separate session: Ctrl-C reaches only the parent, which then kills the workers.
         self._process = subprocess.Popen(
             [sys.executable, "-c", SERVE, json.dumps(sys.path)],
             stdin=subprocess.PIPE,

@@ -33,12 +33,12 @@ class DataSetSource:
         """Raise where the data set cannot be read. Offline, the hub's are not checked: `datasets` knows what is cached.
 
         Raises:
-            ValueError: there is no such data set or configuration, several and none is chosen, or no split `train`.
-            PretrainingError: it is out of reach, or broken.
+            ValueError: an unknown data set or configuration, a choice of several that was not made, or no split `train`.
+            PretrainingError: it cannot be reached, or is broken.
         """
         if not self._place or (self._place.startswith(("/", ".")) and not self._is_folder):
             raise ValueError(
-                f"source={self.name!r}: there is no such data set folder. Give hf:OWNER/NAME or hf:FOLDER."
+                f"source={self.name!r}: the data set's folder does not exist. Give hf:OWNER/NAME or hf:FOLDER."
             )
         if not self._is_folder:
             if _is_offline():

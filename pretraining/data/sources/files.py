@@ -36,7 +36,9 @@ class FileSource:
 
     def check(self) -> None:
         if not self.name or not self._root.exists():
-            raise ValueError(f"source={self.name!r}: there is no such file or folder. Give a path, hf:NAME or stdlib.")
+            raise ValueError(
+                f"source={self.name!r}: the file or folder does not exist. Give a path, hf:NAME or stdlib."
+            )
         if self._root.is_file() and not is_readable(self._root):
             raise ValueError(
                 f"source={self.name!r}: files of this kind are not read. It must end in {', '.join(ENDINGS)}."
@@ -153,5 +155,5 @@ def _folder_reason(entry: "os.DirEntry[str]") -> str:
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself: reading it as a file gives the reason
+    except OSError:  # a link that leads to itself: reading it as a file raises the reason
         return False

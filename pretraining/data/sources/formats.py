@@ -3,7 +3,7 @@
 `read_rows` yields a `Row` for each document and a `LeftOut` for each one that cannot be read; it raises `LeftOut` where
 the rest of the file is lost. Memory stays below a few times `max_bytes`, whatever the file.
 
-datatrove's readers do not serve here: they log broken rows and do not count them, hold a line in memory however long it
+datatrove's readers are not used: they log broken rows and do not count them, hold a line in memory however long it
 is, and give a file to one task, however large (datatrove 0.10.1).
 """
 

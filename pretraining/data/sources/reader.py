@@ -12,7 +12,7 @@ from .source import Source
 
 
 class SourceReader(CountingStep):
-    """Yields documents and counts what is left out, with the reason.
+    """Yields documents, and counts the omitted ones by reason.
 
     A document has its text, an id that names its place in the source, and in its metadata `path`, `sha256` (of the
     text's UTF-8 bytes) and, where known, `repo_name` and `license`.
