@@ -1,8 +1,8 @@
 """What a wire states about itself, how it writes a request, and how it reads a reply.
 
-A wire is the format in which one kind of container reads requests and writes replies. It converts a prompt and parameters to a
-request's body, and a reply's bytes to LangChain's `GenerationChunk`s; `llms/sagemaker/invocation.py` sends and receives.
-A new wire is a subclass in a module of this folder, listed in `wires/__init__.py`.
+A wire is the format in which one kind of container reads requests and writes replies. It converts a prompt and parameters
+to a request's body, and a reply's bytes to LangChain's `GenerationChunk`s; `llms/sagemaker/invocation.py` sends and
+receives. A new wire is a subclass in a module of this folder, listed in `wires/__init__.py`.
 """
 
 import json
