@@ -142,7 +142,7 @@ def test_no_cassette_has_a_header_beyond_the_short_list() -> None:
             assert exchange["request"]["uri"].startswith(f"https://{HOST}/endpoints/")
 
 
-def test_the_patterns_know_a_secret_when_they_see_one() -> None:
+def test_the_patterns_recognise_secrets() -> None:
     for secret in ("AKIDMADEUP", "AKIAIOSFODNN7EXAMPLE", "Signature=0a", "account 123456789012", "made-up-secret"):
         assert SECRETS.search(secret) is not None
     assert SECRETS.search("account 000000000000") is None

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("module", ["prompts.escaping", "llms.stop_strings"])
-def test_the_examples_in_docstrings_are_true(module: str) -> None:
+def test_the_examples_in_docstrings_run(module: str) -> None:
     results = doctest.testmod(importlib.import_module(f"sagechain.{module}"))
     assert results.attempted > 0
     assert results.failed == 0

@@ -62,7 +62,7 @@ def test_two_children_draw_different_numbers() -> None:
     assert first[1] != second[1]
 
 
-def test_what_a_child_leaves_unread_or_writes_at_length_blocks_nobody() -> None:
+def test_unread_input_or_long_output_of_a_child_blocks_no_process() -> None:
     done = run("-c", "print('x' * 1_000_000)", input="y" * 1_000_000)
     assert (done.returncode, len(done.stdout)) == (0, 1_000_001)
 

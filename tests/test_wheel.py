@@ -61,7 +61,7 @@ def install(tmp_path: Path, wheel: Path) -> Callable[[str], Run]:
     return with_extras
 
 
-def test_the_wheel_holds_exactly_the_files_of_the_tree(wheel: Path) -> None:
+def test_the_wheel_contains_exactly_the_files_of_the_tree(wheel: Path) -> None:
     expected = {
         f"{package.replace('.', '/')}/{path.relative_to(ROOT / folder)}"
         for package, folder in folders().items()
@@ -126,7 +126,7 @@ prepare(email.__path__[0], "data", vocab_size=300, context=32, workers=1)
         ("pretraining", PREPARE),
     ],
 )
-def test_an_extra_alone_brings_what_its_part_needs(
+def test_each_extra_alone_installs_everything_its_part_needs(
     install: Callable[[str], Run], smollm2: Path, database: str, extra: str, code: str
 ) -> None:
     done = install(f"[{extra}]")("python", "-c", code.format(model=smollm2, database=database))

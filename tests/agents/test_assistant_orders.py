@@ -27,7 +27,7 @@ def checkpointer(tmp_path: Path) -> SqliteSaver:
     return SqliteSaver(sqlite3.connect(tmp_path / "threads.sqlite", check_same_thread=False))
 
 
-def test_an_order_waits_for_approval_and_is_placed_then(shop: ShopDatabase) -> None:
+def test_an_order_is_placed_only_after_approval(shop: ShopDatabase) -> None:
     graph = ordering_graph(shop)
     graph.invoke(turn(REQUEST), THREAD)
     args = {"name": "Heron 2 tent", "quantity": 2}
@@ -116,7 +116,7 @@ def change_catalogue(shop: ShopDatabase, *, without: str | None = None, **change
     ShopDatabase(shop.path, [product for product in products if product.name != without])
 
 
-def test_a_price_that_changed_after_the_question_is_not_charged(shop: ShopDatabase) -> None:
+def test_an_order_whose_price_changed_since_the_question_is_not_placed(shop: ShopDatabase) -> None:
     script = [ORDER, says("It costs 200 dollars now."), ORDER, says("Done.")]
     graph = chain(ScriptedChat(script=script), database=shop)
     graph.invoke(turn(REQUEST), THREAD)

@@ -74,7 +74,7 @@ def test_over_the_falcon_wire_the_chain_of_thought_arrives_token_by_token(runtim
     assert results["few-shot-cot"].usage["cut"] == 1
 
 
-def test_over_the_llama_2_wire_it_arrives_whole(runtime: LocalRuntime) -> None:
+def test_over_the_llama_2_wire_it_arrives_in_one_chunk(runtime: LocalRuntime) -> None:
     callback = Tokens()
     both = chain(load_llm(LLAMA_URI, accept_eula=True, max_new_tokens=4))
     results = both.invoke(QUESTION, {"callbacks": [callback], "max_concurrency": 1})
@@ -83,7 +83,7 @@ def test_over_the_llama_2_wire_it_arrives_whole(runtime: LocalRuntime) -> None:
     assert content == {*results["direct"].prompts, *results["few-shot-cot"].prompts}
 
 
-def test_a_streaming_llm_gives_the_same_answer(llm: LlamaCppLLM) -> None:
+def test_a_streaming_llm_returns_the_same_answer(llm: LlamaCppLLM) -> None:
     short = llm.with_fields(max_new_tokens=6)
     streamed, whole = (model.generate(["Q: 1 + 1?\nA:"], ["\nQ:"]) for model in (StreamingLLM(llm=short), short))
     assert streamed.generations[0][0].text == whole.generations[0][0].text

@@ -92,7 +92,7 @@ def test_no_internal_value_is_in_the_results_of_tools(shop: ShopDatabase) -> Non
         assert len(model.calls) == 2 * len(tool_calls)
 
 
-def test_the_sheets_stand_before_the_last_turn(endpoints: ScriptedServer, shop: ShopDatabase) -> None:
+def test_product_sheets_precede_the_last_turn(endpoints: ScriptedServer, shop: ShopDatabase) -> None:
     graph = chain(load_chat_model(FALCON_URI, max_new_tokens=2), database=shop, takes_orders=False)
     for text in ("I am looking for a tent.", "Which of them is the lightest?"):
         assert stream(graph, turn(text)) == ["Well."]
@@ -127,7 +127,7 @@ def test_after_a_turn_that_was_too_long_the_conversation_continues(shop: ShopDat
     assert send(graph, "A tarp?") == "We have the Marsh tarp."
 
 
-def test_a_thread_keeps_a_limited_number_of_turns_and_the_transcript_all(shop: ShopDatabase, tmp_path: Path) -> None:
+def test_a_thread_contains_a_limited_number_of_turns_and_the_transcript_all(shop: ShopDatabase, tmp_path: Path) -> None:
     turns = 83  # without a context the state holds at most 80
     with open_store(tmp_path / "threads.sqlite") as store:
         graph = chain(ScriptedChat(script=[says("The Marsh tarp.")]), database=shop, checkpointer=store)
@@ -170,7 +170,7 @@ def test_a_turn_about_something_else_is_answered_without_a_model(shop: ShopDatab
     assert model.calls == []
 
 
-async def test_sync_and_async_give_the_same_answers(shop: ShopDatabase) -> None:
+async def test_sync_and_async_return_the_same_answers(shop: ShopDatabase) -> None:
     graph = chain(FakeListChatModel(responses=["The Heron 2."]), database=shop)
     for question, answer in (("A tent?", "The Heron 2."), ("Do you sell laptops?", NOT_SOLD)):
         assert send(graph, question) == answer

@@ -187,7 +187,7 @@ def test_processes_that_create_a_shop_at_once_all_find_it_complete(tmp_path: Pat
     assert [process.communicate()[0] for process in started] == ["30\n"] * 4
 
 
-def test_a_changed_catalogue_keeps_stock_and_orders(tmp_path: Path) -> None:
+def test_a_changed_catalogue_preserves_stock_and_orders(tmp_path: Path) -> None:
     listings = load_products()[:2]
     shop = ShopDatabase(tmp_path / "shop.sqlite", listings)
     order = place(shop, "ada/1", shop.products[0], 2)
@@ -198,7 +198,7 @@ def test_a_changed_catalogue_keeps_stock_and_orders(tmp_path: Path) -> None:
     assert find_order(changed, order.number) == order
 
 
-def test_another_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_shop_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("Buy milk. " * 200)
     with pytest.raises(ValueError, match=r"database: '.*notes\.txt' cannot be used as a shop's database: file is not"):
         ShopDatabase(tmp_path / "notes.txt")

@@ -213,7 +213,7 @@ def test_ctrl_c_at_the_prompt_of_a_chat_ends_it(smollm2: Path) -> None:
         pipe.close()
 
 
-def test_a_client_that_leaves_is_not_an_error_of_the_server(smollm2: Path) -> None:
+def test_a_client_that_disconnects_is_not_an_error_of_the_server(smollm2: Path) -> None:
     served = start("local-aws", "--port", "0")
     assert served.stderr is not None
     host = served.stderr.readline().split("http://")[1].split(" ")[0]
@@ -235,7 +235,7 @@ def test_a_client_that_leaves_is_not_an_error_of_the_server(smollm2: Path) -> No
     assert "Traceback" not in errors
 
 
-def test_a_taken_port_is_one_line(runtime: LocalRuntime) -> None:
+def test_a_port_in_use_is_a_one_line_error(runtime: LocalRuntime) -> None:
     port = runtime.url.rsplit(":", 1)[1]
     done = run("local-aws", "--port", port)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
@@ -269,7 +269,7 @@ def test_local_aws_stores_deployments_and_fails_on_request(smollm2: Path, tmp_pa
         served.communicate(timeout=60)
 
 
-def test_local_aws_puts_a_container_behind_awss_framing(runtime: LocalRuntime, smollm2: Path) -> None:
+def test_local_aws_serves_a_container_in_awss_framing(runtime: LocalRuntime, smollm2: Path) -> None:
     served = start("local-aws", "--port", "0", "--upstream", runtime.url)
     assert served.stderr is not None
     first = served.stderr.readline()

@@ -62,7 +62,7 @@ def test_a_reset_conversation_is_forgotten_on_disk_too(runtime: LocalRuntime) ->
     assert prompt(runtime) == "User: Who am I?\nAssistant:"
 
 
-def test_a_chat_that_was_killed_during_a_turn_continues_after_its_last_whole_turn(runtime: LocalRuntime) -> None:
+def test_a_chat_killed_during_a_turn_continues_after_its_last_complete_turn(runtime: LocalRuntime) -> None:
     run(*CHAT, "--thread", "ada", stdin="My name is Ada.\n")
     chat = start("chat", "-m", FALCON_URI, "-p", "max_new_tokens=1500", "-s", "", "--thread", "ada")
     assert chat.stdin is not None

@@ -39,7 +39,7 @@ def test_a_checkpoint_completes_up_to_its_limit_or_context_and_a_note_warns(
     )
 
 
-def test_standard_input_goes_to_the_model_as_it_is(runtime: LocalRuntime) -> None:
+def test_standard_input_is_sent_to_the_model_unchanged(runtime: LocalRuntime) -> None:
     code_text = "\n  # blanks and line ends mean something\n  def add(a, b):  \n\n"
     assert run("complete", "-m", FALCON_URI, "-p", "max_new_tokens=2", stdin=code_text).returncode == 0
     assert json.loads(runtime.requests[-1].body)["inputs"] == code_text

@@ -19,7 +19,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_the_table_has_a_line_a_model_with_its_price() -> None:
+def test_the_table_has_one_line_per_model_with_its_price() -> None:
     done = run("endpoints", "catalogue")
     assert (done.returncode, done.stderr) == (0, "")
     heading, *lines = [line.split() for line in done.stdout.splitlines()]
@@ -50,14 +50,14 @@ def test_json_has_the_catalogue_s_fields_and_the_price() -> None:
     assert entries[0]["instance_types"] == list(catalogue()[0].instance_types)
 
 
-def test_one_model_is_shown_a_line_a_fact() -> None:
+def test_one_model_is_shown_with_one_fact_per_line() -> None:
     done = run("endpoints", "catalogue", "huggingface-llm-falcon-7b-instruct-bf16")
     facts = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert (facts["wire"], facts["context"], facts["usd_per_hour"]) == ("tgi", "2048", "1.515")
     assert "eula" not in facts
 
 
-def test_the_licence_is_shown_with_its_place_and_how_it_is_accepted() -> None:
+def test_the_licence_is_shown_with_its_address_and_how_to_accept_it() -> None:
     address = f"https://{BUCKET}.s3.us-east-1.amazonaws.com/fmhMetadata/eula/llamaEula.txt"
     done = run("endpoints", "catalogue", LLAMA, "--eula")
     assert done.stdout == f"Llama 2 Community License: {address}\nRead it, then deploy with --accept-eula.\n"

@@ -60,7 +60,7 @@ def test_a_dry_run_prints_every_request_and_the_price_and_sends_nothing(aws: Loc
     assert len(aws.requests) == before
 
 
-def test_what_is_dear_or_of_unknown_price_is_not_deployed_unasked(aws: LocalRuntime) -> None:
+def test_an_expensive_or_unpriced_deployment_needs_confirmation(aws: LocalRuntime) -> None:
     before = changes(aws)
     for instance, price in (("ml.p4d.24xlarge", "$25.251 an hour"), ("ml.p6-b200.48xlarge", "an unknown price")):
         done = endpoints("deploy", "mine", *GIVEN, "--instance-type", instance)
@@ -70,7 +70,7 @@ def test_what_is_dear_or_of_unknown_price_is_not_deployed_unasked(aws: LocalRunt
     assert changes(aws) == before
 
 
-def test_what_is_not_ours_is_deleted_only_with_force_and_its_name_typed(aws: LocalRuntime) -> None:
+def test_a_foreign_endpoint_is_deleted_only_with_force_and_its_name_typed(aws: LocalRuntime) -> None:
     before = changes(aws)
     refused = endpoints("delete", "theirs", "--yes")
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -82,7 +82,7 @@ def test_what_is_not_ours_is_deleted_only_with_force_and_its_name_typed(aws: Loc
     assert done.stdout == "endpoint theirs\nconfiguration theirs-config\nmodel theirs-model\n"
 
 
-def test_without_a_terminal_to_ask_at_delete_wants_yes(aws: LocalRuntime) -> None:
+def test_without_a_terminal_delete_requires_yes(aws: LocalRuntime) -> None:
     deploy("mine", **QUICK)
     done = endpoints("delete", "mine")
     assert done.returncode == 2
@@ -100,7 +100,7 @@ def test_reap_prints_what_it_deleted(aws: LocalRuntime) -> None:
     assert (done.returncode, done.stdout) == (0, "endpoint mine\nconfiguration mine\nmodel mine\n")
 
 
-def test_the_next_command_deletes_what_a_killed_one_left(aws: LocalRuntime) -> None:
+def test_the_next_command_deletes_leftovers_of_a_killed_one(aws: LocalRuntime) -> None:
     script = (
         f"from sagechain.endpoints import deployed\nwith deployed('mine', **{QUICK!r}):\n print(flush=True)\n input()"
     )
@@ -136,7 +136,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     assert "Traceback" not in done.stderr
 
 
-def test_a_failure_on_the_way_is_one_line(aws: LocalRuntime) -> None:
+def test_a_failure_during_the_deployment_is_a_one_line_error(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "quota")
     done = endpoints("deploy", "mine", *GIVEN)
     assert done.returncode == 1

@@ -90,7 +90,7 @@ def test_overwrite_replaces_another_model_and_license_is_written_to_the_card(sta
     assert "license: mit\n" in (out / "README.md").read_text()
 
 
-def test_the_parts_that_the_work_is_cut_into_are_a_setting(code: Path, tmp_path: Path) -> None:
+def test_the_number_of_tasks_is_a_setting(code: Path, tmp_path: Path) -> None:
     done = sagechain(
         "pretrain",
         "prepare",
@@ -134,7 +134,9 @@ def test_a_setting_of_another_run_is_a_usage_error_that_names_it(stages: Path) -
         ("run", "workers=1", "-p workers: give --workers"),
     ],
 )
-def test_what_has_an_option_of_its_own_is_no_setting(tmp_path: Path, command: str, given: str, what: str) -> None:
+def test_a_name_with_its_own_option_is_refused_as_a_setting(
+    tmp_path: Path, command: str, given: str, what: str
+) -> None:
     done = sagechain("pretrain", command, str(tmp_path), "--out", str(tmp_path / "out"), "-p", given)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"sagechain: {what}\n")
     assert not (tmp_path / "out").exists()
@@ -156,7 +158,7 @@ def test_what_has_an_option_of_its_own_is_no_setting(tmp_path: Path, command: st
         (("--report-to", "tensorbord"), "report_to: there is no 'tensorbord'. Did you mean 'tensorboard'?"),
     ],
 )
-def test_run_refuses_what_training_would_before_it_prepares(
+def test_run_checks_training_settings_before_it_prepares(
     code: Path, tmp_path: Path, given: tuple[str, ...], what: str
 ) -> None:
     done = sagechain("pretrain", "run", str(code), "--out", str(tmp_path / "out"), *given)
@@ -165,7 +167,7 @@ def test_run_refuses_what_training_would_before_it_prepares(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_no_memory_holds_is_one_line_with_what_helps(stages: Path, tmp_path: Path) -> None:
+def test_a_model_too_large_for_the_memory_is_a_one_line_error_with_remedies(stages: Path, tmp_path: Path) -> None:
     huge = ("-p", "context=10000000000000", "-p", "batch_tokens=10000000000000")  # positions of more than 1,000 TB
     done = sagechain("pretrain", "train", str(stages / "data"), "--out", str(tmp_path / "run"), *TINY[:6], *huge)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
@@ -173,7 +175,7 @@ def test_a_model_that_no_memory_holds_is_one_line_with_what_helps(stages: Path, 
     assert "-p activation_checkpointing=true" in done.stderr
 
 
-def test_an_empty_corpus_says_what_took_it(tmp_path: Path) -> None:
+def test_the_error_for_an_empty_corpus_names_the_filters(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("def (:\n")
     done = sagechain("pretrain", "prepare", str(tmp_path / "code"), "--out", str(tmp_path / "data"))
@@ -181,13 +183,13 @@ def test_an_empty_corpus_says_what_took_it(tmp_path: Path) -> None:
     assert "syntax 1" in done.stderr.splitlines()[-1]
 
 
-def test_plan_prints_the_published_model_on_paper() -> None:
+def test_plan_prints_the_estimate_of_the_published_model() -> None:
     done = sagechain("pretrain", "plan", "--preset", "codeparrot", "--hardware", "8xH100")
     assert done.returncode == 0
     assert "26,214,400,000: 50,000 steps of 524,288" in done.stdout
 
 
-def test_plan_takes_settings_over_the_presets_and_refuses_what_is_none() -> None:
+def test_plan_overrides_preset_settings_and_refuses_unknown_ones() -> None:
     plan = ("pretrain", "plan", "--preset", "codeparrot", "--hardware", "8xH100")
     done = sagechain(*plan, "-p", "device_batch=4", "-p", "activation_checkpointing=False", "-p", "mfu=0.5")
     assert done.returncode == 0, done.stderr

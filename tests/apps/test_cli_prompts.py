@@ -38,7 +38,7 @@ def sent(runtime: LocalRuntime) -> dict[str, Any]:
     return body
 
 
-def test_list_shows_a_line_a_prompt() -> None:
+def test_list_shows_one_line_per_prompt() -> None:
     done = run("prompts", "list")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()

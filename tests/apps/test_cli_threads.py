@@ -84,7 +84,7 @@ def test_a_missing_file_is_an_empty_list_and_is_not_created(tmp_path: object) ->
     assert list(Path(str(tmp_path)).iterdir()) == []
 
 
-def test_after_the_last_thread_is_deleted_none_is_known(stored: str) -> None:
+def test_after_the_last_thread_is_deleted_the_list_is_empty(stored: str) -> None:
     for name in ("ada", "ben"):
         run("threads", "delete", name, "--yes")
     done = run("threads", "show", "ada")
@@ -107,7 +107,7 @@ def long(place: str, monkeypatch: pytest.MonkeyPatch) -> list[BaseMessage]:
     return messages
 
 
-def test_a_long_thread_is_exported_whole(long: list[BaseMessage]) -> None:
+def test_a_long_thread_is_exported_completely(long: list[BaseMessage]) -> None:
     exported = json.loads(run("threads", "export", "long").stdout)
     assert messages_from_dict([each["message"] for each in exported["messages"]]) == long
     assert run("threads", "export", "long", "--format", "markdown").stdout.count("**You:** ") == 225
@@ -138,7 +138,7 @@ def test_a_reader_that_leaves_early_ends_the_command_silently(long: list[BaseMes
     assert process.returncode == 141
 
 
-def test_a_server_that_refuses_is_one_line_without_the_password() -> None:
+def test_a_server_that_refuses_is_a_one_line_error_without_the_password() -> None:
     done = run("threads", "list", "--kept-in", "postgresql://me:s3cret@127.0.0.1:1/db")
     assert done.returncode == 1
     assert done.stderr.startswith("sagechain: postgresql://me@127.0.0.1:1/db: ")

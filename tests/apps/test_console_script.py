@@ -20,7 +20,7 @@ REFUSED = "postgresql://me@127.0.0.1:1/db"
         ([SAGECHAIN, "ask"], 2),
     ],
 )
-def test_the_exit_code_tells_success_from_failure_and_misuse(command: list[str], exit_code: int) -> None:
+def test_the_exit_code_distinguishes_success_failure_and_misuse(command: list[str], exit_code: int) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == exit_code
     assert (done.stdout == "", done.stderr == "") == (exit_code != 0, exit_code == 0)

@@ -11,7 +11,7 @@ from tests.processes import SAGECHAIN
 
 @pytest.mark.prove
 @pytest.mark.timeout(1200)
-def test_the_demo_runs_the_agents_and_prints_what_was_real(smollm2: Path) -> None:
+def test_the_demo_runs_the_agents_and_prints_their_real_results(smollm2: Path) -> None:
     done = subprocess.run([SAGECHAIN, "demo", "--seconds", "4"], capture_output=True, text=True, check=True)
     shown = done.stdout
     assert shown.count("You: What is my favourite colour?") == 2

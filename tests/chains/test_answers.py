@@ -55,7 +55,7 @@ def test_the_answer_is_found(text: str, kind: Any, answer: str | None) -> None:
         ("sun, pen", "pen, sun", "list", False),
     ],
 )
-def test_answers_are_compared_by_what_they_say(found: str | None, truth: str, kind: Any, same: bool) -> None:
+def test_answers_are_compared_by_value(found: str | None, truth: str, kind: Any, same: bool) -> None:
     assert same_answer(found, truth, kind) is same
 
 
@@ -67,5 +67,5 @@ def test_every_way_to_write_a_number_is_the_same_number(number: int, form: str) 
 
 
 @given(st.text(), st.text())
-def test_nothing_of_a_next_question_is_left(before: str, after: str) -> None:
+def test_the_models_next_question_is_removed(before: str, after: str) -> None:
     assert "\nQ:" not in before_next_question(f"{before}\nQ: {after}")

@@ -25,7 +25,7 @@ from tests.chains.test_completion_ranking import BLOCK, BODY, PROMPT, Likely, te
 # The request
 
 
-def test_the_prompt_goes_over_the_falcon_wire_as_it_is_and_the_completion_streams(runtime: LocalRuntime) -> None:
+def test_the_prompt_is_sent_unchanged_over_the_falcon_wire_and_the_completion_streams(runtime: LocalRuntime) -> None:
     chain = code_completion(load_llm(FALCON_URI, max_new_tokens=12, stop=["zz"]))
     pieces = list(chain.stream("  def add(a, b):  "))
     body = json.loads(runtime.requests[-1].body)
@@ -36,14 +36,14 @@ def test_the_prompt_goes_over_the_falcon_wire_as_it_is_and_the_completion_stream
     assert chain.invoke("  def add(a, b):  ") == "".join(pieces)
 
 
-def test_a_limit_is_set_where_nobody_sets_one(runtime: LocalRuntime) -> None:
+def test_a_default_token_limit_is_set(runtime: LocalRuntime) -> None:
     code_completion(load_llm(FALCON_URI), until=["e"]).invoke(PROMPT)
     assert json.loads(runtime.requests[-1].body)["parameters"]["max_new_tokens"] == 256
     code_completion(load_llm(FALCON_URI), until=["e"], max_new_tokens=9).invoke(PROMPT)
     assert json.loads(runtime.requests[-1].body)["parameters"]["max_new_tokens"] == 9
 
 
-def test_where_a_wire_gives_one_answer_the_prompt_goes_out_for_each_candidate(runtime: LocalRuntime) -> None:
+def test_over_a_wire_with_one_answer_the_prompt_is_sent_once_per_candidate(runtime: LocalRuntime) -> None:
     before = len(runtime.requests)
     ranked_completions(load_llm(FALCON_URI), candidates=3, max_new_tokens=4).invoke(PROMPT)
     sent = [json.loads(request.body) for request in runtime.requests[before:]]
@@ -53,7 +53,7 @@ def test_where_a_wire_gives_one_answer_the_prompt_goes_out_for_each_candidate(ru
     assert all("seed" not in body["parameters"] for body in sent)
 
 
-def test_the_candidates_of_a_seed_are_those_of_the_seeds_after_it(runtime: LocalRuntime) -> None:
+def test_candidate_n_of_a_seed_is_the_answer_of_the_nth_following_seed(runtime: LocalRuntime) -> None:
     before = len(runtime.requests)
     falcon = load_llm(FALCON_URI, seed=5, temperature=1.5, max_new_tokens=6)
     found = ranked_completions(falcon, candidates=3, until="end").invoke(PROMPT)
@@ -77,12 +77,12 @@ def test_a_chat_models_llm_completes_with_the_chats_parameters(runtime: LocalRun
     assert given == {"max_new_tokens": 3, "temperature": 0.5, "stop": ["zz", *BLOCK[:3]]}
 
 
-def test_over_a_wire_that_takes_roles_the_prompt_is_one_turn(runtime: LocalRuntime) -> None:
+def test_over_a_wire_with_roles_the_prompt_is_one_turn(runtime: LocalRuntime) -> None:
     code_completion(load_chat_model(LLAMA_URI, accept_eula=True), max_new_tokens=3).invoke(PROMPT)
     assert json.loads(runtime.requests[-1].body)["inputs"] == [[{"role": "user", "content": PROMPT}]]
 
 
-def test_anothers_llm_gets_stop_strings_and_parameters_as_arguments() -> None:
+def test_an_llm_of_another_library_gets_stop_strings_and_parameters_as_arguments() -> None:
     model = Likely(answers=[(BODY, {})])
     code_completion(model, candidates=2, best_of=7, stop="zz").invoke(PROMPT)
     ranked_completions(model, until="end").invoke(PROMPT)
@@ -94,7 +94,7 @@ def test_anothers_llm_gets_stop_strings_and_parameters_as_arguments() -> None:
     ]
 
 
-def test_it_goes_behind_a_prompt_template() -> None:
+def test_it_can_follow_a_prompt_template() -> None:
     chain = PromptTemplate.from_template("# {what}\n") | code_completion(FakeListLLM(responses=["import os\n# x"]))
     assert chain.invoke({"what": "modules"}) == "import os"
     several = code_completion(FakeListLLM(responses=["import", "import os\n"]), candidates=2)
@@ -109,7 +109,7 @@ async def _streamed(pieces: AsyncIterator[str]) -> str:
 
 
 @pytest.mark.parametrize("options", [{}, {"candidates": 4, "seed": 3}, {"candidates": 2, "num_beams": 3}], ids=str)
-def test_whole_streamed_batched_and_async_agree(tiny: HuggingFaceLLM, options: dict[str, Any]) -> None:
+def test_invoke_stream_batch_and_async_agree(tiny: HuggingFaceLLM, options: dict[str, Any]) -> None:
     chain = code_completion(tiny, max_new_tokens=12, **options)
     prompts = [PROMPT, "the quick brown"]
     expected = [chain.invoke(prompt) for prompt in prompts]
@@ -124,7 +124,7 @@ def test_whole_streamed_batched_and_async_agree(tiny: HuggingFaceLLM, options: d
     assert asyncio.run(all_of_them.abatch(prompts)) == all_of_them.batch(prompts)
 
 
-def test_one_candidate_is_what_the_model_says_up_to_the_stop_string(tiny: HuggingFaceLLM) -> None:
+def test_one_candidate_is_the_models_text_up_to_the_stop_string(tiny: HuggingFaceLLM) -> None:
     assert code_completion(tiny, until="end", max_new_tokens=20).invoke(PROMPT) == tiny.invoke(
         PROMPT, max_new_tokens=20
     )
@@ -148,7 +148,7 @@ def test_all_candidates_of_all_prompts_are_one_generate(tiny: HuggingFaceLLM, mo
     assert sizes == [15]
 
 
-def test_the_candidates_of_a_checkpoint_are_ranked_by_what_the_model_gives_them(tiny: HuggingFaceLLM) -> None:
+def test_the_candidates_of_a_checkpoint_are_ranked_by_likelihood(tiny: HuggingFaceLLM) -> None:
     found = ranked_completions(tiny, candidates=6, seed=2, temperature=1.0, max_new_tokens=5).invoke("a = ")
     order = [(each.parses, each.likelihood) for each in found]
     assert order == sorted(order, reverse=True)
@@ -172,7 +172,7 @@ def test_the_embedded_model_draws_candidates_with_their_likelihood(llm: LlamaCpp
     assert all(each.likelihood is not None and each.likelihood < 0 for each in found)
 
 
-def test_callbacks_hear_the_model_and_tags_reach_it() -> None:
+def test_callbacks_and_tags_reach_the_model() -> None:
     class Heard(BaseCallbackHandler):
         def __init__(self) -> None:
             self.calls: list[tuple[list[str], Any]] = []
@@ -195,9 +195,7 @@ LONG = "a" * 500  # the tiny model has 128 positions
 
 @pytest.mark.parametrize("make", [code_completion, ranked_completions])
 @pytest.mark.parametrize("candidates", [1, 2])
-def test_a_bad_prompt_does_not_cost_its_neighbours_their_answer(
-    tiny: HuggingFaceLLM, make: Any, candidates: int
-) -> None:
+def test_a_bad_prompt_does_not_affect_the_others_of_its_batch(tiny: HuggingFaceLLM, make: Any, candidates: int) -> None:
     chain = make(tiny, candidates=candidates, seed=1, max_new_tokens=6)
     good, mixed = [PROMPT, "a = ", "b"], [PROMPT, "", "a = ", LONG, 5, "b"]
     for config in ({}, {"max_concurrency": 1}):
@@ -215,7 +213,7 @@ def test_a_bad_prompt_does_not_cost_its_neighbours_their_answer(
             ]
 
 
-def test_a_batch_of_bad_prompts_only_asks_the_model_nothing() -> None:
+def test_a_batch_of_bad_prompts_sends_no_request() -> None:
     for make in (code_completion, ranked_completions):
         model = ScriptedLLM(answers=["x"] * 4, context=4)
         chain = make(model, candidates=2, temperature=1.0)
@@ -244,7 +242,7 @@ def test_the_first_bad_prompt_is_raised_before_any_request(make: Any, candidates
     assert model.prompts == []
 
 
-def test_a_prompt_too_long_for_the_embedded_model_does_not_cost_its_neighbours_their_answer(llm: LlamaCppLLM) -> None:
+def test_a_prompt_too_long_for_the_embedded_model_does_not_affect_the_others_of_its_batch(llm: LlamaCppLLM) -> None:
     chain = code_completion(llm, candidates=2, seed=1, max_new_tokens=3)
     found: list[Any] = chain.batch([PROMPT, "hello " * 3000], return_exceptions=True)
     assert found[0] == chain.invoke(PROMPT)
@@ -271,7 +269,7 @@ def test_a_prompt_too_long_for_the_embedded_model_does_not_cost_its_neighbours_t
         ({"candidates": True}, "candidates: True is not a number of completions"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_any_request(options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused_before_any_request(options: dict[str, Any], message: str) -> None:
     for make in (code_completion, ranked_completions):
         with pytest.raises(ValueError, match=message):
             make(FakeListLLM(responses=["x"]), **options)

@@ -56,9 +56,7 @@ def texts(completions: list[Completion]) -> list[str]:
         (("never", "\n\n"), "    x = 1"),
     ],
 )
-def test_a_completion_ends_where_it_should_also_by_an_llm_that_knows_no_stop_strings(
-    until: Any, completion: str
-) -> None:
+def test_a_completion_is_cut_also_for_an_llm_without_stop_strings(until: Any, completion: str) -> None:
     said = "    x = 1\n\n    # a comment inside\n    return x\n\nclass Next:\n"
     for model in (FakeListLLM(responses=[said]), FakeStreamingListLLM(responses=[said])):
         chain = code_completion(model, until=until)
@@ -68,13 +66,13 @@ def test_a_completion_ends_where_it_should_also_by_an_llm_that_knows_no_stop_str
 
 
 @pytest.mark.parametrize("stop", BLOCK)
-def test_a_block_ends_with_what_begins_the_next_at_the_left_margin(stop: str) -> None:
+def test_a_block_ends_before_the_next_one_at_the_left_margin(stop: str) -> None:
     assert code_completion(FakeListLLM(responses=[f"{BODY}{stop} and so on"])).invoke(PROMPT) == BODY
     inside = f"{BODY}    {stop.strip()} and so on"
     assert code_completion(FakeListLLM(responses=[inside])).invoke(PROMPT) == inside
 
 
-def test_a_model_that_says_nothing_gives_an_empty_completion() -> None:
+def test_an_empty_answer_is_an_empty_completion() -> None:
     assert code_completion(FakeListLLM(responses=["\n# next"])).invoke(PROMPT) == ""
     assert code_completion(FakeListLLM(responses=["", "\n# next"]), candidates=2).invoke(PROMPT) == ""
 
@@ -88,7 +86,7 @@ def test_code_that_parses_is_better_than_code_that_does_not() -> None:
     assert [each.parses for each in found] == [True, True, False, False, False]
 
 
-def test_comments_alone_are_no_code() -> None:
+def test_comments_alone_are_not_code() -> None:
     found = ranked("    # the sum\n\n    # of both\n", BROKEN, "    # the sum\n    return a + b\n", "")
     assert texts(found) == [
         "    # the sum\n    return a + b\n",
@@ -109,7 +107,7 @@ def test_comments_alone_are_no_code() -> None:
         "x = 'a' +  # it goes wrong here",
     ],
 )
-def test_the_end_of_the_prompts_own_comment_is_no_code(prompt: str) -> None:
+def test_the_rest_of_the_prompts_comment_is_not_code(prompt: str) -> None:
     prose, code = " of the table", "\nx = table.mean(1)\n"
     model = Likely(answers=[(prose, {"likelihood": -0.1}), (f"{prose}\n# all", {"likelihood": -0.2}), (code, {})])
     found = texts(ranked_completions(model, until="end").invoke(prompt))
@@ -117,7 +115,7 @@ def test_the_end_of_the_prompts_own_comment_is_no_code(prompt: str) -> None:
     assert code_completion(model, candidates=3, until=["never"]).invoke(prompt) == code
 
 
-def test_prose_behind_a_comment_is_no_code_that_is_cut() -> None:
+def test_prose_after_a_comment_is_not_unfinished_code() -> None:
     prose, code = " of a table\n\nIn other words,", "\nx = [table.mean("
     answers = [(prose, {"likelihood": -0.1, "finish_reason": "length"}), (code, {"finish_reason": "length"})]
     found = ranked_completions(Likely(answers=answers)).invoke("# mean of the rows")
@@ -128,12 +126,12 @@ def test_prose_behind_a_comment_is_no_code_that_is_cut() -> None:
     "prompt",
     ["# mean of the rows\n", "x = '# mean", 'x = """\n# mean', "x = '#'", "# mean\n   ", "x = f('#', ", "# it's\nx ="],
 )
-def test_what_only_looks_like_a_comment_continues_with_code(prompt: str) -> None:
+def test_text_that_only_looks_like_a_comment_continues_with_code(prompt: str) -> None:
     found = ranked("\n# a comment", "x = 1", prompt=prompt, until="end")
     assert texts(found) == ["x = 1", "\n# a comment"]
 
 
-def test_code_that_is_cut_is_better_than_code_that_is_wrong() -> None:
+def test_truncated_code_ranks_above_invalid_code() -> None:
     in_a_line, in_a_bracket = "    total = a + b\n    return tot.", "    return (a +"
     found = ranked("    return (a]", in_a_bracket, in_a_line, BODY)
     assert texts(found) == [BODY, in_a_bracket, in_a_line, "    return (a]"]
@@ -168,7 +166,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "unfinished"), [*((text, True) for text in CUT), *((text, False) for text in WRONG)])
-def test_an_answer_cut_at_the_limit_has_to_be_python_as_far_as_it_goes(text: str, unfinished: bool) -> None:
+def test_a_truncated_answer_must_be_valid_python_so_far(text: str, unfinished: bool) -> None:
     def found(reason: str) -> tuple[bool, bool]:
         model = Likely(answers=[(text, {"finish_reason": reason})])
         [candidate] = ranked_completions(model, until="end").invoke(PROMPT)
@@ -178,14 +176,14 @@ def test_an_answer_cut_at_the_limit_has_to_be_python_as_far_as_it_goes(text: str
     assert found("stop") == (False, False)
 
 
-def test_a_likely_answer_cut_in_a_bracket_is_better_than_an_unlikely_one_cut_in_a_line() -> None:
+def test_a_likely_answer_truncated_in_a_bracket_ranks_above_an_unlikely_one_truncated_in_a_line() -> None:
     in_a_bracket = "df = pd.DataFrame({'height': [162, 175, 181], 'weight': [58, 72, 80"
     answers = [("df = 1\ndf.", -0.43), (in_a_bracket, -0.13)]
     model = Likely(answers=[(text, {"likelihood": each, "finish_reason": "length"}) for text, each in answers])
     assert code_completion(model, candidates=2).invoke("# data frame\n") == in_a_bracket
 
 
-def test_an_answer_that_ended_by_itself_has_to_parse_to_its_end() -> None:
+def test_an_answer_that_was_not_truncated_must_parse_to_its_end() -> None:
     said = "    total = a + b\n    return (tot"
     [stopped] = ranked_completions(Likely(answers=[(said, {"finish_reason": "stop"})])).invoke(PROMPT)
     [too_long] = ranked_completions(Likely(answers=[(said, {"finish_reason": "length"})])).invoke(PROMPT)
@@ -195,7 +193,7 @@ def test_an_answer_that_ended_by_itself_has_to_parse_to_its_end() -> None:
     assert (at_a_stop.text, at_a_stop.parses, at_a_stop.finish_reason) == (said, False, "stop")
 
 
-def test_among_those_that_parse_the_likeliest_is_best_and_of_equals_the_first() -> None:
+def test_the_likeliest_parsing_candidate_wins_and_of_equal_ones_the_first() -> None:
     answers = [(BROKEN, -0.1), (BODY, -2.0), ("    return b + a\n", -1.0), ("    return 1\n", -1.0)]
     model = Likely(answers=[(text, {"likelihood": likelihood}) for text, likelihood in answers])
     found = ranked_completions(model).invoke(PROMPT)
@@ -203,7 +201,7 @@ def test_among_those_that_parse_the_likeliest_is_best_and_of_equals_the_first() 
     assert code_completion(model, candidates=4).invoke(PROMPT) == "    return b + a\n"
 
 
-def test_without_likelihoods_the_models_own_order_stays() -> None:
+def test_without_likelihoods_the_models_order_is_preserved() -> None:
     assert texts(ranked("    return 2\n", "    return 1\n", "    return 3\n")) == [
         "    return 2\n",
         "    return 1\n",
@@ -211,7 +209,7 @@ def test_without_likelihoods_the_models_own_order_stays() -> None:
     ]
 
 
-def test_a_rank_of_ones_own_has_the_whole_candidate_before_it() -> None:
+def test_a_custom_rank_gets_the_whole_candidate() -> None:
     def shortest(candidate: Completion) -> int:
         return -len(candidate.prompt + candidate.text)
 
@@ -221,6 +219,6 @@ def test_a_rank_of_ones_own_has_the_whole_candidate_before_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["\0", "(" * 10_000, "-" * 200_000 + "1", "'\\d'", "x = 1 if"])
-def test_no_text_is_too_odd_to_be_ranked(text: str) -> None:
+def test_any_text_can_be_ranked(text: str) -> None:
     [found] = ranked(text, prompt="x = 0\n", until="end")
     assert (found.text, found.parses) == (text, text == "'\\d'")

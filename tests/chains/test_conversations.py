@@ -48,7 +48,7 @@ def test_earlier_turns_are_sent_until_a_reset(runtime: LocalRuntime) -> None:
     assert sent(runtime)[1:] == [{"role": "user", "content": "What is my name?"}]
 
 
-def test_threads_do_not_know_of_each_other(runtime: LocalRuntime) -> None:
+def test_threads_are_independent(runtime: LocalRuntime) -> None:
     graph = conversation(load_chat_model(FALCON_URI, max_new_tokens=4))
     say(graph, "My name is Ada.")
     say(graph, "Hello.", OTHER)
@@ -87,7 +87,7 @@ def test_the_reply_is_an_assistants_message_also_over_any_other_llm() -> None:
     assert (reply.type, reply.text) == ("ai", "Hello.")
 
 
-def test_a_checkpointer_of_ones_own_keeps_the_threads(runtime: LocalRuntime) -> None:
+def test_a_custom_checkpointer_stores_the_threads(runtime: LocalRuntime) -> None:
     keeper = InMemorySaver()
     model = load_chat_model(FALCON_URI, max_new_tokens=4)
     say(conversation(model, checkpointer=keeper), "My name is Ada.")
@@ -95,7 +95,7 @@ def test_a_checkpointer_of_ones_own_keeps_the_threads(runtime: LocalRuntime) -> 
     assert "Ada" in runtime.requests[-1].body.decode()
 
 
-def test_a_graph_without_threads_has_none_to_forget(runtime: LocalRuntime) -> None:
+def test_resetting_a_graph_without_a_checkpointer_is_an_error(runtime: LocalRuntime) -> None:
     graph = conversation(load_chat_model(FALCON_URI))
     graph.checkpointer = None
     with pytest.raises(ValueError, match="it has no checkpointer"):

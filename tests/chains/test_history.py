@@ -115,9 +115,7 @@ def test_a_turn_that_cannot_fit_is_refused_before_it_is_sent_and_not_stored(
     assert json.loads(server.requests[0])["inputs"] == "User: Hi\nAssistant:"
 
 
-def test_history_tokens_limits_the_turns_beside_what_always_stands_first(
-    server: ScriptedServer, llm: LlamaCppLLM
-) -> None:
+def test_history_tokens_limits_the_turns_and_not_the_system_text(server: ScriptedServer, llm: LlamaCppLLM) -> None:
     model = SageMakerLLM(endpoint_name="text", family="falcon", custom_get_token_ids=llm.get_token_ids)
     graph = conversation(model, system=SYSTEM, history_tokens=60)
     for number in range(6):
@@ -136,7 +134,7 @@ def test_history_tokens_limits_the_turns_beside_what_always_stands_first(
         ({"examples": ["ab"]}, r"examples\[0\]: give a pair of texts"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(llm: LlamaCppLLM, settings: dict[str, Any], complaint: str) -> None:
+def test_invalid_settings_are_refused(llm: LlamaCppLLM, settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         conversation(llm, **settings)
 

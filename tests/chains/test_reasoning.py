@@ -23,7 +23,7 @@ def solved(strategy: str, *responses: str, task: str = "arithmetic") -> Reasonin
     return chain.invoke({"question": QUESTION})
 
 
-def test_direct_asks_for_the_answer_at_once() -> None:
+def test_direct_requests_only_the_answer() -> None:
     got = solved("direct", " 15.\n\nQ: Another?")
     assert got.prompts == [f"Q: {QUESTION}\nA: The answer is"]
     assert (got.answer, got.text, got.votes) == ("15", "The answer is 15.", {"15": 1})
@@ -45,7 +45,7 @@ def test_few_shot_cot_shows_answers_with_their_steps() -> None:
     assert (got.answer, got.text, got.steps, got.usage) == ("15", STEPS, [STEPS], {"calls": 1})
 
 
-def test_zero_shot_cot_asks_for_steps_and_then_for_the_answer() -> None:
+def test_zero_shot_cot_requests_steps_then_the_answer() -> None:
     got = solved("zero-shot-cot", " 5 pens cost 3 each.\nThat makes 15.\nQ: Another?", " 15.")
     asked = f"Q: {QUESTION}\nA: Let's think step by step."
     assert got.prompts == [
@@ -58,7 +58,7 @@ def test_zero_shot_cot_asks_for_steps_and_then_for_the_answer() -> None:
 
 @pytest.mark.parametrize("strategy", ["direct", "few-shot", "zero-shot-cot", "few-shot-cot"])
 @pytest.mark.parametrize("task", list_tasks())
-def test_no_answer_is_none_not_a_guess(strategy: str, task: str) -> None:
+def test_without_an_answer_the_result_is_none(strategy: str, task: str) -> None:
     said = "I can't say." if task in ("arithmetic", "coin-flip") else " "
     got = solved(strategy, said, task=task)
     assert (got.answer, got.votes) == (None, {})
@@ -124,14 +124,14 @@ def test_an_unknown_strategy_or_task_is_a_value_error(options: dict[str, str], m
         chain_of_thought(FakeListLLM(responses=["x"]), **options)
 
 
-def test_a_bound_model_is_a_value_error_at_once() -> None:
+def test_a_bound_model_is_a_value_error_at_construction() -> None:
     bound: Any = FakeListLLM(responses=["x"]).bind(stop=["y"])
     for make in (conversation, lambda model: chain_of_thought(model, strategy="direct")):
         with pytest.raises(ValueError, match="model: give a chat model or an LLM, not RunnableBinding"):
             make(bound)
 
 
-def test_an_answer_that_was_cut_is_not_guessed_at(llm: LlamaCppLLM) -> None:
+def test_a_truncated_answer_is_not_guessed(llm: LlamaCppLLM) -> None:
     cut = load_llm(f"local:{llm.path}", max_new_tokens=9)
     got = chain_of_thought(cut, strategy="few-shot-cot").invoke({"question": QUESTION})
     assert (got.answer, got.usage["cut"]) == (None, 1)

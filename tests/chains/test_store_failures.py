@@ -88,7 +88,7 @@ def test_a_turn_whose_checkpoint_is_refused_is_not_in_the_transcript_either(plac
         assert questions(store, graph) == (["Before.", "After."],) * 2
 
 
-def test_a_full_disk_is_an_error_that_leaves_the_thread_as_it_was(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_that_leaves_the_thread_unchanged(tmp_path: Path) -> None:
     with open_store(tmp_path / "threads.sqlite") as store:
         graph = conversation(MODEL, checkpointer=store)
         say(graph, "Before.")
@@ -116,7 +116,7 @@ def test_a_read_only_store_can_still_be_read(tmp_path: Path) -> None:
         assert [thread.name for thread in store.threads()] == ["ada"]
 
 
-def test_a_place_where_no_file_can_be_is_one_line(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_a_file_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed, match="Not a directory"):
         open_store(tmp_path / "file" / "threads.sqlite")
@@ -132,7 +132,7 @@ def test_a_table_of_another_program_or_version_is_refused(place: str) -> None:
     assert "cret" not in str(caught.value)
 
 
-def test_a_file_that_is_made_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
+def test_a_new_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     with open_store(tmp_path / "threads.sqlite") as store:
         say(conversation(MODEL, checkpointer=store), "Hi")
         modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("threads.sqlite*") if file.is_file()}
@@ -145,7 +145,7 @@ def test_a_file_has_the_same_locks_under_each_of_its_names(tmp_path: Path) -> No
         assert not other.thread_locks.try_acquire("ada")
 
 
-def test_a_closed_store_says_so_and_leaves_no_lock_acquired(place: str) -> None:
+def test_a_closed_store_raises_and_releases_its_locks(place: str) -> None:
     closed = open_store(place)
     graph = conversation(MODEL, checkpointer=closed)
     turn = closed.turn("ada")
@@ -221,7 +221,7 @@ async def test_a_cancellation_at_any_moment_leaves_the_lock_free(place: str) -> 
             pass
 
 
-def test_a_list_that_is_read_half_way_keeps_nobody_waiting(place: str) -> None:
+def test_a_partly_read_list_does_not_block_writers(place: str) -> None:
     with open_store(place) as store:
         say(conversation(MODEL, checkpointer=store), "One.")
         say(conversation(MODEL, checkpointer=store), "Two.")
@@ -246,7 +246,7 @@ def test_one_store_serves_one_event_loop_after_another_and_several_threads(place
         assert {thread.name: thread.turns for thread in store.threads()} == {f"thread {n}": 4 for n in range(3)}
 
 
-def test_a_turn_whose_connection_breaks_is_not_saved_and_says_so(database: str) -> None:
+def test_a_turn_whose_connection_breaks_fails_and_is_not_saved(database: str) -> None:
     with open_store(database) as store:
         graph = conversation(MODEL, checkpointer=store)
         say(graph, "Before.")
@@ -286,7 +286,7 @@ def test_a_message_given_twice_is_stored_once(place: str) -> None:
         assert [entry.message.id for entry in store.transcript("ada")] == ["a", "b"]
 
 
-def test_a_long_thread_is_read_piece_by_piece(place: str) -> None:
+def test_a_long_thread_is_read_in_pages(place: str) -> None:
     with open_store(place) as store:
         with store._transaction("ada") as (transcript, _):
             transcript.append("ada", [HumanMessage(str(number), id=str(number)) for number in range(10)])
@@ -295,7 +295,7 @@ def test_a_long_thread_is_read_piece_by_piece(place: str) -> None:
         assert store.transcript("ada", after=9, most=3) == []
 
 
-def test_what_is_pruned_is_the_same_over_both(place: str) -> None:
+def test_both_databases_prune_the_same(place: str) -> None:
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
         for text in ("One.", "Two.", "Three."):

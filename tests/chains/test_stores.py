@@ -136,7 +136,7 @@ async def test_a_task_that_is_cancelled_while_it_waits_leaves_the_turn_free(plac
         assert questions(second) == ["Hello"]
 
 
-def test_a_turn_that_lacks_in_the_transcript_is_caught_up_by_the_next_or_by_who_reads(tmp_path: Path) -> None:
+def test_a_turn_missing_in_the_transcript_is_added_by_the_next_turn_or_reader(tmp_path: Path) -> None:
     file = tmp_path / "threads.sqlite"
     with SqliteSaver.from_conn_string(str(file)) as plain:
         for thread in ("ada", "ben"):
@@ -148,7 +148,7 @@ def test_a_turn_that_lacks_in_the_transcript_is_caught_up_by_the_next_or_by_who_
         assert {thread.name: thread.turns for thread in store.threads()} == {"ada": 2, "ben": 1}
 
 
-def test_tools_and_what_hostile_text_holds_come_back_as_they_were(place: str) -> None:
+def test_tool_messages_and_hostile_text_are_restored_unchanged(place: str) -> None:
     call = {"name": "search", "args": {"query": "tent"}, "id": "1", "type": "tool_call"}
     said: list[AnyMessage] = [
         HumanMessage("\x00 \ud800 '; DROP TABLE transcript; -- ⛺", id="a"),
@@ -171,7 +171,7 @@ def _checkpoint(messages: list[AnyMessage]) -> Any:
     return {**empty_checkpoint(), "channel_values": {"messages": messages}}
 
 
-def test_any_other_graph_may_keep_its_threads_there_and_half_turns_are_not_in_the_transcript(place: str) -> None:
+def test_any_graph_may_use_the_store_and_open_turns_are_not_in_the_transcript(place: str) -> None:
     graph: Any = StateGraph(MessagesState)
     graph.add_node("answer", lambda state: {"messages": [MODEL.invoke(state["messages"])]})
     graph.add_edge(START, "answer")
@@ -185,7 +185,7 @@ def test_any_other_graph_may_keep_its_threads_there_and_half_turns_are_not_in_th
         assert len(list(compiled.get_state_history(THREAD))) == 3
 
 
-def test_a_reset_thread_is_gone_with_its_transcript(place: str) -> None:
+def test_a_reset_deletes_the_thread_and_its_transcript(place: str) -> None:
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
         say(graph, "Hi")
@@ -205,13 +205,13 @@ def test_a_reset_thread_is_gone_with_its_transcript(place: str) -> None:
         ("postgresql://me:s3%zzcret@host/db", "malformed"),
     ],
 )
-def test_a_place_that_is_not_valid_is_refused_and_its_password_not_shown(place: str, complaint: str) -> None:
+def test_an_invalid_place_is_refused_without_showing_its_password(place: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as caught:
         open_store(place)
     assert "cret" not in "".join(traceback.format_exception(caught.value)).replace(f'open_store("{place}")', "")
 
 
-def test_a_file_that_is_missing_or_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_not_a_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         open_store(tmp_path / "no.sqlite", create=False)
     (tmp_path / "no.txt").write_text("This is a text of some length, and no file of SQLite's.\n" * 30)
@@ -219,7 +219,7 @@ def test_a_file_that_is_missing_or_no_database_is_refused(tmp_path: Path) -> Non
         open_store(f"sqlite:///{tmp_path / 'no.txt'}")
 
 
-def test_a_server_that_refuses_is_one_line_without_the_password(
+def test_a_server_that_refuses_is_a_one_line_error_without_the_password(
     postgres: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -236,7 +236,7 @@ def test_a_server_that_refuses_is_one_line_without_the_password(
         assert "wr0ng" not in told.replace('.replace("s3cret", "wr0ng")', "")
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.delitem(sys.modules, "sagechain.chains.stores.postgres", raising=False)
     with pytest.raises(errors.MissingExtra, match=r'pip install "sagechain\[postgres\]"'):

@@ -38,7 +38,7 @@ def graph(runtime: LocalRuntime) -> Any:
     return graph
 
 
-def test_a_failed_turn_leaves_the_thread_as_it_was(llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_turn_leaves_the_thread_unchanged(llm: LlamaCppLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"model": f"local:{llm.path}", "family": "falcon", "fault": "out-of-memory", "times": 1}
     with LocalRuntime({"failing": settings}) as runtime:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", runtime.url)
@@ -51,7 +51,7 @@ def test_a_failed_turn_leaves_the_thread_as_it_was(llm: LlamaCppLLM, monkeypatch
         assert "Lost" not in runtime.requests[-1].body.decode()
 
 
-def test_a_cancelled_turn_leaves_the_thread_as_it_was_and_ends_the_servers_work(
+def test_a_cancelled_turn_leaves_the_thread_unchanged_and_ends_the_servers_work(
     graph: Any, runtime: LocalRuntime, seconds_to_stop: float
 ) -> None:
     async def cancel() -> None:
@@ -71,7 +71,7 @@ def test_a_cancelled_turn_leaves_the_thread_as_it_was_and_ends_the_servers_work(
     assert messages(graph) == ["human", "ai"]
 
 
-def test_a_stream_that_is_left_ends_the_servers_work_also_when_it_is_sync(
+def test_closing_a_stream_ends_the_servers_work_sync_too(
     graph: Any, runtime: LocalRuntime, seconds_to_stop: float
 ) -> None:
     stream = graph.stream(LONG, THREAD, stream_mode="messages")
@@ -81,7 +81,7 @@ def test_a_stream_that_is_left_ends_the_servers_work_also_when_it_is_sync(
     assert messages(graph) == ["human", "ai"]
 
 
-def test_a_turn_that_waits_for_itself_is_an_error_and_no_deadlock(graph: Any) -> None:
+def test_a_turn_that_would_wait_for_itself_is_an_error_instead_of_a_deadlock(graph: Any) -> None:
     stream = graph.stream(LONG, THREAD, stream_mode="messages")
     next(stream)
     with pytest.raises(RuntimeError, match="this thread would wait for itself"):
@@ -90,7 +90,7 @@ def test_a_turn_that_waits_for_itself_is_an_error_and_no_deadlock(graph: Any) ->
 
 
 @pytest.mark.parametrize("way", ["threads", "tasks"])
-def test_turns_at_once_on_one_thread_follow_one_another(runtime: LocalRuntime, way: str) -> None:
+def test_simultaneous_turns_on_one_thread_run_one_after_another(runtime: LocalRuntime, way: str) -> None:
     keeper = InMemorySaver()
     chat = load_chat_model(FALCON_URI, max_new_tokens=4)
     graphs: list[Any] = [conversation(chat, checkpointer=keeper) for _ in range(2)]
@@ -126,7 +126,7 @@ with SqliteSaver.from_conn_string(file) as keeper:
 """
 
 
-def test_a_process_that_is_killed_in_mid_turn_leaves_the_thread_readable_and_whole(
+def test_a_process_killed_during_a_turn_leaves_the_thread_consistent(
     smollm2: Path, llm: LlamaCppLLM, tmp_path: Path
 ) -> None:
     file = str(tmp_path / "threads.sqlite")
@@ -142,7 +142,7 @@ def test_a_process_that_is_killed_in_mid_turn_leaves_the_thread_readable_and_who
         assert messages(graph) == ["human", "ai"] * 2
 
 
-def test_whatever_is_saved_on_the_way_holds_no_half_turn(runtime: LocalRuntime) -> None:
+def test_no_saved_checkpoint_contains_an_open_turn(runtime: LocalRuntime) -> None:
     graph: Any = conversation(load_chat_model(FALCON_URI, max_new_tokens=4))
     for text in ("One.", "Two."):
         graph.invoke({"messages": [HumanMessage(text)]}, THREAD)

@@ -135,7 +135,7 @@ class Failing(Scripted):
         return super()._call(messages, *args, **options)
 
 
-def test_a_turn_whose_summary_fails_leaves_the_thread_as_it_was_and_may_be_given_again() -> None:
+def test_a_turn_whose_summary_fails_leaves_the_thread_unchanged_and_can_be_repeated() -> None:
     model = Failing(responses=["Yes.", "Yes.", "Ada likes tents.", "Yes."], prompts=[])
     graph = conversation(model, history_tokens=40, summarise=True)
     for text in ("I am Ada.", "I like tents."):
@@ -148,7 +148,7 @@ def test_a_turn_whose_summary_fails_leaves_the_thread_as_it_was_and_may_be_given
     assert graph.get_state(THREAD).values["summary"] == "Ada likes tents."
 
 
-def test_a_summary_longer_than_it_may_be_loses_its_end() -> None:
+def test_a_summary_over_its_limit_is_shortened_at_its_end() -> None:
     model = scripted(["Yes.", "S" * 5_000, "Yes."], room=600)
     graph = conversation(model, summarise=True)
     for number in range(8):
@@ -161,7 +161,7 @@ def test_a_summary_longer_than_it_may_be_loses_its_end() -> None:
     assert max(len(prompt[0].text) for prompt in unknown.prompts) < 4_000
 
 
-def test_an_empty_summary_leaves_the_previous_one() -> None:
+def test_an_empty_summary_does_not_replace_the_previous_one() -> None:
     model = scripted(["Yes.", "Ada\x00 likes tents.", "Yes.", "", "Yes."])
     graph = conversation(model, history_tokens=20, summarise=True)
     for _ in range(3):
@@ -170,7 +170,7 @@ def test_an_empty_summary_leaves_the_previous_one() -> None:
     assert "Ada likes tents." in model.prompts[-1][0].text
 
 
-def test_a_context_without_room_for_a_summary_is_refused_at_once() -> None:
+def test_a_context_without_room_for_a_summary_is_refused_at_construction() -> None:
     with pytest.raises(
         ValueError, match=r"summarise: a summary may have 166 tokens, and a prompt no more than 150 here"
     ):

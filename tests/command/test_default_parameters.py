@@ -11,7 +11,7 @@ from sagechain.local_aws import LocalRuntime
 from tests.conftest import LLAMA_URI
 
 
-def test_a_default_gives_way_to_a_choice_and_to_the_wire(runtime: LocalRuntime) -> None:
+def test_a_default_is_overridden_by_a_choice_and_by_the_wire(runtime: LocalRuntime) -> None:
     llm = load_llm(LLAMA_URI, accept_eula=True, do_sample=False)
     defaults = {"max_new_tokens": 50, "temperature": 0.3, "seed": 7, "top_p": 0.9}
     with_defaults(PromptedChatModel(llm=llm, max_tokens=1), defaults).invoke("Hi")

@@ -77,7 +77,7 @@ def created(name: str = "my-falcon", *, tags: dict[str, str] = TAGS, **where: An
     return endpoint
 
 
-def test_an_endpoint_of_the_sdk_gives_the_same_answer_through_sagechain_and_through_the_sdk() -> None:
+def test_an_endpoint_answers_the_same_through_sagechain_and_through_the_sdk() -> None:
     endpoint = created()
     body = json.dumps({"inputs": PROMPT, "parameters": {**GREEDY, "return_full_text": False}})
     answer = json.loads(endpoint.invoke(body=body, content_type="application/json").body.read())
@@ -98,7 +98,7 @@ def test_a_chat_model_of_an_endpoint_that_the_sdk_found() -> None:
     assert first == second != ""
 
 
-def test_without_tags_family_and_wire_are_given_beside_the_endpoint() -> None:
+def test_without_tags_family_and_wire_are_arguments() -> None:
     endpoint = created(tags={})
     with pytest.raises(ValueError, match="has no tag sagechain:family"):
         load_llm(endpoint)
@@ -111,7 +111,7 @@ def test_requests_go_to_the_endpoints_own_region() -> None:
     assert llm.client.meta.region_name == "eu-west-1"
 
 
-def test_another_session_is_given_as_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_session_is_passed_as_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
     other = boto3.Session("AKIDOTHER", "made-up-too", region_name="eu-west-1")
     endpoint = created(session=other)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):

@@ -23,7 +23,7 @@ def test_the_six_models_are_there_with_family_and_wire() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.model_id)
-def test_an_entry_can_be_relied_on(entry: CatalogueEntry) -> None:
+def test_every_entry_is_complete_and_consistent(entry: CatalogueEntry) -> None:
     assert get_family(entry.family).context == entry.context
     assert get_wire(entry.wire).name == entry.wire
     assert entry.instance_type in entry.instance_types
@@ -42,7 +42,7 @@ def test_only_llama_2_has_a_licence_to_accept() -> None:
     assert eula == "https://jumpstart-cache-prod-us-east-1.s3.us-east-1.amazonaws.com/fmhMetadata/eula/llamaEula.txt"
 
 
-def test_what_is_corrected_by_hand_goes_over_what_is_generated() -> None:
+def test_manual_corrections_override_generated_facts() -> None:
     small = catalogue_entry("meta-textgeneration-llama-2-7b-f")
     assert (small.instance_type, small.instance_types[0], small.memory_gib) == ("ml.g5.2xlarge", "ml.g5.12xlarge", 12.6)
 

@@ -161,7 +161,7 @@ def test_a_duration_is_parsed(ttl: str | int, seconds: float) -> None:
     assert parse_duration(ttl) == seconds
 
 
-def test_an_endpoints_tags_tell_family_and_wire(aws: LocalRuntime) -> None:
+def test_an_endpoints_tags_determine_family_and_wire(aws: LocalRuntime) -> None:
     with deployed("mine", **QUICK) as endpoint:
         model = load_llm(endpoint.uri, max_new_tokens=4)
         assert (model.family, model._identifying_params["wire"]) == ("falcon", "tgi")
@@ -169,14 +169,12 @@ def test_an_endpoints_tags_tell_family_and_wire(aws: LocalRuntime) -> None:
         assert chat.invoke("Hello").text == model.invoke("User: Hello\nAssistant:", stop=["\nUser:"]).strip()
 
 
-def test_an_endpoint_without_tags_says_what_to_add(aws: LocalRuntime) -> None:
+def test_the_error_for_an_endpoint_without_tags_names_what_to_add(aws: LocalRuntime) -> None:
     with pytest.raises(ValueError, match=r"family: endpoint 'theirs' has no tag .*Add \?family=…&wire=…"):
         load_llm("sagemaker:theirs")
 
 
-def test_whatever_keeps_tags_from_being_read_the_error_says_what_to_add(
-    aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_for_unreadable_tags_names_what_to_add(aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.EndpointNotFound, match=r"nowhere: its tags.*Add \?family=…&wire=…"):
         load_llm("sagemaker:nowhere")
     aws.fail("ListTags", "access-denied")
@@ -189,7 +187,7 @@ def test_whatever_keeps_tags_from_being_read_the_error_says_what_to_add(
         load_llm("sagemaker:theirs")
 
 
-def test_a_checkpoint_is_packed_uploaded_served_and_taken_away_again(aws: LocalRuntime, checkpoint: Path) -> None:
+def test_a_checkpoint_is_packed_uploaded_served_and_deleted_again(aws: LocalRuntime, checkpoint: Path) -> None:
     with deployed("parrot", model_data=checkpoint, poll_seconds=0.02) as endpoint:
         assert (endpoint.family, endpoint.wire, endpoint.instance_type) == ("plain", "hf", "ml.m5.xlarge")
         address = boto3.client("sagemaker").describe_model(ModelName="parrot")["PrimaryContainer"]["ModelDataUrl"]
@@ -212,7 +210,7 @@ def test_an_upload_that_is_refused_leaves_nothing(aws: LocalRuntime, checkpoint:
     assert reap() == []
 
 
-def test_the_list_shows_age_cost_and_time_left_of_all(aws: LocalRuntime) -> None:
+def test_the_list_shows_age_cost_and_remaining_time_of_each(aws: LocalRuntime) -> None:
     deploy("mine", **QUICK, ttl="1h")
     theirs, mine = list_endpoints()
     assert (theirs.name, theirs.ours, theirs.family, theirs.expires_at) == ("theirs", False, None, None)
@@ -224,7 +222,7 @@ def test_the_list_shows_age_cost_and_time_left_of_all(aws: LocalRuntime) -> None
     assert 3_580 < (mine.seconds_left() or 0) <= 3_600
 
 
-def test_a_price_that_is_not_known_is_none_and_never_nothing(aws: LocalRuntime) -> None:
+def test_an_unknown_price_is_none_and_never_zero(aws: LocalRuntime) -> None:
     deploy("mine", **QUICK | {"instance_type": "ml.p6-b200.48xlarge"})
     mine = list_endpoints()[-1]
     assert mine.cost_so_far is None
@@ -238,7 +236,7 @@ def test_listing_changes_nothing(aws: LocalRuntime) -> None:
     assert changes(aws) == before
 
 
-def test_what_is_not_ours_is_deleted_by_force_only_with_what_nothing_else_uses(aws: LocalRuntime) -> None:
+def test_a_foreign_endpoint_is_deleted_only_by_force_with_its_unshared_resources(aws: LocalRuntime) -> None:
     before = changes(aws)
     with pytest.raises(errors.NotOurs, match=r"theirs: sagechain did not deploy it; nothing was changed\."):
         delete("theirs")
@@ -255,7 +253,7 @@ def test_what_is_not_ours_is_deleted_by_force_only_with_what_nothing_else_uses(a
     assert there(only_ours=False) == {"configuration other", "model theirs-model", "model somebodys"}
 
 
-def test_whose_the_endpoint_is_decides_and_not_a_model_of_its_name(aws: LocalRuntime) -> None:
+def test_ownership_is_that_of_the_endpoint_and_not_of_a_model_with_its_name(aws: LocalRuntime) -> None:
     deploy("mine", **QUICK)
     client = boto3.client("sagemaker")
     client.delete_endpoint(EndpointName="mine")
@@ -291,30 +289,30 @@ def test_links_in_a_checkpoints_folder_are_packed_as_the_files_they_lead_to(chec
     [("ml.g5.2xlarge", False), ("ml.g4dn.xlarge", False), ("ml.p4d.24xlarge", False), ("ml.p3.2xlarge", True),
      ("ml.m5.xlarge", True), ("ml.m5d.xlarge", False), ("ml.g6e.xlarge", False), ("ml.trn1.2xlarge", False)],
 )  # fmt: skip
-def test_a_volume_has_a_size_where_the_instance_has_no_disk_of_its_own(instance_type: str, is_sized: bool) -> None:
+def test_a_volume_size_is_sent_for_instances_without_a_local_disk(instance_type: str, is_sized: bool) -> None:
     request = DeploymentRequest("mine", role=ROLE, **FALCON | {"instance_type": instance_type})
     plan = replace(plan_deployment(request, REGION), volume_gib=256)
     variant = plan.requests()[1].parameters["ProductionVariants"][0]
     assert ("VolumeSizeInGB" in variant) == is_sized
 
 
-def test_a_forced_deletion_takes_the_model_that_only_it_used(aws: LocalRuntime) -> None:
+def test_a_forced_deletion_includes_the_model_that_only_it_used(aws: LocalRuntime) -> None:
     delete("theirs", force=True, poll_seconds=0.02)
     assert there(only_ours=False) == {"model somebodys"}
 
 
-def test_nothing_of_that_name_is_an_error(aws: LocalRuntime) -> None:
+def test_deleting_an_unknown_name_is_an_error(aws: LocalRuntime) -> None:
     with pytest.raises(errors.EndpointNotFound, match="nowhere: no endpoint, configuration or model has that name"):
         delete("nowhere")
 
 
-def test_inside_a_block_the_endpoint_may_be_deleted_by_hand(aws: LocalRuntime) -> None:
+def test_inside_a_block_the_endpoint_may_be_deleted_explicitly(aws: LocalRuntime) -> None:
     with deployed("mine", **QUICK):
         assert delete("mine", poll_seconds=0.02) == ["endpoint mine", "configuration mine", "model mine"]
     assert there() == set()
 
 
-def test_reap_deletes_what_has_had_its_time_and_nothing_else(aws: LocalRuntime) -> None:
+def test_reap_deletes_expired_endpoints_and_nothing_else(aws: LocalRuntime) -> None:
     deploy("short", **QUICK, ttl="1m")
     deploy("long", **QUICK, ttl="2h")
     assert reap(poll_seconds=0.02) == []
@@ -323,7 +321,7 @@ def test_reap_deletes_what_has_had_its_time_and_nothing_else(aws: LocalRuntime) 
     assert there(only_ours=False) >= FOREIGN
 
 
-def test_a_longer_time_on_the_endpoint_alone_keeps_its_configuration_and_model(aws: LocalRuntime) -> None:
+def test_a_longer_time_to_live_of_the_endpoint_applies_to_its_configuration_and_model(aws: LocalRuntime) -> None:
     deploy("mine", **QUICK, ttl="1m")
     client = boto3.client("sagemaker")
     arn = client.describe_endpoint(EndpointName="mine")["EndpointArn"]
@@ -331,14 +329,14 @@ def test_a_longer_time_on_the_endpoint_alone_keeps_its_configuration_and_model(a
     assert reap(now=time.time() + 3_600, poll_seconds=0.02) == []
 
 
-def test_reap_deletes_a_model_that_was_left_without_its_endpoint(aws: LocalRuntime) -> None:
+def test_reap_deletes_a_model_without_its_endpoint(aws: LocalRuntime) -> None:
     deploy("mine", **QUICK, ttl="1m")
     boto3.client("sagemaker").delete_endpoint(EndpointName="mine")
     assert set(reap(now=time.time() + 61, poll_seconds=0.02)) >= {"configuration mine", "model mine"}
     assert there() == set()
 
 
-def test_no_secret_stands_in_an_error(aws: LocalRuntime) -> None:
+def test_no_error_contains_a_secret(aws: LocalRuntime) -> None:
     aws.fail("CreateModel", "access-denied")
     with pytest.raises(errors.NotPermitted) as caught:
         deploy("mine", **FALCON)

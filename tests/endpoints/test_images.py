@@ -17,7 +17,7 @@ DLC = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
         ("tgi", True, "huggingface-pytorch-tgi-inference"),
     ],
 )
-def test_an_image_speaks_the_wire_of_its_container(container: str, gpu: bool, repository: str) -> None:
+def test_an_image_has_the_wire_of_its_container(container: str, gpu: bool, repository: str) -> None:
     image = container_image(container, region="us-east-1", gpu=gpu)
     assert image.startswith(f"{DLC}/{repository}:")
     assert wire_of_image(image) == container
@@ -32,7 +32,7 @@ def test_an_image_speaks_the_wire_of_its_container(container: str, gpu: bool, re
         ("af-south-1", "626614931356.dkr.ecr.af-south-1.amazonaws.com"),
     ],
 )
-def test_each_region_has_a_registry_of_its_own(region: str, registry: str) -> None:
+def test_each_region_has_its_own_registry(region: str, registry: str) -> None:
     assert container_image("hf", region=region, gpu=True).split("/")[0] == registry
 
 
@@ -44,7 +44,7 @@ def test_each_region_has_a_registry_of_its_own(region: str, registry: str) -> No
         ("lmi", "us-east-1", False, "container: 'lmi' needs a GPU; take 'hf'"),
     ],
 )
-def test_what_there_is_no_image_for_is_refused(container: str, region: str, gpu: bool, words: str) -> None:
+def test_a_container_without_an_image_is_refused(container: str, region: str, gpu: bool, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         container_image(container, region=region, gpu=gpu)
 
@@ -69,7 +69,7 @@ def test_the_wire_of_an_image(image: str, environment: dict[str, str], wire: str
 
 
 @given(st.text())
-def test_whatever_an_image_is_called_its_wire_is_known_or_none(image: str) -> None:
+def test_any_image_name_has_a_known_wire_or_none(image: str) -> None:
     assert wire_of_image(image) in {"tgi", "lmi", "hf", "messages", None}
 
 

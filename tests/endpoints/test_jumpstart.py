@@ -48,7 +48,7 @@ def bucket(made_up_credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield
 
 
-def test_the_newest_version_is_taken_and_read_for_its_default_instance() -> None:
+def test_the_newest_version_is_read_for_its_default_instance() -> None:
     spec = jumpstart_spec(FALCON, region=REGION)
     assert (spec.version, spec.instance_type, spec.image) == ("4.6.16", "ml.g5.2xlarge", TGI)
     assert spec.instance_types == ("ml.g5.2xlarge", "ml.g5.12xlarge")
@@ -94,7 +94,7 @@ def test_an_older_spec_names_its_image_by_framework_and_version() -> None:
     assert spec.model_data == f"s3://{BUCKET}/huggingface-infer/falcon.tar.gz"
 
 
-def test_the_environment_decides_the_wire_and_bare_weights_are_taken_where_no_script_is_needed() -> None:
+def test_the_environment_determines_the_wire_and_bare_weights_are_used_without_a_script() -> None:
     spec = jumpstart_spec(FALCON, region=REGION, version="3.0.0")
     assert (spec.wire, spec.model_data) == ("messages", f"s3://{BUCKET}/huggingface-llm/falcon/inference/v2.0.0/")
 
@@ -120,7 +120,7 @@ def test_a_model_package_has_no_image_no_environment_and_the_dialog_wire() -> No
         ("ml.p4d.24xlarge", LMI, "lmi", "ml.p4d.24xlarge"),
     ],
 )
-def test_of_several_configurations_the_best_that_runs_on_the_instance_alone_is_taken(
+def test_of_several_configurations_the_best_for_the_instance_is_used(
     instance_type: str | None, image: str, wire: str, chosen: str
 ) -> None:
     spec = jumpstart_spec(LLAMA, region=REGION, instance_type=instance_type)
@@ -143,7 +143,7 @@ def test_the_wire_of_any_other_model_follows_from_its_image_and_task(
     assert (spec.wire, spec.family) == (wire, family)
 
 
-def test_an_older_script_s_own_format_is_no_wire() -> None:
+def test_the_format_of_an_older_script_is_not_a_wire() -> None:
     spec = jumpstart_spec(FROM_SCRIPT["model_id"], region=REGION, version="2.0.0")
     assert (spec.wire, spec.family) == (None, "plain")
     assert spec.image == f"{DLC}/huggingface-pytorch-inference:1.10.2-transformers4.17.0-cpu-py38-ubuntu20.04"
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_is_named(model_id: str, error: type[errors.L
     assert (refused.value.endpoint, refused.value.__cause__ is None) == (model_id, False)
 
 
-def test_a_region_whose_bucket_is_not_there_and_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_bucket_and_an_unreachable_server_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.RequestRejected, match="JumpStart has no s3://jumpstart-cache-prod-us-west-2/"):
         jumpstart_spec(FALCON, region="us-west-2")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", NOBODY)
@@ -188,7 +188,7 @@ def test_a_region_whose_bucket_is_not_there_and_a_server_that_is_not_there(monke
         jumpstart_spec(FALCON, region=REGION)
 
 
-def test_no_credentials_are_needed_and_a_client_may_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials_are_needed_and_a_client_may_be_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     client = boto3.client("s3", region_name=REGION)
     assert jumpstart_spec(FALCON, region=REGION, client=client).version == "4.6.16"
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -197,7 +197,7 @@ def test_no_credentials_are_needed_and_a_client_may_be_given(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("version", ["2.0.4", "4.3.0", "4.27.0"])
-def test_the_container_is_one_that_create_model_takes(version: str) -> None:
+def test_create_model_accepts_the_container(version: str) -> None:
     container = jumpstart_spec(LLAMA, region=REGION, version=version).container(accept_eula=True)
     shape = boto3.client("sagemaker", region_name=REGION).meta.service_model.operation_model("CreateModel").input_shape
     request = {
@@ -217,7 +217,7 @@ def test_a_licence_is_accepted_only_explicitly() -> None:
 
 
 @pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry.model_id)
-def test_a_model_of_the_catalogue_comes_out_as_from_its_file(entry: CatalogueEntry) -> None:
+def test_the_spec_of_a_catalogue_model_equals_that_of_its_file(entry: CatalogueEntry) -> None:
     regions = (REGION, "eu-west-1", "cn-north-1")
     spec = load_data("jumpstart_specs.yaml")["models"][entry.model_id]
     with served({f"jumpstart-cache-prod-{region}": contents([UNREAD | spec]) for region in regions}) as address:
@@ -269,7 +269,7 @@ def test_the_error_for_an_unknown_id_or_region_suggests_the_nearest(model_id: st
         model_spec(model_id, region=region)
 
 
-def test_what_the_catalogue_s_model_cannot_run_on_is_an_error() -> None:
+def test_an_unsupported_instance_type_of_a_catalogue_model_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"no container for 'ml\.m5\.large' in us-east-1\. Supported: ml\.g5\.2xlarge"):
         model_spec(FALCON, region=REGION, instance_type="ml.m5.large")
 

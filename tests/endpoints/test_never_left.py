@@ -139,7 +139,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_failure_leaves_nothing_or_says_what_and_reap_removes_it(name: str, aws: LocalRuntime) -> None:
+def test_a_failure_leaves_nothing_or_names_leftovers_that_reap_removes(name: str, aws: LocalRuntime) -> None:
     case = CASES[name]
     for failure in case.failures:
         aws.fail(*failure)
@@ -159,7 +159,7 @@ def test_a_failure_leaves_nothing_or_says_what_and_reap_removes_it(name: str, aw
     assert reap(poll_seconds=0.02) == []
 
 
-def test_an_error_in_the_block_comes_out_as_it_is_after_the_end_of_the_endpoint(aws: LocalRuntime) -> None:
+def test_an_error_in_the_block_is_raised_unchanged_after_the_deletion(aws: LocalRuntime) -> None:
     def block() -> None:
         with deployed("mine", **QUICK):
             assert there() == ALL
@@ -170,7 +170,7 @@ def test_an_error_in_the_block_comes_out_as_it_is_after_the_end_of_the_endpoint(
     assert there() == set()
 
 
-def test_a_second_deployment_of_the_name_does_not_hide_what_the_first_left(aws: LocalRuntime) -> None:
+def test_a_second_deployment_of_the_name_does_not_hide_leftovers_of_the_first(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "slow-create", 1)
     with pytest.raises(errors.LeftBehind):
         deploy("mine", **QUICK, timeout=0.2)
@@ -191,7 +191,7 @@ def test_an_endpoint_created_after_its_response_timed_out_is_deleted_too(
     assert there() == set()
 
 
-def test_a_block_that_fails_says_what_is_left_and_keeps_its_own_error_as_the_cause(aws: LocalRuntime) -> None:
+def test_a_failed_deletion_names_the_leftovers_with_the_blocks_error_as_cause(aws: LocalRuntime) -> None:
     def block() -> None:
         with deployed("mine", **QUICK):
             aws.fail("DeleteModel", "access-denied", 1)
@@ -203,7 +203,7 @@ def test_a_block_that_fails_says_what_is_left_and_keeps_its_own_error_as_the_cau
     assert reap(poll_seconds=0.02) == [MODEL]
 
 
-def test_one_question_that_is_not_answered_does_not_undo_a_deployment(aws: LocalRuntime) -> None:
+def test_one_lost_response_does_not_undo_a_deployment(aws: LocalRuntime) -> None:
     aws.fail("DescribeEndpoint", "service-unavailable", 4)
     with deployed("mine", **QUICK) as endpoint:
         assert endpoint.status == "InService"
@@ -260,7 +260,7 @@ def test_sigterm_in_the_block_deletes_all(aws: LocalRuntime) -> None:
     wait_until(lambda: there() == set(), 60)  # it was not waited for, but deleted
 
 
-def test_the_end_of_python_deletes_what_a_block_that_was_never_left_made(aws: LocalRuntime) -> None:
+def test_the_end_of_python_deletes_the_endpoint_of_an_unfinished_block(aws: LocalRuntime) -> None:
     process = started("never left")
     in_service(process)
     output_of(process)
@@ -280,7 +280,7 @@ def test_ctrl_c_while_creating_waits_until_it_can_delete_and_deletes(aws: LocalR
     assert there() == set()
 
 
-def test_a_second_ctrl_c_leaves_it_to_reap_and_says_so(aws: LocalRuntime) -> None:
+def test_a_second_ctrl_c_leaves_the_deletion_to_reap_with_a_message(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "slow-create", 1)
     process = started("deploy")
     creating()
@@ -308,7 +308,7 @@ def test_sigterm_while_creating_does_not_wait_and_reap_continues(aws: LocalRunti
 
 
 @pytest.mark.parametrize("how", ["deploy", "block"])
-def test_after_kill_9_reap_deletes_what_is_left(how: str, aws: LocalRuntime) -> None:
+def test_after_kill_9_reap_deletes_the_leftovers(how: str, aws: LocalRuntime) -> None:
     if how == "deploy":
         aws.fail("CreateEndpoint", "slow-create", 1)
     process = started(how)
@@ -322,7 +322,7 @@ def test_after_kill_9_reap_deletes_what_is_left(how: str, aws: LocalRuntime) -> 
     assert there() == set()
 
 
-def test_of_two_processes_at_once_one_deploys_and_the_other_changes_nothing(
+def test_of_two_simultaneous_processes_one_deploys_and_the_other_changes_nothing(
     aws: LocalRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = started("block")

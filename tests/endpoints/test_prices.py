@@ -10,13 +10,13 @@ from sagechain.endpoints.pricing import price_of
 FRESH = date(2026, 11, 1)
 
 
-def test_a_price_says_of_when_and_from_where_it_is() -> None:
+def test_a_price_has_its_date_and_source() -> None:
     price = price_of("ml.g5.2xlarge", "us-east-1", on=FRESH)
     assert (price.usd_per_hour, price.dated, price.is_stale, price.note) == (1.515, date(2026, 9, 1), False, "")
     assert "AWS Price List" in price.source
 
 
-def test_an_unknown_instance_has_no_price_rather_than_none_to_pay() -> None:
+def test_the_price_of_an_unknown_instance_is_none_and_not_zero() -> None:
     price = price_of("ml.x9.large", "us-east-1", on=FRESH)
     assert price.usd_per_hour is None
     assert price.note.startswith("the price of ml.x9.large is not known here: https://")

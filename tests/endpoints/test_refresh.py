@@ -62,7 +62,7 @@ def test_the_facts_come_from_the_files_and_the_pinned_versions(tmp_path: Path) -
     assert data["models"]["huggingface-llm-falcon-7b-instruct-bf16"]["version"] == "99.0.0"
 
 
-def test_the_specs_give_what_the_files_give(tmp_path: Path) -> None:
+def test_the_specs_equal_those_of_the_files(tmp_path: Path) -> None:
     main(["--out", str(tmp_path)])
     for model_id, spec in written(tmp_path, "jumpstart_specs.yaml")["models"].items():
         for instance_type in ("ml.g5.2xlarge", "ml.g5.12xlarge"):
@@ -71,7 +71,7 @@ def test_the_specs_give_what_the_files_give(tmp_path: Path) -> None:
             assert (theirs.volume_gib, theirs.download_seconds, theirs.startup_seconds) == (256, 1200, 900)
 
 
-def test_what_people_have_written_is_not_in_the_generated_files(tmp_path: Path) -> None:
+def test_manual_facts_are_not_in_the_generated_files(tmp_path: Path) -> None:
     main(["--out", str(tmp_path)])
     for name in NAMES:
         text = (tmp_path / name).read_text(encoding="utf-8")

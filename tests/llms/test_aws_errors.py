@@ -65,7 +65,7 @@ def container_error(status: int, message: str) -> ClientError:
         (ChecksumMismatch(1, 2), errors.MalformedResponse, "cannot be read"),
     ],
 )
-def test_each_error_becomes_the_right_one_of_ours(error: Exception, kind: type[errors.LLMError], words: str) -> None:
+def test_each_aws_error_is_mapped_to_its_error_class(error: Exception, kind: type[errors.LLMError], words: str) -> None:
     ours = as_llm_error("my-endpoint", error)
     assert type(ours) is kind
     assert ours is not None

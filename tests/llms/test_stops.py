@@ -43,7 +43,7 @@ def test_chunking_never_matters(stops: list[str], chunks: list[str]) -> None:
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=4)), st.text("abc"))
-def test_what_is_shown_holds_no_stop_and_is_the_texts_beginning(stops: list[str], text: str) -> None:
+def test_the_shown_text_is_a_prefix_without_any_stop_string(stops: list[str], text: str) -> None:
     shown = cut(stops, [text])
     assert text.startswith(shown)
     assert not any(stop in shown for stop in stops)

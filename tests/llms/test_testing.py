@@ -55,7 +55,7 @@ def test_a_rendered_prompt_reads_back_as_its_messages_whatever_their_text(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_tool_call_and_its_result_stand_in_the_prompt_as_the_model_writes_and_reads_them(family: str) -> None:
+def test_the_prompt_shows_a_tool_call_and_its_result_in_the_models_form(family: str) -> None:
     call = {"name": "add", "args": {"a": 1, "b": 2}, "id": "1"}
     llm = ScriptedLLM(["3"], family=family)
     PromptedChatModel(llm=llm).bind_tools([add, clock]).invoke(
@@ -164,7 +164,7 @@ def test_the_tokens_of_a_sentence() -> None:
         ({"stop": ["two"], "max_new_tokens": 1}, "One", "length", 1),
     ],
 )
-def test_an_answer_ends_at_its_limit_or_a_stop_string_and_a_stream_gives_the_same(
+def test_an_answer_ends_at_its_limit_or_a_stop_string_in_a_stream_too(
     stream_by: Any, settings: dict[str, Any], text: str, reason: str, tokens: int
 ) -> None:
     llm = ScriptedLLM(answers=["One, two, three."] * 2, stream_by=stream_by)
@@ -191,6 +191,6 @@ def test_the_context_limits_prompt_and_answer() -> None:
         llm.invoke("a b c d e f")
 
 
-def test_several_answers_to_one_prompt_are_taken_from_the_script() -> None:
+def test_several_answers_to_one_prompt_come_from_the_script() -> None:
     llm = ScriptedLLM(answers=["a", "b", "c"])
     assert [each.text for each in llm.complete("?", num_return_sequences=2, temperature=1.0)] == ["a", "b"]

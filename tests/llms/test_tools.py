@@ -101,7 +101,7 @@ def test_role_wires_have_the_tools_in_the_system_text(runtime: LocalRuntime) -> 
     assert '<tools>\n{"type": "function", "function": {"name": "weather"' in first["content"]
 
 
-def test_whole_streamed_and_asynchronous_answers_tell_the_same(llm: LlamaCppLLM) -> None:
+def test_whole_streamed_and_asynchronous_answers_are_equal(llm: LlamaCppLLM) -> None:
     answer = f"One.\n{CALL}\nTwo.\n{WRONG}"
 
     class ChunkedLLM(FakeListLLM):
@@ -232,7 +232,7 @@ def test_a_tag_without_a_tool_call_is_an_invalid_call_in_a_stream_too() -> None:
     assert (message.text, message.tool_calls, len(message.invalid_tool_calls)) == ("", [], 1)
 
 
-def test_a_long_malformed_tool_call_does_not_keep_langchain_busy() -> None:
+def test_a_long_malformed_tool_call_does_not_slow_langchain() -> None:
     written = "{'name': 'weather', 'arguments': {'city': " + "[" * 30_000
     [invalid] = streamed_message(f"<tool_call>{written}</tool_call>").invalid_tool_calls
     assert invalid["name"] == "weather"

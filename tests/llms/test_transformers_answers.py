@@ -181,7 +181,7 @@ def test_a_seed_makes_answers_repeatable_and_leaves_other_random_numbers_alone(t
     assert text(tiny, temperature=1.0, max_new_tokens=12) != text(tiny, temperature=1.0, max_new_tokens=12)
 
 
-def test_the_answers_of_a_seed_are_those_of_the_seeds_after_it(tiny: HuggingFaceLLM) -> None:
+def test_answer_n_of_a_seed_is_the_answer_of_the_nth_following_seed(tiny: HuggingFaceLLM) -> None:
     settings: dict[str, Any] = {"temperature": 0.8, "max_new_tokens": 10}
     for prompt in PROMPTS:
         together = [answer.text for answer in tiny.complete(prompt, seed=7, num_return_sequences=4, **settings)]

@@ -25,7 +25,7 @@ from tests.llms.checkpoints import PROMPT, PROMPTS, decode, ending_checkpoint, g
     ],
     ids=str,
 )
-def test_a_batch_gives_what_single_prompts_give_in_their_order(tiny: HuggingFaceLLM, settings: dict[str, Any]) -> None:
+def test_a_batch_returns_the_answers_of_single_prompts_in_order(tiny: HuggingFaceLLM, settings: dict[str, Any]) -> None:
     limit: dict[str, Any] = {} if "max_length" in settings else {"max_new_tokens": 15}
     singly = [tiny.complete(prompt, **settings, **limit) for prompt in PROMPTS]
     together = tiny.generate(PROMPTS, **settings, **limit)

@@ -111,7 +111,7 @@ def test_the_weights_are_freed_with_the_last_model(gpt2: Path, tmp_path: Path) -
     assert weights() is None
 
 
-def test_langchains_cache_tells_settings_that_change_an_answer_apart(gpt2: Path, tiny: HuggingFaceLLM) -> None:
+def test_langchains_cache_distinguishes_settings_that_change_an_answer(gpt2: Path, tiny: HuggingFaceLLM) -> None:
     models = [
         tiny,
         tiny.with_fields(temperature=0.5),
@@ -121,7 +121,7 @@ def test_langchains_cache_tells_settings_that_change_an_answer_apart(gpt2: Path,
     assert len({str(model.asdict()) for model in models}) == 4
 
 
-def test_without_the_extra_one_line_says_how_to_get_it(gpt2: Path) -> None:
+def test_without_the_extra_the_error_names_it(gpt2: Path) -> None:
     script = f"""
 import sys
 from sagechain.llms import errors, load_llm

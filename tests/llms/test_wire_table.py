@@ -63,7 +63,7 @@ def test_greedy_decoding_is_requested_in_the_form_that_the_wire_states(wire: str
 
 
 @pytest.mark.parametrize("name", [name for name in list_wires() if get_wire(name).capabilities.takes_roles])
-def test_a_wire_that_takes_roles_is_sent_roles(name: str) -> None:
+def test_a_wire_with_roles_is_sent_roles(name: str) -> None:
     body = get_wire(name).request([HumanMessage("Hi")], GenerationParameters(), stream=False)
     assert {"role": "user", "content": "Hi"} in (body["messages"] if name == "messages" else body["inputs"][0])
 

@@ -63,7 +63,7 @@ def test_values_that_mean_off_are_not_sent_where_tgi_rejects_them() -> None:
     assert body["parameters"] == {"temperature": 1.0, "do_sample": True, "details": True}
 
 
-def test_tgi_is_sent_no_more_stop_strings_than_it_takes() -> None:
+def test_tgi_is_sent_no_more_stop_strings_than_it_accepts() -> None:
     body = get_wire("tgi").request("Hi", GenerationParameters(stop=tuple("abcdef")), stream=False)
     assert body["parameters"]["stop"] == ["a", "b", "c", "d"]
 

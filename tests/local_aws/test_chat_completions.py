@@ -139,7 +139,7 @@ def test_without_tools_or_with_choice_none_the_answer_is_text(serve: Serve, sett
     assert llm.prompts == [prompt_of([USER])]
 
 
-def test_several_tool_calls_keep_their_order_and_without_parallel_calls_the_first_remains(serve: Serve) -> None:
+def test_several_tool_calls_are_in_order_and_without_parallel_calls_only_the_first_remains(serve: Serve) -> None:
     client, _ = serve(TWICE, TWICE)
     [both] = complete(client, tools=TOOLS)["choices"]
     told = [(call["function"]["name"], call["function"]["arguments"]) for call in both["message"]["tool_calls"]]
@@ -257,7 +257,7 @@ def _calling(**call: Any) -> dict[str, Any]:
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "text only"),
     ],
 )
-def test_what_openai_and_vllm_refuse_is_refused(client: Any, body: dict[str, Any], words: str) -> None:
+def test_requests_that_openai_and_vllm_refuse_are_refused(client: Any, body: dict[str, Any], words: str) -> None:
     assert words in refused(client, **body)
 
 
@@ -287,7 +287,7 @@ def test_the_messages_wire_reads_the_servers_tool_calls(serve: Serve, monkeypatc
     ]
 
 
-def test_a_model_with_its_own_template_takes_tools_too(llm: LlamaCppLLM) -> None:
+def test_a_model_with_its_own_template_accepts_tools_too(llm: LlamaCppLLM) -> None:
     with LocalRuntime({"chat": {"model": llm, "wire": "messages"}}) as runtime:
         client = boto3.client("sagemaker-runtime", endpoint_url=runtime.url)
         reply = complete(client, tools=TOOLS, max_tokens=8)

@@ -31,12 +31,12 @@ def test_tgi_streams_an_event_a_token_and_ends_with_the_whole_text(client: Any) 
     assert got[-1]["details"]["finish_reason"] == "length"
 
 
-def test_tgi_without_stream_in_the_body_gives_the_whole_reply_as_the_stream(client: Any) -> None:
+def test_tgi_without_stream_in_the_body_streams_the_whole_reply(client: Any) -> None:
     raw = stream(client, FALCON, {"inputs": PROMPT, "parameters": {"max_new_tokens": 7}})
     assert json.loads(raw) == [{"generated_text": ANSWER}]
 
 
-def test_tgi_ends_at_a_stop_string_and_keeps_it_in_the_text(client: Any) -> None:
+def test_tgi_ends_at_a_stop_string_and_includes_it_in_the_text(client: Any) -> None:
     body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 50, "stop": [" France"], "details": True}}
     [answer] = invoke(client, FALCON, body)
     assert answer["generated_text"] == " The capital of France"
@@ -45,7 +45,7 @@ def test_tgi_ends_at_a_stop_string_and_keeps_it_in_the_text(client: Any) -> None
     assert got[-1]["generated_text"] == " The capital of France"
 
 
-def test_tgi_closes_with_a_special_token_when_the_model_ends_by_itself(client: Any) -> None:
+def test_tgi_ends_with_a_special_token_unless_truncated(client: Any) -> None:
     prompt = "<|im_start|>user\nSay hi<|im_end|>\n<|im_start|>assistant\n"
     got = events(stream(client, FALCON, {"inputs": prompt, "parameters": {"max_new_tokens": 200}, "stream": True}))
     assert (got[-1]["token"]["special"], got[-1]["details"]["finish_reason"]) == (True, "eos_token")

@@ -249,7 +249,7 @@ def names(cloud: Cloud, **parameters: Any) -> list[str]:
     return [endpoint["EndpointName"] for page in pages for endpoint in page["Endpoints"]]
 
 
-def test_lists_are_filtered_sorted_and_given_a_page_at_a_time(cloud: Cloud) -> None:
+def test_lists_are_filtered_sorted_and_returned_in_pages(cloud: Cloud) -> None:
     order = ["c", "a", "e", "b", "d"]
     for name in order:
         cloud.create(f"x-{name}")
@@ -268,7 +268,7 @@ def test_lists_are_filtered_sorted_and_given_a_page_at_a_time(cloud: Cloud) -> N
     assert [len(page["Models"]) for page in models] == [2, 2, 2]
 
 
-def test_a_page_starts_where_the_one_before_ended_though_items_come_and_go(cloud: Cloud) -> None:
+def test_pages_continue_correctly_though_items_are_added_and_deleted(cloud: Cloud) -> None:
     for name in "abcdef":
         cloud.create(name)
     first = cloud.sagemaker.list_endpoints(SortBy="Name", SortOrder="Ascending", MaxResults=3)
@@ -298,7 +298,7 @@ def test_endpoints_configurations_and_models_have_tags(cloud: Cloud) -> None:
     assert "Duplicate tag keys" in refused(lambda: cloud.sagemaker.add_tags(ResourceArn=arn, Tags=twice))[1]
 
 
-def test_preconfigured_endpoints_are_listed_without_the_tag_of_sagechains_own(llm: LlamaCppLLM) -> None:
+def test_preconfigured_endpoints_are_listed_without_sagechains_ownership_tag(llm: LlamaCppLLM) -> None:
     models = {
         "falcon": {"model": "local:smollm2", "family": "falcon"},
         "bare": {"model": "local:smollm2", "wire": "hf"},

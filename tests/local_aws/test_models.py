@@ -122,7 +122,7 @@ def hostile(name: str) -> bytes:
     # Named, since bytes of gzip hold the time, and processes that collect must find the same names.
     ids=["no archive", "broken", "hostile", "no model", "missing"],
 )
-def test_an_archive_that_is_missing_broken_or_no_model_makes_the_endpoint_fail(
+def test_an_archive_that_is_missing_broken_or_not_a_model_makes_the_endpoint_fail(
     archive: bytes | None, reason: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "parent" / "runtime"
@@ -169,7 +169,7 @@ def container(llm: LlamaCppLLM) -> Iterator[str]:
         yield runtime.url
 
 
-def test_a_container_elsewhere_answers_for_all_that_is_deployed(container: str) -> None:
+def test_an_upstream_container_answers_for_all_deployed_endpoints(container: str) -> None:
     with LocalRuntime({}, upstream=container, clock=lambda: NOW) as runtime:
         cloud = cloud_of(runtime)
         cloud.create("mine", image="mine:latest")

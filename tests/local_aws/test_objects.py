@@ -61,7 +61,7 @@ def send(cloud: Cloud, method: str, path: str, body: bytes = b"", **headers: str
     return response.status, data
 
 
-def test_thirty_megabytes_come_back_as_they_were_sent(cloud: Cloud, s3: Any, tmp_path: Path) -> None:
+def test_thirty_megabytes_are_read_back_unchanged(cloud: Cloud, s3: Any, tmp_path: Path) -> None:
     (tmp_path / "sent").write_bytes(os.urandom(30 * MEGABYTE))
     s3.upload_file(str(tmp_path / "sent"), "models", "mine/model.tar.gz", ExtraArgs={"Metadata": {"family": "plain"}})
     s3.download_file("models", "mine/model.tar.gz", str(tmp_path / "got"))
@@ -73,7 +73,7 @@ def test_thirty_megabytes_come_back_as_they_were_sent(cloud: Cloud, s3: Any, tmp
     assert all(request.body == b"" for request in cloud.runtime.requests if request.operation == "UploadPart")
 
 
-def test_a_small_file_goes_in_one_piece_and_its_checksum_comes_back(cloud: Cloud, s3: Any) -> None:
+def test_a_small_file_is_sent_in_one_part_and_its_checksum_returned(cloud: Cloud, s3: Any) -> None:
     checksum = base64.b64encode(zlib.crc32(b"abc").to_bytes(4, "big")).decode()
     assert s3.put_object(Bucket="models", Key="a", Body=b"abc", ContentType="text/plain")["ChecksumCRC32"] == checksum
     got = s3.get_object(Bucket="models", Key="a")
@@ -182,7 +182,7 @@ def test_the_connection_is_usable_after_a_refused_upload(s3: Any) -> None:
         s3.put_object(Bucket="models", Key="a", Body=b"abc")
 
 
-def test_objects_are_listed_by_prefix_and_delimiter_a_page_at_a_time(s3: Any) -> None:
+def test_objects_are_listed_by_prefix_and_delimiter_in_pages(s3: Any) -> None:
     keys = ["a", "b/1", "b/2", "b/c/3", "d/4", "é<&>"]
     for key in keys:
         s3.put_object(Bucket="models", Key=key, Body=b"x")
@@ -205,7 +205,7 @@ def test_objects_are_listed_by_prefix_and_delimiter_a_page_at_a_time(s3: Any) ->
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["models"]
 
 
-def test_a_multipart_upload_takes_the_parts_that_are_listed_or_none(s3: Any) -> None:
+def test_a_multipart_upload_joins_exactly_the_listed_parts(s3: Any) -> None:
     upload = s3.create_multipart_upload(Bucket="models", Key="a")["UploadId"]
     of = {"Bucket": "models", "Key": "a", "UploadId": upload}
     first = s3.upload_part(**of, PartNumber=1, Body=b"x" * 5 * MEGABYTE)["ETag"]
@@ -245,7 +245,7 @@ def test_a_bucket_may_be_the_first_part_of_the_hosts_name(cloud: Cloud, s3: Any)
     assert send(cloud, "GET", "/a/b", Host="models.localhost:8080") == (200, b"abc")
 
 
-def test_a_bucket_may_be_named_as_a_path_of_the_runtime(s3: Any) -> None:
+def test_a_bucket_may_have_the_name_of_a_runtime_path(s3: Any) -> None:
     for bucket in ("ping", "invocations", "endpoints"):
         s3.create_bucket(Bucket=bucket)
         s3.put_object(Bucket=bucket, Key="x/invocations", Body=b"abc")
@@ -271,7 +271,7 @@ def test_any_key_can_be_stored_and_none_leads_out_of_the_folder(tmp_path: Path, 
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=250))
-def test_the_file_of_an_object_lies_in_its_buckets_folder(tmp_path: Path, key: str) -> None:
+def test_the_file_of_an_object_is_in_its_buckets_folder(tmp_path: Path, key: str) -> None:
     objects = Objects(tmp_path)
     objects.create_bucket("models")
     path = objects.new_file("models", key)

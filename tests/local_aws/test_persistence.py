@@ -15,7 +15,7 @@ from tests.local_aws.conftest import ARN, NOW, ROLE, cloud_of
 from tests.processes import start
 
 
-def test_what_was_deployed_and_uploaded_survives_a_restart(tmp_path: Path) -> None:
+def test_deployments_and_uploads_survive_a_restart(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"folder": tmp_path / "new" / "folder", "deleting_seconds": 5}
     with LocalRuntime({}, clock=lambda: NOW, **settings) as runtime:
         cloud = cloud_of(runtime)

@@ -66,7 +66,9 @@ def test_concurrent_requests_share_the_engines_slots(
 @pytest.mark.parametrize(
     "path", [f"/endpoints/{FALCON}/invocations", f"/endpoints/{FALCON}/invocations-response-stream"]
 )
-def test_a_client_that_leaves_ends_the_generation(runtime: LocalRuntime, seconds_to_stop: float, path: str) -> None:
+def test_a_client_that_disconnects_ends_the_generation(
+    runtime: LocalRuntime, seconds_to_stop: float, path: str
+) -> None:
     connection = HTTPConnection(runtime.url.removeprefix("http://"))
     body = {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 1500}, "stream": path.endswith("stream")}
     connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
@@ -118,7 +120,7 @@ def test_bad_settings_are_value_errors(models: dict[str, dict[str, str]], messag
         LocalRuntime(models)
 
 
-def test_a_taken_port_is_an_error_and_a_stopped_runtime_gives_it_back(llm: LlamaCppLLM) -> None:
+def test_a_port_in_use_is_an_error_and_a_stopped_runtime_releases_its_port(llm: LlamaCppLLM) -> None:
     with LocalRuntime() as first:
         port = int(first.url.rsplit(":", 1)[1])
         with pytest.raises(OSError, match="in use"), LocalRuntime(port=port):
@@ -132,7 +134,7 @@ def test_a_body_over_awss_limit_is_refused(client: Any) -> None:
         invoke(client, FALCON, b"x" * 6_291_457)
 
 
-def test_any_container_stands_behind_the_runtimes_framing(runtime: LocalRuntime) -> None:
+def test_any_container_can_be_served_in_the_runtimes_framing(runtime: LocalRuntime) -> None:
     with LocalRuntime({"mine": {"upstream": runtime.url, "wire": "tgi"}}) as front:
         client = boto3.client("sagemaker-runtime", endpoint_url=front.url)
         # The other runtime's `/invocations` answers for its first endpoint, which speaks dialogs.

@@ -114,7 +114,7 @@ def test_the_rows_lost_of_a_damaged_parquet_are_counted_with_their_share_of_its_
     assert lost.bytes == sum(column.total_compressed_size for column in groups[:5]) < path.stat().st_size
 
 
-def test_a_copy_in_another_file_or_format_stays_once(code: Path, tmp_path: Path) -> None:
+def test_of_copies_in_several_files_or_formats_one_remains(code: Path, tmp_path: Path) -> None:
     (code / "rows.jsonl").write_text("".join(json.dumps({"content": function(number)}) + "\n" for number in range(25)))
     report = corpus_of(code, tmp_path / "corpus", EVEN)
     assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(25))
@@ -190,7 +190,7 @@ def test_documents_with_other_licences_are_left_out(code: Path, tmp_path: Path) 
     assert documents(tmp_path / "corpus", "train")[0]["metadata"]["repo_name"] == "me/x"
 
 
-def test_where_nothing_is_left_the_error_names_how_much_each_filter_removed(code: Path, tmp_path: Path) -> None:
+def test_if_no_document_remains_the_error_names_the_documents_each_filter_removed(code: Path, tmp_path: Path) -> None:
     settings = CorpusSettings(keywords=("no such word",))
     with pytest.raises(PretrainingError, match=r"Of 20 documents none is left.*no keyword 20.*loosen"):
         corpus_of(code, tmp_path / "corpus", settings)

@@ -68,7 +68,7 @@ def data_set_folder(folder: Path, default: str = "") -> Path:
     return folder
 
 
-def test_a_configuration_of_a_data_set_is_read_and_is_a_source_of_its_own(tmp_path: Path) -> None:
+def test_a_configuration_of_a_data_set_is_read_as_a_separate_source(tmp_path: Path) -> None:
     folder = data_set_folder(tmp_path / "code#1")
     digests = []
     for name in ("python", "java"):
@@ -79,7 +79,7 @@ def test_a_configuration_of_a_data_set_is_read_and_is_a_source_of_its_own(tmp_pa
     assert digests[0] != digests[1]
 
 
-def test_where_no_configuration_is_chosen_the_error_names_them(tmp_path: Path) -> None:
+def test_if_no_configuration_is_chosen_the_error_names_them(tmp_path: Path) -> None:
     folder = data_set_folder(tmp_path / "code")
     several = f"has several configurations. Name one of them, such as hf:{folder}#python. Known: python, java"
     with pytest.raises(ValueError, match=re.escape(several)):

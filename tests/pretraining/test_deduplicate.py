@@ -28,7 +28,7 @@ def buckets_shared(signature: CodeSignature, a: str, b: str) -> int:
     return sum(one == other for one, other in zip(first, second, strict=True))
 
 
-def test_runs_are_of_five_words_whatever_stands_between_them(signature: CodeSignature) -> None:
+def test_runs_are_of_five_words_whatever_separates_them(signature: CodeSignature) -> None:
     assert similarity(signature, "a b c d e f", "a(b, c)\n\n[d] = e.f") == 1
     assert similarity(signature, "a b c d e f", "a b c d e g") == 1 / 3
     assert similarity(signature, "a b c d e", "b a c d e") == 0

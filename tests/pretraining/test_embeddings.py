@@ -33,7 +33,7 @@ def likeness(made: torch.Tensor, left: int, right: int) -> float:
     return float(torch.cosine_similarity(made[left], made[right], dim=0))
 
 
-def test_a_row_of_one_token_tells_nothing_and_gives_random_embeddings(tmp_path: Path) -> None:
+def test_a_row_of_one_token_has_random_embeddings(tmp_path: Path) -> None:
     made = neighbour_embeddings(row(tmp_path, [7] * 100), vocabulary=VOCABULARY, width=WIDTH, seed=0)
     assert float(made.std()) == pytest.approx(DEVIATION, rel=1e-5)
     assert abs(likeness(made, 7, 8)) < 0.9
@@ -53,7 +53,7 @@ def test_they_have_the_shape_the_mean_and_the_deviation_that_are_stated(tmp_path
     assert abs(float(made.std()) - DEVIATION) < 1e-6
 
 
-def test_they_are_the_same_for_the_same_seed_and_leave_the_random_numbers_of_others_alone(tmp_path: Path) -> None:
+def test_they_are_the_same_for_the_same_seed_and_do_not_change_global_random_state(tmp_path: Path) -> None:
     tokens = row(tmp_path, sentences())
     torch.manual_seed(7)
     first = neighbour_embeddings(tokens, vocabulary=VOCABULARY, width=WIDTH, seed=3)

@@ -26,7 +26,7 @@ def test_statistics_are_merged_over_the_tasks_and_progress_is_reported(workers: 
     assert [finished for _, finished, _ in calls] == sorted(finished for _, finished, _ in calls)
 
 
-def test_a_session_keeps_its_workers_between_passes(tmp_path: Path) -> None:
+def test_a_session_reuses_its_workers_for_all_passes(tmp_path: Path) -> None:
     with Executor(workers=2).session() as executor:
         executor.run("one", [Write(tmp_path)], tmp_path / "one", tasks=1)
         first = processes(tmp_path)

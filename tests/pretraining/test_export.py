@@ -50,7 +50,7 @@ def test_the_model_is_loaded_by_transformers_and_answers_as_the_runs(made: Path,
     assert torch.equal(model(ids).logits, GPT2LMHeadModel.from_pretrained(made / "model")(ids).logits)
 
 
-def test_the_manifest_says_where_the_weights_come_from(made: Path, tmp_path: Path) -> None:
+def test_the_manifest_names_the_origin_of_the_weights(made: Path, tmp_path: Path) -> None:
     folder = export(made, tmp_path / "model")
     kept = json.loads((folder / "manifest.json").read_text())
     digest = file_sha256(folder / "model.safetensors")
@@ -74,7 +74,7 @@ def test_the_card_has_the_hubs_front_matter_and_the_runs_figures(made: Path, tmp
     assert front_matter(export(made, tmp_path / "licensed", license="mit"))["license"] == "mit"
 
 
-def test_the_model_gives_no_path_of_this_machine_away_and_the_card_keeps_its_tables(run: Path, tmp_path: Path) -> None:
+def test_the_card_contains_no_local_path_and_keeps_its_tables(run: Path, tmp_path: Path) -> None:
     change(run, "manifest.json", data={"source": "/home/someone/code", "corpus": corpus("a|b\n# c")})
     card = (export(run, tmp_path / "model") / "README.md").read_text()
     assert json.loads((tmp_path / "model" / "manifest.json").read_text())["run"]["data"]["source"] == "code"
@@ -94,13 +94,13 @@ def test_the_model_gives_no_path_of_this_machine_away_and_the_card_keeps_its_tab
         ("hf:./copy", "hf:copy"),
     ],
 )
-def test_a_card_names_a_source_and_not_where_it_lies(run: Path, tmp_path: Path, source: str, published: str) -> None:
+def test_a_card_names_a_source_without_its_folder(run: Path, tmp_path: Path, source: str, published: str) -> None:
     change(run, "manifest.json", data={"source": source})
     card = (export(run, tmp_path / "model") / "README.md").read_text()
     assert f"Source: {published}." in card.replace("\\", "")
 
 
-def test_the_pythons_of_the_card_run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_examples_of_the_card_run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = (export(made, tmp_path / "model") / "README.md").read_text()
     block = card.split("```python\n")[2].split("```")[0].replace("max_new_tokens=64", "max_new_tokens=4")
     monkeypatch.chdir(tmp_path)
@@ -125,7 +125,7 @@ def test_another_model_is_replaced_only_on_request(made: Path, tmp_path: Path) -
     assert listing(tmp_path) == ["model", "other"]
 
 
-def test_a_copy_whose_weights_were_changed_is_not_taken_for_the_same(made: Path, tmp_path: Path) -> None:
+def test_a_copy_with_changed_weights_counts_as_another_model(made: Path, tmp_path: Path) -> None:
     folder = export(made, tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(ValueError, match="contains another model"):
@@ -133,7 +133,7 @@ def test_a_copy_whose_weights_were_changed_is_not_taken_for_the_same(made: Path,
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_export_did_not_make_is_never_replaced(overwrite: bool, made: Path, tmp_path: Path) -> None:
+def test_files_that_export_did_not_write_are_never_replaced(overwrite: bool, made: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
@@ -150,7 +150,7 @@ def test_an_empty_folder_is_filled(made: Path, tmp_path: Path) -> None:
     assert (export(made, tmp_path / "model") / "config.json").is_file()
 
 
-def test_no_run_and_an_unfinished_run_are_refused(run: Path, tmp_path: Path) -> None:
+def test_a_missing_run_and_an_unfinished_run_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"run: no run is in '.*nowhere'"):
         export(tmp_path / "nowhere", tmp_path / "model")
     change(run, "manifest.json", done=False)
@@ -193,7 +193,7 @@ def test_files_that_cannot_be_read_are_refused(file: str, text: str, message: st
     assert listing(tmp_path) == ["run"]
 
 
-def test_weights_of_another_shape_than_the_config_says_are_refused(run: Path, tmp_path: Path) -> None:
+def test_weights_that_contradict_the_config_are_refused(run: Path, tmp_path: Path) -> None:
     change(run, "model/config.json", n_layer=2)
     with pytest.raises(PretrainingError, match=r"does not match its config\.json: transformer\.h\.1\."):
         export(run, tmp_path / "model")

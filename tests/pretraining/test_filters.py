@@ -87,7 +87,7 @@ def test_credentials_are_found_in_the_middle_of_code(secret: str) -> None:
         "hf_hub_download_from_the_newest_revision_of_it()",
     ],
 )
-def test_text_that_only_resembles_a_credential_stays(text: str) -> None:
+def test_text_that_only_resembles_a_credential_is_not_removed(text: str) -> None:
     assert not Secrets().removes(document(text))
 
 
@@ -98,14 +98,14 @@ def test_code_that_breaks_the_parser_is_just_removed(text: str) -> None:
     assert Syntax().removes(document(text))
 
 
-def test_only_listed_licences_stay_and_unknown_ones_go() -> None:
+def test_documents_without_a_listed_licence_are_removed() -> None:
     licenses = Licenses(["MIT"])
     assert not licenses.removes(document("", license="mit"))
     assert licenses.removes(document("", license="gpl-3.0"))
     assert licenses.removes(document(""))
 
 
-def test_permissive_stands_for_a_list_of_licences() -> None:
+def test_permissive_means_a_list_of_licences() -> None:
     licenses = Licenses(["permissive", "mpl-2.0"])
     stays = [
         name for name in ("apache-2.0", "isc", "mpl-2.0", "gpl-2.0") if not licenses.removes(document("", license=name))

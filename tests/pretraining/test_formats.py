@@ -107,7 +107,7 @@ def test_parquet_rows_are_documents(code: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet", "data set"])
-def test_of_a_row_with_text_and_code_the_code_is_read(kind: str, code: Path, tmp_path: Path) -> None:
+def test_in_a_row_with_text_and_code_the_code_is_read(kind: str, code: Path, tmp_path: Path) -> None:
     row = {"task_id": 1, "text": "Write a function that doubles.", "code": "def double(x):\n    return 2 * x\n"}
     if kind == "parquet":
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row]), code / "rows.parquet")
@@ -140,7 +140,7 @@ def test_wherever_a_parquet_is_damaged_its_rows_are_read_or_counted(
 
 
 @pytest.mark.parametrize("ending", [".json.gz", ".jsonl.zst"])
-def test_a_truncated_archive_gives_what_comes_before_the_cut(ending: str, code: Path, tmp_path: Path) -> None:
+def test_a_truncated_archive_is_read_up_to_the_truncation(ending: str, code: Path, tmp_path: Path) -> None:
     noise = [sha256(bytes([number])).hexdigest() * 200 for number in range(100)]
     pack = gzip.compress if ending.endswith("gz") else zstandard.compress
     whole = pack(b"".join(rows(f"{number} {text}") for number, text in enumerate(noise)))
@@ -173,7 +173,7 @@ def test_a_line_of_100_mb_is_skipped_in_little_memory(code: Path, tmp_path: Path
     sizes=st.lists(st.integers(0, 60), min_size=1, max_size=30),
     cuts=st.lists(st.integers(0, 2_000), max_size=4),
 )
-def test_however_a_file_is_cut_each_line_is_read_once(
+def test_however_a_file_is_divided_each_line_is_read_once(
     sizes: list[int], cuts: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("cut") / "rows.jsonl"

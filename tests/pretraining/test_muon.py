@@ -22,7 +22,7 @@ def stepped(optimizer: torch.optim.Optimizer, matrices: list[torch.nn.Parameter]
         optimizer.step()
 
 
-def test_it_makes_the_steps_of_torchs_own_but_for_bf16s_rounding() -> None:
+def test_its_steps_equal_those_of_torchs_muon_up_to_bf16_rounding() -> None:
     given: dict[str, Any] = {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1}
     ours, theirs = weights(), weights()
     stepped(GramMuon(ours, **given), ours)
@@ -33,7 +33,7 @@ def test_it_makes_the_steps_of_torchs_own_but_for_bf16s_rounding() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 128), (3, 128, 32), (2, 48, 48)])
-def test_singular_values_become_one_and_singular_vectors_stay(shape: tuple[int, ...]) -> None:
+def test_singular_values_become_one_and_singular_vectors_are_unchanged(shape: tuple[int, ...]) -> None:
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     found = orthogonal(matrices)
     assert found.shape == shape

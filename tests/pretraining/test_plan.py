@@ -42,7 +42,7 @@ def test_flop_time_and_price_equal_a_computation_by_hand() -> None:
     assert planned.usd == pytest.approx(planned.hours * 25.251)
 
 
-def test_the_state_takes_16_bytes_a_parameter_with_adamw_and_12_for_muons_matrices() -> None:
+def test_the_state_needs_16_bytes_per_parameter_with_adamw_and_12_for_muons_matrices() -> None:
     adamw = plan(GPT2_SMALL, hardware="H100", tokens=1, batch_tokens=8_192, optimizer="adamw").memory
     assert adamw.weights + adamw.gradients + adamw.optimizer == 16 * 124_439_808
     muon = plan(GPT2_SMALL, hardware="H100", tokens=1, batch_tokens=8_192, optimizer="muon").memory
@@ -55,7 +55,7 @@ def test_full_sharding_spreads_the_state_over_the_devices() -> None:
     assert (shared.weights, shared.optimizer) == (whole.weights // 8, whole.optimizer // 8)
 
 
-def test_checkpointing_takes_less_memory_and_a_third_more_time() -> None:
+def test_checkpointing_needs_less_memory_and_a_third_more_time() -> None:
     without = plan(GPT2_SMALL, hardware="H100", tokens=10**6, batch_tokens=8_192)
     checkpointed = plan(GPT2_SMALL, hardware="H100", tokens=10**6, batch_tokens=8_192, activation_checkpointing=True)
     assert checkpointed.hours == pytest.approx(without.hours * 4 / 3)
@@ -70,7 +70,7 @@ def test_an_assumed_mfu_is_lowered_by_checkpointing_and_the_hfu_is_shown_as_well
     assert "at 30% of the peak (MFU); the forward pass is done twice, so devices work at 40% (HFU)" in text
 
 
-def test_a_given_mfu_is_that_of_a_run_with_checkpointing_or_without() -> None:
+def test_a_measured_mfu_applies_with_and_without_checkpointing() -> None:
     """`flops / (hours x peak)`, as training measures it: repeated computation does not count."""
     for checkpointing in (False, True):
         planned = plan(
@@ -94,7 +94,7 @@ def test_the_plan_of_a_model_that_does_not_fit_names_what_would_fit() -> None:
     assert "fits             no\n  would fit      device_batch=16" in text
 
 
-def test_where_no_single_change_is_enough_the_number_of_devices_is_named() -> None:
+def test_if_no_single_change_is_enough_the_number_of_devices_is_named() -> None:
     planned = plan(GPT2_XL, hardware="A10G", tokens=10**9, batch_tokens=1_024, optimizer="adamw")
     assert planned.remedies == ("all of device_batch=1, activation_checkpointing=True, sharding='full', on 2xA10G",)
     fitting = plan(GPT2_XL, hardware="2xA10G", tokens=10**9, batch_tokens=2_048, optimizer="adamw",
@@ -102,14 +102,14 @@ def test_where_no_single_change_is_enough_the_number_of_devices_is_named() -> No
     assert fitting.fits
 
 
-def test_a_layer_too_large_for_the_device_has_a_message_of_its_own() -> None:
+def test_a_layer_too_large_for_the_device_has_a_separate_message() -> None:
     huge = {"vocabulary": 50_257, "context": 2_048, "layers": 2, "width": 65_536, "heads": 64}
     assert plan(huge, hardware="T4", tokens=1, batch_tokens=2_048).remedies[0].startswith("no number of T4")
 
 
 @pytest.mark.parametrize("name", list_presets())
 @pytest.mark.parametrize("where", ["8xH100", "ml.p4de.24xlarge"])
-def test_every_preset_can_be_planned_as_it_is(name: str, where: str) -> None:
+def test_every_preset_can_be_planned_unchanged(name: str, where: str) -> None:
     planned = plan_preset(name, hardware=where)
     assert planned.fits
     assert f"{planned.parameters:,}" in format_plan(planned)

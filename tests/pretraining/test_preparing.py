@@ -75,12 +75,12 @@ def test_the_manifest_counts_the_tokens_and_bytes_of_the_files(code: Path, prepa
     assert content["bytes_per_token"]["train"] == splits["train"]["bytes"] / splits["train"]["tokens"]
 
 
-def test_one_and_two_workers_give_the_same_tokens(code: Path, prepared: Path, tmp_path: Path) -> None:
+def test_one_and_two_workers_write_the_same_tokens(code: Path, prepared: Path, tmp_path: Path) -> None:
     prepare(code, tmp_path / "data", **(SETTINGS | {"executor": Executor(workers=2, tasks=3)}))
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
-def test_complete_data_are_not_made_again(code: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_complete_data_are_not_prepared_again(code: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (prepared / "manifest.json").stat().st_mtime_ns
     prepare(code, prepared, **SETTINGS)
     monkeypatch.setenv("PATH", "")
@@ -124,7 +124,7 @@ def test_a_stopped_call_resumes_where_it_stopped(
     assert manifest(tmp_path / "data")["tokens_sha256"] == manifest(prepared)["tokens_sha256"]
 
 
-def test_a_stopped_call_starts_again_where_its_source_changed_and_not_where_its_settings_did(
+def test_a_stopped_call_starts_again_if_its_source_changed_and_not_if_its_settings_did(
     code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sagechain.pretraining.data.packing.pack", interrupt)
@@ -143,7 +143,7 @@ def test_a_stopped_call_starts_again_where_its_source_changed_and_not_where_its_
     assert sum(split["documents"] for split in manifest(tmp_path / "data")["splits"].values()) == 39
 
 
-def test_a_source_is_another_when_one_letter_changed_and_not_when_its_dates_did(code: Path, tmp_path: Path) -> None:
+def test_a_source_differs_if_one_letter_changed_and_not_if_its_dates_did(code: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(code, tmp_path / "code"))
     prepare(copy, tmp_path / "data", **SETTINGS)
     changed, times = copy / "file_00.py", (copy / "file_00.py").stat()
@@ -157,21 +157,21 @@ def test_a_source_is_another_when_one_letter_changed_and_not_when_its_dates_did(
         prepare(copy, tmp_path / "data", **SETTINGS)
 
 
-def test_a_source_is_known_by_its_contents_and_not_its_name(code: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_source_is_identified_by_its_contents_and_not_its_name(code: Path, prepared: Path, tmp_path: Path) -> None:
     before = (prepared / "manifest.json").stat().st_mtime_ns
     prepare(shutil.copytree(code, tmp_path / "copy"), prepared, **SETTINGS)
     prepare(os.path.relpath(code), prepared, **SETTINGS)
     assert (prepared / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_data_of_other_settings_stay_and_the_settings_are_named(code: Path, prepared: Path) -> None:
+def test_data_of_other_settings_are_not_replaced_and_the_settings_are_named(code: Path, prepared: Path) -> None:
     before = manifest(prepared)
     with pytest.raises(ValueError, match=re.escape("keywords=['x'] (was []), vocab_size=301 (was 300). Give the same")):
         prepare(code, prepared, keywords=["x"], **(SETTINGS | {"vocab_size": 301}))
     assert manifest(prepared) == before
 
 
-def test_settings_that_left_nothing_may_be_loosened_in_the_same_folder(
+def test_settings_that_removed_everything_may_be_loosened_in_the_same_folder(
     code: Path, prepared: Path, tmp_path: Path
 ) -> None:
     for failing in ({"keywords": ["never written"]}, {"validation_share": 1e-9}):
@@ -182,7 +182,7 @@ def test_settings_that_left_nothing_may_be_loosened_in_the_same_folder(
 
 
 @pytest.mark.parametrize("lost", ["tokens", "tokens/train-00001.bin", "tokenizer", "tokenizer/tokenizer.json"])
-def test_lost_parts_of_complete_data_are_made_again(
+def test_lost_parts_of_complete_data_are_written_again(
     code: Path, prepared: Path, tmp_path: Path, lost: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = Path(shutil.copytree(prepared, tmp_path / "data"))
@@ -204,7 +204,7 @@ def test_a_call_killed_before_it_wrote_its_manifest_starts_again(code: Path, tmp
     assert manifest(prepare(code, tmp_path / "data", workers=1, **settings))["done"]
 
 
-def test_two_calls_at_once_make_the_data_once(
+def test_two_simultaneous_calls_prepare_the_data_once(
     code: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ThreadPoolExecutor() as both:
@@ -272,7 +272,7 @@ def test_a_bad_setting_is_refused_before_anything_is_written(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_folder_with_other_files_is_left_alone(code: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_changed(code: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty and does not contain prepared data; name another folder"):
         prepare(code, tmp_path, **SETTINGS)

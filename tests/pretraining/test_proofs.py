@@ -87,7 +87,7 @@ print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def test_prepare_takes_flat_memory_and_linear_time(stdlib: Path, tmp_path: Path) -> None:
+def test_prepare_needs_flat_memory_and_linear_time(stdlib: Path, tmp_path: Path) -> None:
     peaks, seconds = [], []
     for copies in (1, 20):
         source = tmp_path / f"source-{copies}"

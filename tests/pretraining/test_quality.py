@@ -48,7 +48,7 @@ def test_the_longest_copies_are_those_of_a_brute_force_search(
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(0, 340), st.integers(1, 50))
-def test_a_planted_copy_is_found_over_every_border_of_chunks(seed: int, length: int, place: int, chunk: int) -> None:
+def test_a_planted_copy_is_found_across_every_border_of_chunks(seed: int, length: int, place: int, chunk: int) -> None:
     random = np.random.default_rng(seed)
     train = random.integers(1, 5_000, 400)
     completion = [6_000, 6_001, *train[place : place + length].tolist(), 6_002]
@@ -58,7 +58,7 @@ def test_a_planted_copy_is_found_over_every_border_of_chunks(seed: int, length: 
     assert copy.share == length / (length + 3)
 
 
-def test_a_copy_may_lie_over_the_border_of_two_files_and_not_over_the_end_of_a_document(tmp_path: Path) -> None:
+def test_a_copy_may_cross_the_border_of_two_files_but_not_the_end_of_a_document(tmp_path: Path) -> None:
     np.array([7, 8, 9, 10], "<u2").tofile(tmp_path / "train-00000.bin")
     np.array([11, 12, END, 13, 14], "<u2").tofile(tmp_path / "train-00001.bin")
     row = TokenArray(tmp_path, "train", 100)
@@ -154,7 +154,7 @@ def test_completions_in_batches_are_those_of_single_prompts(model_folder: Path) 
     assert together[0].text == tokenizer.decode(list(together[0].ids))
 
 
-def test_drawing_depends_on_the_seed_alone_and_leaves_the_generator_as_it_was(model_folder: Path) -> None:
+def test_sampling_depends_on_the_seed_alone_and_does_not_change_the_generator(model_folder: Path) -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     one, same, other = (
@@ -164,7 +164,7 @@ def test_drawing_depends_on_the_seed_alone_and_leaves_the_generator_as_it_was(mo
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_the_share_counts_what_parses_only(model_folder: Path) -> None:
+def test_the_share_counts_only_completions_that_parse(model_folder: Path) -> None:
     model, tokenizer = GPT2LMHeadModel.from_pretrained(model_folder), AutoTokenizer.from_pretrained(model_folder)
     with torch.no_grad():  # a model that ends the document at once after any prompt
         model.transformer.wte.weight.zero_()

@@ -74,7 +74,7 @@ def test_the_page_shows_figures_settings_data_and_versions(tmp_path: Path) -> No
         assert words in page.text
 
 
-def test_the_page_asks_for_nothing_from_outside_and_runs_nothing(tmp_path: Path) -> None:
+def test_the_page_loads_nothing_from_outside_and_runs_no_script(tmp_path: Path) -> None:
     page = reported(tmp_path, manifest(), history())
     assert {"http-equiv": "Content-Security-Policy", "content": POLICY} in page.of("meta")
     assert not {"script", "link", "img", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
@@ -93,7 +93,7 @@ def test_the_page_asks_for_nothing_from_outside_and_runs_nothing(tmp_path: Path)
         "\u202egnp.exe", "half \ud800 character",
     ],
 )  # fmt: skip
-def test_what_the_model_wrote_is_shown_as_text_wherever_it_stands(hostile: str, tmp_path: Path) -> None:
+def test_text_of_the_model_is_escaped_everywhere(hostile: str, tmp_path: Path) -> None:
     sample = {"tokens": 1, "seconds": 1.0, "sample": {"prompt": hostile, "completion": hostile}}
     content = manifest(preset=hostile, settings={hostile: hostile}, data={"source": hostile, "corpus": corpus(hostile)})
     tmp_path.joinpath("manifest.json").write_text(json.dumps({**content, "versions": {}}))
@@ -131,7 +131,7 @@ any_number = st.one_of(st.floats(), st.integers(-(10**20), 10**20), st.none(), s
 
 
 @given(st.lists(st.tuples(st.floats() | st.integers(-(10**20), 10**20), any_number), max_size=12))
-def test_whatever_the_history_holds_no_drawing_leaves_its_frame(
+def test_for_any_history_the_drawings_are_within_their_frames(
     tmp_path_factory: Any, pairs: list[tuple[Any, Any]]
 ) -> None:
     run = tmp_path_factory.mktemp("run")
@@ -146,14 +146,14 @@ def test_whatever_the_history_holds_no_drawing_leaves_its_frame(
     assert len(terminal_curve(entries).splitlines()) in (0, 10)
 
 
-def test_ticks_are_round_numbers_that_hold_the_curve() -> None:
+def test_ticks_are_round_numbers_that_enclose_the_curve() -> None:
     drawn = chart("loss", "bits per byte", [(0, 4.1), (300_000, 1.7)])
     assert drawn is not None
     assert [tick.label for tick in drawn.x_ticks] == ["0", "100k", "200k", "300k"]
     assert [tick.label for tick in drawn.y_ticks] == ["0", "1", "2", "3", "4", "5"]
 
 
-def test_a_long_history_keeps_its_last_point() -> None:
+def test_the_curve_of_a_long_history_includes_its_last_point() -> None:
     drawn = chart("loss", "bits", [(float(token), 1.0) for token in range(10_001)])
     assert drawn is not None
     points = drawn.line.split()
@@ -179,7 +179,7 @@ def test_the_report_of_prepared_data_names_what_each_filter_removed(tmp_path: Pa
     )
 
 
-def test_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"run: no run is in .*missing"):
         write_report(tmp_path / "missing")
     write_manifest(tmp_path, {"stage": "prepare", "done": True})
@@ -188,7 +188,9 @@ def test_no_run_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entries", [None, []])
-def test_a_run_without_history_says_when_there_will_be_one(entries: list[Any] | None, tmp_path: Path) -> None:
+def test_the_error_for_a_run_without_history_names_when_it_is_written(
+    entries: list[Any] | None, tmp_path: Path
+) -> None:
     write_manifest(tmp_path, manifest(done=False))
     if entries is not None:
         write_json(tmp_path / "history.json", entries)
@@ -208,7 +210,7 @@ def test_the_terminals_curve_falls_from_the_upper_left_to_the_lower_right() -> N
     assert lines[4][5] == lines[0][-1] == "\u2800"
 
 
-def test_the_terminals_curve_is_empty_before_the_first_loss_and_refuses_no_room() -> None:
+def test_the_terminals_curve_is_empty_before_the_first_loss_and_refuses_too_small_a_size() -> None:
     assert terminal_curve([{"tokens": 0, "seconds": 0.0}]) == ""
     with pytest.raises(ValueError, match="width, height: 10 x 5 is too small"):
         terminal_curve(history(), width=10, height=5)

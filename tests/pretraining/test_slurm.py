@@ -64,7 +64,7 @@ def test_a_slurm_job_that_ends_before_its_tasks_is_an_error(tmp_path: Path) -> N
         Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path, failing=1)], tmp_path / "pass")
 
 
-def test_a_queue_that_does_not_answer_for_a_while_does_not_end_the_wait(cluster: Path, tmp_path: Path) -> None:
+def test_a_queue_that_temporarily_fails_does_not_end_the_wait(cluster: Path, tmp_path: Path) -> None:
     """At the first query the queue is silent and a task unfinished; before the second the task is finished elsewhere."""
     steps = tmp_path / "pass"
     squeue = (
@@ -105,9 +105,7 @@ def test_a_slurm_job_is_cancelled_with_its_driver_and_the_next_call_submits_the_
     assert written(tmp_path) == ["0.txt", "1.txt"]
 
 
-def test_where_a_pass_takes_several_slurm_jobs_all_are_cancelled_and_none_is_left_behind(
-    cluster: Path, tmp_path: Path
-) -> None:
+def test_if_a_pass_needs_several_slurm_jobs_all_are_cancelled(cluster: Path, tmp_path: Path) -> None:
     interrupted_by(KeyboardInterrupt(), tmp_path, max_array_size=1)
     assert lines(cluster / "submitted") == lines(cluster / "cancelled") == ["7", "8"]
 

@@ -109,9 +109,7 @@ INSTALLED = {
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_installed_packages_in_a_folder_are_left_out_and_read_as_a_source_of_their_own(
-    name: str, code: Path, tmp_path: Path
-) -> None:
+def test_installed_packages_in_a_folder_are_omitted_but_can_be_a_source(name: str, code: Path, tmp_path: Path) -> None:
     mark = code / INSTALLED[name]
     mark.parent.mkdir(parents=True)
     mark.touch()

@@ -77,7 +77,7 @@ def test_every_epoch_reads_every_block_once_with_any_ranks_and_after_a_resume(
     accumulated=st.integers(1, 3),
     data=st.data(),
 )
-def test_every_token_is_learnt_once_an_epoch_with_any_documents_contexts_ranks_and_resumes(
+def test_every_token_is_a_target_once_per_epoch_with_any_documents_contexts_ranks_and_resumes(
     tmp_path_factory: pytest.TempPathFactory,
     lengths: list[int],
     context: int,
@@ -108,7 +108,7 @@ def test_epochs_and_seeds_are_shuffled_differently() -> None:
     assert len({tuple(order) for order in (first, second, other, range(100))}) == 4
 
 
-def test_ids_take_two_bytes_where_the_vocabulary_allows_it() -> None:
+def test_ids_have_two_bytes_if_the_vocabulary_allows_it() -> None:
     assert (token_dtype(65_536).itemsize, token_dtype(65_537).itemsize) == (2, 4)
 
 
@@ -148,7 +148,7 @@ def test_any_text_is_decoded_exactly(text: str) -> None:
         max_size=4,
     )
 )
-def test_cached_words_give_the_ids_of_whole_texts(texts: list[str]) -> None:
+def test_cached_words_have_the_ids_of_whole_texts(texts: list[str]) -> None:
     dtype = token_dtype(300)
     found = WordEncoder(TOKENIZER.backend_tokenizer, dtype).encode(texts)
     assert [np.frombuffer(ids, dtype).tolist() for ids in found] == token_ids(TOKENIZER, texts)
@@ -166,7 +166,7 @@ def test_a_vocabulary_too_small_for_the_bytes_is_refused() -> None:
         train_tokenizer(TEXTS, vocab_size=256)
 
 
-def test_words_of_the_corpus_become_single_tokens_and_a_small_corpus_gives_fewer_than_allowed() -> None:
+def test_frequent_words_become_single_tokens_and_a_small_corpus_yields_fewer_than_allowed() -> None:
     tokenizer = train_tokenizer(TEXTS, vocab_size=300, context=128)
     assert tokenizer.tokenize("class A:") == ["class", "ĠA", ":"]
     assert (len(tokenizer), tokenizer.model_max_length, tokenizer.eos_token) == (281, 128, END_OF_TEXT)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sagechain.pretraining.training.loop import BlockTrainer
 
 
-def test_a_run_leaves_an_ordinary_checkpoint_and_its_figures(finished: Path, data: Path) -> None:
+def test_a_run_writes_an_ordinary_checkpoint_and_its_figures(finished: Path, data: Path) -> None:
     model = GPT2LMHeadModel.from_pretrained(finished / "model")
     tokenizer = AutoTokenizer.from_pretrained(finished / "model")
     result = manifest(finished)
@@ -106,9 +106,7 @@ def test_the_weights_have_the_permissions_of_the_models_settings(finished: Path)
     assert len({(finished / "model" / name).stat().st_mode for name in ("config.json", "model.safetensors")}) == 1
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
-    data: Path, finished: Path, tmp_path: Path
-) -> None:
+def test_equal_seeds_give_equal_weights_and_other_seeds_others(data: Path, finished: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "same", tokens=TOKENS, **TINY)
     train(data, tmp_path / "other", tokens=TOKENS, seed=1, **TINY)
     assert manifest(tmp_path / "same")["weights_sha256"] == manifest(finished)["weights_sha256"]
@@ -227,7 +225,7 @@ def test_a_tokenizer_that_does_not_fit_the_data_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_data_of_which_a_file_is_missing_is_refused(tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
+def test_data_with_a_missing_file_is_refused(tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
     data = write_other_data(tmp_path / "data")
     (data / "tokens" / "train-00001.bin").unlink()
     with pytest.raises(ValueError, match=r"holds [\d,]+ tokens of the train split, and [\d,]+ were prepared; put the"):

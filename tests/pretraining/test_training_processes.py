@@ -45,7 +45,7 @@ def two_ranks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_gradients_accumulated_in_two_halves_give_the_same_curve(
+def test_gradients_accumulated_in_two_halves_have_the_same_curve(
     data: Path, exact_losses: list[float], tmp_path: Path
 ) -> None:
     halves = train(data, tmp_path / "run", tokens=EXACT_TOKENS, precision="fp32", device_batch=2, **TINY)
@@ -59,7 +59,7 @@ def two_processes(folder: Path, script: str = SCRIPT) -> tuple[str, ...]:
     return (*launcher, str(folder / "script.py"))
 
 
-def test_two_processes_share_each_step_and_give_the_curve_of_one(exact_losses: list[float], two_ranks: Path) -> None:
+def test_two_processes_share_each_step_and_have_the_curve_of_one(exact_losses: list[float], two_ranks: Path) -> None:
     assert losses(two_ranks) == pytest.approx(exact_losses, rel=1e-3)
 
 

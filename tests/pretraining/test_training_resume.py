@@ -82,7 +82,7 @@ def test_ctrl_c_and_preemption_leave_a_checkpoint_and_explain_how_to_resume(
     assert last_step(tmp_path / "run") * 128 == int(errors.split("Stopped at ")[1].split(" tokens")[0].replace(",", ""))
 
 
-def test_a_second_ctrl_c_ends_a_run_at_once_and_it_resumes_from_its_last_checkpoint(
+def test_a_second_ctrl_c_ends_a_run_immediately_and_it_resumes_from_its_last_checkpoint(
     data: Path,
     finished: Path,
     tmp_path: Path,
@@ -112,7 +112,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_it_resumes_from_its_last_checkpo
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.1])
-def test_sigterms_within_a_second_are_one_request_and_a_later_one_ends_a_run_at_once(
+def test_sigterms_within_a_second_are_one_request_and_a_later_one_ends_a_run_immediately(
     apart: float, data: Path, tmp_path: Path, before_step: BeforeStep, capsys: pytest.CaptureFixture[str]
 ) -> None:
 
@@ -142,7 +142,7 @@ def test_a_run_killed_before_it_had_a_manifest_starts_again(data: Path, tmp_path
     assert manifest(train(data, tmp_path / "run", tokens=128, **TINY))["done"]
 
 
-def test_a_folder_where_another_process_trains_is_left_alone(
+def test_a_folder_where_another_process_trains_is_not_changed(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(folder_lock, "WAIT_SECONDS", 0.1)
@@ -214,7 +214,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_complete(
     assert manifest(run)["done"]
 
 
-def test_the_error_for_full_memory_says_what_helps_and_the_run_resumes_with_that(
+def test_the_error_for_full_memory_names_remedies_with_which_the_run_resumes(
     data: Path, tmp_path: Path, before_step: BeforeStep, frequent_checkpoints: None
 ) -> None:
 
@@ -250,7 +250,7 @@ def test_another_error_is_raised_unchanged(data: Path, tmp_path: Path, before_st
     assert raised.value is fault
 
 
-def test_a_checkpoint_gets_its_name_after_all_of_it_is_on_the_disk(
+def test_a_checkpoint_is_renamed_after_all_of_it_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sagechain.pretraining.training.checkpoints import publish
@@ -269,9 +269,7 @@ def test_a_checkpoint_gets_its_name_after_all_of_it_is_on_the_disk(
     assert synced[-1] == ("checkpoints", True)
 
 
-def test_the_error_for_a_damaged_checkpoint_names_it_and_says_what_to_do(
-    data: Path, finished: Path, tmp_path: Path
-) -> None:
+def test_the_error_for_a_damaged_checkpoint_names_it_and_the_remedy(data: Path, finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     shutil.rmtree(run / "model")

@@ -34,13 +34,13 @@ hostile_texts = st.lists(st.sampled_from([*TAGS, *TOOL_TAGS, *LABELS]) | st.text
 
 
 @given(hostile_texts, st.sampled_from(list_families()))
-def test_unescaping_gives_the_original_text(text: str, family: str) -> None:
+def test_unescaping_restores_the_original_text(text: str, family: str) -> None:
     escaping = get_family(family).escaping
     assert escaping.unescape(escaping.escape(text)) == text
 
 
 @given(hostile_texts, st.sampled_from(list_families()))
-def test_no_marker_of_the_family_is_left_in_escaped_text(text: str, family: str) -> None:
+def test_escaped_text_contains_no_marker_of_the_family(text: str, family: str) -> None:
     escaping = get_family(family).escaping
     escaped = escaping.escape(text)
     for head, tail in escaping.markers:

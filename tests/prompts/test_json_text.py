@@ -95,7 +95,7 @@ values = st.recursive(
 
 
 @given(texts | st.builds("{}{}{}".format, texts, values.map(json.dumps), texts))
-def test_any_answer_gives_a_json_value_or_a_value_error(text: str) -> None:
+def test_any_answer_is_a_json_value_or_a_value_error(text: str) -> None:
     try:
         value = extract_json(text)
     except ValueError:

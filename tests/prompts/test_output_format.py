@@ -47,7 +47,7 @@ def test_the_choice_of_an_unknown_tool_names_the_known_ones() -> None:
         ToolCallFormat.from_tools([CLOCK], "clok")
 
 
-def test_one_tool_given_twice_is_one_tool_and_two_of_one_name_are_an_error() -> None:
+def test_a_repeated_tool_is_one_tool_and_two_with_one_name_are_an_error() -> None:
     assert len(ToolCallFormat.from_tools([CLOCK, CLOCK]).tools) == 1
     with pytest.raises(ValueError, match=r"^tools: two have the name 'search'"):
         ToolCallFormat.from_tools([SEARCH, SEARCH | {"description": "Search again."}])

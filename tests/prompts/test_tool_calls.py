@@ -40,7 +40,7 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
 LAMP = call("search_catalogue", query="lamp")
 
 
-def test_text_is_returned_at_once_and_a_call_with_its_last_bracket() -> None:
+def test_text_is_returned_immediately_and_a_call_with_its_last_bracket() -> None:
     reader = ToolCallReader(TOOL_FORMAT)
     assert list(reader.feed("Let me look. <tool")) == ["Let me look."]
     assert list(reader.feed(f"_call>\n{CALL[:-1]}")) == []
@@ -51,7 +51,7 @@ def test_text_is_returned_at_once_and_a_call_with_its_last_bracket() -> None:
 
 
 @pytest.mark.parametrize("text", ["a < b, [1], {x} and `y`\nend", "A list:\n- {one}\n- <b>two</b>", "Search well!"])
-def test_text_that_begins_no_call_is_returned_at_once(text: str) -> None:
+def test_text_that_begins_no_call_is_returned_immediately(text: str) -> None:
     assert "".join(str(part) for part in ToolCallReader(TOOL_FORMAT).feed(text)) == text
 
 
