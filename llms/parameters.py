@@ -85,6 +85,10 @@ class GenerationFields(BaseModel):
         # A value that means "off" does not turn sampling on.
         return self.temperature is not None or bool(self.top_k) or self.top_p not in (None, 1)
 
+    def given(self) -> dict[str, Any]:
+        """The parameters that are set, by name."""
+        return {name: value for name in PARAMETER_NAMES if (value := getattr(self, name)) is not None}
+
 
 class GenerationParameters(GenerationFields):
     """A set of inference parameters that fit together.
@@ -105,10 +109,6 @@ class GenerationParameters(GenerationFields):
     def updated(self, changes: Mapping[str, Any]) -> "GenerationParameters":
         """These parameters with some replaced, validated again."""
         return GenerationParameters(**(self.given() | dict(changes))) if changes else self
-
-    def given(self) -> dict[str, Any]:
-        """The parameters that are set, by name."""
-        return {name: value for name in PARAMETER_NAMES if (value := getattr(self, name)) is not None}
 
 
 PARAMETER_NAMES = tuple(GenerationFields.model_fields)

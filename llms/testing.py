@@ -119,12 +119,7 @@ class ScriptedLLM(TextModel):
         return self._script.next_answer(prompt)
 
     def _start_generation(
-        self,
-        prompt: Prompt,
-        parameters: GenerationParameters,
-        *,
-        stream: bool,
-        output_format: OutputFormat | None = None,
+        self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None, *, stream: bool
     ) -> RunningGeneration:
         assert isinstance(prompt, str)
         answers = [self._answer(prompt, parameters) for _ in range(parameters.num_return_sequences or 1)]

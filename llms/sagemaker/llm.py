@@ -133,12 +133,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return {**super()._identifying_params, **where}
 
     def _start_generation(
-        self,
-        prompt: Prompt,
-        parameters: GenerationParameters,
-        *,
-        stream: bool,
-        output_format: OutputFormat | None = None,
+        self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None, *, stream: bool
     ) -> RunningGeneration:
         answers = parameters.num_return_sequences or 1
         join = self.streaming and not stream and answers == 1 and self._wire.streams

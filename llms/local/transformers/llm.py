@@ -122,10 +122,6 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
         return self._engine.token_ids(text)
 
-    def text_tokens(self, text: str) -> int:
-        """The number of a text's tokens, without those that begin a prompt."""
-        return len(self.get_token_ids(text)) - len(self.get_token_ids(""))
-
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
         """The number of a prompt's tokens; messages go through the chat template first."""
         return len(self._tokens(prompt, output_format))
@@ -136,12 +132,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         return self._engine.token_ids(self._engine.apply_template(dialog(prompt, output_format)), from_template=True)
 
     def _start_generation(
-        self,
-        prompt: Prompt,
-        parameters: GenerationParameters,
-        *,
-        stream: bool,
-        output_format: OutputFormat | None = None,
+        self, prompt: Prompt, parameters: GenerationParameters, output_format: OutputFormat | None, *, stream: bool
     ) -> TransformersGeneration:
         tokens = self._tokens(prompt, output_format)
         if not tokens:
