@@ -8,43 +8,18 @@ A value never becomes part of a template: braces in it, as code has them, stay a
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
 from langchain_core.prompts import PromptTemplate
-from langchain_core.prompts.string import get_template_variables
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from ..suggestions import unknown_name
+from ..suggestions import check_known
 from ..yaml_data import read_yaml
 
 AnswerKind = Literal["number", "word", "list", "yes-no"]
-
-
-class Variable(BaseModel):
-    """A variable of a prompt: one line that describes it, and a value to try the prompt with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    description: str
-    example: str
-
-
-class PromptEntry(BaseModel):
-    """The content of a prompt's file.
-
-    `text` is an f-string template over `variables`; `parameters` are the recommended generation parameters, named as in
-    `sagechain.llms.GenerationParameters`, which validates them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    description: str
-    source: str
-    variables: dict[str, Variable]
-    parameters: dict[str, int | float | list[str]]
-    text: str
 
 
 class LibraryPrompt(PromptTemplate):
@@ -118,28 +93,11 @@ def load_prompt(name: str) -> LibraryPrompt:
     """The prompt with this name as a LangChain template; `metadata` has its description, variables and parameters.
 
     Raises:
-        ValueError: the name is unknown (the message lists the known ones), or its file is malformed.
+        ValueError: the name is unknown; the message lists the known ones.
     """
-    return to_template(name, _entry("prompt", name))
-
-
-def to_template(name: str, entry: Mapping[str, Any]) -> LibraryPrompt:
-    """The template of a prompt from the content of its file.
-
-    Raises:
-        ValueError: the content is malformed; the message names the prompt and the field.
-    """
-    try:
-        prompt = PromptEntry.model_validate(entry)
-    except ValidationError as error:
-        raise ValueError(f"prompt {name!r}: its file in the library is malformed: {error}") from error
-    text = prompt.text.strip()
-    declared, used = sorted(prompt.variables), sorted(get_template_variables(text, "f-string"))
-    if declared != used:
-        raise ValueError(f"prompt {name!r}: declares variables {declared}, uses {used}")
-    return LibraryPrompt(
-        name=name, template=text, input_variables=list(prompt.variables), metadata=prompt.model_dump(exclude={"text"})
-    )
+    entry = deepcopy(_entry("prompt", name))
+    text = entry.pop("text").strip()
+    return LibraryPrompt(name=name, template=text, input_variables=list(entry["variables"]), metadata=entry)
 
 
 def list_tasks() -> list[str]:
@@ -158,8 +116,7 @@ def load_task(name: str) -> Task:
 
 def _entry(kind: Literal["prompt", "task"], name: str) -> dict[str, Any]:
     entries = _entries(kind)
-    if name not in entries:
-        raise unknown_name(kind, name, entries)
+    check_known(kind, [name], entries)
     return {field: value for field, value in entries[name].items() if field != "kind"}
 
 

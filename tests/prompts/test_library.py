@@ -15,7 +15,6 @@ from sagechain.llms import GenerationParameters
 from sagechain.llms.local.llama_cpp.llm import LLAMA_CPP_NAMES
 from sagechain.llms.wires import get_wire
 from sagechain.prompts import get_family, list_families, list_prompts, list_tasks, load_prompt, load_task
-from sagechain.prompts.library import to_template
 
 PROMPTS = [
     "chatbot",
@@ -66,6 +65,9 @@ def test_a_prompt_is_a_langchain_template_with_metadata() -> None:
 def test_every_prompt_is_complete_and_its_parameters_work_in_llama_cpp_and_over_the_tgi_wire(name: str) -> None:
     prompt = load_prompt(name)
     metadata = prompt.metadata
+    assert set(metadata) == {"description", "source", "variables", "parameters"}
+    assert set(metadata["variables"]) == set(prompt.input_variables)
+    assert all(set(variable) == {"description", "example"} for variable in metadata["variables"].values())
     lines = [metadata["description"], *(variable["description"] for variable in metadata["variables"].values())]
     assert all(line[0].isupper() and line.endswith(".") and "\n" not in line for line in lines)
     assert metadata["source"] == "written for this project"
@@ -139,30 +141,6 @@ def test_changing_a_loaded_prompt_does_not_change_the_library() -> None:
 def test_a_prompt_is_serialized_as_a_plain_template() -> None:
     copy = load(dumpd(load_prompt("summary")), allowed_objects=[PromptTemplate])
     assert copy.format(text="a") == "Summarize:\n\na"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"source": None}, "source"),
-        ({"text": "Summarize: {txt}"}, r"declares variables \['text'\], uses \['txt'\]"),
-        ({"variables": []}, "variables"),
-        ({"variables": {"text": {"description": "The text."}}}, "example"),
-        ({"parameters": {"temperature": "hot"}}, "parameters"),
-        ({"colour": "red"}, "colour"),
-    ],
-)
-def test_a_malformed_file_is_an_error_that_names_prompt_and_field(change: dict[str, Any], words: str) -> None:
-    entry = {
-        "description": "A summary.",
-        "source": "written for this test",
-        "variables": {"text": {"description": "The text.", "example": "Once."}},
-        "parameters": {"temperature": 0},
-        "text": "Summarize: {text}",
-    }
-    assert to_template("summary", entry).format(text="a") == "Summarize: a"
-    with pytest.raises(ValueError, match=f"(?s)prompt 'summary': .*{words}"):
-        to_template("summary", entry | change)
 
 
 @pytest.mark.parametrize("name", TASKS)
