@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -10,11 +9,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 LINES = 10  # per piece of work, without a terminal
 
 
-class ShowProgress(Protocol):
-    """Shows how far the work is."""
-
-    def __call__(self, share: float, text: str) -> None:
-        """Show the finished share, 0 to 1, and a text beside it."""
+ShowProgress = Callable[[float, str], None]
+"""Shows the finished share of the work, 0 to 1, and a text beside it."""
 
 
 def console() -> Console:
@@ -61,15 +57,3 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def print_passes(screen: Console) -> Callable[[str, int, int], None]:
-    """A function for `Executor.run`'s `on_progress` that prints a line at the end of each pass of `prepare`."""
-    finished_passes: set[str] = set()
-
-    def show(name: str, finished: int, tasks: int) -> None:
-        if finished == tasks and name not in finished_passes:
-            finished_passes.add(name)
-            screen.print(f"prepare: {name}")
-
-    return show

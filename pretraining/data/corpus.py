@@ -9,7 +9,6 @@ complete, the folder contains passes/ as well.
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import NothingLeft
 from ..manifest import PARTIAL, write_json
-from . import deduplicate, filters
+from . import filters
 from .corpus_settings import CorpusSettings
 from .counts import CountingStep, Counts, Tally, left_out, total_counts
-from .executors import Executor, Progress
+from .deduplicate import NEAR, exact_steps, near_steps
+from .executors import Executor
 from .sources import Source, SourceReader
 
 NONE = (0, 0)
@@ -55,12 +55,7 @@ class CorpusReport(BaseModel):
 
 
 def write_corpus(
-    source: Source,
-    listing: Path,
-    folder: Path,
-    settings: CorpusSettings,
-    executor: Executor,
-    on_progress: Progress | None = None,
+    source: Source, listing: Path, folder: Path, settings: CorpusSettings, executor: Executor
 ) -> CorpusReport:
     """Write the source's cleaned documents to `folder` and report what became of all of them.
 
@@ -70,7 +65,6 @@ def write_corpus(
         listing: the file that `Source.write_listing` wrote.
         folder: created if it does not exist.
         executor: where the work runs. Its number of tasks decides how the documents are divided over the files.
-        on_progress: called with a pass's name, its finished tasks and all its tasks.
 
     Raises:
         NothingLeft: the filters left no document for training, or none for validation.
@@ -81,7 +75,7 @@ def write_corpus(
     if not report_file.is_file():
         inputs = _copy_once(listing, passes / "inputs.jsonl")
         with executor.session():
-            report = _Passes(source, inputs, folder, settings, executor, on_progress).run()
+            report = _run_passes(source, inputs, folder, settings, executor)
         _check_not_empty(report, settings)
         write_json(report_file, report.model_dump(mode="json"))
     shutil.rmtree(passes, ignore_errors=True)
@@ -96,44 +90,38 @@ def _copy_once(listing: Path, inputs: Path) -> Path:
     return inputs
 
 
-@dataclass
-class _Passes:
-    """The passes in order, and the folders that they share."""
+def _run_passes(
+    source: Source, inputs: Path, folder: Path, settings: CorpusSettings, executor: Executor
+) -> CorpusReport:
+    """Run all passes; complete ones are not run again."""
+    passes = inputs.parent
+    cleaned = passes / "cleaned"
+    exact_signatures, exact_matches, exact_filter = exact_steps(passes / "exact", executor.tasks)
+    near_signatures, near_buckets, near_clusters, near_filter = near_steps(passes / "near")
 
-    source: Source
-    inputs: Path
-    folder: Path
-    settings: CorpusSettings
-    executor: Executor
-    on_progress: Progress | None
+    def run(name: str, steps: list[Any], tasks: int | None = None) -> Counts:
+        return total_counts(executor.run(name, steps, passes / "tasks" / name.replace(" ", "-"), tasks=tasks))
 
-    def run(self) -> CorpusReport:
-        """Run all passes; complete ones are not run again."""
-        cleaned, exact, near = (self.inputs.parent / name for name in ("cleaned", "exact", "near"))
-        first: list[Any] = [
-            SourceReader(self.source, self.inputs, self.settings.max_bytes),
-            filters.CodeFilter(_predicates(self.settings)),
-            JsonlWriter(str(cleaned), compression="zstd"),
-        ]
-        last: list[Any] = [PassReader(cleaned), Tally("cleaned")]
-        if self.settings.exact_duplicates:
-            first.append(deduplicate.exact_signatures(exact, self.executor.tasks))
-        read = self._pass("read", first)
-        if self.settings.exact_duplicates:
-            self._pass("exact duplicates", [deduplicate.exact_matches(exact)])
-            last.append(deduplicate.without_exact(exact))
-        last.append(Tally("without exact duplicates"))
-        if self.settings.near_duplicates:
-            self._pass("signatures", [*last, deduplicate.near_signatures(near)])
-            self._pass("buckets", [deduplicate.near_buckets(near)], deduplicate.NEAR.num_buckets)
-            self._pass("clusters", [deduplicate.near_clusters(near)], 1)
-            last.append(deduplicate.without_near(near))
-        last.append(SplitWriter(self.folder, self.settings.validation_share))
-        return _report(read, self._pass("write", last))
-
-    def _pass(self, name: str, steps: list[Any], tasks: int | None = None) -> Counts:
-        folder = self.inputs.parent / "tasks" / name.replace(" ", "-")
-        return total_counts(self.executor.run(name, steps, folder, tasks=tasks, on_progress=self.on_progress))
+    first: list[Any] = [
+        SourceReader(source, inputs, settings.max_bytes),
+        filters.CodeFilter(_predicates(settings)),
+        JsonlWriter(str(cleaned), compression="zstd"),
+    ]
+    last: list[Any] = [PassReader(cleaned), Tally("cleaned")]
+    if settings.exact_duplicates:
+        first.append(exact_signatures)
+    read = run("read", first)
+    if settings.exact_duplicates:
+        run("exact duplicates", [exact_matches])
+        last.append(exact_filter)
+    last.append(Tally("without exact duplicates"))
+    if settings.near_duplicates:
+        run("signatures", [*last, near_signatures])
+        run("buckets", [near_buckets], NEAR.num_buckets)
+        run("clusters", [near_clusters], 1)
+        last.append(near_filter)
+    last.append(SplitWriter(folder, settings.validation_share))
+    return _report(read, run("write", last))
 
 
 def _predicates(settings: CorpusSettings) -> list[filters.Predicate]:

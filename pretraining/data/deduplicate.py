@@ -111,46 +111,37 @@ def _content(document: Document) -> bytes:
     return document.text.encode("utf-8")  # type: ignore[no-any-return]
 
 
-def exact_signatures(folder: Path, tasks: int) -> Any:
-    """Step: write the documents' hashes. It is the last one of its pass.
+def exact_steps(folder: Path, tasks: int) -> tuple[Any, Any, Any]:
+    """The steps against equal documents.
 
     Args:
-        tasks: of the pass that finds the equal documents.
+        folder: for hashes and matches.
+        tasks: of the pass that finds the matches.
+
+    Returns:
+        The last step of a pass (write the hashes), the only step of the next (find the matches), and a step of a later
+        one (pass on one document of each group).
     """
-    return ExactDedupSignature(str(folder / "signatures"), ExactDedupConfig(_content), finder_workers=tasks)
-
-
-def exact_matches(folder: Path) -> Any:
-    """The only step of its pass: find the equal documents."""
-    return ExactFindDedups(
-        str(folder / "signatures"), str(folder / "matches"), ExactDedupConfig(_content), lines_to_buffer=BUFFERED_LINES
+    signatures, matches, config = str(folder / "signatures"), str(folder / "matches"), ExactDedupConfig(_content)
+    return (
+        ExactDedupSignature(signatures, config, finder_workers=tasks),
+        ExactFindDedups(signatures, matches, config, lines_to_buffer=BUFFERED_LINES),
+        ExactDedupFilter(matches, config),
     )
 
 
-def without_exact(folder: Path) -> Any:
-    """Step: pass on one of each group of equal documents."""
-    return ExactDedupFilter(str(folder / "matches"), ExactDedupConfig(_content))
+def near_steps(folder: Path) -> tuple[Any, Any, Any, Any]:
+    """The steps against similar documents.
 
-
-def near_signatures(folder: Path) -> Any:
-    """Step: write the documents' MinHash signatures. It is the last one of its pass."""
-    return CodeSignature(str(folder / "signatures"), NEAR)
-
-
-def near_buckets(folder: Path) -> Any:
-    """The only step of a pass of `NEAR.num_buckets` tasks: find the pairs whose signatures agree."""
-    return MinhashDedupBuckets(
-        str(folder / "signatures"), str(folder / "buckets"), config=NEAR, lines_to_buffer=BUFFERED_LINES
+    Returns:
+        The last step of a pass (write the signatures), the only step of a pass of `NEAR.num_buckets` tasks (find the pairs
+        whose signatures agree), the only step of a pass of one task (join the pairs to groups and choose the document of
+        each that stays), and a step of a later pass (pass on that document).
+    """
+    signatures, buckets, clusters = (str(folder / name) for name in ("signatures", "buckets", "clusters"))
+    return (
+        CodeSignature(signatures, NEAR),
+        MinhashDedupBuckets(signatures, buckets, config=NEAR, lines_to_buffer=BUFFERED_LINES),
+        MinhashDedupCluster(buckets, clusters, config=NEAR, lines_to_buffer=BUFFERED_LINES),
+        MinhashDedupFilter(clusters),
     )
-
-
-def near_clusters(folder: Path) -> Any:
-    """The only step of a pass of one task: join the pairs to groups and choose the document of each that stays."""
-    return MinhashDedupCluster(
-        str(folder / "buckets"), str(folder / "clusters"), config=NEAR, lines_to_buffer=BUFFERED_LINES
-    )
-
-
-def without_near(folder: Path) -> Any:
-    """Step: pass on one of each group of similar documents."""
-    return MinhashDedupFilter(str(folder / "clusters"))

@@ -26,10 +26,9 @@ from .counts import CountingStep
 _NOT_ALPHANUMERIC = bytes(code for code in range(128) if not chr(code).isalnum())
 
 
-def filter_data() -> dict[str, Any]:
+def filter_data() -> Any:
     """The contents of `filters.yaml`."""
-    data: dict[str, Any] = read_yaml(__package__, "filters.yaml")
-    return data
+    return read_yaml(__package__, "filters.yaml")
 
 
 class Predicate(Protocol):

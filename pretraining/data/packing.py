@@ -17,7 +17,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.utils.batching import batched
 
-from .executors import Executor, Progress
+from .executors import Executor
 from .tokenizer import END_OF_TEXT, WordEncoder
 from .tokens import token_dtype
 
@@ -25,14 +25,7 @@ BATCH_DOCUMENTS = 64
 
 
 def pack(
-    documents: Path,
-    tokens: Path,
-    *,
-    split: str,
-    tokenizer: Path,
-    passes: Path,
-    executor: Executor,
-    on_progress: Progress | None = None,
+    documents: Path, tokens: Path, *, split: str, tokenizer: Path, passes: Path, executor: Executor
 ) -> dict[str, int]:
     """Write a split's documents as token files.
 
@@ -50,7 +43,7 @@ def pack(
         JsonlReader(str(documents), compression="zstd", add_file_path=False),
         PackStep(tokenizer, tokens, split),
     ]
-    stats = executor.run(f"pack {split}", steps, passes / f"pack-{split}", on_progress=on_progress)
+    stats = executor.run(f"pack {split}", steps, passes / f"pack-{split}")
     totals = stats.stats[-1].stats
     return {name: int(totals[name].total) for name in ("documents", "tokens", "bytes")}
 

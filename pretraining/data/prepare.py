@@ -8,11 +8,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..display import console, print_passes
+from ..display import console
 from ..errors import NothingLeft
 from ..folder_lock import lock_folder
 from ..launcher import is_first
@@ -112,26 +111,27 @@ def _prepare(
     _remove_outdated(out, inputs)
     unfinished = {"stage": "prepare", "done": False, "inputs": inputs, "source": source.name}
     write_manifest(out, unfinished)
-    show = print_passes(console())
-    with executor.session() as running, _resume_hint():
-        try:
-            report = write_corpus(source, listing, out / "corpus", settings, running, on_progress=show)
-        except NothingLeft as error:
-            write_manifest(out, unfinished | {"failed": str(error)})
-            raise
-        tokenizer = _tokenizer(out, report.train_bytes, inputs["vocab_size"], inputs["context"])
-        counts = {
-            split: pack(
-                out / "corpus" / split,
-                out / "tokens",
-                split=split,
-                tokenizer=tokenizer,
-                passes=out / "passes",
-                executor=running,
-                on_progress=show,
-            )
-            for split in SPLITS
-        }
+    try:
+        with executor.session() as running:
+            report = write_corpus(source, listing, out / "corpus", settings, running)
+            tokenizer = _tokenizer(out, report.train_bytes, inputs["vocab_size"], inputs["context"])
+            counts = {
+                split: pack(
+                    out / "corpus" / split,
+                    out / "tokens",
+                    split=split,
+                    tokenizer=tokenizer,
+                    passes=out / "passes",
+                    executor=running,
+                )
+                for split in SPLITS
+            }
+    except NothingLeft as error:
+        write_manifest(out, unfinished | {"failed": str(error)})
+        raise
+    except KeyboardInterrupt:
+        console().print("Stopped. Finished tasks are saved; the same command resumes from there.")
+        raise
     shutil.rmtree(out / "passes", ignore_errors=True)
     write_manifest(out, unfinished | _results(out, report, counts, inputs["context"]))
 
@@ -162,15 +162,6 @@ def _check_single_process() -> None:
             f"RANK={os.environ['RANK']}: `prepare` is for one process, whose workers share the work; call it before "
             "torchrun or accelerate, or where RANK is 0 only"
         )
-
-
-@contextmanager
-def _resume_hint() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        console().print("Stopped. Finished tasks are saved; the same command resumes from there.")
-        raise
 
 
 def _tokenizer(out: Path, train_bytes: int, vocab_size: int, context: int) -> Path:

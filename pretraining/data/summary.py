@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 # GPT-2's vocabulary of 50,257 tokens on the validation split of Python's standard library (RUNS.md); more is better.
 GPT2_BYTES_PER_TOKEN = 2.24
@@ -25,9 +25,7 @@ def corpus_rows(report: Mapping[str, Any]) -> list[tuple[str, int, int]]:
 
 def corpus_table(report: Mapping[str, Any]) -> Table:
     """`corpus_rows` for a terminal."""
-    table = Table("", "documents", "MB", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table("", Column("documents", justify="right"), Column("MB", justify="right"), box=None)
     for name, documents, size in corpus_rows(report):
         table.add_row(name, f"{documents:,}", f"{size / 1e6:,.2f}")
     return table

@@ -26,13 +26,9 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, context: int | Non
 
     Args:
         texts: the documents; each is read once. Every distinct word is in memory, so give a sample of a large corpus.
-        vocab_size: tokens at most, including the 256 bytes and `<|endoftext|>`.
+        vocab_size: tokens at most, which passed `check_vocab_size`.
         context: tokens that a model reads at once, stored as `model_max_length`.
-
-    Raises:
-        ValueError: a vocabulary of fewer than 257.
     """
-    check_vocab_size(vocab_size)
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

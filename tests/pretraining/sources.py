@@ -8,7 +8,6 @@ from datatrove.data import Document
 from sagechain.pretraining.data import CorpusSettings, Executor
 from sagechain.pretraining.data.corpus import CorpusReport, write_corpus
 from sagechain.pretraining.data.counts import left_out, total_counts
-from sagechain.pretraining.data.executors import Progress
 from sagechain.pretraining.data.sources import SourceReader, open_source
 
 MAX_BYTES = 1_000_000
@@ -48,13 +47,9 @@ def rows(*contents: Any) -> bytes:
 
 
 def corpus_of(
-    source: Path | str,
-    folder: Path,
-    settings: CorpusSettings,
-    executor: Executor = ONE_WORKER,
-    on_progress: Progress | None = None,
+    source: Path | str, folder: Path, settings: CorpusSettings, executor: Executor = ONE_WORKER
 ) -> CorpusReport:
     """A corpus as `prepare` writes it."""
     opened, listing = open_source(str(source)), folder.parent / "inputs.jsonl"
     opened.write_listing(listing, output=folder)
-    return write_corpus(opened, listing, folder, settings, executor, on_progress)
+    return write_corpus(opened, listing, folder, settings, executor)

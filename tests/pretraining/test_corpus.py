@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 from sagechain.pretraining import PretrainingError
 from sagechain.pretraining.data import CorpusSettings, Executor
 from sagechain.pretraining.data.corpus import CorpusReport, split_of
+from sagechain.pretraining.data.executors.workers import run_task
 
 from tests.pretraining.sources import ONE_WORKER, corpus_of
 from tests.processes import Process, run, start
 
 ALL = CorpusSettings(validation_share=0.5)
+PASSES = "".join(
+    f"prepare: {name}\n" for name in ("read", "exact duplicates", "signatures", "buckets", "clusters", "write")
+)
 EVEN = ALL.model_copy(update={"near_duplicates": False})
 
 
@@ -142,7 +146,7 @@ def test_filters_follow_the_settings(code: Path, tmp_path: Path) -> None:
     assert left_out(report) == {"no keyword": 20}
 
 
-def test_two_workers_write_the_bytes_of_one_and_print_nothing(
+def test_two_workers_write_the_bytes_of_one_and_print_only_the_passes(
     code: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (code / "copy.py").write_text(function(3))
@@ -151,7 +155,7 @@ def test_two_workers_write_the_bytes_of_one_and_print_nothing(
     assert reports[0] == reports[1]
     for split in ("train", "validation"):
         assert files(tmp_path / "1", split) == files(tmp_path / "2", split) != {}
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("", PASSES * 2)
 
 
 def test_added_files_move_no_document_to_the_other_split(code: Path, tmp_path: Path) -> None:
@@ -214,25 +218,40 @@ def test_a_corpus_inside_its_own_source_is_not_read(code: Path) -> None:
     assert (code / "corpus" / "report.json").stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize("name", ["read", "buckets", "write"])
-def test_a_stopped_run_resumes_at_its_first_unfinished_task(name: str, code: Path, tmp_path: Path) -> None:
-    def stop(running: str, done: int, tasks: int) -> None:
-        if running == name and done == min(1, tasks - 1):
+Tasks = list[tuple[str, int]]
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> Tasks:
+    """Pass and rank of the tasks that started in this process. One that is already in the list is interrupted."""
+    started: Tasks = []
+
+    def run(engine: Any, rank: int) -> str:
+        task = (Path(engine.logging_dir.path).name, rank)
+        if task in started:
             raise KeyboardInterrupt
+        started.append(task)
+        return run_task(engine, rank)
 
+    monkeypatch.setattr("sagechain.pretraining.data.executors.executor.run_task", run)
+    return started
+
+
+@pytest.mark.parametrize("name", ["read", "buckets", "write"])
+def test_a_stopped_run_resumes_at_its_first_unfinished_task(
+    name: str, code: Path, tmp_path: Path, tasks: Tasks
+) -> None:
+    tasks.append((name, 1))
     with pytest.raises(KeyboardInterrupt):
-        corpus_of(code, tmp_path / "corpus", ALL, ONE_WORKER, stop)
-    marks = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "passes").rglob("completions/*")}
-    calls: list[tuple[str, int, int]] = []
-
-    def check_marks(*call: Any) -> None:
-        calls.append(call)
-        assert all(path.stat().st_mtime_ns == time for path, time in marks.items())
-
-    report = corpus_of(code, tmp_path / "corpus", ALL, ONE_WORKER, check_marks)
+        corpus_of(code, tmp_path / "corpus", ALL, ONE_WORKER)
+    finished = tasks[1:]
+    assert finished[-1] == (name, 0)
+    tasks.clear()
+    report = corpus_of(code, tmp_path / "corpus", ALL, ONE_WORKER)
     assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(20))
     assert (report.read_documents, report.train_documents + report.validation_documents) == (20, 20)
-    assert next(call for call in calls if call[0] == "read") == ("read", 3 if name != "read" else 1, 3)
+    assert tasks[0] == (name, 1)
+    assert not {*finished} & {*tasks}
 
 
 CORPUS_OF = (
@@ -245,21 +264,23 @@ CORPUS_OF = (
 
 @pytest.fixture
 def paused(code: Path, tmp_path: Path) -> Iterator[Process]:
-    """A process that waits in the middle of the first pass."""
+    """A process that waits in the middle of the first pass, after its first task."""
     script = (
         f"{CORPUS_OF}"
-        "def wait(name, finished, tasks):\n"
-        "    if finished: print(name, flush=True); sys.stdin.read()\n"
-        "corpus_of(code, folder, settings, Executor(workers=2, tasks=3), wait)\n"
+        "from concurrent.futures import as_completed; from sagechain.pretraining.data.executors import workers\n"
+        "def wait(futures):\n"
+        "    yield next(as_completed(futures)); print('waits', flush=True); sys.stdin.read()\n"
+        "workers.as_completed = wait\n"
+        "corpus_of(code, folder, settings, Executor(workers=2, tasks=3))\n"
     )
     with start("-c", script, str(code), str(tmp_path / "corpus"), start_new_session=True) as process:
-        assert process.stdout.readline() == "read\n"
+        assert process.stdout.readline() == "waits\n"
         yield process
         process.kill()
 
 
 def test_a_killed_run_leaves_no_worker_and_its_finished_tasks_are_not_repeated(
-    paused: Process, code: Path, tmp_path: Path
+    paused: Process, code: Path, tmp_path: Path, tasks: Tasks
 ) -> None:
     children = _children(paused.pid)
     assert len(children) == 2
@@ -267,9 +288,8 @@ def test_a_killed_run_leaves_no_worker_and_its_finished_tasks_are_not_repeated(
     paused.wait()
     for child in children:
         _wait_for_end(child)
-    finished_tasks: list[int] = []
-    corpus_of(code, tmp_path / "corpus", ALL, ONE_WORKER, lambda name, finished, tasks: finished_tasks.append(finished))
-    assert finished_tasks[0] >= 1
+    corpus_of(code, tmp_path / "corpus", ALL, ONE_WORKER)
+    assert len([name for name, _ in tasks if name == "read"]) < 3
     assert texts(tmp_path / "corpus") == sorted(function(number) for number in range(20))
 
 
@@ -284,10 +304,10 @@ def _wait_for_end(pid: int) -> None:
         os.sched_yield()
 
 
-def test_a_new_process_prints_nothing(code: Path, tmp_path: Path) -> None:
+def test_a_new_process_prints_only_the_passes(code: Path, tmp_path: Path) -> None:
     script = f"{CORPUS_OF}corpus_of(code, folder, settings, Executor(workers=1, tasks=2))"
     done = run("-c", script, str(code), str(tmp_path / "corpus"), check=True)
-    assert (done.stdout, done.stderr) == ("", "")
+    assert (done.stdout, done.stderr) == ("", PASSES)
 
 
 @pytest.mark.parametrize(

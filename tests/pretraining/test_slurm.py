@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,19 +78,17 @@ def test_a_queue_that_temporarily_fails_does_not_end_the_wait(cluster: Path, tmp
 
 
 def interrupted_by(error: BaseException, tmp_path: Path, **options: Any) -> None:
-    """Run a pass whose driver is ended while its job waits in the queue."""
-    calls: list[int] = []
+    """Run a pass whose driver is ended while its job waits in the queue, after the first query."""
 
-    def interrupt(_: str, done: int, __: int) -> None:
-        calls.append(done)
-        if len(calls) == 3:  # before the job is submitted, at once after, and at the second query
-            raise error
+    def interrupt(_: float) -> None:
+        raise error
 
     (tmp_path / "cluster" / "busy").touch()
-    with pytest.raises(type(error)):
-        Executor(kind="slurm", tasks=2, options=SLURM | options).run(
-            "numbers", [Write(tmp_path)], tmp_path / "pass", on_progress=interrupt
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sagechain.pretraining.data.executors.slurm.time", SimpleNamespace(sleep=interrupt))
+        executor = Executor(kind="slurm", tasks=2, options=SLURM | options)
+        with pytest.raises(type(error)):
+            executor.run("numbers", [Write(tmp_path)], tmp_path / "pass")
     (tmp_path / "cluster" / "busy").unlink()
 
 
@@ -148,7 +147,7 @@ def test_the_job_of_a_driver_that_was_killed_is_waited_for_and_not_submitted_aga
     Executor(kind="slurm", tasks=2, options=SLURM).run("numbers", [Write(tmp_path)], tmp_path / "pass")
     assert written(tmp_path) == ["0.txt", "1.txt"]
     assert lines(cluster / "submitted") == ["7"]
-    message = f"Slurm job 7 was submitted for {tmp_path / 'pass'} before. Waiting for its end.\n"
+    message = f"Slurm job 7 was submitted for {tmp_path / 'pass'} before. Waiting for its end.\nprepare: numbers\n"
     assert capsys.readouterr().err == message
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagechain.pretraining.data.tokenizer import END_OF_TEXT, WordEncoder, token_ids, train_tokenizer
+from sagechain.pretraining.data.tokenizer import END_OF_TEXT, WordEncoder, check_vocab_size, token_ids, train_tokenizer
 from sagechain.pretraining.data.tokens import IGNORED, BlockOrder, Blocks, TokenArray, token_dtype
 from sagechain.pretraining.training.batches import Batches
 
@@ -163,7 +163,7 @@ def test_end_of_text_written_in_a_document_is_text() -> None:
 
 def test_a_vocabulary_too_small_for_the_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"vocab_size: 256 is too few: .* at least 257"):
-        train_tokenizer(TEXTS, vocab_size=256)
+        check_vocab_size(256)
 
 
 def test_frequent_words_become_single_tokens_and_a_small_corpus_yields_fewer_than_allowed() -> None:

@@ -16,9 +16,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,9 +27,6 @@ from ...display import console
 from ...errors import PretrainingError
 from .slurm import noted_jobs, submit, wait_for_jobs
 from .workers import WorkerPool, quiet_datatrove, run_task
-
-Progress = Callable[[str, int, int], None]  # name of the pass, finished tasks, all tasks
-Unfinished = Callable[[], list[int]]  # reports progress and returns the tasks that are not finished
 
 SET_HERE = {"self", "pipeline", "tasks", "workers", "logging_dir", "skip_completed", "depends", "job_name"}
 
@@ -85,25 +81,16 @@ class Executor(BaseModel):
             self._pool.close()
             self._pool = None
 
-    def run(
-        self,
-        name: str,
-        steps: Sequence[Any],
-        folder: Path,
-        *,
-        tasks: int | None = None,
-        on_progress: Progress | None = None,
-    ) -> Any:
-        """Run one pass and return its statistics, merged over the tasks.
+    def run(self, name: str, steps: Sequence[Any], folder: Path, *, tasks: int | None = None) -> Any:
+        """Run one pass, print a line at its end, and return its statistics, merged over the tasks.
 
         On Slurm, an exception cancels the pass's job. A job that a killed call left in the queue is waited for first.
 
         Args:
-            name: the pass, for messages and progress.
+            name: the pass, for messages.
             steps: datatrove pipeline steps, in order.
             folder: for logs/, stats/ and completions/; tasks that are complete there are not run again.
             tasks: parts of the work, where it is not the executor's own number.
-            on_progress: called from this thread when tasks finish.
 
         Returns:
             datatrove's `PipelineStats`, one entry a step.
@@ -116,15 +103,13 @@ class Executor(BaseModel):
         quiet_datatrove()
         count = self.tasks if tasks is None else tasks
         engine = self._datatrove_executor(name, steps, folder, count)
-        unfinished = partial(_report_unfinished, name, engine, on_progress or (lambda *_: None))
-        ranks = unfinished()
-        if ranks and (jobs := noted_jobs(folder)):
+        if engine.get_incomplete_ranks() and (jobs := noted_jobs(folder)):
             console().print(f"Slurm job {', '.join(jobs)} was submitted for {folder} before. Waiting for its end.")
-            wait_for_jobs(folder, unfinished)
-            ranks = unfinished()
-        if ranks:
+            wait_for_jobs(engine, folder)
+        if engine.get_incomplete_ranks():
             run = {"local": self._run_local, "slurm": _run_slurm, "ray": _run_ray}[self.kind]
-            run(name, engine, folder, unfinished)
+            run(name, engine, folder)
+        console().print(f"prepare: {name}")
         return _merged_stats(folder, count)
 
     def _datatrove_executor(self, name: str, steps: Sequence[Any], folder: Path, tasks: int) -> Any:
@@ -138,13 +123,12 @@ class Executor(BaseModel):
             options["workers"] = self.workers
         return _engine(self.kind)(list(steps), tasks=tasks, logging_dir=str(folder), **options)
 
-    def _run_local(self, name: str, engine: Any, folder: Path, unfinished: Unfinished) -> None:
+    def _run_local(self, name: str, engine: Any, folder: Path) -> None:
         ranks = engine.get_incomplete_ranks()
 
         def on_end(rank: int, error: str) -> None:
             if error:
                 raise _task_failed(name, folder, rank, error)
-            unfinished()
 
         with self.session():
             if self._pool:
@@ -155,43 +139,29 @@ class Executor(BaseModel):
 
 
 def _engine(kind: str) -> Any:
-    if kind == "slurm":
-        from datatrove.executor.slurm import SlurmPipelineExecutor
+    from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
 
-        return SlurmPipelineExecutor
-    if kind == "ray":
-        from datatrove.executor.ray import RayPipelineExecutor
-
-        return RayPipelineExecutor
-    # Only `_run_for_rank` is used: `run` starts a manager process even for one worker, and a pool for each pass.
-    from datatrove.executor.local import LocalPipelineExecutor
-
-    return LocalPipelineExecutor
+    # Of the local one only `_run_for_rank` is used: `run` starts a manager process even for one worker, and a pool for
+    # each pass.
+    return {"local": LocalPipelineExecutor, "slurm": SlurmPipelineExecutor, "ray": RayPipelineExecutor}[kind]
 
 
-def _report_unfinished(name: str, engine: Any, on_progress: Progress) -> list[int]:
-    """Report how many tasks are finished, and return the others."""
-    ranks: list[int] = engine.get_incomplete_ranks()
-    on_progress(name, engine.world_size - len(ranks), engine.world_size)
-    return ranks
-
-
-def _run_slurm(name: str, engine: Any, folder: Path, unfinished: Unfinished) -> None:
+def _run_slurm(name: str, engine: Any, folder: Path) -> None:
     """Submit, then wait until every task is finished or the job is gone."""
     jobs = submit(engine, folder)
-    wait_for_jobs(folder, unfinished)
-    if ranks := unfinished():
+    wait_for_jobs(engine, folder)
+    if ranks := engine.get_incomplete_ranks():
         error = f"Slurm job {', '.join(jobs)} ended with {len(ranks)} unfinished tasks"
         raise _task_failed(name, folder, ranks[0], error)
 
 
-def _run_ray(name: str, engine: Any, folder: Path, unfinished: Unfinished) -> None:
+def _run_ray(name: str, engine: Any, folder: Path) -> None:
     import ray  # type: ignore[import-not-found]
 
     if not ray.is_initialized():
         ray.init(log_to_driver=False, logging_level="ERROR")
     engine.run()
-    if ranks := unfinished():
+    if ranks := engine.get_incomplete_ranks():
         raise _task_failed(name, folder, ranks[0], f"Ray ended with {len(ranks)} unfinished tasks")
 
 

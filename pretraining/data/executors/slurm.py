@@ -40,7 +40,7 @@ def submit(engine: Any, folder: Path) -> list[str]:
     return noted_jobs(folder)
 
 
-def wait_for_jobs(folder: Path, unfinished: Callable[[], list[int]]) -> None:
+def wait_for_jobs(engine: Any, folder: Path) -> None:
     """Wait until all tasks are finished, or the noted jobs are gone. They are cancelled where an exception ends the wait.
 
     Raises:
@@ -52,7 +52,7 @@ def wait_for_jobs(folder: Path, unfinished: Callable[[], list[int]]) -> None:
             f"out. Continue on a Slurm login node; or make sure that the job has ended, and remove {folder / NOTE}."
         )
     with _cancel_on_failure(folder):
-        while unfinished() and not _are_gone(noted_jobs(folder)):
+        while engine.get_incomplete_ranks() and not _are_gone(noted_jobs(folder)):
             time.sleep(POLL_SECONDS)
     (folder / NOTE).unlink(missing_ok=True)
 
