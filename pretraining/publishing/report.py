@@ -56,8 +56,8 @@ def run_manifest(run: Path) -> dict[str, Any]:
     """The manifest of a run. Raises ValueError if the folder is not a run."""
     manifest = read_manifest(run)
     if manifest is None or manifest.get("stage") != "train":
-        reason = "no run" if manifest is None else f"the output of {manifest.get('stage')!r}, not a run"
-        raise ValueError(f"run: {reason} is in {str(run)!r}; give a folder that `sagechain pretrain train` wrote")
+        reason = "is not a run" if manifest is None else f"is the output of {manifest.get('stage')!r}, not a run"
+        raise ValueError(f"run: {str(run)!r} {reason}; give a folder that `sagechain pretrain train` wrote")
     return manifest
 
 

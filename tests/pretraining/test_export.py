@@ -151,7 +151,7 @@ def test_an_empty_folder_is_filled(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_run_and_an_unfinished_run_are_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"run: no run is in '.*nowhere'"):
+    with pytest.raises(ValueError, match=r"run: '.*nowhere' is not a run"):
         export(tmp_path / "nowhere", tmp_path / "model")
     change(run, "manifest.json", done=False)
     with pytest.raises(ValueError, match=r"run: .* is not finished; give the command that started it again"):

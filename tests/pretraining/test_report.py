@@ -180,10 +180,10 @@ def test_the_report_of_prepared_data_names_what_each_filter_removed(tmp_path: Pa
 
 
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"run: no run is in .*missing"):
+    with pytest.raises(ValueError, match=r"run: .*missing' is not a run"):
         write_report(tmp_path / "missing")
     write_manifest(tmp_path, {"stage": "prepare", "done": True})
-    with pytest.raises(ValueError, match="run: that is the output of 'prepare', not a run"):
+    with pytest.raises(ValueError, match=r"run: .* is the output of 'prepare', not a run"):
         write_report(tmp_path)
 
 
