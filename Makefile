@@ -5,7 +5,7 @@ PIP := PYTHONWARNINGS=ignore::UserWarning $(BIN)/python -m pip install --quiet -
 MARK := .venv/extras
 SPREAD := --numprocesses auto --dist loadfile --no-loadscope-reorder
 SDK := .venv-deploy
-ROOMS := prompts llms chains agents pretraining endpoints local_aws command apps
+FOLDERS := prompts llms chains agents pretraining endpoints local_aws command apps
 .DEFAULT_GOAL := help
 .PHONY: help install demo test prove prove-short test-deploy lint types bench cassettes docs clean
 
@@ -52,7 +52,7 @@ lint: install ## Check style
 
 types: install ## Check types (strict)
 	@mkdir -p .types/sagechain
-	@for name in $(ROOMS) $(notdir $(wildcard package/*.py*)); do \
+	@for name in $(FOLDERS) $(notdir $(wildcard package/*.py*)); do \
 		ln -sfn ../../$$(test -d $$name || echo package/)$$name .types/sagechain/$$name; done
 	MYPYPATH=.types $(BIN)/mypy -p sagechain -p tests -p benchmarks
 

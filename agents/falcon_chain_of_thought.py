@@ -39,7 +39,7 @@ DIRECT, STEPS = "direct", "few-shot-cot"
 def chain(
     model: "BaseLanguageModel[Any]", task: str = "arithmetic"
 ) -> "Runnable[dict[str, str], dict[str, Reasoning]]":
-    """Both strategies at once: a Runnable from `{"question": …}` to a `Reasoning` for `direct` and for `few-shot-cot`.
+    """Both strategies together: a Runnable from `{"question": …}` to a `Reasoning` for `direct` and for `few-shot-cot`.
 
     An LLM gets plain `Q: … A: …` text, and reports each token of its chain of thought to LangChain's callback
     `on_llm_new_token`, in a run with the tag `few-shot-cot`. A chat model reports them if it is set to stream.

@@ -1,6 +1,6 @@
 """What does a turn of `conversation` cost beside a bare LangGraph graph with the same checkpointer?
 
-Method: a chat model that answers at once, 40 turns on a thread, in memory and in SQLite; the two graphs alternate, medians
+Method: a chat model without delay, 40 turns on a thread, in memory and in SQLite; the two graphs alternate, medians
 of a turn are shown. The ceiling is LangGraph's own time.
 
 Target: a turn within 1.5 × that of the bare graph.

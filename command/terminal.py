@@ -84,7 +84,7 @@ def typed_turns() -> Iterator[str]:
 def print_answer(graph: "Graph", input: Any, config: "RunnableConfig") -> None:
     """Run the graph, and print the model's messages as they are generated; results of tools are not printed.
 
-    It runs in an event loop, so that Ctrl-C cancels the generation at once.
+    It runs in an event loop, so that Ctrl-C cancels the generation immediately.
     """
     import asyncio
 

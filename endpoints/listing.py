@@ -23,7 +23,7 @@ class EndpointInfo:
     """`Creating`, `InService`, `Failed`, `Deleting` …"""
     family: str | None
     wire: str | None
-    """From its tags; None where it has none."""
+    """From its tags; None if it has none."""
     instance_type: str | None
     """None: it has no instances (serverless, inference components)."""
     age: float

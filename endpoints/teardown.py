@@ -197,6 +197,6 @@ class Teardown:
 
 
 def _uploaded_archive(name: str, model: Mapping[str, Any]) -> str:
-    """The archive that sagechain uploaded for this model; empty where its data has another origin."""
+    """The archive that sagechain uploaded for this model; empty if its data has another origin."""
     address: str = model.get("PrimaryContainer", {}).get("ModelDataUrl", "")
     return address if f"/sagechain/{name}/" in address else ""

@@ -30,7 +30,7 @@ class ConcurrencyLimit:
     """A counting semaphore that raises instead of deadlocking when one thread holds every slot and wants another.
 
     Args:
-        slots: how many may be in use at once.
+        slots: how many may be in use at the same time.
     """
 
     def __init__(self, slots: int) -> None:
@@ -86,7 +86,7 @@ class ConcurrencyLimit:
 
 
 def complete_all(generations: Sequence[RunningGeneration], limit: ConcurrencyLimit) -> list[list[GenerationChunk]]:
-    """The answers of each generation; as many run at once as `limit` has slots. The first failure ends the others."""
+    """The answers of each generation; `limit` bounds how many run at the same time. The first failure ends the others."""
     cancelled = threading.Event()
 
     def complete(generation: RunningGeneration) -> list[GenerationChunk]:

@@ -21,7 +21,7 @@ class StopCutter:
     """Passes text on up to the first stop string.
 
     Args:
-        stops: literal strings, none empty. Without any, all text passes at once.
+        stops: literal strings, none empty. Without any, all text passes immediately.
     """
 
     def __init__(self, stops: Iterable[str]) -> None:

@@ -32,7 +32,7 @@ class TextGenerator(GenerationFields, ABC):
     max_retries: Annotated[int, Field(ge=0, strict=True)] = 2
     """Attempts after the first, for errors that are `retryable`."""
     max_concurrency: Annotated[int, Field(ge=1, strict=True)] = 64
-    """Generations in flight at once; further ones wait."""
+    """The most generations in flight at the same time; further ones wait."""
     family: str | None = None
     """The prompt family in which a chat over this model is laid out."""
 
@@ -168,7 +168,7 @@ class TextGenerator(GenerationFields, ABC):
     def complete_all(
         self, prompts: list[str], stop: list[str] | None = None, **changes: Any
     ) -> list[list[GenerationChunk]]:
-        """As `complete` for each prompt, `max_concurrency` at once; all prompts are checked before any is sent."""
+        """As `complete` for each prompt, `max_concurrency` in parallel; all prompts are checked before any is sent."""
         if len(prompts) == 1:
             return [self.complete(prompts[0], stop, **changes)]
         return self._complete_batch([self._new_generation(prompt, stop, changes) for prompt in prompts])

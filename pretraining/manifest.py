@@ -49,7 +49,7 @@ def has_files(folder: Path) -> bool:
 
 
 def stage_manifest(folder: Path, stage: str, what: str) -> dict[str, Any] | None:
-    """The manifest of a stage's output folder; None where the folder is empty or does not exist.
+    """The manifest of a stage's output folder; None if the folder is empty or does not exist.
 
     Args:
         what: the stage's output in words, for messages.

@@ -1,4 +1,4 @@
-"""What all tests share: no way out but loopback, no credentials but made-up ones, one runtime with the real small model."""
+"""What all tests share: connections to loopback only, made-up credentials, one runtime with the real small model."""
 
 import os
 import time
@@ -90,7 +90,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
-    """The embedded model's file; another process downloads it, since this one may reach nothing but loopback."""
+    """The embedded model's file; another process downloads it, since this one may connect to loopback only."""
     done = run("-c", "from sagechain.llms.local import pull; print(pull('smollm2'))", check=True)
     return Path(done.stdout.strip())
 
@@ -130,7 +130,7 @@ def runtime(running_runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> L
 
 @pytest.fixture
 def client(runtime: LocalRuntime) -> Any:
-    """A stock boto3 client, as any user of AWS would make one."""
+    """A stock boto3 client, as any user of AWS would create it."""
     return boto3.client("sagemaker-runtime")
 
 
@@ -147,7 +147,7 @@ def vcr_config() -> dict[str, Any]:
 
 @pytest.fixture
 def replayed(request: pytest.FixtureRequest, vcr: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The cassette; at the end every recorded request has been made, once, and no other."""
+    """The cassette; fails unless every recorded request, and no other, was sent exactly once."""
     recording = request.config.getoption("--record-mode") not in (None, "none")
     if recording and not request.config.getoption("--real"):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", request.getfixturevalue("running_runtime").url)
@@ -159,7 +159,7 @@ def replayed(request: pytest.FixtureRequest, vcr: Any, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def same_page(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Hold that a page of the guide is what a test makes; with `--write-docs` it is written."""
+    """Check that a page of the guide equals the text that a test generates; with `--write-docs` write it."""
 
     def check(name: str, text: str) -> None:
         path = Path(__file__).parent.parent / "docs" / name

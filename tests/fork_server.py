@@ -1,4 +1,4 @@
-"""A Python interpreter that has its imports behind it and forks a child for each command line that `processes.py` sends.
+"""A Python interpreter that has loaded its imports and forks a child for each command line that `processes.py` sends.
 
 The child leaves this module's loop and is then an interpreter like any other: signals, exit codes and tracebacks are
 Python's own. Nothing that depends on the environment may happen while the server imports, and no thread may start.
@@ -43,7 +43,7 @@ class Request:
 
 
 def serve(control: socket.socket) -> Request | None:
-    """Fork a child for each request. Returns the request in the child, and None in the server once its client has gone."""
+    """Fork a child for each request. Returns the request in the child, None in the server at the end."""
     wake, waker = socket.socketpair()
     waker.setblocking(False)
     signal.set_wakeup_fd(waker.fileno())

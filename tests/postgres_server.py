@@ -65,7 +65,7 @@ def _programs() -> Path:
 
 
 def _owner() -> pwd.struct_passwd | None:
-    """Whom the server runs as: it refuses to be root."""
+    """The user that the server runs as: it refuses to run as root."""
     if os.getuid() != 0:
         return None
     names = {each.pw_name: each for each in pwd.getpwall()}
@@ -78,7 +78,7 @@ def _chown(folder: Path) -> None:
 
 
 def _as_its_user() -> list[str]:
-    """What begins a command: the server ends with the tests, even if they are killed."""
+    """The start of a command line that ends the server with the tests, even if they are killed."""
     owner = _owner()
     user = [f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"] if owner else []
     return ["setpriv", "--pdeathsig", "QUIT", *user]

@@ -1,4 +1,4 @@
-"""Real processes that begin at once: forked from interpreters that have their imports behind them (`fork_server.py`).
+"""Real processes that start within milliseconds: forked from interpreters that have loaded the imports (`fork_server.py`).
 
     done = run(SAGECHAIN, "ask", "Hi")          # as subprocess.run([…], capture_output=True, text=True)
     with start("-c", "input()") as process:     # as subprocess.Popen([…], text=True) with pipes
@@ -155,7 +155,7 @@ def start(
         arguments: `-c CODE`, `-m MODULE` or a script's path, and what follows it.
         env: the whole environment; by default the one of this process.
         stdin: a file descriptor in place of a pipe.
-        server: what is imported already: "torch" for what trains or runs a checkpoint.
+        server: the server to fork from: "torch" has imported torch, for commands that train or run a checkpoint.
     """
     return Process(
         arguments,

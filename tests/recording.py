@@ -62,7 +62,7 @@ def recorded_response(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def uri_of(request: pytest.FixtureRequest, known: str) -> str:
-    """The model's URI; with `--real` it names the endpoint that the environment gives."""
+    """The model's URI; with `--real` it names the endpoint in the environment variable."""
     if not request.config.getoption("--real"):
         return known
     for name, variable in REAL_ENDPOINTS.items():
@@ -85,8 +85,8 @@ def _known_path(path: str) -> str:
 def lock_new_connections() -> None:
     """Let threads open connections one at a time.
 
-    vcrpy 8.5 takes its own classes away from urllib3 while it makes a connection, so that one which another thread makes
-    meanwhile is real: of 160 requests in 8 threads, 81 passed a cassette by.
+    While vcrpy 8.5 opens a connection it removes its own classes from urllib3, so a connection that another thread opens at
+    that time is real: of 160 requests in 8 threads, 81 bypassed the cassette.
     """
     lock = threading.Lock()
     for pool in (HTTPConnectionPool, HTTPSConnectionPool):

@@ -10,7 +10,7 @@ from sagechain.local_aws.inference import event_stream
 
 
 class ScriptedServer:
-    """Answers each request to an endpoint with what `replies` holds for it: the pieces of a body, sent one by one."""
+    """Answers each request to an endpoint with its entry in `replies`: the parts of a body, sent one by one."""
 
     def __init__(self) -> None:
         self.replies: dict[str, Sequence[bytes]] = {}

@@ -1,4 +1,4 @@
-"""Rooms import one way and from one another's faces only; inside a room imports are relative and never mutual."""
+"""Top-level folders import one way, and only public names; inside a folder imports are relative and never mutual."""
 
 import ast
 import re
@@ -23,11 +23,11 @@ MAY_IMPORT = {
 """The top-level folders, and which of the others each may import."""
 AGENTS = {"codeparrot_completion", "falcon_chain_of_thought", "falcon_chatbot", "llama2_assistant", "llama2_chatbot"}
 PUBLIC_MODULES = {"errors", "testing"} | AGENTS
-"""Modules that other rooms import directly; everything else comes from the `__init__` of a folder."""
+"""Modules that other folders import directly; everything else comes from the `__init__` of a folder."""
 
 
 def modules() -> list[Path]:
-    return [path for room in MAY_IMPORT for path in sorted((ROOT / room).rglob("*.py"))]
+    return [path for folder in MAY_IMPORT for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def dotted(path: Path) -> str:
@@ -56,18 +56,18 @@ def imports(path: Path) -> Iterator[tuple[str, str, bool, int]]:
                     yield alias.name.removeprefix("sagechain").removeprefix("."), "", False, node.lineno
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_rooms_import_one_way(room: str) -> None:
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_folders_import_one_way(folder: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {module}"
-        for path in sorted((ROOT / room).rglob("*.py"))
+        for path in sorted((ROOT / folder).rglob("*.py"))
         for module, _, _, line in imports(path)
-        if module.split(".")[0] not in MAY_IMPORT[room] | {room}
+        if module.split(".")[0] not in MAY_IMPORT[folder] | {folder}
     ]
     assert wrong == []
 
 
-def test_imports_inside_a_room_are_relative() -> None:
+def test_imports_inside_a_folder_are_relative() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports sagechain.{module}"
         for path in modules()
@@ -77,16 +77,16 @@ def test_imports_inside_a_room_are_relative() -> None:
     assert wrong == []
 
 
-def test_other_rooms_are_imported_from_their_faces() -> None:
-    """A face is the `__init__` of a folder; modules are not imported from it, except public ones."""
+def test_only_public_names_are_imported_from_other_folders() -> None:
+    """Public are the names in the `__init__` of a folder, except its modules, and `PUBLIC_MODULES`."""
     wrong = []
     for path in modules():
         for module, name, is_relative, line in imports(path):
             if is_relative or module.split(".")[0] == path.relative_to(ROOT).parts[0]:
                 continue
-            is_face = sources()[module].name == "__init__.py" or module.split(".")[-1] in PUBLIC_MODULES
+            is_public = sources()[module].name == "__init__.py" or module.split(".")[-1] in PUBLIC_MODULES
             is_module = f"{module}.{name}" in sources() and name not in PUBLIC_MODULES
-            if not is_face or is_module:
+            if not is_public or is_module:
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name} from {module}")
     assert wrong == []
 

@@ -1,4 +1,4 @@
-"""Recorded exchanges, replayed with every way out closed: the first cassettes.
+"""Recorded exchanges, replayed without a network.
 
 They were recorded against the local runtime with the real small model (`make cassettes`; see cassettes/README.md), so
 they prove which requests sagechain sends, and how it reads an answer of that form. `make cassettes REAL=1` records them

@@ -1,4 +1,4 @@
-"""The examples in docstrings are true, links lead somewhere, and every task that `make help` names is there.
+"""The examples in docstrings run, links lead to existing files, and `make help` names every task.
 
 What README and guide show is run by `conftest.py` at the top.
 """

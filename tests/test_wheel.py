@@ -1,4 +1,4 @@
-"""What a user gets by pip: the wheel has every file, and each extra alone brings what its part needs."""
+"""What a user gets by pip: the wheel has every file, and each extra alone installs what its part needs."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def folders() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: a build leaves files behind."""
+    """The wheel, built from a copy of the tree, since a build creates files in it."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in folders().values():
         shutil.copytree(ROOT / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))

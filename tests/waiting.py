@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    """Look again and again.
+    """Check a condition repeatedly.
 
     Raises:
         AssertionError: the condition is still false after `seconds`.

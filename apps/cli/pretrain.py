@@ -1,4 +1,4 @@
-"""`sagechain pretrain`: a code model from scratch, stage by stage or all at once."""
+"""`sagechain pretrain`: a code model from scratch, stage by stage or all in one command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

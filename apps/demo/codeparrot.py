@@ -9,7 +9,7 @@ from sagechain.agents import codeparrot_completion, falcon_chatbot
 from sagechain.prompts import load_prompt, read_yaml
 
 PROMPT = "def mean(numbers):\n"
-CANDIDATES = 8  # the first completions of a young model often end at once
+CANDIDATES = 8  # the first completions of a barely trained model are often empty
 
 
 def pretrain(console: Console, *, seconds: float) -> None:

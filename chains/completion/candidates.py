@@ -24,8 +24,8 @@ class Completion(BaseModel):
 
     `parses`: prompt and completion together are Python. `unfinished`: they are, as far as they go, but the model stopped
     inside a line (which is still in `text`), a bracket, a string or a block. `likelihood` is the mean log probability of
-    the generated tokens (nats; 0 is certain), None where the model does not report it. `finish_reason` is `length` where
-    the completion is truncated, None where the model does not report it.
+    the generated tokens (nats; 0 is certain), None if the model does not report it. `finish_reason` is `length` where
+    the completion is truncated, None if the model does not report it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +64,7 @@ class CompletionModel:
     candidates: int
 
     def check(self, prompt: str | PromptValue) -> str:
-        """The prompt's text. Raises ValueError where it is not text, empty, or refused by the model."""
+        """The prompt's text. Raises ValueError if it is not text, empty, or refused by the model."""
         text = prompt.to_string() if isinstance(prompt, PromptValue) else prompt
         if not isinstance(text, str):
             raise ValueError(f"prompt: {text!r} is not text; give the beginning of some code")

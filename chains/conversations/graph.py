@@ -5,7 +5,7 @@
     graph.invoke({"messages": [("human", "My name is Ada.")]}, thread)["messages"][-1].content
     reset(graph, "ada")
 
-`threads.py` protects a thread from failures and from two turns at once, `history.py` picks the messages that are sent,
+`threads.py` protects a thread from failures and from simultaneous turns, `history.py` picks the messages that are sent,
 `sagechain.chains.stores` stores threads on disk.
 """
 

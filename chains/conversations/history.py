@@ -2,7 +2,7 @@
 
 LangChain's `trim_messages` counts messages in another order than they are sent in; here the prompt that would be sent is
 counted, so that it fits to the token. `trim_messages` also drops one turn at every turn, so each prompt starts differently
-and no server can reuse its prompt cache; here a quarter is dropped at once, and the start stays the same for many turns.
+and no server can reuse its prompt cache; here a quarter is dropped, and the start stays the same for many turns.
 """
 
 from bisect import bisect_left

@@ -34,7 +34,7 @@ Strategy = Callable[[Task, str], Steps]
 
 
 def direct(task: Task, question: str) -> Steps:
-    """Request the answer at once."""
+    """Request the answer without steps."""
     [answer] = yield [Prompt(question, answer_start=THE_ANSWER_IS, max_new_tokens=MAX_ANSWER_TOKENS)]
     return _conclusion(task, answer, THE_ANSWER_IS)
 

@@ -176,7 +176,7 @@ class Store(AsyncInThreads):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """As LangGraph's, but read at once: others, and the reader itself, may write while it is iterated."""
+        """As LangGraph's, but read completely first: others, and the reader itself, may write while it is iterated."""
         with self._errors():
             found = tuple(super().list(config, filter=filter, before=before, limit=limit))
         yield from found

@@ -4,7 +4,7 @@
         ...
 
 A lock is acquired without blocking, by a lock file or a database's lock (`sqlite.py`, `postgres.py`), and polled while
-another has it: so waiting blocks no Python thread, connection or event loop, and Ctrl-C and a cancellation end it at once.
+another has it: so waiting blocks no Python thread, connection or event loop, and Ctrl-C and a cancellation end it.
 """
 
 import asyncio

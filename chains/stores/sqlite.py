@@ -1,4 +1,4 @@
-"""Threads in a SQLite file, which may be used by several processes at once.
+"""Threads in a SQLite file, which may be used by several processes at the same time.
 
 A folder beside the file (`FILE.locks/`) contains a lock file for each thread; the operating system releases a lock when its
 process dies.

@@ -128,7 +128,7 @@ class MessageStream:
             raise StreamInterrupted(error.endpoint, error.message, self._shown) from error.__cause__
 
     def _message(self, chunk: GenerationChunk) -> AIMessageChunk | None:
-        """The message of a chunk; None where there is nothing to show yet."""
+        """The message of a chunk; None if there is nothing to show yet."""
         info = chunk.generation_info or {}
         self._received += chunk.text
         self._info |= {name: info[name] for name in ("input_tokens", "output_tokens", "finish_reason") if name in info}

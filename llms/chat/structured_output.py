@@ -105,7 +105,7 @@ class _ValueReader:
             return None, error
 
     def result(self, answer: AIMessage, value: Any, error: ValueError | None, *, include_raw: bool) -> Any:
-        """What the runnable returns. Raises StructuredOutputFailed where there is an error, unless `include_raw`."""
+        """What the runnable returns. Raises StructuredOutputFailed if there is an error, unless `include_raw`."""
         failure = None
         if error is not None:
             message = f"the answer does not match the schema {self.json_format.name}, even after one retry: {error}."

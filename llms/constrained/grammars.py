@@ -22,7 +22,7 @@ FIRST, NEXT, END = f"{TOOL_CALL_START}\n", f"\n{TOOL_CALL_START}\n", f"}}\n{TOOL
 
 
 def answer_grammar(output_format: OutputFormat | None) -> str | None:
-    """The grammar of the answers that have this format; None where every text has it.
+    """The grammar of the answers that have this format; None if every text has it.
 
     Raises:
         UnsupportedSchema: no grammar expresses a part of the schema; the message names the part.

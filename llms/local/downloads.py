@@ -104,7 +104,7 @@ def _from_hub(model: EmbeddedModel, folder: Path) -> Path:
 
     _print_progress(f"Fetching {model.file} ({model.bytes / 1e6:.0f} MB) from the Hugging Face hub …")
     try:
-        # Where the hub cannot be reached, this fails at once; hf_hub_download would retry for 25 s.
+        # Where the hub cannot be reached, this fails immediately; hf_hub_download would retry for 25 s.
         get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
         return Path(hf_hub_download(model.hub_repo, model.file, revision=model.hub_revision, local_dir=folder))
     except Exception as error:  # the hub's client raises the errors of five libraries

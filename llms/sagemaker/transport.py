@@ -97,7 +97,7 @@ class CancelScope:
         return remaining if seconds is None else min(remaining, seconds)
 
     def read(self, response: Any) -> Iterator[bytes]:
-        """The bytes of a response's body as they arrive. Raises EOFError where it is shorter than its declared length."""
+        """The bytes of a response's body as they arrive. Raises EOFError if it is shorter than its declared length."""
         while data := self._read(response, None):
             yield data
         if response.length_remaining not in (0, None):

@@ -42,7 +42,7 @@ class Wire(ABC):
     max_stop_strings: ClassVar[int | None] = None
     """Stop strings that the servers accept; further ones are cut on this side only."""
     end_marker: ClassVar[str] = ""
-    """What ends a stream, for the guide; empty where the wire has no stream."""
+    """What ends a stream, for the guide; empty if the wire has no stream."""
     reports_finish_reason: ClassVar[bool] = True
     """Whether a reply states why the answer ended."""
     capabilities: ClassVar[Capabilities] = Capabilities()
@@ -84,7 +84,7 @@ class Wire(ABC):
         return prompt
 
     def rendered_prompt(self, prompt: Prompt, output_format: OutputFormat | None = None) -> str | None:
-        """The text that the model reads; None where only the server knows it."""
+        """The text that the model reads; None if only the server knows it."""
         return prompt if isinstance(prompt, str) else None
 
     def encode_parameters(
@@ -140,7 +140,7 @@ class Wire(ABC):
 
     @abstractmethod
     def _answers(self, reply: Any) -> list[GenerationChunk]:
-        """The answers in a parsed reply. Raises `WireError` where it has another format."""
+        """The answers in a parsed reply. Raises `WireError` if it has another format."""
 
     def decoder(self) -> LineDecoder:
         """A new reader for one streamed reply."""

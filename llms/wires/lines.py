@@ -80,7 +80,7 @@ class LineDecoder(ABC):
         raise WireError(f"a line is not a field of an event: {shortened(line)!r}.")
 
     def _end(self) -> None:
-        """The last line has arrived. Raises `WireError` where the answer is not whole."""
+        """The last line has arrived. Raises `WireError` if the answer is not whole."""
         self.ended = True
 
     @abstractmethod

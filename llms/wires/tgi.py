@@ -78,7 +78,7 @@ def _answer(item: dict[str, Any]) -> GenerationChunk:
 
 
 def _info(item: dict[str, Any]) -> dict[str, Any] | None:
-    """Finish reason and token count; None where the container sent neither. Raises `WireError` on a failed answer."""
+    """Finish reason and token count; None if the container sent neither. Raises `WireError` on a failed answer."""
     details = item.get("details")
     if not isinstance(details, dict):
         details = {"finish_reason": item["finish_reason"]} if "finish_reason" in item else None

@@ -30,8 +30,8 @@ class S3Request(AwsRequest):
         operations: those of `service.py`.
 
     Attributes:
-        bucket: the bucket's name; empty where the path names none.
-        key: the object's key; empty where the path names none.
+        bucket: the bucket's name; empty if the path names none.
+        key: the object's key; empty if the path names none.
         query: the query parameters.
     """
 

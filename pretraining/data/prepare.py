@@ -156,7 +156,7 @@ def _check_folder_name(out: Path) -> None:
 
 
 def _check_single_process() -> None:
-    """The processes of a launcher would write the same files at once."""
+    """The processes of a launcher would write the same files at the same time."""
     if not is_first():
         raise ValueError(
             f"RANK={os.environ['RANK']}: `prepare` is for one process, whose workers share the work; call it before "

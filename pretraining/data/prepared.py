@@ -11,7 +11,7 @@ SOURCE_CHANGED = "the source changed since"
 
 
 def prepared_manifest(data: Path) -> dict[str, Any]:
-    """The manifest of complete data. Raises ValueError where the folder has none."""
+    """The manifest of complete data. Raises ValueError if the folder has none."""
     manifest = read_manifest(data)
     if manifest is None or manifest.get("stage") != "prepare" or not manifest["done"]:
         raise ValueError(
@@ -21,7 +21,7 @@ def prepared_manifest(data: Path) -> dict[str, Any]:
 
 
 def token_arrays(data: Path, manifest: dict[str, Any]) -> dict[str, TokenArray]:
-    """The tokens of both splits. Raises ValueError where they or the tokenizer are not those of the manifest."""
+    """The tokens of both splits. Raises ValueError if they or the tokenizer are not those of the manifest."""
     tokenizer = data / "tokenizer" / "tokenizer.json"
     if not tokenizer.is_file() or file_sha256(tokenizer) != manifest["tokenizer_sha256"]:
         raise ValueError(

@@ -27,7 +27,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, context: int | Non
     Args:
         texts: the documents; each is read once. Every distinct word is in memory, so give a sample of a large corpus.
         vocab_size: tokens at most, which passed `check_vocab_size`.
-        context: tokens that a model reads at once, stored as `model_max_length`.
+        context: the model's context in tokens, stored as `model_max_length`.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

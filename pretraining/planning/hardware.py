@@ -132,7 +132,7 @@ def _this_processor() -> Hardware:
 
 
 def _measured_rate() -> tuple[float, str, str] | None:
-    """FLOP a second of this processor, its precision and its source; None where torch is not installed."""
+    """FLOP a second of this processor, its precision and its source; None if torch is not installed."""
     try:
         import torch
     except ModuleNotFoundError:

@@ -90,7 +90,7 @@ def _activations(shape: ModelShape, device_batch: int, precision: str, checkpoin
 
 
 def usable_bytes(hardware: Hardware) -> int | None:
-    """Bytes of one device that a run may take, or None where its memory is not known."""
+    """Bytes of one device that a run may take, or None if its memory is not known."""
     return None if hardware.memory_bytes is None else int(hardware.memory_bytes * USABLE_MEMORY)
 
 

@@ -1,6 +1,6 @@
 """Train a GPT-2 on prepared data: `train("data", "run", preset="demo")`.
 
-A run is a folder. A second call with the same settings resumes from its newest checkpoint, or returns at once if it is
+A run is a folder. A second call with the same settings resumes from its newest checkpoint, or returns immediately if it is
 finished:
 
     manifest.json   settings, hashes, figures; manifest.lock is locked by the process that trains
@@ -43,8 +43,7 @@ def train(
     With a budget in `tokens`, a run on a CPU that was stopped, even killed, ends with exactly the weights of an
     uninterrupted one; on a GPU, whose sums are not reproducible, with the same order of data and state of the optimizer.
     With `seconds`, the learning rate follows the clock. `device_batch`, `activation_checkpointing`, `compile` and `keep`
-    may change on a
-    resume: the weights then differ by rounding.
+    may change on a resume: the weights then differ by rounding.
 
     Args:
         data: the folder that `prepare` wrote.

@@ -7,7 +7,7 @@
     for part in reader.flush(truncated=False):
         ...
 
-The parts are the same however the answer is split into chunks. Text that can't begin a call is returned at once, a call as
+The parts are the same however the answer is split into chunks. Text that can't begin a call is returned immediately, a call as
 soon as its last bracket arrives. Nothing is lost and nothing raises: what was meant as a call but can't be made (truncated,
 an unknown name, arguments that don't match the schema) becomes an `InvalidToolCall` with its text and an error that the
 model can act on.

@@ -2,7 +2,7 @@
 
     python -m tests.agents.ordering_process FOLDER SEED KILLS
 
-The killing process has imported everything, so that the processes it forks work at once.
+The killing process has imported everything, so that the processes it forks start immediately.
 """
 
 import os
@@ -53,7 +53,7 @@ def is_rejected(thread: int) -> bool:
 
 
 def settle(graph: ShopConversation, folder: Path, thread: int) -> None:
-    """Take a thread from wherever it is to its end. Each decision is written to a file when it is taken."""
+    """Continue a thread from any state to its end. Each decision is written to a file when it is made."""
     config: Any = {"configurable": {"thread_id": str(thread)}}
     if graph.is_unfinished(config):
         graph.invoke(None, config)

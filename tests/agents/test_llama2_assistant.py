@@ -128,7 +128,7 @@ def test_after_a_turn_that_was_too_long_the_conversation_continues(shop: ShopDat
 
 
 def test_a_thread_contains_a_limited_number_of_turns_and_the_transcript_all(shop: ShopDatabase, tmp_path: Path) -> None:
-    turns = 83  # without a context the state holds at most 80
+    turns = 83  # without a context the state contains at most 80 turns
     with open_store(tmp_path / "threads.sqlite") as store:
         graph = chain(ScriptedChat(script=[says("The Marsh tarp.")]), database=shop, checkpointer=store)
         for i in range(turns):

@@ -1,4 +1,4 @@
-"""Limits on a turn in anybody's `create_agent`: each sync and async, seen in what the model gets and in the answer."""
+"""Limits on a turn of any `create_agent`, sync and async, checked by what the model gets and by the answer."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The demo runs, and shows what it promises."""
+"""The demo runs, and prints all of its parts."""
 
 import re
 import subprocess

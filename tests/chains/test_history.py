@@ -1,4 +1,4 @@
-"""What of a long conversation is sent: never more than the model's context has room for, and whole turns only."""
+"""The part of a long conversation that is sent: whole turns only, and never more than the model's context has room for."""
 
 import json
 from collections.abc import Iterator

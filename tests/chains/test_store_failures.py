@@ -25,7 +25,7 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_d
 
 
 class Breaking(FakeListChatModel):
-    """A model whose server takes the database's connections down before it answers."""
+    """A model whose server closes the database's connections before it answers."""
 
     responses: list[str] = Field(default=["Yes."])
     url: str

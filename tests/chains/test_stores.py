@@ -41,7 +41,7 @@ def start(place: str, name: str, turns: int) -> Process:
 
 
 def size(store: Any) -> int:
-    """Bytes of all checkpoints there are."""
+    """Bytes of all stored checkpoints."""
     table = "checkpoints" if isinstance(store, SqliteSaver) else "checkpoint_blobs"
     column = "checkpoint" if isinstance(store, SqliteSaver) else "blob"
     [[total]] = store._run(f"SELECT SUM(LENGTH({column})) FROM {table}", [])

@@ -1,4 +1,4 @@
-"""A thread holds whole turns, whatever happens to one: failed, cancelled, left, two at once, killed."""
+"""A thread contains complete turns only: after a failure, a cancellation, a closed stream, a kill, simultaneous turns."""
 
 import asyncio
 import contextlib

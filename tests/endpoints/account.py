@@ -18,7 +18,7 @@ FOREIGN = {"endpoint theirs", "configuration theirs-config", "model theirs-model
 
 @pytest.fixture
 def aws(made_up_credentials: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRuntime]:
-    """SageMaker on this machine, in which others have an endpoint; boto3 and sagechain find it by themselves."""
+    """SageMaker on this machine with an endpoint of another owner; boto3 and sagechain find it by the environment."""
     with LocalRuntime(models={}, creating_seconds=0.1, deleting_seconds=0.05) as runtime:
         monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
@@ -39,7 +39,7 @@ def aws(made_up_credentials: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def there(only_ours: bool = True) -> set[str]:
-    """Every endpoint, configuration and model that is there, by a stock client."""
+    """Every existing endpoint, configuration and model, listed by a stock client."""
     client = boto3.client("sagemaker")
     found = {f"endpoint {row['EndpointName']}" for row in client.list_endpoints()["Endpoints"]}
     found |= {f"configuration {row['EndpointConfigName']}" for row in client.list_endpoint_configs()["EndpointConfigs"]}

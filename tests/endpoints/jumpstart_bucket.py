@@ -1,6 +1,6 @@
 """A bucket of JumpStart's on this machine: an S3 server that knows one request, GET /BUCKET/KEY, and a few spec files.
 
-The files are ours, with made-up artefacts, in the layouts that JumpStart's have (fields as sagemaker-python-sdk 2.257.7
+The files are made up, in the layouts that JumpStart's have (fields as sagemaker-python-sdk 2.257.7
 reads them, `sagemaker/jumpstart/types.py`): by framework and version, as a model package, by region and instance type,
 and with several configurations.
 """
@@ -179,7 +179,7 @@ def contents(specs: list[dict[str, Any]]) -> dict[str, bytes]:
 
 @contextmanager
 def served(buckets: dict[str, dict[str, bytes]]) -> Iterator[str]:
-    """The address of a server that gives these buckets' objects to anybody."""
+    """The address of a server of these buckets' objects that needs no credentials."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

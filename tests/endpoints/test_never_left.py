@@ -1,4 +1,4 @@
-"""Whatever goes wrong, no endpoint, configuration or model is forgotten, and nothing of others is touched."""
+"""Whatever goes wrong, no endpoint, configuration or model stays behind, and no resource of another owner is changed."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""PromptedChatModel: a chat over our models, over roles, and over any other LLM."""
+"""PromptedChatModel: a chat over sagechain's text models, over roles, and over any other LLM."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A tiny random GPT-2 in transformers with constrained decoding: whatever fits is not the model's doing."""
+"""A tiny random GPT-2 in transformers with constrained decoding: any answer that fits is due to the constraint alone."""
 
 import asyncio
 import json

@@ -36,7 +36,7 @@ SECRETS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, and what a unary method (`invoke`, `ainvoke`) and a stream must give: ANSWER or an error's name."""
+    """A fault, and what a unary method (`invoke`, `ainvoke`) and a stream result in: ANSWER or an error's name."""
 
     fault: str
     unary: str

@@ -1,4 +1,4 @@
-"""The embedded model in llama.cpp: what is its own. What both local engines do alike is in test_engines_agree.py."""
+"""The embedded model in llama.cpp: what differs from transformers. What both engines share is in test_engines_agree.py."""
 
 import asyncio
 import shutil

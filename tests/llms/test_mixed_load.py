@@ -1,4 +1,4 @@
-"""A little of the load that `make prove` keeps up for minutes."""
+"""A small part of the load that `make prove` sustains for minutes."""
 
 import pytest
 from sagechain.llms import LlamaCppLLM

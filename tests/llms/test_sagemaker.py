@@ -122,7 +122,7 @@ def test_leaving_a_stream_ends_the_servers_work(runtime: LocalRuntime, seconds_t
 
 
 def test_a_stop_string_ends_the_servers_work(runtime: LocalRuntime, seconds_to_stop: float) -> None:
-    # The fifth stop is not sent, since TGI takes four: ending the work is ours.
+    # The fifth stop string is not sent, since TGI accepts four: sagechain has to end the work.
     llm = falcon(max_new_tokens=1500, stop=["#1", "#2", "#3", "#4", " "])
     assert "".join(llm.stream("Once upon a time")) == ","
     wait_until(lambda: runtime.generating == 0, seconds_to_stop)

@@ -1,7 +1,8 @@
 """LangChain's own standard tests of a chat model; none is overridden, skipped or expected to fail here.
 
-The model below it follows a few rules and reads only the prompt's text (`rule_based_llm.py`), so what is tested is ours:
-layouts, tools in prompts, tool calls in answers, streams, usage. Tests that the suites skip are in `NOT_APPLICABLE`.
+The model below it follows a few rules and reads only the prompt's text (`rule_based_llm.py`), so what is tested is the code
+of sagechain: layouts, tools in prompts, tool calls in answers, streams, usage. Tests that the suites skip are in
+`NOT_APPLICABLE`.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ NOT_APPLICABLE = [
     "test_init_from_env",  # models are named by URI, and credentials are boto3's own
     "test_pdf_inputs",
     "test_pdf_tool_message",
-    "test_serdes",  # a snapshot of LangChain's serialisation, which holds no model in this process
+    "test_serdes",  # a snapshot of LangChain's serialisation, which has no model in this process
 ]
 
 
@@ -103,7 +104,7 @@ class TestChatML(OverChatML, ChatModelIntegrationTests):
 
 @pytest.fixture(scope="module")
 def rule_based_endpoint() -> Iterator[LocalRuntime]:
-    """An endpoint that speaks chat completions and takes tools in its own form."""
+    """An endpoint that serves chat completions, with tools in OpenAI's form."""
     with LocalRuntime({"rule-based": {"model": RuleBasedLLM(family="chatml"), "wire": "messages"}}) as runtime:
         yield runtime
 

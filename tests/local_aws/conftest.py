@@ -69,6 +69,6 @@ def _session() -> boto3.Session:
 
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
-    """An empty runtime, where it takes a second to create and to delete an endpoint."""
+    """An empty runtime; creating an endpoint takes a second of its clock, and so does deleting one."""
     with LocalRuntime({}, clock=lambda: NOW, creating_seconds=1, deleting_seconds=1) as runtime:
         yield cloud_of(runtime)

@@ -1,4 +1,4 @@
-"""The containers of the local runtime, one a wire: what each takes, answers and refuses."""
+"""The containers of the local runtime, one a wire: what each accepts, answers and refuses."""
 
 import json
 from collections.abc import Iterator

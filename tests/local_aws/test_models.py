@@ -21,7 +21,7 @@ URL = "s3://models/mine/model.tar.gz"
 
 
 def until(condition: Callable[[], Any]) -> Any:
-    """What the condition gives once it is true; another thread makes it so."""
+    """The condition's value once it is true; another thread changes it."""
     deadline = time.monotonic() + 60
     while not (result := condition()) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -119,7 +119,7 @@ def hostile(name: str) -> bytes:
         (hostile("model.bin"), "did not pass the ping health check"),
         (None, f'Failed to download model data for container "container_1" from URL: "{URL}"'),
     ],
-    # Named, since bytes of gzip hold the time, and processes that collect must find the same names.
+    # Named, since gzip's bytes contain the time, and processes that collect must find the same names.
     ids=["no archive", "broken", "hostile", "no model", "missing"],
 )
 def test_an_archive_that_is_missing_broken_or_not_a_model_makes_the_endpoint_fail(

@@ -85,7 +85,7 @@ LocalRuntime({}, folder=sys.argv[1], creating_seconds=0).serve(lambda runtime: p
 
 
 def write_until_disconnected(sagemaker: Any, s3: Any, number: int, rounds: int, reached: threading.Event) -> None:
-    """Send writes of every kind until the runtime is gone; `reached` is set after `rounds` of them."""
+    """Send writes of every kind until the runtime has ended; `reached` is set after `rounds` of them."""
     try:
         s3.create_bucket(Bucket="models")
         for count in range(10_000):

@@ -1,4 +1,4 @@
-"""Small prepared data and short runs, made once for all tests of training."""
+"""Small prepared data and short runs, created once for all tests of training."""
 
 import random
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def function(number: int) -> str:
 
 
 def write_data(folder: Path, *, documents: int = 60, vocab_size: int = 400, context: int = 32) -> Path:
-    """Prepared data as `prepare` leaves it, without its corpus."""
+    """Prepared data as `prepare` writes it, without its corpus."""
     from sagechain.pretraining.data.tokenizer import token_ids, train_tokenizer
 
     texts = [function(number) for number in range(documents)]

@@ -1,4 +1,4 @@
-"""A small run made by hand, as training leaves it: random weights, a tokenizer, a manifest, a history."""
+"""The files of a small run, without training: random weights, a tokenizer, a manifest, a history."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def history() -> list[dict[str, Any]]:
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
-    """The manifest of a finished run, with changes; a value of None takes a field away."""
+    """The manifest of a finished run, with changes; a value of None removes a field."""
     content = {
         "stage": "train", "done": True, "preset": "demo",
         "settings": {"optimizer": "muon", "learning_rate": 5e-3, "seconds": None},
@@ -49,7 +49,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
 
 
 def write_run(run: Path, *, vocab_size: int = 300, model_vocabulary: int | None = None, **changes: Any) -> Path:
-    """Write a run. `model_vocabulary`: of the model, where it is another than the tokenizer's."""
+    """Write a run. `model_vocabulary`: of the model, if it differs from the tokenizer's."""
     tokenizer = train_tokenizer(TEXTS, vocab_size=vocab_size, context=64)
     shape = ModelShape(vocabulary=model_vocabulary or len(tokenizer), **SHAPE)
     new_model(shape, end_of_text=0, seed=0).save_pretrained(run / "model")

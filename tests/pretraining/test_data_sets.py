@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, which a stand-in plays here, and local copies of them."""
+"""Data sets of the Hugging Face hub, which is simulated here, and local copies of them."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Embeddings that begin from neighbours."""
+"""Initial embeddings computed from neighbouring tokens."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def row(folder: Path, tokens: "list[int]") -> TokenArray:
 
 
 def sentences(seed: int = 0) -> list[int]:
-    """Random tokens from 4 on, each third of them token 1 or 2 by chance, between 10 and 11; token 3 stands elsewhere."""
+    """Random tokens from 4 on, each third of them token 1 or 2 by chance, between 10 and 11; token 3 occurs elsewhere."""
     drawn = np.random.default_rng(seed)
     found: list[int] = []
     for _ in range(2_000):

@@ -1,4 +1,4 @@
-"""A finished run becomes an ordinary checkpoint, whole and checked, or nothing at all."""
+"""The export of a finished run: a complete, checked, ordinary checkpoint, or an error and no files."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Muon in fp32 is torch's Muon, computed otherwise."""
+"""Muon in fp32 computes the same as torch's Muon."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A plan estimates what a run takes, and refuses values that it does not know."""
+"""A plan estimates the cost of a run, and refuses unknown values."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From a folder of code to tokens: nothing lost, nothing doubled, the same with any number of workers."""
+"""From a folder of code to tokens: no document is lost or repeated, the same with any number of workers."""
 
 import os
 import re

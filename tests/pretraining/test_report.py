@@ -1,4 +1,4 @@
-"""A run's page: whole in itself, safe whatever the model wrote, right in the middle of a run."""
+"""A run's page: self-contained, safe for any text of the model, correct during a run."""
 
 import html
 import json

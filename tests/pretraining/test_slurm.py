@@ -1,4 +1,4 @@
-"""Slurm, by stand-ins for its programs: jobs are submitted, waited for and cancelled, and none runs beside another."""
+"""Slurm, simulated by scripts: jobs are submitted, waited for and cancelled, and never two for one pass."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Token files, blocks and their order: no token is lost and none doubled, for any sizes."""
+"""Token files, blocks and their order: no token is lost or repeated, for any sizes."""
 
 from collections import Counter
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Training runs in processes of their own, and what they write."""
+"""Training runs in separate processes, and what they write."""
 
 import contextlib
 import json

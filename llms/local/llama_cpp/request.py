@@ -47,7 +47,7 @@ class LlamaCppGeneration(RunningGeneration):
         return self._answers() if self._whole else (chunk for _, chunk in self._chunks())
 
     def close(self) -> None:
-        """End the work at the next token, and the reading at once."""
+        """End the work at the next token, and the reading immediately."""
         self._closed.set()
         self._events.put(None)
 

@@ -80,7 +80,7 @@ class Engine:
             return list(tokens.input_ids)
 
     def apply_template(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """The text that the chat template makes of messages. Raises ValueError where it refuses them."""
+        """The text that the chat template makes of messages. Raises ValueError if it refuses them."""
         from jinja2 import TemplateError
 
         try:

@@ -1,4 +1,4 @@
-"""One `generate` of transformers for several requests at once, each with the answer that it would get alone.
+"""One `generate` of transformers for several requests together, each with the answer that it would get alone.
 
 Prompts are padded on the left; penalties and lengths do not see the padding, random numbers are drawn for each row from its
 own seed, and a row ends at its own stop string or limit.

@@ -86,6 +86,6 @@ class TransformersRequest:
             yield result
 
     def close(self) -> None:
-        """End the work at the next token, and the reading at once."""
+        """End the work at the next token, and the reading immediately."""
         self._closed.set()
         self._results.put(None)

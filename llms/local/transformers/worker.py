@@ -23,7 +23,7 @@ class TransformersGeneration(RunningGeneration):
         return self.request.results()
 
     def close(self) -> None:
-        """End the work at the next token, and the reading at once."""
+        """End the work at the next token, and the reading immediately."""
         self.request.close()
 
 

@@ -32,12 +32,14 @@ SET_HERE = {"self", "pipeline", "tasks", "workers", "logging_dir", "skip_complet
 
 
 class Executor(BaseModel):
-    """Where the tasks run, and how many at once."""
+    """Where the tasks run, and how many at the same time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["local", "slurm", "ray"] = Field("local", description="Which engine runs the tasks.")
-    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="Tasks that run at once.")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Tasks that run at the same time."
+    )
     tasks: int = Field(8, ge=1, description="Parts of the work. Results depend on this, not on the workers.")
     options: dict[str, Any] = Field(
         default_factory=dict, description="Passed to datatrove's Slurm or Ray executor, such as partition and time."
@@ -45,7 +47,7 @@ class Executor(BaseModel):
     _pool: WorkerPool | None = PrivateAttr(None)
 
     def check(self) -> None:
-        """Raise ValueError where this engine cannot work here; the message names what is missing."""
+        """Raise ValueError if this engine cannot work here; the message names what is missing."""
         if self.kind == "local":
             if self.options:
                 raise ValueError(f"options={self.options!r}: the local executor has none. Leave them out.")

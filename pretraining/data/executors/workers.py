@@ -1,7 +1,7 @@
 """Worker processes that run datatrove tasks: the pool in the parent, and `serve`, which each worker runs.
 
 A worker reads jobs from its standard input, one JSON line each, and answers each with one line. When its input ends, it
-exits at once, even in the middle of a task: so no worker outlives its parent, even one that was killed.
+exits immediately, even in the middle of a task: so no worker outlives its parent, even one that was killed.
 
 loky is not used: after its parent was killed, a worker in the middle of a task runs on (20 s later it still did,
 loky 3.7.0) and writes the files that the next call writes too. `concurrent.futures` needs `if __name__ == "__main__"` in
@@ -56,7 +56,7 @@ class WorkerPool:
         self._workers: list[_Worker] = []
 
     def close(self) -> None:
-        """End the processes, at once."""
+        """End the processes immediately."""
         for worker in self._workers:
             worker.kill()
             worker.close()

@@ -98,7 +98,7 @@ def _reason(error: OSError) -> str:
 
 
 def _identity(folder: Path | None) -> tuple[int, int] | None:
-    """Device and inode, the same for every link to a folder; None where it does not exist or may not be read."""
+    """Device and inode, the same for every link to a folder; None if it does not exist or may not be read."""
     try:
         state = folder.stat() if folder else None
     except OSError:

@@ -73,7 +73,7 @@ def parts(path: Path) -> Iterator[dict[str, int]]:
 
 
 def read_rows(path: Path, entry: Entry, max_bytes: int) -> Rows:
-    """The documents of one line of a listing. Raises LeftOut where the rest of the file is lost."""
+    """The documents of one line of a listing. Raises LeftOut if the rest of the file is lost."""
     reader = _reader(path)
     assert reader is not None
     yield from reader(path, entry, max_bytes)
@@ -139,7 +139,7 @@ def _read_zstd_lines(path: Path, entry: Entry, max_bytes: int) -> Rows:
 
 
 def _check_permission(path: Path) -> None:
-    """Raise PermissionError where the file may not be read; Arrow raises a plain OSError instead."""
+    """Raise PermissionError if the file may not be read; Arrow raises a plain OSError instead."""
     with path.open("rb"):
         pass
 

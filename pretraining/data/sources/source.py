@@ -16,7 +16,7 @@ class Source(Protocol):
     """The source as the user gave it."""
 
     def check(self) -> None:
-        """Raise ValueError where the source does not exist, PretrainingError where it cannot be reached."""
+        """Raise ValueError if the source does not exist, PretrainingError if it cannot be reached."""
 
     def write_listing(self, path: Path, *, output: Path | None = None) -> str:
         """Write the list of inputs that the tasks share, in a fixed order, one JSON line each.
