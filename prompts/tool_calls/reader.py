@@ -7,10 +7,10 @@
     for part in reader.flush(truncated=False):
         ...
 
-The parts are the same however the answer is split into chunks. Text that can't begin a call is returned immediately, a call as
-soon as its last bracket arrives. Nothing is lost and nothing raises: what was meant as a call but can't be made (truncated,
-an unknown name, arguments that don't match the schema) becomes an `InvalidToolCall` with its text and an error that the
-model can act on.
+The parts are the same however the answer is split into chunks. Text that can't begin a call is returned immediately, and a
+call as soon as its last bracket arrives. Nothing is lost and nothing raises: what was meant as a call but can't be made
+(truncated, an unknown name, arguments that don't match the schema) becomes an `InvalidToolCall` with its text and an error
+that the model can act on.
 
 The reader knows what is open around the next call: tags, fences, lists. `search.py` finds the call at one position, and
 `validation.py` checks it.

@@ -48,5 +48,5 @@ def test_urllib3_still_passes_the_time_limit_of_a_request_by_name() -> None:
 def test_no_other_module_uses_these_names() -> None:
     private = re.compile(rf"client\._endpoint\b|\.({'|'.join({name for _, _, name in NAMES})})\b")
     folders = ("llms", "endpoints", "local_aws", "apps", "agents", "chains", "command", "pretraining")
-    users = [p for folder in folders for p in (ROOT / room).rglob("*.py") if private.search(p.read_text("utf-8"))]
+    users = [p for folder in folders for p in (ROOT / folder).rglob("*.py") if private.search(p.read_text("utf-8"))]
     assert [str(path.relative_to(ROOT)) for path in users] == ["llms/sagemaker/transport.py"]
