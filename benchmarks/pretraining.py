@@ -6,8 +6,8 @@ scratch) and over a tuned AdamW, with the same model shape, tokenizer, text and 
 Method: the standard library, prepared once; then, for each seed in turn, each way for the same seconds of training
 (evaluation not counted), evaluated on the whole validation split in bits per byte of its text. The course's way is its
 `Trainer` as published: context 128, 32 sequences 8 times a step, AdamW at 5e-4, cosine, dropout 0.1, tails dropped; its
-1,000 steps of warm-up, which would be longer than the run, are made 5 % of it. Ceiling of a step: what this machine does in
-plain products of matrices, measured in the same process.
+1,000 steps of warm-up, which would be longer than the run, are set to 5 % of it. Ceiling of a step: what this machine does
+in plain products of matrices, measured in the same process.
 
     python benchmarks/pretraining.py                        # 75 s, three seeds
     python benchmarks/pretraining.py --seconds 300 --seeds 1

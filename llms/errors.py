@@ -68,7 +68,7 @@ class ModelNotReady(LLMError):
 
 
 class EndpointNotFound(LLMError):
-    """No endpoint of that name is in service in this account and region."""
+    """No endpoint with that name is in service in this account and region."""
 
     advice = "Check the name, the region and the account."
 
@@ -166,7 +166,7 @@ class QuotaExceeded(LLMError):
 
 
 class NameTaken(LLMError):
-    """An endpoint, configuration or model of that name exists already."""
+    """An endpoint, configuration or model with that name exists already."""
 
     advice = "Use another name, or delete the one that has it: `sagechain endpoints list`."
 

@@ -164,7 +164,7 @@ def reap(poll_seconds: PollOption = 15.0, region: RegionOption = None) -> None:
 
 
 def _model_argument(model: str | None) -> dict[str, Any]:
-    """The keyword argument for MODEL. A JumpStart id has neither slash nor dot; an existing folder of that name wins."""
+    """The keyword argument for MODEL. A JumpStart id has neither slash nor dot; an existing folder has precedence."""
     if model is None:
         return {}
     is_location = model.startswith(("s3://", ".", "~")) or "/" in model or Path(model).is_dir()

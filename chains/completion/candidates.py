@@ -56,7 +56,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class CompletionModel:
-    """A model prepared for completions: our own models contain stop strings and parameters, others receive `options`."""
+    """A model prepared for completions: sagechain's models contain all settings, others receive `options`."""
 
     model: BaseLLM
     stops: tuple[str, ...]
@@ -155,7 +155,7 @@ class RankedCompletions(Runnable[str, list[Completion]]):
 
 
 def returns_several(model: BaseLLM) -> bool:
-    """Whether one request returns several answers: our own models' do, except behind a wire with one answer."""
+    """Whether one request returns several answers: sagechain's models do, except over a wire with one answer."""
     wire = getattr(model, "wire", None)
     return isinstance(model, TextModel) and (wire is None or "num_return_sequences" in get_wire(wire).parameter_names)
 

@@ -26,7 +26,7 @@ UNTIL: dict[str, tuple[str, ...]] = {
     "line": ("\n",),
     "end": (),
 }
-MAX_NEW_TOKENS = 256  # for our own models without a limit: a small model may never end
+MAX_NEW_TOKENS = 256  # for sagechain's models without a limit: a small model may never end
 # The default for several candidates. Source: arXiv 2107.03374, which ranks samples by their mean
 # log probability at temperature 0.8, all with top-p 0.95.
 SAMPLING = {"temperature": 0.8, "top_p": 0.95}

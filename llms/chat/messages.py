@@ -80,7 +80,7 @@ class MessageBuilder:
         return None if self.tools is None else ToolCallReader(self.tools, self.escaping)
 
     def usage(self, info: Mapping[str, Any], text: str) -> UsageMetadata | None:
-        """The numbers that the server reports, else ours; None if one of them is unknown."""
+        """The token counts that the server reports, else those of the tokenizer; None if one of them is unknown."""
         prompt = info["input_tokens"] if "input_tokens" in info else self.prompt_tokens()
         answer = info["output_tokens"] if "output_tokens" in info else self.text_tokens(text)
         if prompt is None or answer is None:

@@ -5,7 +5,7 @@
     chat.bind_tools([search]).invoke("A tent, please.").tool_calls
     chat.with_structured_output(Offer).invoke("Offer me a tent.")
 
-`request.py` makes the prompt, `messages.py` the messages of the answer, `structured_output.py` the values of a schema. The
+`request.py` builds the prompt, `messages.py` the messages of the answer, `structured_output.py` the values of a schema. The
 prompt describes tools and schemas, unless the LLM accepts roles, tools or schemas itself (`capabilities.py`).
 """
 

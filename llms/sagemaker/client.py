@@ -1,4 +1,4 @@
-"""boto3's session and its client for SageMaker's runtime, made from the fields of a `SageMakerLLM`."""
+"""boto3's session and its client for SageMaker's runtime, created from the fields of a `SageMakerLLM`."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -58,5 +58,5 @@ def make_client(fields: Mapping[str, Any]) -> Any:
 
 @cache
 def _user_agent() -> str:
-    """Made once: botocore 1.44 builds its own twice a request, an eighth of the time that a request takes."""
+    """Built once: botocore 1.44 builds its own twice a request, an eighth of the time that a request takes."""
     return " ".join(f"{name}/{version(name)}" for name in ("sagechain", "boto3", "botocore"))

@@ -49,7 +49,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
 
     wire: str = ""
     """The request and reply format of the endpoint's container; by default the family's usual one."""
-    content_handler: LLMContentHandler = Field(default=None)  # type: ignore[assignment]  # made from the wire
+    content_handler: LLMContentHandler = Field(default=None)  # type: ignore[assignment]  # derived from the wire
     accept_eula: bool = False
     """Whether you accept the model's licence, where one has to be accepted (Llama 2)."""
     variant_name: str | None = None

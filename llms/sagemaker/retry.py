@@ -1,7 +1,7 @@
 """Retries with full-jitter back-off, inside one deadline.
 
 Each class of `errors.py` states whether it is `retryable`. A read time-out is not: the model may still be generating, and
-billed. The loop is our own: tenacity's took a fifth of the time that a request costs beside the network.
+billed. tenacity is not used: its loop took a fifth of the time that a request costs beside the network.
 
 Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """

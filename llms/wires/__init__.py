@@ -31,7 +31,7 @@ def list_wires() -> list[str]:
 
 
 def get_wire(name: str) -> Wire:
-    """The wire of that name.
+    """The wire with that name.
 
     Raises:
         ValueError: the wire is unknown; the message lists the known ones.

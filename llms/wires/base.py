@@ -32,7 +32,7 @@ class Wire(ABC):
     servers: ClassVar[str]
     """The servers that use this wire."""
     parameter_names: ClassVar[Mapping[str, str]]
-    """Our parameter's name → its name on the wire, for the parameters that the wire carries."""
+    """sagechain's name of a parameter → its name on the wire, for the parameters that the wire carries."""
     fixed_parameters: ClassVar[Mapping[str, Any]] = {}
     """What every request has among its parameters, unless the caller sets it."""
     omitted_when_off: ClassVar[frozenset[str]] = frozenset()

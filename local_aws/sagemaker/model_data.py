@@ -17,7 +17,7 @@ class CannotServe(Exception):
 
 
 def bucket_url(container: Mapping[str, Any], objects: Objects) -> str | None:
-    """The URL of a container's model data, if it lies in a bucket of this runtime."""
+    """The URL of a container's model data, if it is in a bucket of this runtime."""
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})
     url = container.get("ModelDataUrl") or source.get("S3Uri")
     return url if url and url.startswith("s3://") and objects.has_bucket(urlsplit(url).netloc) else None

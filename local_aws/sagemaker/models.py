@@ -1,8 +1,8 @@
 """The containers behind the endpoints: each is created when its endpoint is deployed, or by the first request.
 
-A model whose data lies in a bucket of this runtime is unpacked and loaded while its endpoint is `Creating`; if that fails,
-the endpoint fails. Any other model (JumpStart's own data is not here) has a stand-in, loaded by the first request. The
-wire is the endpoint's tag `sagechain:wire`, or else that of the model's image.
+A model whose data is in a bucket of this runtime is unpacked and loaded while its endpoint is `Creating`; if that fails,
+the endpoint fails. Any other model (JumpStart's own data is not available here) is replaced by SmolLM2, loaded by the first
+request. The wire is the endpoint's tag `sagechain:wire`, or else that of the model's image.
 """
 
 import asyncio

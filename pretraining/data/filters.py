@@ -1,8 +1,8 @@
-"""Filters of code: a part of the published CodeParrot cleaning, and our own.
+"""Filters of code: a part of the published CodeParrot cleaning, and further ones.
 
 From CodeParrot (`filters.yaml` names the source): mean and longest line, share of letters and digits, marks of generated
 files; exact and near duplicates are in `deduplicate.py`. Four of its filters are absent: few characters per token,
-configuration and test files, files without `def`, `class`, `for` and `while`, and few assignments. Our own: keywords,
+configuration and test files, files without `def`, `class`, `for` and `while`, and few assignments. Further ones: keywords,
 licences, syntax, credentials.
 
 Each predicate is a small class with its reason. `CodeFilter` applies them in order, the cheap ones first, and counts a

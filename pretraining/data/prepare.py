@@ -137,7 +137,7 @@ def _prepare(
 
 
 def _remove_outdated(out: Path, inputs: dict[str, Any]) -> None:
-    """Remove what was made from other inputs, and the tokens of complete data that were damaged."""
+    """Remove output of other inputs, and damaged tokens of complete data."""
     manifest = read_manifest(out)
     if manifest is None:
         return

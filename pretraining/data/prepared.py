@@ -25,7 +25,7 @@ def token_arrays(data: Path, manifest: dict[str, Any]) -> dict[str, TokenArray]:
     tokenizer = data / "tokenizer" / "tokenizer.json"
     if not tokenizer.is_file() or file_sha256(tokenizer) != manifest["tokenizer_sha256"]:
         raise ValueError(
-            f"data: the tokenizer in {data / 'tokenizer'} is not the one that the tokens were made with; put it back, or "
+            f"data: the tokenizer in {data / 'tokenizer'} is not the one that encoded the tokens; restore it, or "
             "prepare the data again"
         )
     arrays = {split: TokenArray(data / "tokens", split, manifest["vocabulary"]) for split in ("train", "validation")}

@@ -96,7 +96,7 @@ def _complete(folder: Path, manifest: Mapping[str, Any], name: str, license: str
     if digest != manifest["weights_sha256"]:
         raise PretrainingError(
             f"the run's model/{WEIGHTS} is not the file that training wrote: its SHA-256 is {digest}, the manifest's "
-            f"{manifest['weights_sha256']}. Put the file back, or train again."
+            f"{manifest['weights_sha256']}. Restore the file, or train again."
         )
     context = check_loadable(folder)
     card = model_card(manifest, name=name, context=context, license=license)
@@ -125,7 +125,7 @@ def check_loadable(folder: Path) -> int:
         config, tokenizer = GPT2Config.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, TypeError) as error:
         raise PretrainingError(
-            f"the run's model cannot be loaded: {error}. Train again, or put the file back."
+            f"the run's model cannot be loaded: {error}. Train again, or restore the file."
         ) from error
     if config.architectures != ["GPT2LMHeadModel"]:
         raise PretrainingError(f"the run's model is a {config.architectures}, not a GPT2LMHeadModel. Train again.")
@@ -153,11 +153,11 @@ def _check_weights(path: Path, config: Any) -> None:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise PretrainingError(
-            f"the run's model/{WEIGHTS} is broken: {error}. Put the file back, or train again."
+            f"the run's model/{WEIGHTS} is broken: {error}. Restore the file, or train again."
         ) from error
     mismatched = sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name))
     if mismatched:
         raise PretrainingError(
             f"the run's model/{WEIGHTS} does not match its config.json: {', '.join(mismatched[:5])} missing or of another "
-            "shape. Put the files back, or train again."
+            "shape. Restore the files, or train again."
         )

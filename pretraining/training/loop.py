@@ -1,4 +1,4 @@
-"""The training loop: Hugging Face's Trainer over our blocks, with our loss, optimizer, schedule and checkpoints.
+"""The training loop: Hugging Face's Trainer over blocks of tokens, with its own loss, optimizer, schedule and checkpoints.
 
 Several processes (torchrun, `accelerate launch`) share each step: every rank reads its part, and gradients and counts are
 combined. Decisions that depend on a clock are the first process's.

@@ -54,7 +54,7 @@ class Engine:
             raise ValueError(f"the tokenizer has {len(self.tokenizer)} tokens, the model {self._vocabulary_size}")
         self.end_ids = _ids(self.model.generation_config.eos_token_id) or _ids(self.tokenizer.eos_token_id)
         self.pad_id: int = (*_ids(self.tokenizer.pad_token_id), *self.end_ids, 0)[0]
-        # Everything else in a checkpoint's own generation settings would change what our parameters mean.
+        # Everything else in a checkpoint's own generation settings would change the meaning of sagechain's parameters.
         self.model.generation_config = transformers.GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=list(self.end_ids) or None, pad_token_id=self.pad_id, bos_token_id=self.tokenizer.bos_token_id
         )

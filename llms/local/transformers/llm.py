@@ -60,7 +60,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
     @model_validator(mode="before")
     @classmethod
     def pre_init_validator(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fill our fields from LangChain's. langchain-huggingface's own validator would load GPT-2 by default."""
+        """Fill sagechain's fields from LangChain's. langchain-huggingface's own validator would load GPT-2 by default."""
         check_known("parameter", values, cls.model_fields)
         values = dict(values)
         for name in ("pipeline", "model_kwargs"):
