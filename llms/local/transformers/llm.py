@@ -23,7 +23,6 @@ from ...role_messages import dialog
 from ...text_model import TextModel
 from ...token_counting import prompt_too_long
 from .engine import Engine, shared_engine
-from .request import TransformersRequest
 from .worker import TransformersGeneration, start
 
 
@@ -145,7 +144,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             raise ValueError(
                 f"num_return_sequences={answers}: a search with num_beams={beams} has no more answers than beams"
             )
-        request = TransformersRequest(
+        return TransformersGeneration(
             self._engine,
             tokens,
             parameters,
@@ -154,7 +153,6 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             likelihood=self.likelihood,
             grammar=answer_grammar(output_format) if self._engine.constrains else None,
         )
-        return TransformersGeneration(request)
 
     def _complete_batch(self, generations: list[RunningGeneration]) -> list[list[GenerationChunk]]:
         """The answers to several prompts, generated side by side."""

@@ -34,8 +34,8 @@ class TransformersRequest:
         *,
         max_tokens: int,
         stream: bool,
-        likelihood: bool = False,
-        grammar: str | None = None,
+        likelihood: bool,
+        grammar: str | None,
     ) -> None:
         self.engine, self.prompt, self.parameters, self.max_tokens = engine, prompt, parameters, max_tokens
         self.likelihood, self._stream, self._grammar = likelihood, stream, grammar

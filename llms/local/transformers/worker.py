@@ -10,21 +10,15 @@ from ...generation import RunningGeneration
 from .request import TransformersRequest
 
 
-class TransformersGeneration(RunningGeneration):
+class TransformersGeneration(TransformersRequest, RunningGeneration):
     """A request that is started when it is first read, unless `start` was called with it before."""
 
-    def __init__(self, request: TransformersRequest) -> None:
-        self.request = request
-        self.started = False
+    started = False
 
     def __iter__(self) -> Iterator[GenerationChunk]:
         if not self.started:
-            start([self], max_rows=self.request.rows)
-        return self.request.results()
-
-    def close(self) -> None:
-        """End the work at the next token, and the reading immediately."""
-        self.request.close()
+            start([self], max_rows=self.rows)
+        return self.results()
 
 
 def start(generations: Sequence[TransformersGeneration], *, max_rows: int) -> None:
@@ -35,7 +29,7 @@ def start(generations: Sequence[TransformersGeneration], *, max_rows: int) -> No
     """
     for generation in generations:
         generation.started = True
-    _Worker([generation.request for generation in generations], max_rows).start()
+    _Worker(generations, max_rows).start()
 
 
 class _Worker(threading.Thread):
