@@ -25,7 +25,10 @@ TOOL_CALL_START, TOOL_CALL_END = "<tool_call>", "</tool_call>"
 def format_instructions(output_format: OutputFormat, escaping: Escaping) -> str:
     """The text that describes the output format to the model; names, descriptions and schemas are escaped."""
     if isinstance(output_format, JsonFormat):
-        return _json_instructions(output_format, escaping)
+        if output_format.schema is None:
+            return _template("json")
+        schema = json.dumps(escaping.escape_values(output_format.schema), ensure_ascii=False)
+        return _template("schema").format(schema=schema)
     if output_format.choice == "none" or not output_format.tools:
         return _template("none")
     functions = [{"type": "function", "function": dict(tool)} for tool in output_format.tools]
@@ -71,13 +74,6 @@ def tool_result_text(
         return f"<tool_response>\n{content}\n</tool_response>"
     attributes = "".join(f' {name}="{_attribute_value(value)}"' for name, value in call.items())
     return f"<tool_response{attributes}>\n{escaping.escape(text)}\n</tool_response>"
-
-
-def _json_instructions(json_format: JsonFormat, escaping: Escaping) -> str:
-    if json_format.schema is None:
-        return _template("json")
-    schema = json.dumps(escaping.escape_values(json_format.schema), ensure_ascii=False)
-    return _template("schema").format(schema=schema)
 
 
 def _choice_instruction(tool_format: ToolCallFormat) -> str:

@@ -130,7 +130,7 @@ class EndpointInvocation(RunningGeneration):
                 yield from decoder.flush()
             if not decoder.ended:
                 raise WireError("the stream ended without its end marker.")
-            _drain(scope, response)
+            scope.drain(response)
         finally:
             response.close()
 
@@ -164,10 +164,3 @@ def _error_response(headers: Mapping[str, Any], payload: bytes) -> dict[str, Any
     code = headers.get(":exception-type") or headers.get(":error-code") or "Unknown"
     message = facts.get("Message") or facts.get("message") or headers.get(":error-message") or ""
     return {"Error": {"Code": code, "Message": message}, "ErrorCode": facts.get("ErrorCode", "")}
-
-
-def _drain(scope: CancelScope, response: Any) -> None:
-    try:
-        scope.drain(response)
-    except (urllib3.exceptions.HTTPError, OSError):
-        return  # the answer is complete; only the connection can't be used again

@@ -7,7 +7,6 @@ Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
 import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -25,7 +24,7 @@ def retry(
     *,
     max_retries: int,
     deadline: Deadline,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Callable[[float], object],
 ) -> Result:
     """The result of the first attempt that succeeds, or the error of the last one.
 

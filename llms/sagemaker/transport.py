@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from functools import partial
 from types import TracebackType
@@ -24,6 +25,7 @@ from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
 from .deadline import Deadline
@@ -104,9 +106,10 @@ class CancelScope:
             raise EOFError(f"{response.length_remaining} bytes of the reply are missing.")
 
     def drain(self, response: Any) -> None:
-        """Read to the end of a response whose answer is complete; it fails unless that end arrives soon."""
-        while self._read(response, DRAIN_SECONDS):
-            continue
+        """Read to the end of a response whose answer is complete, if that end arrives soon, to use its connection again."""
+        with suppress(HTTPError, OSError):
+            while self._read(response, DRAIN_SECONDS):
+                continue
 
     def _read(self, response: Any, seconds: float | None) -> bytes:
         with self._lock:

@@ -137,17 +137,20 @@ def alternate_roles(messages: list[RoleMessage]) -> tuple[str, list[RoleMessage]
     return system, merged
 
 
-def transcript(messages: list[RoleMessage], *, system_format: str, labels: Mapping[str, str]) -> str:
-    """The conversation with one line per message, `LABEL: text`; the last line is open for the answer.
+class Transcript(PromptFamily):
+    """A layout with one line per message, `LABEL: text`."""
 
-    Args:
-        messages: escaped messages.
-        system_format: the form of the system text, which comes first; `{}` is its place.
-        labels: of the roles `user` and `assistant`.
-    """
-    system, exchange = alternate_roles([RoleMessage(message.role, message.text.strip()) for message in messages])
-    lines = [f"{labels[message.role]}: {message.text}".rstrip(" ") for message in exchange]
-    return "\n".join([*([system_format.format(system)] if system else []), *lines, f"{labels['assistant']}:"])
+    system_format: ClassVar[str] = "{}"
+    """The form of the system text, which comes first; `{}` is its place."""
+    labels: ClassVar[Mapping[str, str]]
+    """Of the roles `user` and `assistant`."""
+
+    def layout(self, messages: list[RoleMessage]) -> str:
+        """The conversation; the last line is open for the answer."""
+        system, exchange = alternate_roles([RoleMessage(message.role, message.text.strip()) for message in messages])
+        lines = [f"{self.labels[message.role]}: {message.text}".rstrip(" ") for message in exchange]
+        first = [self.system_format.format(system)] if system else []
+        return "\n".join([*first, *lines, f"{self.labels['assistant']}:"])
 
 
 def _with_instructions(role_messages: list[RoleMessage], instructions: str) -> list[RoleMessage]:

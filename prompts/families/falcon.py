@@ -4,16 +4,18 @@ These models have no special tokens for roles: they were fine-tuned on the trans
 looks like the start of another message would be one to the model, and is escaped.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from ..escaping import Escaping, role_label
-from .base import PromptFamily, RoleMessage, transcript
+from .base import Transcript
 
 
-class Falcon(PromptFamily):
+class Falcon(Transcript):
     """`User: …\\nAssistant: …\\nUser: …\\nAssistant:`; the system text is the first line."""
 
     name: ClassVar[str] = "falcon"
+    labels: ClassVar[Mapping[str, str]] = {"user": "User", "assistant": "Assistant"}
     stop: ClassVar[tuple[str, ...]] = ("\nUser:", "<|endoftext|>")
     context: ClassVar[int | None] = 2048  # the model cards of `tiiuae/falcon-7b-instruct` and `falcon-180B-chat`
     escaping: ClassVar[Escaping] = Escaping(
@@ -25,10 +27,6 @@ class Falcon(PromptFamily):
         ]
     )
 
-    def layout(self, messages: list[RoleMessage]) -> str:
-        """One line per message, the last one open for the answer."""
-        return transcript(messages, system_format="{}", labels={"user": "User", "assistant": "Assistant"})
-
 
 class Falcon180B(Falcon):
     """`System: …\\nUser: …\\nFalcon: …\\nUser: …\\nFalcon:`
@@ -37,7 +35,5 @@ class Falcon180B(Falcon):
     """
 
     name: ClassVar[str] = "falcon180b"
-
-    def layout(self, messages: list[RoleMessage]) -> str:
-        """One line per message, the last one open for the answer."""
-        return transcript(messages, system_format="System: {}", labels={"user": "User", "assistant": "Falcon"})
+    system_format: ClassVar[str] = "System: {}"
+    labels: ClassVar[Mapping[str, str]] = {"user": "User", "assistant": "Falcon"}
