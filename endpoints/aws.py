@@ -44,7 +44,7 @@ class Account:
     def __init__(self, region: str | None = None) -> None:
         self._session = boto3.Session(region_name=region)
         if not self._session.region_name:
-            raise ValueError("region: none is set; give one, or set AWS_DEFAULT_REGION")
+            raise ValueError("region: not set; pass region, or set AWS_DEFAULT_REGION")
         self.region: str = self._session.region_name
         self.is_default_region = region is None or region == boto3.Session().region_name
 

@@ -62,7 +62,7 @@ def locked_entry(deployment: Deployment) -> Iterator[JournalEntry]:
     with try_locked_entry(deployment) as entry:
         if entry is None:
             raise ValueError(
-                f"name: another process is deploying or deleting {deployment.name!r}; wait for it, or take another name"
+                f"name: another process is deploying or deleting {deployment.name!r}; wait for it, or choose another name"
             )
         yield entry
 

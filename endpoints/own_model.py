@@ -57,7 +57,9 @@ def _wire(request: DeploymentRequest) -> str:
 def _container_name(wire: str) -> str:
     if wire in ("hf", "lmi", "tgi"):
         return wire
-    raise ValueError(f"image: none is given, and no known one speaks {wire!r}; give one, or wire='hf', 'lmi' or 'tgi'")
+    raise ValueError(
+        f"image: not given, and no known image has the wire {wire!r}; give an image, or wire='hf', 'lmi' or 'tgi'"
+    )
 
 
 def _data_source(model_data: str) -> Mapping[str, Any]:
@@ -81,7 +83,7 @@ def _checkpoint(folder: Path) -> Path:
 
 def _instance_type(checkpoint: Path | None) -> str:
     if checkpoint is None:
-        raise ValueError("instance_type: none is given; name one with enough memory, such as ml.g5.2xlarge")
+        raise ValueError("instance_type: not given; name one with enough memory, such as ml.g5.2xlarge")
     size = sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
     if size > SMALL_BYTES:
         raise ValueError(

@@ -73,7 +73,7 @@ class DeploymentRequest:
         role = self.role or os.environ.get(ROLE_VARIABLE)
         if not role:
             raise ValueError(
-                f"role: none is given; give the ARN of the role that the endpoint runs as, or set {ROLE_VARIABLE} "
+                f"role: not given; give the ARN of the role that the endpoint runs as, or set {ROLE_VARIABLE} "
                 "(docs/endpoints.md explains how to create one)"
             )
         if not ROLE.fullmatch(role):

@@ -175,7 +175,7 @@ class Teardown:
                 reason = description.get(
                     "FailureReason", f"{format_duration(seconds)} after its deletion was requested"
                 )
-                raise LLMError(self.name, f"the endpoint is {status} and not gone: {reason}.")
+                raise LLMError(self.name, f"the endpoint is {status}, not deleted: {reason}.")
             self.show(f"{status}, {format_duration(seconds)}")
 
     def _delete_archive(self, address: str) -> None:

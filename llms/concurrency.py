@@ -54,7 +54,7 @@ class ConcurrencyLimit:
                 return
             if set(self._owners) == {owner}:
                 raise RuntimeError(
-                    "this thread would wait for itself: it has an open stream; read that to its end or close it first"
+                    "this thread would wait for its own open stream; read the stream to its end or close it first"
                 )
         with self._released_by(owner):
             yield True

@@ -167,7 +167,7 @@ def _model_data(spec: Mapping[str, Any], instance_type: str, region: str) -> str
     if not key:
         raise ValueError(
             f"version: {spec['model_id']} {spec['version']} has its weights and its script in separate files, and only the "
-            "SageMaker SDK packs them; take a newer version"
+            "SageMaker SDK packs them; use a newer version"
         )
     bucket = "jumpstart-private-cache-prod" if spec.get("gated_bucket") else "jumpstart-cache-prod"
     return key if key.startswith("s3://") else f"s3://{bucket}-{region}/{key}"

@@ -11,7 +11,7 @@ from botocore.config import Config
 from pydantic import SecretStr
 
 CONNECT_TIMEOUT = 10.0  # seconds
-NO_REGION = "region_name: none is set; give region_name, ?region=… or AWS_DEFAULT_REGION"
+NO_REGION = "region_name: not set; give region_name, ?region=… or AWS_DEFAULT_REGION"
 
 
 def make_session(fields: Mapping[str, Any]) -> boto3.Session:

@@ -201,7 +201,7 @@ def _check_not_empty(report: CorpusReport, settings: CorpusSettings) -> None:
     lost = ", ".join(f"{row.reason} {row.documents}" for row in report.left_out) or "nothing was found"
     if not report.train_documents:
         raise NothingLeft(
-            f"Of {report.read_documents} documents none is left for training. Left out: {lost}. "
+            f"Of {report.read_documents} documents none remains for training. Left out: {lost}. "
             "Give another source, or loosen the settings that removed most."
         )
     if settings.validation_share and not report.validation_documents:

@@ -66,7 +66,7 @@ def test_an_expensive_or_unpriced_deployment_needs_confirmation(aws: LocalRuntim
         done = endpoints("deploy", "mine", *GIVEN, "--instance-type", instance)
         assert done.returncode == 2
         assert f"{instance} costs {price}" in done.stderr
-        assert "say --yes" in done.stderr
+        assert "confirm with --yes" in done.stderr
     assert changes(aws) == before
 
 
@@ -86,7 +86,7 @@ def test_without_a_terminal_delete_requires_yes(aws: LocalRuntime) -> None:
     deploy("mine", **QUICK)
     done = endpoints("delete", "mine")
     assert done.returncode == 2
-    assert "say --yes" in done.stderr
+    assert "confirm with --yes" in done.stderr
     assert there() == ALL
 
 

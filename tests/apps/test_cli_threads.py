@@ -63,7 +63,7 @@ def test_an_export_has_every_message_unchanged(stored: str) -> None:
 
 def test_a_thread_is_deleted_after_a_confirmation(stored: str) -> None:
     refused = run("threads", "delete", "ada")
-    assert (refused.returncode, "say --yes" in refused.stderr) == (2, True)
+    assert (refused.returncode, "confirm with --yes" in refused.stderr) == (2, True)
     done = run("threads", "delete", "ada", "--yes")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "ada is deleted.\n")
     assert [line.split()[0] for line in run("threads", "list").stdout.splitlines()] == ["thread", "ben"]

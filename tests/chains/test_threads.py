@@ -84,7 +84,7 @@ def test_closing_a_stream_ends_the_servers_work_sync_too(
 def test_a_turn_that_would_wait_for_itself_is_an_error_instead_of_a_deadlock(graph: Any) -> None:
     stream = graph.stream(LONG, THREAD, stream_mode="messages")
     next(stream)
-    with pytest.raises(RuntimeError, match="this thread would wait for itself"):
+    with pytest.raises(RuntimeError, match="this thread would wait for its own open stream"):
         graph.invoke(LONG, THREAD)
     stream.close()
 

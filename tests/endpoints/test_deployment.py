@@ -102,7 +102,7 @@ def test_a_licence_has_to_be_accepted_before_any_request(aws: LocalRuntime) -> N
         ({"name": "x" * 64}, "name: '.*63 at most"),
         ({"image": None}, "model_id: no model is given"),
         ({"model_id": ENTRY}, "model_id: it is given, and so is image"),
-        ({"instance_type": None}, "instance_type: none is given"),
+        ({"instance_type": None}, "instance_type: not given"),
         ({"family": "falcn"}, "Did you mean 'falcon'"),
         ({"wire": "tgi2"}, "Did you mean 'tgi'"),
         ({"role": "someone"}, "role: 'someone' is not the ARN of a role"),
@@ -118,7 +118,7 @@ def test_a_licence_has_to_be_accepted_before_any_request(aws: LocalRuntime) -> N
         ({"image": None, "model_data": "nowhere"}, "model_data: 'nowhere' is not a checkpoint: it has no config.json"),
         (
             {"image": None, "model_data": "s3://b/m/", "wire": "messages"},
-            "image: none is given, and no known one speaks",
+            "image: not given, and no known image has",
         ),
     ],
 )
@@ -143,7 +143,7 @@ def test_the_error_for_a_missing_role_explains_how_to_give_one(
     aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SAGECHAIN_ROLE")
-    with pytest.raises(ValueError, match=r"role: none is given; .*SAGECHAIN_ROLE \(docs/endpoints\.md"):
+    with pytest.raises(ValueError, match=r"role: not given; .*SAGECHAIN_ROLE \(docs/endpoints\.md"):
         deploy("mine", **FALCON)
 
 
@@ -183,7 +183,7 @@ def test_the_error_for_unreadable_tags_names_what_to_add(aws: LocalRuntime, monk
     ):
         load_llm("sagemaker:theirs")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(ValueError, match=r"region_name: none is set.*Add \?family=…&wire=…"):
+    with pytest.raises(ValueError, match=r"region_name: not set.*Add \?family=…&wire=…"):
         load_llm("sagemaker:theirs")
 
 

@@ -41,7 +41,7 @@ def test_each_region_has_its_own_registry(region: str, registry: str) -> None:
     [
         ("tgj", "us-east-1", True, r"container: 'tgj' is unknown. Did you mean 'tgi'\?"),
         ("hf", "us-east-11", True, r"region: 'us-east-11' is unknown. Did you mean 'us-east-1'\?"),
-        ("lmi", "us-east-1", False, "container: 'lmi' needs a GPU; take 'hf'"),
+        ("lmi", "us-east-1", False, "container: 'lmi' needs a GPU; use 'hf'"),
     ],
 )
 def test_a_container_without_an_image_is_refused(container: str, region: str, gpu: bool, words: str) -> None:

@@ -50,7 +50,11 @@ def test_tasks_of_several_event_loops_share_the_slots() -> None:
 
 def test_a_thread_that_would_wait_for_itself_gets_an_error() -> None:
     limit = ConcurrencyLimit(1)
-    with limit.slot(), pytest.raises(RuntimeError, match="this thread would wait for itself"), limit.slot():
+    with (
+        limit.slot(),
+        pytest.raises(RuntimeError, match="this thread would wait for its own open stream"),
+        limit.slot(),
+    ):
         pass
 
 
@@ -58,7 +62,7 @@ def test_a_thread_that_would_block_its_own_event_loop_gets_an_error() -> None:
     async def block() -> None:
         limit = ConcurrencyLimit(1)
         async with limit.aslot():
-            with pytest.raises(RuntimeError, match="this thread would wait for itself"), limit.slot():
+            with pytest.raises(RuntimeError, match="this thread would wait for its own open stream"), limit.slot():
                 pass
 
     asyncio.run(block())

@@ -298,7 +298,7 @@ def test_bad_input_to_a_method_is_a_value_error_before_any_request(
 
 def test_no_region_is_a_value_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(ValueError, match="region_name: none is set"):
+    with pytest.raises(ValueError, match="region_name: not set"):
         falcon()
 
 

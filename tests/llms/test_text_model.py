@@ -110,7 +110,7 @@ def test_waiting_for_a_stream_of_the_same_thread_is_an_error_instead_of_a_deadlo
     llm = SageMakerLLM(endpoint_name=FALCON, family="falcon", max_concurrency=1)
     stream: Any = llm.stream(PROMPT)
     next(stream)
-    with pytest.raises(RuntimeError, match="this thread would wait for itself"):
+    with pytest.raises(RuntimeError, match="this thread would wait for its own open stream"):
         llm.invoke(PROMPT)
     stream.close()
 

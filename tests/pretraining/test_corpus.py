@@ -196,7 +196,7 @@ def test_documents_with_other_licences_are_left_out(code: Path, tmp_path: Path) 
 
 def test_if_no_document_remains_the_error_names_the_documents_each_filter_removed(code: Path, tmp_path: Path) -> None:
     settings = CorpusSettings(keywords=("no such word",))
-    with pytest.raises(PretrainingError, match=r"Of 20 documents none is left.*no keyword 20.*loosen"):
+    with pytest.raises(PretrainingError, match=r"Of 20 documents none remains.*no keyword 20.*loosen"):
         corpus_of(code, tmp_path / "corpus", settings)
 
 

@@ -146,7 +146,7 @@ def _llama_cpp_parameters(parameters: GenerationParameters) -> dict[str, Any]:
             supported = sorted({*LLAMA_CPP_NAMES, "do_sample", "max_length"})
             raise ValueError(
                 f"{name}: llama.cpp does not carry it; it carries {', '.join(supported)}; "
-                "local:…?engine=transformers carries all"
+                "local:…?engine=transformers supports all of them"
             )
     settings = {**NEUTRAL, **given}
     return settings if parameters.samples else settings | GREEDY
