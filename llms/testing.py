@@ -45,7 +45,7 @@ class ScriptedLLM(TextModel):
     family: str = "chatml"
     """The layout in which a chat over it sends prompts, and in which it writes tool calls."""
     answers: Annotated[Sequence[Answer], SkipValidation] = ()
-    """Given one after another, whatever the prompts are."""
+    """Returned one after another, independently of the prompts."""
     stream_by: Literal["tokens", "characters", "whole"] = "tokens"
     """The chunks of a streamed answer."""
     context: int | None = Field(default=None, ge=1)

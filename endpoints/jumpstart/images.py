@@ -27,9 +27,7 @@ def container_image(container: str, *, region: str, gpu: bool) -> str:
         raise unknown_name("container", container, containers)
     image = containers[container]["gpu" if gpu else "cpu"]
     if image is None:
-        raise ValueError(
-            f"container: {container!r} needs a GPU; use 'hf', or an instance type such as ml.g5.xlarge"
-        )
+        raise ValueError(f"container: {container!r} needs a GPU; use 'hf', or an instance type such as ml.g5.xlarge")
     return address(image, region)
 
 

@@ -166,7 +166,7 @@ class S3Service:
         headers: Mapping[str, str],
         checksums: Mapping[str, str] | None = None,
     ) -> None:
-        """Let a file that has been written be the request's object."""
+        """Store a written file as the request's object."""
         stored = StoredObject(request.key, path.name, size, etag, time.time(), checksums or {}, headers)
         self._objects.put(request.bucket, stored)
 

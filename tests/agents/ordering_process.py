@@ -53,7 +53,7 @@ def is_rejected(thread: int) -> bool:
 
 
 def settle(graph: ShopConversation, folder: Path, thread: int) -> None:
-    """Continue a thread from any state to its end. Each decision is written to a file when it is made."""
+    """Continue a thread from any state to its end. Each decision is written to a file as well."""
     config: Any = {"configurable": {"thread_id": str(thread)}}
     if graph.is_unfinished(config):
         graph.invoke(None, config)

@@ -1,4 +1,4 @@
-"""The corpus as a whole: every document is in one split or counted, whatever the workers and interruptions."""
+"""The corpus as a whole: every document is in one split or counted, with any workers and interruptions."""
 
 import json
 import os

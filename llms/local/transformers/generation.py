@@ -19,7 +19,7 @@ from .rows import BeamsDone, Row, RowsDone
 
 
 def generate_answers(requests: Sequence[TransformersRequest]) -> None:
-    """Answer requests whose parameters are the same, but for their limits. The caller holds the engine's lock."""
+    """Answer requests whose parameters are the same, except for their limits. The caller holds the engine's lock."""
     engine, parameters = requests[0].engine, requests[0].parameters
     ends = (*engine.end_ids, *engine.special_ids(parameters.stop or ()))
     if (parameters.num_beams or 1) == 1:

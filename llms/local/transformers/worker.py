@@ -22,7 +22,7 @@ class TransformersGeneration(TransformersRequest, RunningGeneration):
 
 
 def start(generations: Sequence[TransformersGeneration], *, max_rows: int) -> None:
-    """Start generations of one engine whose parameters are the same, but for `max_tokens`.
+    """Start generations of one engine whose parameters are the same, except for `max_tokens`.
 
     Args:
         max_rows: sequences generated side by side; a request for more is answered alone.
