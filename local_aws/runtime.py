@@ -47,6 +47,7 @@ class LocalRuntime:
         folder: where deployments and uploads are stored for the next start; None: they are discarded.
         creating_seconds: how long a deployed endpoint is `Creating` at least.
         deleting_seconds: how long it is `Deleting`.
+        stand_in: the model of a deployed endpoint whose model data is not in a bucket of this runtime, a `local:` URI.
         upstream: the URL of a container that answers for all deployed endpoints instead.
         failures: `"OPERATION=FAILURE"` or `"OPERATION=FAILURE:TIMES"`, as for `fail`.
         clock: seconds since the epoch; `advance` adds to it.
@@ -68,6 +69,7 @@ class LocalRuntime:
         folder: str | Path | None = None,
         creating_seconds: float = 0.2,
         deleting_seconds: float = 0.2,
+        stand_in: str = "local:smollm2",
         upstream: str | None = None,
         failures: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
@@ -80,6 +82,9 @@ class LocalRuntime:
         for name, seconds in self._seconds.items():
             if not seconds >= 0:
                 raise ValueError(f"{name}: {seconds} is below 0")
+        if not stand_in.startswith("local:"):
+            raise ValueError(f"stand_in: {stand_in!r} is not a model on this machine; give one, e.g. 'local:smollm2'")
+        self._stand_in = stand_in
         self._upstream = None if upstream is None else UpstreamContainer(upstream)
         self._failures = Failures.parse(failures)
         self._clock = clock
@@ -183,6 +188,7 @@ class LocalRuntime:
             store,
             objects,
             folder / "model-data",
+            stand_in=self._stand_in,
             upstream=self._upstream,
             clock=self._now,
         )

@@ -1,8 +1,8 @@
 """The containers behind the endpoints: each is created when its endpoint is deployed, or by the first request.
 
 A model whose data is in a bucket of this runtime is unpacked and loaded while its endpoint is `Creating`; if that fails,
-the endpoint fails. Any other model (JumpStart's own data is not available here) is replaced by SmolLM2, loaded by the first
-request. The wire is the endpoint's tag `sagechain:wire`, or else that of the model's image.
+the endpoint fails. For any other model (JumpStart's own data is not available here) the first request loads a stand-in. The
+wire is the endpoint's tag `sagechain:wire`, or else that of the model's image.
 """
 
 import asyncio
@@ -28,7 +28,6 @@ from .endpoint_states import status_of
 from .model_data import CannotServe, bucket_url, unpack
 from .records import Record, Store
 
-STAND_IN = "local:smollm2"  # the model of an endpoint whose data is not in a bucket of this runtime
 LOADING_THREADS = 4  # models that are loaded at the same time
 
 
@@ -51,6 +50,7 @@ class Deployments:
         store: the records. An endpoint's `outcome`, and the folder with its model `data`, are written there.
         objects: the buckets.
         folder: model data is unpacked below it.
+        stand_in: the model of an endpoint whose data is not in a bucket of this runtime, a `local:` URI.
         upstream: a container that answers for all of them instead.
         clock: seconds since the epoch.
     """
@@ -61,11 +61,12 @@ class Deployments:
         objects: Objects,
         folder: Path,
         *,
+        stand_in: str,
         upstream: Container | None,
         clock: Callable[[], float],
     ) -> None:
         self._store, self._objects, self._folder, self._clock = store, objects, folder, clock
-        self._upstream = upstream
+        self._stand_in, self._upstream = stand_in, upstream
         self._workers = ThreadPoolExecutor(LOADING_THREADS, thread_name_prefix="deploying")
         self._endpoints: dict[str, Future[Endpoint]] = {}
         self._unpacking = threading.Lock()
@@ -136,7 +137,7 @@ class Deployments:
             return Endpoint(self._upstream)
         wire = wire_of(record)
         data = self._data(record)
-        uri = STAND_IN if data is None else f"local:{quote(str(data))}"
+        uri = self._stand_in if data is None else f"local:{quote(str(data))}"
         try:
             return Endpoint(CONTAINERS[wire](load_llm(uri)))
         except (LLMError, ValueError) as error:

@@ -180,6 +180,7 @@ def test_an_upstream_container_answers_for_all_deployed_endpoints(container: str
     ("settings", "message"),
     [
         ({"upstream": "localhost:1"}, "is not an http:// or https:// address"),
+        ({"stand_in": "smollm2"}, "stand_in: 'smollm2' is not a model on this machine"),
         ({"creating_seconds": -1}, "creating_seconds: -1 is below 0"),
     ],
 )
