@@ -53,7 +53,7 @@ def run(
         ValueError: a setting of any stage that is unknown or out of range, before the first stage starts.
         PretrainingError: a stage failed; the stages before it are finished.
     """
-    out, shape = Path(out), load_preset(preset).model
+    out, shape = Path(out), load_preset(preset)["model"]
     vocab_size = shape["vocabulary"] if vocab_size is None else vocab_size
     data_context = shape["context"] if data_context is None else data_context
     corpus_settings = {name: settings.pop(name) for name in list(settings) if name in CorpusSettings.model_fields}

@@ -74,8 +74,8 @@ def plan_preset(
     for change in changes:
         if change not in known:
             raise unknown_name("setting", change, known)
-    shape = preset.model | {field: value for field, value in changes.items() if field in ModelShape.model_fields}
-    settings = {field: value for field, value in {**preset.training, **changes}.items() if field in arguments}
+    shape = preset["model"] | {field: value for field, value in changes.items() if field in ModelShape.model_fields}
+    settings = {field: value for field, value in {**preset["training"], **changes}.items() if field in arguments}
     budget: dict[str, Any] = {} if tokens is None else {"tokens": tokens, "seconds": None}
     return plan(shape, hardware=hardware, **(settings | budget))
 

@@ -1,5 +1,1 @@
 """Training of a GPT-2 on prepared data."""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

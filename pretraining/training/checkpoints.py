@@ -1,9 +1,10 @@
-"""Checkpoints that are complete or absent: written under a temporary name, then renamed. Only the newest few remain."""
+"""Checkpoints and models, complete or absent: written under a temporary name, then renamed. Only the newest few remain."""
 
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ..errors import PretrainingError
 
@@ -31,12 +32,24 @@ def publish(partial: Path, folder: Path, *, keep: int) -> None:
     (partial / SIZES).write_text(json.dumps(sizes), encoding="utf-8")
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
-    rename_durably(partial, folder)
+    _rename_durably(partial, folder)
     for old in sorted(folder.parent.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
 
 
-def rename_durably(partial: Path, folder: Path) -> None:
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a model and its tokenizer as an ordinary checkpoint; it replaces an existing folder once it is complete."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    # safetensors writes a file that only its owner may read.
+    (partial / "model.safetensors").chmod((partial / "config.json").stat().st_mode)
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    _rename_durably(partial, folder)
+
+
+def _rename_durably(partial: Path, folder: Path) -> None:
     """Rename a written folder after its files are on the disk.
 
     Otherwise a machine that loses power may have the new name without the contents of the files.

@@ -84,5 +84,5 @@ def evaluate(
 
 def evenly_spread_blocks(blocks: Blocks, count: int) -> list[int]:
     """The numbers of `count` blocks, spread evenly; of all if there are fewer."""
-    total = len(blocks)
-    return list(range(total)) if total <= count else [number * total // count for number in range(count)]
+    count = min(count, len(blocks))
+    return [number * len(blocks) // count for number in range(count)]

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from math import log
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import GPT2LMHeadModel, PrinterCallback, Trainer, TrainingArguments
 
 from ..data.tokens import BlockOrder, Blocks
 from ..errors import Diverged, PretrainingError
 from ..manifest import write_json
-from .batches import Batches
 from .budget import Budget
 from .checkpoints import PARTIAL, checkpoint_folder, publish
 from .evaluate import MAX_BATCH, Evaluation, evaluate, evenly_spread_blocks
@@ -36,12 +36,29 @@ from .settings import TrainingSettings
 EVALUATION_BLOCKS = 64  # of the validation split, during the run
 
 
+class Batches(IterableDataset[dict[str, torch.Tensor]]):
+    """An endless stream of batches of `device_batch` blocks for one of several ranks, from a step on."""
+
+    def __init__(self, blocks: Blocks, order: BlockOrder, *, first_step: int, device_batch: int, rank: int, ranks: int):
+        self._blocks, self._order, self._first_step = blocks, order, first_step
+        self._device_batch, self._rank, self._ranks = device_batch, rank, ranks
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        for step in count(self._first_step):
+            numbers = self._order.step(step, rank=self._rank, ranks=self._ranks)
+            for start in range(0, len(numbers), self._device_batch):
+                inputs, targets = self._blocks.read(numbers[start : start + self._device_batch])
+                labels = torch.from_numpy(targets)
+                # The Trainer counts the targets of a step in `shift_labels`, and looks for `labels` first.
+                yield {"input_ids": torch.from_numpy(inputs), "labels": labels, "shift_labels": labels}
+
+
 class BlockTrainer(Trainer):
     """A Trainer over blocks of tokens.
 
     Args:
         model: the model to train.
-        arguments: the Trainer's own (`arguments.py`).
+        arguments: the Trainer's own (`processes.py`).
         run: the run's folder.
         processes: the processes that share each step.
         train, validation: the two splits.
@@ -109,15 +126,7 @@ class BlockTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            self.optimizer = create_optimizer(
-                self.network,
-                kind=self.settings.optimizer,
-                learning_rate=self.settings.learning_rate,
-                matrix_learning_rate=self.settings.matrix_learning_rate,
-                adam_beta2=self.settings.adam_beta2,
-                weight_decay=self.settings.weight_decay,
-                precision=self.precision,
-            )
+            self.optimizer = create_optimizer(self.network, self.settings, self.precision)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:

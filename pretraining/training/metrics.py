@@ -18,6 +18,8 @@ class Metrics:
         bytes_per_token: of the train split.
         flops: FLOP for one token.
         devices: the number of devices that share the work.
+        first_step: the step that the run resumes from.
+        limit: what one device can do, in FLOP a second.
     """
 
     def __init__(
@@ -29,18 +31,14 @@ class Metrics:
         bytes_per_token: float,
         flops: int,
         devices: int,
+        first_step: int,
+        limit: float,
     ) -> None:
         self._show, self._budget = show, budget
         self._batch_tokens, self._bytes_per_token = batch_tokens, bytes_per_token
         self._flops, self._devices = flops, devices
-        self._first_step = self._last_step = 0
+        self._first_step = self._last_step = first_step
         self._seconds_before = self._loss = 0.0
-        self.limit = math.inf
-        """What one device can do, in FLOP a second."""
-
-    def start(self, step: int, limit: float) -> None:
-        """Start at a step, with a device's limit in FLOP a second."""
-        self._first_step = self._last_step = step
         self.limit = limit
 
     def record_step(self, step: int, share: float, loss: float) -> None:

@@ -12,6 +12,8 @@ import torch
 from torch.optim import AdamW, Muon, Optimizer
 
 from .muon import GramMuon
+from .precision import Precision
+from .settings import TrainingSettings
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
@@ -49,26 +51,14 @@ class CombinedOptimizer(Optimizer):
         self._share()
 
 
-def create_optimizer(
-    model: "GPT2LMHeadModel",
-    *,
-    kind: str,
-    learning_rate: float,
-    matrix_learning_rate: float,
-    adam_beta2: float,
-    weight_decay: float,
-    precision: str,
-) -> Optimizer:
+def create_optimizer(model: "GPT2LMHeadModel", settings: TrainingSettings, precision: Precision) -> Optimizer:
     """The optimizer of a model.
 
     Args:
-        kind: `muon` (Muon and AdamW) or `adamw`.
-        learning_rate: of AdamW.
-        matrix_learning_rate: of Muon.
-        adam_beta2: AdamW's decay rate of squared gradients, from 0 to 1.
-        weight_decay: of matrices; norms and biases have none.
-        precision: `bf16` or `fp32`, of Muon's own products.
+        settings: the kind, the learning rates and the weight decay, which norms and biases do not have.
+        precision: of Muon's own products.
     """
+    kind, weight_decay = settings.optimizer, settings.weight_decay
     blocks = [weight for name, weight in model.named_parameters() if ".h." in name and weight.ndim == 2]
     in_blocks = {id(weight) for weight in blocks} if kind == "muon" else set()
     rest = [weight for weight in model.parameters() if id(weight) not in in_blocks]
@@ -77,13 +67,17 @@ def create_optimizer(
             {"params": [weight for weight in rest if weight.ndim >= 2], "weight_decay": weight_decay},
             {"params": [weight for weight in rest if weight.ndim < 2], "weight_decay": 0.0},
         ],
-        lr=learning_rate,
-        betas=(ADAM_BETA1_WITH_MUON if kind == "muon" else ADAM_BETA1, adam_beta2),
+        lr=settings.learning_rate,
+        betas=(ADAM_BETA1_WITH_MUON if kind == "muon" else ADAM_BETA1, settings.adam_beta2),
         fused=True,
     )
     if kind == "adamw":
         return adamw
-    options: dict[str, Any] = {"lr": matrix_learning_rate, "momentum": MUON_MOMENTUM, "weight_decay": weight_decay}
+    options: dict[str, Any] = {
+        "lr": settings.matrix_learning_rate,
+        "momentum": MUON_MOMENTUM,
+        "weight_decay": weight_decay,
+    }
     if precision == "fp32":
         return CombinedOptimizer([GramMuon(blocks, **options), adamw])
     return CombinedOptimizer([cast(Optimizer, Muon(blocks, adjust_lr_fn="match_rms_adamw", **options)), adamw])

@@ -18,7 +18,7 @@ from ..manifest import file_sha256, read_manifest, write_json, write_manifest
 from ..quality import final_evaluation
 from ..quality.completions import complete
 from .budget import Budget
-from .checkpoints import PARTIAL, latest_checkpoint
+from .checkpoints import PARTIAL, latest_checkpoint, save_model
 from .embeddings import neighbour_embeddings
 from .loop import BlockTrainer
 from .machine import flops_per_token, matrix_rate, retain_freed_memory
@@ -26,7 +26,6 @@ from .metrics import Metrics
 from .model import ModelShape, new_model
 from .precision import choose_precision
 from .processes import Processes
-from .save_model import save_model
 from .settings import TrainingSettings, load_preset
 from .stopping import signals_as_requests
 
@@ -86,6 +85,9 @@ class Run:
                 bytes_per_token=self.prepared["bytes_per_token"]["train"],
                 flops=flops_per_token(self.shape),
                 devices=processes.count,
+                first_step=saved["step"],
+                # Of the device that the Trainer chose for this process.
+                limit=matrix_rate(arguments.device, manifest["precision"]),
             )
             trainer = BlockTrainer(
                 model,
@@ -103,8 +105,6 @@ class Run:
                 sample=(lambda model: _sample(model, tokenizer)) if samples else None,
                 precision=manifest["precision"],
             )
-            # The limit of the device that the Trainer chose for this process.
-            metrics.start(saved["step"], matrix_rate(arguments.device, manifest["precision"]))
             budget.start()
             if checkpoint and budget.share(saved["step"]) >= 1:  # stopped between its last checkpoint and its end
                 trainer.restore(checkpoint, saved["step"])
@@ -201,7 +201,9 @@ class Run:
 def _summary(shape: ModelShape, parameters: int, preset: str) -> str:
     """The model in one line, with the fields in which data or settings differ from the preset."""
     line = f"train: {parameters:,} weights, context {shape.context:,}, vocabulary {shape.vocabulary:,}"
-    others = [f"{name}={value}" for name, value in load_preset(preset).model.items() if getattr(shape, name) != value]
+    others = [
+        f"{name}={value}" for name, value in load_preset(preset)["model"].items() if getattr(shape, name) != value
+    ]
     return f"{line} (preset {preset}: {', '.join(others)})" if others else line
 
 

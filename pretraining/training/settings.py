@@ -5,7 +5,6 @@
 Presets are YAML files in `presets/`; every field can be overridden.
 """
 
-from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +13,7 @@ from ..errors import unknown_name
 from ..yaml_data import read_yaml
 from .model import GPT2_DEVIATION, ModelShape
 
+PRESETS = ("demo", "tiny", "codeparrot-small", "codeparrot")  # smallest model first
 # These may change on a resume: the result is the same except for rounding and the places where dropout acts.
 CHANGEABLE = ("device_batch", "activation_checkpointing", "compile", "keep")
 
@@ -68,28 +68,11 @@ class TrainingSettings(BaseModel):
         return self
 
 
-class Preset(BaseModel):
-    """A named set of a shape and settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    description: str
-    source: str
-    model: dict[str, Any]
-    training: dict[str, Any]
-
-
-def list_presets() -> list[str]:
-    """The names of the presets, smallest model first."""
-    return ["demo", "tiny", "codeparrot-small", "codeparrot"]
-
-
-@cache
-def load_preset(name: str) -> Preset:
-    """One preset. Raises ValueError for an unknown name."""
-    if name not in list_presets():
-        raise unknown_name("preset", name, list_presets())
-    return Preset.model_validate(read_yaml(f"{__package__}.presets", f"{name}.yaml"))
+def load_preset(name: str) -> Any:
+    """A preset: its `model` and `training` fields. Raises ValueError for an unknown name."""
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return read_yaml(f"{__package__}.presets", f"{name}.yaml")
 
 
 def resolve_settings(
@@ -106,7 +89,7 @@ def resolve_settings(
         ValueError: a field that is unknown or out of range.
     """
     fields = load_preset(preset)
-    model, training = dict(fields.model), dict(fields.training)
+    model, training = dict(fields["model"]), dict(fields["training"])
     for name, value in changes.items():
         if name in ModelShape.model_fields and name != "vocabulary":
             model[name] = value

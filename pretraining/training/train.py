@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from ..data.prepared import prepared_manifest, token_arrays
-from ..errors import report_out_of_memory
+from ..errors import report_out_of_memory, unknown_name
 from ..folder_lock import lock_folder
 from ..launcher import end_with_torchrun, ranks
 from ..manifest import file_sha256, stage_manifest
 from .model import ModelShape
 from .settings import CHANGEABLE, TrainingSettings, device_shares, resolve_settings
-from .trackers import check_trackers
+
+# The packages of the Trainer's trackers that are named differently.
+TRACKER_PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml"}
 
 
 def train(
@@ -85,8 +87,7 @@ def train(
     if _is_done(out, inputs) and ranks() == 1:
         return out
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from .arguments import training_arguments
-    from .processes import Processes
+    from .processes import Processes, training_arguments
     from .run import Run
 
     run = Run(data, out, prepared, token_arrays(data, prepared), shape, resolved, inputs)
@@ -114,11 +115,28 @@ def checked_settings(
     Raises:
         ValueError: an unknown preset or tracker, or a setting that is unknown or out of range.
     """
-    check_trackers(report_to)
+    _check_trackers(report_to)
     changes = {name: value for name, value in changes.items() if value is not None or name not in ("tokens", "seconds")}
     shape, resolved = resolve_settings(preset, vocabulary=vocabulary, context=context, changes=changes)
     device_shares(resolved.batch_tokens, shape.context, ranks(), resolved.device_batch)
     return shape, resolved
+
+
+def _check_trackers(report_to: str | list[str]) -> None:
+    """Raise ValueError for a tracker that is unknown or not installed."""
+    names = [report_to] if isinstance(report_to, str) else report_to
+    if not {*names} - {"none", "all"}:
+        return
+    from transformers.integrations import integration_utils
+
+    known = integration_utils.INTEGRATION_TO_CALLBACK
+    installed = integration_utils.get_available_reporting_integrations()  # type: ignore[no-untyped-call]
+    for name in names:
+        if name not in known:
+            raise unknown_name("report_to", name, [*known, "all", "none"])
+        if name not in installed:
+            package = TRACKER_PACKAGES.get(name, name)
+            raise ValueError(f"report_to: {name} is not installed. Run `pip install {package}`, or leave it out.")
 
 
 def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
@@ -140,14 +158,10 @@ def _is_done(out: Path, inputs: dict[str, Any]) -> bool:
             f"{field}: the run in {str(out)!r} was started with other settings: {differences}. Give the same again, or "
             "name another folder."
         )
-    return manifest["done"] and _has_its_model(out, manifest["weights_sha256"])
+    weights = out / "model" / "model.safetensors"
+    return manifest["done"] and weights.is_file() and file_sha256(weights) == manifest["weights_sha256"]
 
 
 def _fixed(inputs: dict[str, Any]) -> dict[str, Any]:
     """The inputs that may not change on a resume."""
     return inputs | {"settings": {name: inputs["settings"][name] for name in {*inputs["settings"]} - {*CHANGEABLE}}}
-
-
-def _has_its_model(out: Path, digest: str) -> bool:
-    weights = out / "model" / "model.safetensors"
-    return weights.is_file() and file_sha256(weights) == digest

@@ -11,7 +11,7 @@ from sagechain.pretraining.planning.memory import count_parameters
 from sagechain.pretraining.planning.plan import plan, plan_preset
 from sagechain.pretraining.planning.plan_text import format_plan
 from sagechain.pretraining.training.model import ModelShape, new_model
-from sagechain.pretraining.training.settings import list_presets
+from sagechain.pretraining.training.settings import PRESETS
 from transformers import GPT2Config, GPT2LMHeadModel
 
 GPT2_SMALL = {"vocabulary": 50_257, "context": 1_024, "layers": 12, "width": 768, "heads": 12}
@@ -107,7 +107,7 @@ def test_a_layer_too_large_for_the_device_has_a_separate_message() -> None:
     assert plan(huge, hardware="T4", tokens=1, batch_tokens=2_048).remedies[0].startswith("no number of T4")
 
 
-@pytest.mark.parametrize("name", list_presets())
+@pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("where", ["8xH100", "ml.p4de.24xlarge"])
 def test_every_preset_can_be_planned_unchanged(name: str, where: str) -> None:
     planned = plan_preset(name, hardware=where)

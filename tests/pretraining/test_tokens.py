@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.pretraining.data.tokenizer import END_OF_TEXT, WordEncoder, check_vocab_size, token_ids, train_tokenizer
 from sagechain.pretraining.data.tokens import IGNORED, BlockOrder, Blocks, TokenArray, token_dtype
-from sagechain.pretraining.training.batches import Batches
+from sagechain.pretraining.training.loop import Batches
 
 
 def token_array(folder: Path, shards: list[list[int]], vocabulary: int = 70_000) -> TokenArray:

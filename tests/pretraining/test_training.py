@@ -300,15 +300,13 @@ def test_the_large_presets_are_the_published_ones(
 def test_adamw_uses_the_settings_beta2() -> None:
     from sagechain.pretraining.training.model import ModelShape, new_model
     from sagechain.pretraining.training.optimizer import create_optimizer
+    from sagechain.pretraining.training.settings import TrainingSettings
 
     model = new_model(ModelShape(vocabulary=300, context=8, layers=1, width=8, heads=1), end_of_text=0, seed=0)
-    rates: dict[str, Any] = {
-        "learning_rate": 1e-3,
-        "matrix_learning_rate": 1e-2,
-        "weight_decay": 0.1,
-        "precision": "fp32",
-    }
-    adamw, with_muon = (create_optimizer(model, kind=kind, adam_beta2=0.999, **rates) for kind in ("adamw", "muon"))
+    settings = TrainingSettings(tokens=1, adam_beta2=0.999)
+    adamw, with_muon = (
+        create_optimizer(model, settings.model_copy(update={"optimizer": kind}), "fp32") for kind in ("adamw", "muon")
+    )
     assert adamw.param_groups[0]["betas"] == (0.9, 0.999)
     assert with_muon.param_groups[-1]["betas"] == (0.8, 0.999)
 
