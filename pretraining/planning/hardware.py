@@ -81,9 +81,8 @@ def _names() -> dict[str, str]:
     return plain | {name.lower(): target for name, target in data["aliases"].items()}
 
 
-def _data() -> dict[str, Any]:
-    data: dict[str, Any] = read_yaml(__package__, "hardware.yaml")
-    return data
+def _data() -> Any:
+    return read_yaml(__package__, "hardware.yaml")
 
 
 def _devices(name: str, device: str, devices: int) -> Hardware:

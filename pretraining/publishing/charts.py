@@ -1,9 +1,11 @@
 """Curves of a run, as drawings for a page (`Chart`, SVG) and as characters for a terminal (`terminal_curve`)."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
+
+import numpy as np
 
 Point = tuple[float, float]
 
@@ -30,13 +32,6 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 @dataclass(frozen=True)
-class Tick:
-    at: float
-    """In units of the drawing."""
-    label: str
-
-
-@dataclass(frozen=True)
 class Chart:
     """A drawing of a line, marked points with a second line, and axes, within (0, 0) and (WIDTH, HEIGHT)."""
 
@@ -46,8 +41,9 @@ class Chart:
     """The `points` of an SVG polyline."""
     marks: tuple[tuple[float, float, str], ...]
     """x, y and the label of each marked point."""
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    """Place and label of each."""
+    y_ticks: tuple[tuple[float, str], ...]
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -67,29 +63,26 @@ def chart(title: str, y_label: str, line: Sequence[Point], marks: Sequence[Point
     if not points:
         return None
     x_values, y_values = _ticks(0.0, max(x for x, _ in points)), _ticks(*_range([y for _, y in points]))
-    across = _Scale(x_values[0], x_values[-1], LEFT, WIDTH - RIGHT)
-    up = _Scale(y_values[0], y_values[-1], HEIGHT - BOTTOM, TOP)
+    across = _scale(x_values[0], x_values[-1], LEFT, WIDTH - RIGHT)
+    up = _scale(y_values[0], y_values[-1], HEIGHT - BOTTOM, TOP)
     return Chart(
         title=title,
         y_label=y_label,
         line=" ".join(f"{across(x):g},{up(y):g}" for x, y in _thinned(line)),
         marks=tuple((across(x), up(y), f"{_short(x)} tokens: {y:.4g}") for x, y in _thinned(marks)),
-        x_ticks=tuple(Tick(across(value), _short(value)) for value in x_values),
-        y_ticks=tuple(Tick(up(value), _short(value)) for value in y_values),
+        x_ticks=tuple((across(value), _short(value)) for value in x_values),
+        y_ticks=tuple((up(value), _short(value)) for value in y_values),
     )
 
 
-@dataclass(frozen=True)
-class _Scale:
-    low: float
-    high: float
-    start: float
-    end: float
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """Values from `low` to `high` as places from `start` to `end`."""
 
-    def __call__(self, value: float) -> float:
-        span = self.high - self.low
-        share = min(max((value - self.low) / span, 0.0), 1.0) if span > 0 else 0.5
-        return round(self.start + share * (self.end - self.start), 2)
+    def place(value: float) -> float:
+        share = min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+        return round(start + share * (end - start), 2)
+
+    return place
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
@@ -152,27 +145,15 @@ def terminal_curve(history: Sequence[Mapping[str, Any]], width: int = 60, height
 
 
 def _braille(points: Sequence[Point], columns: int, rows: int, low: float, high: float, last: float) -> list[str]:
-    across, down = (
-        _Scale(0.0, last or 1.0, 0, columns * 2 - 1),
-        _Scale(low, high, rows * 4 - 1, 0),
-    )
+    across, down = _scale(0.0, last or 1.0, 0, columns * 2 - 1), _scale(low, high, rows * 4 - 1, 0)
     cells = [[BRAILLE] * columns for _ in range(rows)]
     previous: tuple[int, int] | None = None
     for x, y in points:
         here = round(across(x)), round(down(y))
-        for dot_x, dot_y in _between(previous or here, here):
+        x_from, y_from = previous or here
+        steps = max(abs(here[0] - x_from), abs(here[1] - y_from)) + 1
+        # The dots of a straight line, both ends included.
+        for dot_x, dot_y in np.linspace((x_from, y_from), here, steps).round().astype(int).tolist():
             cells[dot_y // 4][dot_x // 2] |= DOTS[dot_x % 2][dot_y % 4]
         previous = here
     return ["".join(map(chr, row)) for row in cells]
-
-
-def _between(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
-    """The dots of a straight line, both ends included."""
-    steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
-    return [
-        (
-            round(start[0] + (end[0] - start[0]) * step / steps),
-            round(start[1] + (end[1] - start[1]) * step / steps),
-        )
-        for step in range(steps + 1)
-    ]

@@ -6,31 +6,19 @@ control characters replaced, and the page's own policy forbids scripts and reque
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..data.summary import corpus_rows
 from ..display import format_duration
 from ..manifest import read_manifest
-from .charts import chart, points_of, terminal_curve
+from .charts import chart, points_of
 from .templates import render
-
-__all__ = ["read_history", "run_figures", "terminal_curve", "write_report"]
 
 NAME = "report.html"
 TEMPLATE = "report.html.jinja"
 INVISIBLE = {"Cc", "Cf", "Cs"}  # control characters, format characters such as text direction, lone surrogates
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page: `head` is empty if the first column labels the second."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
 
 
 def write_report(run: str | Path) -> Path:
@@ -125,22 +113,26 @@ def _page(manifest: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
     )
 
 
-def _tables(manifest: Mapping[str, Any]) -> Iterable[Table]:
+def _tables(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The tables of the page; `head` is empty if the first column labels the second."""
     data = manifest.get("data") or {}
     if corpus := data.get("corpus"):
         rows = [(visible(name), f"{documents:,}", f"{size:,}") for name, documents, size in corpus_rows(corpus)]
-        yield Table("Data: what each filter removed", ("", "documents", "bytes"), rows)
+        yield {"title": "Data: what each filter removed", "head": ("", "documents", "bytes"), "rows": rows}
     others = {name: value for name, value in data.items() if name != "corpus"}
-    resumed = [(f"{tokens:,} tokens",) for tokens in manifest.get("resumed_at_tokens") or []]
     for title, content in (
         ("Data", others),
         ("Settings", manifest.get("settings") or {}),
         ("Versions", manifest.get("versions") or {}),
     ):
         if content:
-            yield Table(title, (), [(visible(name), _value(value)) for name, value in _flat(content)])
-    if resumed:
-        yield Table("Resumed at", (), resumed)
+            yield {
+                "title": title,
+                "head": (),
+                "rows": [(visible(name), _value(value)) for name, value in _flat(content)],
+            }
+    if resumed := manifest.get("resumed_at_tokens"):
+        yield {"title": "Resumed at", "head": (), "rows": [(f"{tokens:,} tokens",) for tokens in resumed]}
 
 
 def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

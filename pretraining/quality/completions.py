@@ -1,24 +1,12 @@
-"""Complete prompts with a code model, and measure how many completions parse as Python.
-
-    parsing = share_that_parses("codeparrot", ["def add(left, right):\\n"])
-    parsing.share                                                     # 0.8
-
-The model's code is never run. `memorisation.py` measures copies of the training data.
-"""
+"""Complete prompts with a code model, and check whether a completion parses as Python. The model's code is never run."""
 
 import codeop
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ..data.tokenizer import token_ids
-
-if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
-
-    Model = str | Path | tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]
 
 Syntax = Literal["parses", "broken", "unfinished"]
 
@@ -33,39 +21,6 @@ class Completion:
     """The tokens of `text`, without end-of-text."""
     ended: bool
     """Whether the model ended the document; otherwise the text is truncated at the limit."""
-
-
-@dataclass(frozen=True)
-class Parsing:
-    """Completions and their syntax."""
-
-    completions: tuple[Completion, ...]
-    syntax: tuple[Syntax, ...]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """The number of completions of each kind of syntax."""
-        return {name: self.syntax.count(name) for name in ("parses", "broken", "unfinished")}
-
-    @property
-    def share(self) -> float:
-        """The share that parses, from 0 to 1; unfinished completions do not count as parsing."""
-        return self.counts["parses"] / len(self.syntax)
-
-
-def share_that_parses(model: "Model", prompts: Sequence[str], **options: Any) -> Parsing:
-    """Complete the prompts and check the syntax of the completions (`check_syntax`).
-
-    Args:
-        model: a checkpoint's folder, or a model with its tokenizer.
-        prompts: beginnings of code.
-        options: of `complete`.
-
-    Raises:
-        ValueError: as for `complete`.
-    """
-    completions = tuple(complete(model, prompts, **options))
-    return Parsing(completions, tuple(check_syntax(completion) for completion in completions))
 
 
 def check_syntax(completion: Completion) -> Syntax:
@@ -99,7 +54,8 @@ def _state(text: str) -> Literal["complete", "broken", "open"]:
 
 
 def complete(
-    model: "Model",
+    model: Any,
+    tokenizer: Any,
     prompts: Sequence[str],
     *,
     max_new_tokens: int = 128,
@@ -111,7 +67,8 @@ def complete(
     """Complete each prompt once, several at a time.
 
     Args:
-        model: a checkpoint's folder, or a model with its tokenizer.
+        model: a `GPT2LMHeadModel`.
+        tokenizer: its own.
         prompts: beginnings of code. An empty one is the start of a document.
         max_new_tokens: the limit at which a completion is truncated.
         temperature: 0 takes the most likely token each time.
@@ -120,19 +77,12 @@ def complete(
         batch: prompts of one `generate`.
 
     Raises:
-        ValueError: no prompts, a value out of range, or a prompt that leaves no room in the model's context.
+        ValueError: a prompt leaves no room in the model's context.
     """
-    for name, value, is_valid in (
-        ("prompts", len(prompts), len(prompts) > 0), ("max_new_tokens", max_new_tokens, max_new_tokens >= 1),
-        ("temperature", temperature, temperature >= 0), ("top_p", top_p, 0 < top_p <= 1), ("batch", batch, batch >= 1),
-    ):  # fmt: skip
-        if not is_valid:
-            raise ValueError(f"{name}: {value} is out of range")
     import torch
 
-    loaded, tokenizer = _load(model)
     prompt_ids = [ids or [tokenizer.eos_token_id] for ids in token_ids(tokenizer, list(prompts))]
-    context = loaded.config.n_positions
+    context = model.config.n_positions
     for number, ids in enumerate(prompt_ids):
         if len(ids) + max_new_tokens > context:
             raise ValueError(
@@ -145,28 +95,18 @@ def complete(
         else {"do_sample": False}
     )
     options = {**sampling, "max_new_tokens": max_new_tokens, "pad_token_id": tokenizer.eos_token_id}
-    was_training, completion_ids = loaded.training, []
-    device = next(loaded.parameters()).device
-    loaded.eval()
+    was_training, completion_ids = model.training, []
+    device = next(model.parameters()).device
+    model.eval()
     try:
         # Of this model's device only: without a list torch would initialise every GPU of the machine.
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
             torch.manual_seed(seed)
             for first in range(0, len(prompt_ids), batch):
-                completion_ids += _generate(loaded, prompt_ids[first : first + batch], tokenizer.eos_token_id, options)
+                completion_ids += _generate(model, prompt_ids[first : first + batch], tokenizer.eos_token_id, options)
     finally:
-        loaded.train(was_training)
+        model.train(was_training)
     return [_completion(tokenizer, prompt, ids) for prompt, ids in zip(prompts, completion_ids, strict=True)]
-
-
-def _load(model: "Model") -> tuple[Any, Any]:
-    if isinstance(model, tuple):
-        return model
-    if not (Path(model) / "config.json").is_file():
-        raise ValueError(f"model: {str(model)!r} is not a checkpoint's folder: it has no config.json")
-    from transformers import AutoTokenizer, GPT2LMHeadModel
-
-    return GPT2LMHeadModel.from_pretrained(model), AutoTokenizer.from_pretrained(model)
 
 
 def _generate(model: Any, prompts: list[list[int]], padding: int, options: dict[str, Any]) -> list[list[int]]:

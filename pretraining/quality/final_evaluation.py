@@ -1,11 +1,12 @@
 """The final evaluation of a run: the model's completions of unseen files, their syntax and their copies."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data.tokens import TokenArray
-from .completions import share_that_parses
+from .completions import check_syntax, complete
 from .memorisation import longest_verbatim_copies
 
 if TYPE_CHECKING:
@@ -31,25 +32,22 @@ def evaluate_completions(
         batch: most files that the device has room for.
 
     Returns:
-        `share_that_parses` with `completions` (the numbers that parse, are broken, are unfinished), and
+        `share_that_parses` (0 to 1) with `completions` (the numbers that parse, are broken, are unfinished), and
         `longest_copy_tokens` with `longest_copy`: the longest part of a completion that is in the training data, and its
         text.
     """
     context = model.config.n_positions
     prompts = _beginnings(tokenizer, validation, context // 4)
-    parsing = share_that_parses((model, tokenizer), prompts, max_new_tokens=context // 2, batch=min(batch, BATCH))
-    copies = longest_verbatim_copies(
-        [completion.ids for completion in parsing.completions],
-        train,
-        end_of_text=tokenizer.eos_token_id,
-        tokenizer=tokenizer,
-    )
-    longest = max(copies, key=lambda copy: copy.tokens)
+    completions = complete(model, tokenizer, prompts, max_new_tokens=context // 2, batch=min(batch, BATCH))
+    syntax = Counter(map(check_syntax, completions))
+    ids = [completion.ids for completion in completions]
+    copies = longest_verbatim_copies(ids, train, end_of_text=tokenizer.eos_token_id)
+    (length, start), copied_ids = max(zip(copies, ids, strict=True), key=lambda pair: pair[0][0])
     return {
-        "share_that_parses": parsing.share,
-        "completions": parsing.counts,
-        "longest_copy_tokens": longest.tokens,
-        "longest_copy": longest.text,
+        "share_that_parses": syntax["parses"] / len(completions),
+        "completions": {kind: syntax[kind] for kind in ("parses", "broken", "unfinished")},
+        "longest_copy_tokens": length,
+        "longest_copy": tokenizer.decode(list(copied_ids[start : start + length])),
     }
 
 

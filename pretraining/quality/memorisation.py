@@ -7,11 +7,12 @@ completions that share a hash with it. A completion without a match of that leng
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+
+from ..data.tokens import TokenArray
 
 SEED_LENGTHS = (16, 4, 1)  # tokens that are searched for by their hash, longest first; powers of two
 CHUNK = 1 << 20  # tokens read at once
@@ -21,45 +22,20 @@ TABLE_BITS = 22
 Array = np.ndarray[Any, Any]
 
 
-class Tokens(Protocol):
-    """A sequence of token ids: a `TokenArray`, or an array."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, part: slice, /) -> Array: ...
-
-
-@dataclass(frozen=True)
-class Copy:
-    """The longest part of a completion that is in the training data."""
-
-    tokens: int
-    """Its length; 0 if no token of the completion is in the training data."""
-    start: int
-    """Its first token's position in the completion."""
-    share: float
-    """Of the completion's tokens, from 0 to 1."""
-    text: str | None = None
-    """The part, decoded; None without a tokenizer."""
-
-
 def longest_verbatim_copies(
-    completions: Sequence[Sequence[int]], train: Tokens, *, end_of_text: int, tokenizer: Any = None, chunk: int = CHUNK
-) -> list[Copy]:
+    completions: Sequence[Sequence[int]], train: TokenArray | Array, *, end_of_text: int, chunk: int = CHUNK
+) -> list[tuple[int, int]]:
     """The longest copy in each completion; of several equally long ones, the first.
 
     Args:
         completions: token ids of the model's texts, without their prompts.
         train: the training tokens, such as `TokenArray(data / "tokens", "train", vocabulary)`.
         end_of_text: the token between documents; no copy contains it.
-        tokenizer: decodes the copies.
         chunk: tokens read at once.
 
-    Raises:
-        ValueError: `chunk` is below 1.
+    Returns:
+        Length of each copy in tokens, and its first token's position in the completion; 0 and 0 where there is none.
     """
-    if chunk < 1:
-        raise ValueError(f"chunk: {chunk} is below 1")
     # Negative ids match nothing, so no copy contains an end-of-text.
     texts = [[-1 if token == end_of_text else token for token in completion] for completion in completions]
     copies: dict[int, tuple[int, int]] = {}
@@ -68,19 +44,12 @@ def longest_verbatim_copies(
         if remaining:
             longest = _search([texts[number] for number in remaining], train, seed_length, chunk)
             copies |= {number: copy for number, copy in zip(remaining, longest, strict=True) if copy[0] >= seed_length}
-    return [_copy(completion, *copies.get(number, (0, 0)), tokenizer) for number, completion in enumerate(completions)]
+    return [copies.get(number, (0, 0)) for number in range(len(texts))]
 
 
-def _copy(completion: Sequence[int], length: int, start: int, tokenizer: Any) -> Copy:
-    return Copy(
-        tokens=length,
-        start=start,
-        share=length / len(completion) if completion else 0.0,
-        text=None if tokenizer is None else tokenizer.decode(list(completion[start : start + length])),
-    )
-
-
-def _search(texts: Sequence[Sequence[int]], train: Tokens, seed_length: int, chunk: int) -> list[tuple[int, int]]:
+def _search(
+    texts: Sequence[Sequence[int]], train: TokenArray | Array, seed_length: int, chunk: int
+) -> list[tuple[int, int]]:
     """Length and start of each text's longest copy, if that has at least `seed_length` tokens."""
     seeds, best = _Seeds(texts, seed_length), [(0, 0)] * len(texts)
     overlap = max(map(len, texts)) - 1

@@ -224,5 +224,5 @@ def _last_speed(history: list[dict[str, Any]]) -> dict[str, float]:
 def _sample(model: Any, tokenizer: Any) -> dict[str, str]:
     """A sampled continuation of a short prompt; with greedy decoding a barely trained model repeats one word forever."""
     room = min(SAMPLE_TOKENS, model.config.n_positions - len(tokenizer.encode(SAMPLE_PROMPT)))
-    [completion] = complete((model, tokenizer), [SAMPLE_PROMPT], max_new_tokens=room, temperature=0.7, top_p=0.9)
+    [completion] = complete(model, tokenizer, [SAMPLE_PROMPT], max_new_tokens=room, temperature=0.7, top_p=0.9)
     return {"prompt": SAMPLE_PROMPT, "completion": completion.text}

@@ -9,8 +9,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sagechain.pretraining.data.tokens import TokenArray
-from sagechain.pretraining.quality.completions import Completion, check_syntax, complete, share_that_parses
-from sagechain.pretraining.quality.memorisation import Copy, longest_verbatim_copies
+from sagechain.pretraining.quality.completions import Completion, check_syntax, complete
+from sagechain.pretraining.quality.memorisation import longest_verbatim_copies
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from tests.pretraining.runs import write_run
@@ -29,8 +29,9 @@ def brute_force(completion: list[int], train: list[int]) -> tuple[int, int]:
     return 0, 0
 
 
-def longest_copy(completion: list[int], train: Any, **options: Any) -> Copy:
-    return longest_verbatim_copies([completion], train, **options)[0]
+def longest_copy(completion: list[int], train: Any) -> int:
+    """The number of tokens."""
+    return longest_verbatim_copies([completion], train, end_of_text=END)[0][0]
 
 
 tokens = st.lists(st.integers(0, 3), max_size=60)
@@ -42,9 +43,7 @@ def test_the_longest_copies_are_those_of_a_brute_force_search(
     completions: list[list[int]], train: list[int], chunk: int
 ) -> None:
     copies = longest_verbatim_copies(completions, np.array(train, "<u2"), end_of_text=END, chunk=chunk)
-    assert [(copy.tokens, copy.start) for copy in copies] == [
-        brute_force(completion, train) for completion in completions
-    ]
+    assert copies == [brute_force(completion, train) for completion in completions]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(0, 340), st.integers(1, 50))
@@ -53,36 +52,26 @@ def test_a_planted_copy_is_found_across_every_border_of_chunks(seed: int, length
     train = random.integers(1, 5_000, 400)
     completion = [6_000, 6_001, *train[place : place + length].tolist(), 6_002]
     (copy,) = longest_verbatim_copies([completion], train, end_of_text=END, chunk=chunk)
-    assert (copy.tokens, copy.start) == brute_force(completion, train.tolist())
-    assert copy.tokens == length
-    assert copy.share == length / (length + 3)
+    assert copy == brute_force(completion, train.tolist())
+    assert copy[0] == length
 
 
 def test_a_copy_may_cross_the_border_of_two_files_but_not_the_end_of_a_document(tmp_path: Path) -> None:
     np.array([7, 8, 9, 10], "<u2").tofile(tmp_path / "train-00000.bin")
     np.array([11, 12, END, 13, 14], "<u2").tofile(tmp_path / "train-00001.bin")
     row = TokenArray(tmp_path, "train", 100)
-    assert longest_copy([8, 9, 10, 11, 12, 13, 14], row, end_of_text=END).tokens == 5
-    assert longest_copy([11, 12, END, 13, 14], row, end_of_text=END).tokens == 2
+    assert longest_copy([8, 9, 10, 11, 12, 13, 14], row) == 5
+    assert longest_copy([11, 12, END, 13, 14], row) == 2
 
 
 def test_completions_do_not_run_into_each_other() -> None:
     copies = longest_verbatim_copies([[1, 2], [3, 4], []], np.array([1, 2, 3, 4]), end_of_text=END)
-    assert [(copy.tokens, copy.share) for copy in copies] == [(2, 1.0), (2, 1.0), (0, 0.0)]
-
-
-def test_a_copy_is_shown_as_text(model_folder: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    train = tokenizer("def add_1(left, right):\n    return left + right + 1\n").input_ids
-    completion = tokenizer("while left + right < 3").input_ids
-    copy = longest_copy(completion, np.array(train), end_of_text=END, tokenizer=tokenizer)
-    assert copy.text == " left + right "[: len(copy.text or "")]
-    assert "left + right" in copy.text
+    assert copies == [(2, 0), (2, 0), (0, 0)]
 
 
 def test_tokens_of_32_bits_are_searched() -> None:
     train = np.array([100_000, 200_000, 300_000], "<u4")
-    assert longest_copy([200_000, 300_000, 5], train, end_of_text=END).tokens == 2
+    assert longest_copy([200_000, 300_000, 5], train) == 2
 
 
 def written(text: str, *, prompt: str = "def f(x):\n", ended: bool = False) -> str:
@@ -135,68 +124,49 @@ def test_nothing_that_a_model_wrote_is_run(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(tmp_path_factory.mktemp("quality") / "run") / "model"
+@pytest.fixture
+def model(tmp_path: Path) -> tuple[Any, Any]:
+    """A model with its tokenizer."""
+    folder = write_run(tmp_path / "run") / "model"
+    return GPT2LMHeadModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
 PROMPTS = ["def add_1(left", "", "x", "def add_2(left, right):\n    return"]
 
 
-def test_completions_in_batches_are_those_of_single_prompts(model_folder: Path) -> None:
-    model: Any = GPT2LMHeadModel.from_pretrained(model_folder)
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    together = complete((model, tokenizer), PROMPTS, max_new_tokens=8, batch=3)
-    assert together == [complete(model_folder, [prompt], max_new_tokens=8)[0] for prompt in PROMPTS]
+def test_completions_in_batches_are_those_of_single_prompts(model: tuple[Any, Any]) -> None:
+    together = complete(*model, PROMPTS, max_new_tokens=8, batch=3)
+    assert together == [complete(*model, [prompt], max_new_tokens=8)[0] for prompt in PROMPTS]
+    network, tokenizer = model
     ids = tokenizer(PROMPTS[0], return_tensors="pt").input_ids
-    reference = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=END)[0, ids.shape[1] :].tolist()
+    reference = network.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=END)[0, ids.shape[1] :].tolist()
     assert list(together[0].ids) == reference[: len(together[0].ids)]
     assert together[0].text == tokenizer.decode(list(together[0].ids))
 
 
-def test_sampling_depends_on_the_seed_alone_and_does_not_change_the_generator(model_folder: Path) -> None:
+def test_sampling_depends_on_the_seed_alone_and_does_not_change_the_generator(model: tuple[Any, Any]) -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    one, same, other = (
-        complete(model_folder, PROMPTS, max_new_tokens=8, temperature=1.0, seed=seed) for seed in (1, 1, 2)
-    )
+    one, same, other = (complete(*model, PROMPTS, max_new_tokens=8, temperature=1.0, seed=seed) for seed in (1, 1, 2))
     assert one == same != other
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_the_share_counts_only_completions_that_parse(model_folder: Path) -> None:
-    model, tokenizer = GPT2LMHeadModel.from_pretrained(model_folder), AutoTokenizer.from_pretrained(model_folder)
+def test_a_completion_that_ends_at_once_is_empty(model: tuple[Any, Any]) -> None:
+    network = model[0]
     with torch.no_grad():  # a model that ends the document at once after any prompt
-        model.transformer.wte.weight.zero_()
-        model.transformer.wte.weight[END] = 1.0
-        model.transformer.ln_f.weight.zero_()
-        model.transformer.ln_f.bias.fill_(1.0)
-    parsing = share_that_parses((model, tokenizer), ["x = 1\n", "x = = 1\n", "pass", "def f(:"], max_new_tokens=4)
-    assert parsing.counts == {"parses": 2, "broken": 2, "unfinished": 0}
-    assert parsing.share == 0.5
-    assert [(completion.text, completion.ended) for completion in parsing.completions] == [("", True)] * 4
+        network.transformer.wte.weight.zero_()
+        network.transformer.wte.weight[END] = 1.0
+        network.transformer.ln_f.weight.zero_()
+        network.transformer.ln_f.bias.fill_(1.0)
+    completions = complete(*model, ["x = 1\n", "x = = 1\n", "pass", "def f(:"], max_new_tokens=4)
+    assert [check_syntax(completion) for completion in completions] == ["parses", "broken"] * 2
+    assert [(completion.text, completion.ended) for completion in completions] == [("", True)] * 4
 
 
-@pytest.mark.parametrize(
-    ("prompts", "options", "message"),
-    [
-        ([], {}, "prompts: 0 is out of range"),
-        (["x"], {"max_new_tokens": 0}, "max_new_tokens: 0 is out of range"),
-        (["x"], {"temperature": -1.0}, "temperature: -1.0 is out of range"),
-        (["x"], {"top_p": 0.0}, r"top_p: 0\.0 is out of range"),
-        (["x", "def " * 60], {"max_new_tokens": 8}, r"prompts: number 1 has \d+ tokens; .* the model's context of 64"),
-    ],
-)
-def test_invalid_arguments_are_refused(
-    prompts: list[str], options: dict[str, float], message: str, model_folder: Path
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        share_that_parses(model_folder, prompts, **options)
-
-
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"model: .* is not a checkpoint's folder: it has no config\.json"):
-        complete(tmp_path, ["x"])
+def test_a_prompt_that_leaves_no_room_in_the_context_is_refused(model: tuple[Any, Any]) -> None:
+    with pytest.raises(ValueError, match=r"prompts: number 1 has \d+ tokens; .* the model's context of 64"):
+        complete(*model, ["x", "def " * 60], max_new_tokens=8)
 
 
 def test_the_prompts_are_the_same_for_any_chunk_size(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,3 +184,7 @@ def test_the_prompts_are_the_same_for_any_chunk_size(data: Path, monkeypatch: py
     monkeypatch.setattr(final_evaluation, "CHUNK", 7)
     assert final_evaluation.evaluate_completions(*given, batch=3) == whole
     assert sum(whole["completions"].values()) == 15
+    assert whole["share_that_parses"] == whole["completions"]["parses"] / 15
+    assert len(tokenizer(whole["longest_copy"]).input_ids) <= whole["longest_copy_tokens"] > 0
+    train_ids = given[3][:].tolist()
+    assert whole["longest_copy"] in tokenizer.decode(train_ids)

@@ -228,7 +228,9 @@ def test_a_tokenizer_that_does_not_fit_the_data_is_refused(
 def test_data_with_a_missing_file_is_refused(tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
     data = write_other_data(tmp_path / "data")
     (data / "tokens" / "train-00001.bin").unlink()
-    with pytest.raises(ValueError, match=r"holds [\d,]+ tokens of the train split, and [\d,]+ were prepared; put the"):
+    with pytest.raises(
+        ValueError, match=r"contains [\d,]+ tokens of the train split, and [\d,]+ were prepared; put the"
+    ):
         train(data, tmp_path / "run", tokens=TOKENS, **TINY)
 
 
