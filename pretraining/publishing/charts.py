@@ -94,7 +94,8 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 def _ticks(low: float, high: float) -> list[float]:
     """Evenly spaced round numbers that enclose the range."""
     if high - low <= 1e-9 * max(abs(low), abs(high), 1e-90):
-        low, high = low - (abs(low) or 1) / 2, low + (abs(low) or 1) / 2
+        margin = (abs(low) if abs(low) > 1e-90 else 1) / 2
+        low, high = low - margin, low + margin
     rough = (high - low) / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
