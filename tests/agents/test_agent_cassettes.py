@@ -36,22 +36,27 @@ def turns(*texts: str) -> list[dict[str, str]]:
 @pytest.mark.vcr
 def test_llama2_chatbot(replayed: Any, request: pytest.FixtureRequest) -> None:
     graph = llama2_chatbot.chain(load_chat_model(uri_of(request, LLAMA_URI), accept_eula=True))
-    colour, spain, asked = (
+    colour, spain, question = (
         "My favourite colour is green.",
         "What is the capital of Spain?",
         "What is my favourite colour?",
     )
     first, second = send(graph, colour), send(graph, spain)
     assert second == "Capital of Spain: Madrid."
-    assert "green" in send(graph, asked).lower()
+    assert "green" in send(graph, question).lower()
     reset(graph, "ada")
-    assert "green" not in send(graph, asked).lower()
+    assert "green" not in send(graph, question).lower()
     before = [
         {"role": "system", "content": "You are a helpful assistant. You remember what the user says."},
         *turns("What is the capital of Italy?", "Capital of Italy: Rome."),
         *turns("What is the capital of Japan?", "Capital of Japan: Tokyo."),
     ]
-    dialogs = [turns(colour), turns(colour, first, spain), turns(colour, first, spain, second, asked), turns(asked)]
+    dialogs = [
+        turns(colour),
+        turns(colour, first, spain),
+        turns(colour, first, spain, second, question),
+        turns(question),
+    ]
     parameters = {"max_new_tokens": 60, "temperature": 0}
     assert bodies(replayed) == [{"inputs": [[*before, *dialog]], "parameters": parameters} for dialog in dialogs]
 

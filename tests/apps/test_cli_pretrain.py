@@ -195,7 +195,7 @@ def test_plan_overrides_preset_settings_and_refuses_unknown_ones() -> None:
     assert done.returncode == 0, done.stderr
     assert "4 sequences at once, 16 times" in done.stdout
     assert "at 50% of the peak (MFU)\n" in done.stdout
-    for wrong, said in [
+    for wrong, message in [
         (
             ("-p", "device_bach=4"),
             "sagechain: setting: there is no 'device_bach'. Did you mean 'device_batch'? Known: ",
@@ -205,4 +205,4 @@ def test_plan_overrides_preset_settings_and_refuses_unknown_ones() -> None:
     ]:
         refused = sagechain(*plan, *wrong)
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr.startswith(said)
+        assert refused.stderr.startswith(message)

@@ -155,9 +155,9 @@ def test_the_candidates_of_a_checkpoint_are_ranked_by_likelihood(tiny: HuggingFa
     drawn = tiny.with_fields(likelihood=True).complete(
         "a = ", BLOCK, num_return_sequences=6, seed=2, temperature=1.0, max_new_tokens=5
     )
-    told = {(each.text, (each.generation_info or {})["likelihood"]) for each in drawn}
-    assert {(each.text, each.likelihood) for each in found} == told
-    assert len(told) == 6
+    expected = {(each.text, (each.generation_info or {})["likelihood"]) for each in drawn}
+    assert {(each.text, each.likelihood) for each in found} == expected
+    assert len(expected) == 6
 
 
 def test_beams_come_in_the_order_of_the_search(tiny: HuggingFaceLLM) -> None:

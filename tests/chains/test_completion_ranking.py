@@ -57,12 +57,12 @@ def texts(completions: list[Completion]) -> list[str]:
     ],
 )
 def test_a_completion_is_cut_also_for_an_llm_without_stop_strings(until: Any, completion: str) -> None:
-    said = "    x = 1\n\n    # a comment inside\n    return x\n\nclass Next:\n"
-    for model in (FakeListLLM(responses=[said]), FakeStreamingListLLM(responses=[said])):
+    generated = "    x = 1\n\n    # a comment inside\n    return x\n\nclass Next:\n"
+    for model in (FakeListLLM(responses=[generated]), FakeStreamingListLLM(responses=[generated])):
         chain = code_completion(model, until=until)
         assert chain.invoke(PROMPT) == completion
         assert "".join(chain.stream(PROMPT)) == completion
-        assert ranked(said, until=until)[0].text == completion
+        assert ranked(generated, until=until)[0].text == completion
 
 
 @pytest.mark.parametrize("stop", BLOCK)
@@ -184,13 +184,13 @@ def test_a_likely_answer_truncated_in_a_bracket_ranks_above_an_unlikely_one_trun
 
 
 def test_an_answer_that_was_not_truncated_must_parse_to_its_end() -> None:
-    said = "    total = a + b\n    return (tot"
-    [stopped] = ranked_completions(Likely(answers=[(said, {"finish_reason": "stop"})])).invoke(PROMPT)
-    [too_long] = ranked_completions(Likely(answers=[(said, {"finish_reason": "length"})])).invoke(PROMPT)
+    generated = "    total = a + b\n    return (tot"
+    [stopped] = ranked_completions(Likely(answers=[(generated, {"finish_reason": "stop"})])).invoke(PROMPT)
+    [too_long] = ranked_completions(Likely(answers=[(generated, {"finish_reason": "length"})])).invoke(PROMPT)
     assert (stopped.parses, stopped.unfinished, stopped.finish_reason) == (False, False, "stop")
     assert (too_long.parses, too_long.unfinished, too_long.finish_reason) == (True, True, "length")
-    [at_a_stop] = ranked(f"{said}\ndef f")
-    assert (at_a_stop.text, at_a_stop.parses, at_a_stop.finish_reason) == (said, False, "stop")
+    [at_a_stop] = ranked(f"{generated}\ndef f")
+    assert (at_a_stop.text, at_a_stop.parses, at_a_stop.finish_reason) == (generated, False, "stop")
 
 
 def test_the_likeliest_parsing_candidate_wins_and_of_equal_ones_the_first() -> None:

@@ -24,11 +24,11 @@ WINDOW, ANSWER = 2048, 100
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
     with ScriptedServer().running() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", server.url)
-        said = "Paris, which lies on the Seine."
+        answer = "Paris, which lies on the Seine."
         server.replies["text"] = [
-            json.dumps([{"generated_text": f" {said}", "details": {"finish_reason": "eos_token"}}]).encode()
+            json.dumps([{"generated_text": f" {answer}", "details": {"finish_reason": "eos_token"}}]).encode()
         ]
-        server.replies["roles"] = [json.dumps([{"generation": {"role": "assistant", "content": said}}]).encode()]
+        server.replies["roles"] = [json.dumps([{"generation": {"role": "assistant", "content": answer}}]).encode()]
         yield server
 
 
@@ -40,7 +40,7 @@ def question(number: int) -> str:
 def dialog_of(text: str) -> list[tuple[str, str]]:
     """The turns of a Falcon transcript, without the system text."""
     lines = text.removesuffix("\nAssistant:").split("\n")[1:]
-    return [(role, said) for role, said in (line.split(": ", 1) for line in lines)]
+    return [(role, content) for role, content in (line.split(": ", 1) for line in lines)]
 
 
 @pytest.mark.parametrize("counted", [True, False], ids=["tokenizer", "no tokenizer"])
@@ -60,7 +60,7 @@ def test_a_conversation_of_60_turns_stays_within_its_window(
     graph = conversation(model, system=SYSTEM, examples=EXAMPLES)
     for number in range(60):
         graph.invoke({"messages": [HumanMessage(question(number))]}, THREAD)
-    examples = [turn for asked, answer in EXAMPLES for turn in (("User", asked), ("Assistant", answer))]
+    examples = [turn for question, answer in EXAMPLES for turn in (("User", question), ("Assistant", answer))]
     beginnings, most = set(), 0
     assert len(server.requests) == 60
     for number, request in enumerate(server.requests):
@@ -73,7 +73,9 @@ def test_a_conversation_of_60_turns_stays_within_its_window(
             assert system == {"role": "system", "content": SYSTEM}
             dialog = [("User" if turn["role"] == "user" else "Assistant", turn["content"]) for turn in turns]
             kinds: dict[str, Any] = {"User": HumanMessage, "Assistant": AIMessage}
-            text = get_family("llama2").render([SystemMessage(SYSTEM), *(kinds[r](said) for r, said in dialog)]).text
+            text = (
+                get_family("llama2").render([SystemMessage(SYSTEM), *(kinds[r](content) for r, content in dialog)]).text
+            )
         tokens = len(llm.get_token_ids(text))
         assert tokens <= WINDOW - ANSWER
         most = max(most, tokens)

@@ -47,10 +47,10 @@ def test_few_shot_cot_shows_answers_with_their_steps() -> None:
 
 def test_zero_shot_cot_requests_steps_then_the_answer() -> None:
     got = solved("zero-shot-cot", " 5 pens cost 3 each.\nThat makes 15.\nQ: Another?", " 15.")
-    asked = f"Q: {QUESTION}\nA: Let's think step by step."
+    first_prompt = f"Q: {QUESTION}\nA: Let's think step by step."
     assert got.prompts == [
-        asked,
-        f"{asked} 5 pens cost 3 each.\nThat makes 15.\nTherefore, the answer (a number) is",
+        first_prompt,
+        f"{first_prompt} 5 pens cost 3 each.\nThat makes 15.\nTherefore, the answer (a number) is",
     ]
     assert (got.answer, got.usage) == ("15", {"calls": 2})
     assert got.steps == ["5 pens cost 3 each.", "That makes 15.", "Therefore, the answer (a number) is 15."]
@@ -59,8 +59,8 @@ def test_zero_shot_cot_requests_steps_then_the_answer() -> None:
 @pytest.mark.parametrize("strategy", ["direct", "few-shot", "zero-shot-cot", "few-shot-cot"])
 @pytest.mark.parametrize("task", list_tasks())
 def test_without_an_answer_the_result_is_none(strategy: str, task: str) -> None:
-    said = "I can't say." if task in ("arithmetic", "coin-flip") else " "
-    got = solved(strategy, said, task=task)
+    answer = "I can't say." if task in ("arithmetic", "coin-flip") else " "
+    got = solved(strategy, answer, task=task)
     assert (got.answer, got.votes) == (None, {})
 
 

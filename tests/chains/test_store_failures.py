@@ -52,8 +52,10 @@ def talk(graph: Any, turns: int, text: str) -> None:
 def questions(store: Any, graph: Any) -> tuple[list[str], list[str]]:
     """The questions in the transcript, and those in the state."""
     state = graph.get_state(THREAD).values.get("messages", [])
-    kept = [entry.message for entry in store.transcript("ada")]
-    return [each.text for each in kept if each.type == "human"], [each.text for each in state if each.type == "human"]
+    transcript = [entry.message for entry in store.transcript("ada")]
+    return [each.text for each in transcript if each.type == "human"], [
+        each.text for each in state if each.type == "human"
+    ]
 
 
 def execute(place: str, statement: str) -> None:
@@ -274,15 +276,15 @@ def test_a_tools_result_of_any_kind_is_stored(place: str) -> None:
             for name, artifact in (("a", {(1, 2): 3}), ("b", {(1, 2): object()}), ("c", object())):
                 transcript.append("ada", [ToolMessage("Done.", tool_call_id="1", artifact=artifact, id=name)])
         artifacts = [getattr(entry.message, "artifact", None) for entry in store.transcript("ada")]
-        told = [re.sub(" at 0x[0-9a-f]+", "", str(artifact)) for artifact in artifacts]
-        assert told == ["{(1, 2): 3}", "{(1, 2): <object object>}", "<object object>"]
+        texts = [re.sub(" at 0x[0-9a-f]+", "", str(artifact)) for artifact in artifacts]
+        assert texts == ["{(1, 2): 3}", "{(1, 2): <object object>}", "<object object>"]
 
 
 def test_a_message_given_twice_is_stored_once(place: str) -> None:
-    said: list[Any] = [HumanMessage("Hi", id="a"), AIMessage("Yes.", id="b"), AIMessage("Yes.", id="b")]
+    messages: list[Any] = [HumanMessage("Hi", id="a"), AIMessage("Yes.", id="b"), AIMessage("Yes.", id="b")]
     with open_store(place) as store:
         with store._transaction("ada") as (transcript, _):
-            transcript.append("ada", said)
+            transcript.append("ada", messages)
         assert [entry.message.id for entry in store.transcript("ada")] == ["a", "b"]
 
 

@@ -93,16 +93,16 @@ def test_2000_turns_leave_no_larger_state_than_50(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_killed_loses_at_most_the_turn_in_flight(place: str) -> None:
-    told = 0
+    reported_turns = 0
     for round_number in range(8):
         with start(place, f"round {round_number}:", 10_000) as talker:
             assert talker.stdout is not None
             assert talker.stdout.readline() == "ready\n"
             time.sleep(random.uniform(0.0, 0.15))
             talker.send_signal(signal.SIGKILL)
-            told += len(talker.stdout.read().split())
+            reported_turns += len(talker.stdout.read().split())
         with open_store(place) as store:
-            assert told <= len(questions(store)) <= told + round_number + 1
+            assert reported_turns <= len(questions(store)) <= reported_turns + round_number + 1
             entries = store.transcript("ada")
             assert [entry.message.type for entry in entries] == ["human", "ai"] * (len(entries) // 2)
             state = conversation(MODEL, checkpointer=store).get_state(THREAD).values.get("messages", [])
@@ -115,11 +115,11 @@ def test_two_processes_on_one_thread_lose_no_turn(place: str) -> None:
         talker.communicate()
         assert talker.returncode == 0
     with open_store(place) as store:
-        said = questions(store)
-        assert sorted(said) == sorted(f"{name} {number}" for name in ("one", "two") for number in range(20))
-        assert [text for text in said if text.startswith("one")] == [f"one {number}" for number in range(20)]
+        stored = questions(store)
+        assert sorted(stored) == sorted(f"{name} {number}" for name in ("one", "two") for number in range(20))
+        assert [text for text in stored if text.startswith("one")] == [f"one {number}" for number in range(20)]
         state = conversation(MODEL, checkpointer=store).get_state(THREAD).values["messages"]
-        assert [message.text for message in state if message.type == "human"] == said
+        assert [message.text for message in state if message.type == "human"] == stored
 
 
 async def test_a_task_that_is_cancelled_while_it_waits_leaves_the_turn_free(place: str) -> None:
@@ -150,7 +150,7 @@ def test_a_turn_missing_in_the_transcript_is_added_by_the_next_turn_or_reader(tm
 
 def test_tool_messages_and_hostile_text_are_restored_unchanged(place: str) -> None:
     call = {"name": "search", "args": {"query": "tent"}, "id": "1", "type": "tool_call"}
-    said: list[AnyMessage] = [
+    messages: list[AnyMessage] = [
         HumanMessage("\x00 \ud800 '; DROP TABLE transcript; -- ⛺", id="a"),
         AIMessage("", tool_calls=[call], id="b"),
         ToolMessage("Lark 2", tool_call_id="1", artifact={"rows": [1]}, id="c"),
@@ -159,10 +159,10 @@ def test_tool_messages_and_hostile_text_are_restored_unchanged(place: str) -> No
     with open_store(place) as store:
         store.put({"configurable": {"thread_id": "ada", "checkpoint_ns": ""}}, _checkpoint([]), {}, {})
         with store._transaction("ada") as (transcript, _):
-            transcript.append("ada", said)
-            transcript.append("ada", said)
-        kept = [entry.message for entry in store.transcript("ada")]
-        assert [message_to_dict(message) for message in kept] == [message_to_dict(message) for message in said]
+            transcript.append("ada", messages)
+            transcript.append("ada", messages)
+        stored = [entry.message for entry in store.transcript("ada")]
+        assert [message_to_dict(message) for message in stored] == [message_to_dict(message) for message in messages]
 
 
 def _checkpoint(messages: list[AnyMessage]) -> Any:
@@ -231,9 +231,9 @@ def test_a_server_that_refuses_is_a_one_line_error_without_the_password(
         with pytest.raises(StoreFailed, match=complaint) as caught:
             open_store(url)
         assert "\n" not in str(caught.value)
-        told = "".join(traceback.format_exception(caught.value)) + caplog.text
-        assert "s3cret" not in told
-        assert "wr0ng" not in told.replace('.replace("s3cret", "wr0ng")', "")
+        shown = "".join(traceback.format_exception(caught.value)) + caplog.text
+        assert "s3cret" not in shown
+        assert "wr0ng" not in shown.replace('.replace("s3cret", "wr0ng")', "")
 
 
 def test_without_the_extra_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,11 +57,11 @@ def test_a_cancelled_turn_leaves_the_thread_unchanged_and_ends_the_servers_work(
     async def cancel() -> None:
         async def read() -> None:
             async for _ in graph.astream(LONG, THREAD, stream_mode="messages"):
-                begun.set()
+                started.set()
 
-        begun = asyncio.Event()
+        started = asyncio.Event()
         task = asyncio.create_task(read())
-        await begun.wait()
+        await started.wait()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -147,5 +147,5 @@ def test_no_saved_checkpoint_contains_an_open_turn(runtime: LocalRuntime) -> Non
     for text in ("One.", "Two."):
         graph.invoke({"messages": [HumanMessage(text)]}, THREAD)
     for state in graph.get_state_history(THREAD):
-        kept = [message.type for message in state.values.get("messages", [])]
-        assert kept == ["human", "ai"] * (len(kept) // 2)
+        types = [message.type for message in state.values.get("messages", [])]
+        assert types == ["human", "ai"] * (len(types) // 2)

@@ -52,10 +52,10 @@ def test_the_model_is_loaded_by_transformers_and_answers_as_the_runs(made: Path,
 
 def test_the_manifest_names_the_origin_of_the_weights(made: Path, tmp_path: Path) -> None:
     folder = export(made, tmp_path / "model")
-    kept = json.loads((folder / "manifest.json").read_text())
+    exported = json.loads((folder / "manifest.json").read_text())
     digest = file_sha256(folder / "model.safetensors")
-    assert (kept["stage"], kept["weights_sha256"]) == ("export", digest)
-    assert (kept["run"]["tokens"], kept["run"]["val_bits_per_byte"]) == (10_000, 2.25)
+    assert (exported["stage"], exported["weights_sha256"]) == ("export", digest)
+    assert (exported["run"]["tokens"], exported["run"]["val_bits_per_byte"]) == (10_000, 2.25)
 
 
 def test_the_card_has_the_hubs_front_matter_and_the_runs_figures(made: Path, tmp_path: Path) -> None:
