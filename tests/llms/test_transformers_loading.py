@@ -53,7 +53,7 @@ def test_a_broken_checkpoint_is_not_loaded(gpt2: Path, tmp_path: Path) -> None:
         ("?engine=transformer", "Did you mean 'transformers'"),
         ("?slots=2", "setting of transformers: 'slots' is unknown"),
         ("?contxt=2", "Did you mean 'context'"),
-        ("?context=129", "context: 129 is more than the 128 that the model takes"),
+        ("?context=129", "context: 129 is more than the model's 128 tokens"),
         ("?context=0", "context"),
         ("?family=nobody", "nobody"),
     ],
