@@ -1,5 +1,6 @@
 """A SageMaker runtime that sends exactly the bytes that a test gives it, over a real socket."""
 
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,14 +10,23 @@ from typing import Any
 from sagechain.local_aws.inference import event_stream
 
 
+class QuietServer(ThreadingHTTPServer):
+    """A server that prints nothing where a client closes its connection early, as a cancelled generation does."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class ScriptedServer:
     """Answers each request to an endpoint with its entry in `replies`: the parts of a body, sent one by one."""
 
     def __init__(self) -> None:
         self.replies: dict[str, Sequence[bytes]] = {}
         self.requests: list[bytes] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._http.daemon_threads = True
+        self._http = QuietServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
