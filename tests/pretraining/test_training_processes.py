@@ -18,7 +18,7 @@ from tests.pretraining.training_runs import (
     last_step,
     losses,
     manifest,
-    started,
+    start_launcher,
     wait_for_checkpoint,
 )
 
@@ -39,7 +39,7 @@ def exact_losses(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[f
 def two_ranks(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of two processes without an interruption."""
     folder = tmp_path_factory.mktemp("ranks")
-    process = started(data, folder / "run", EXACT_TOKENS, *two_processes(folder), precision="fp32")
+    process = start_launcher(data, folder / "run", EXACT_TOKENS, *two_processes(folder), precision="fp32")
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     return folder / "run"
@@ -69,11 +69,11 @@ def test_two_processes_killed_with_or_after_their_launcher_end_with_the_weights_
 ) -> None:
     killed = []
     for kill in (kill_all, subprocess.Popen.kill):
-        process = started(data, tmp_path / "run", EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
+        process = start_launcher(data, tmp_path / "run", EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
         wait_for_checkpoint(tmp_path / "run", last_step(tmp_path / "run"), process)
         kill(process)
         killed.append(process)
-    process = started(data, tmp_path / "run", EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
+    process = start_launcher(data, tmp_path / "run", EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
     ends = [each.communicate()[1] for each in killed]
     assert ["with a checkpoint" in errors for errors in ends] == [False, True], ends[1]
     _, errors = process.communicate()
@@ -91,7 +91,7 @@ def test_all_processes_look_for_a_checkpoint_after_the_first_has_locked_the_fold
 ) -> None:
     run = tmp_path / "run"
     with folder_lock.lock_folder(run):
-        process = started(data, run, EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
+        process = start_launcher(data, run, EXACT_TOKENS, *two_processes(tmp_path), precision="fp32")
         assert process.stderr
         assert any("Another process works in" in line for line in process.stderr)
         shutil.copytree(two_ranks / "checkpoints", run / "checkpoints")
@@ -115,7 +115,7 @@ loop.BlockTrainer.training_step = step
 
 
 def test_preemption_of_one_process_stops_all_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
-    process = started(data, tmp_path / "run", TOKENS, *two_processes(tmp_path, SIGTERM_TO_THE_SECOND + SCRIPT))
+    process = start_launcher(data, tmp_path / "run", TOKENS, *two_processes(tmp_path, SIGTERM_TO_THE_SECOND + SCRIPT))
     _, errors = process.communicate()
     assert "Stopped at 768 tokens, with a checkpoint." in errors
     assert last_step(tmp_path / "run") == 6
@@ -125,7 +125,7 @@ def test_processes_that_do_not_share_the_runs_folder_are_an_error(data: Path, fi
     shutil.copytree(finished, tmp_path / "run-0")
     (tmp_path / "run-0" / "manifest.json").write_text(json.dumps(manifest(finished) | {"done": False}))
     own_folders = SCRIPT.replace("sys.argv[2]", "sys.argv[2] + '-' + os.environ['RANK']").replace("sys,", "os, sys,")
-    process = started(data, tmp_path / "run", TOKENS, *two_processes(tmp_path, own_folders))
+    process = start_launcher(data, tmp_path / "run", TOKENS, *two_processes(tmp_path, own_folders))
     _, errors = process.communicate()
     assert process.returncode != 0
     assert "it must be a folder that all machines share" in errors

@@ -25,7 +25,7 @@ from tests.pretraining.training_runs import (
     history,
     last_step,
     manifest,
-    started,
+    start_training,
     wait_for_checkpoint,
 )
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def test_a_resumed_run_retains_its_precision(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sagechain.pretraining.training import precision
 
-    process = started(data, tmp_path / "run", 20_480)
+    process = start_training(data, tmp_path / "run", 20_480)
     wait_for_checkpoint(tmp_path / "run", 0, process)
     process.kill()
     process.communicate()
@@ -55,11 +55,11 @@ def test_a_run_killed_three_times_ends_with_the_weights_of_an_uninterrupted_one(
     train(data, whole, tokens=tokens, **TINY, **drawn)
     drawn["precision"] = manifest(whole)["precision"]  # each process measures which one is faster
     for _ in range(3):
-        process = started(data, killed, tokens, **drawn)
+        process = start_training(data, killed, tokens, **drawn)
         wait_for_checkpoint(killed, last_step(killed), process)
         process.kill()
         process.communicate()
-    process = started(data, killed, tokens, **drawn)
+    process = start_training(data, killed, tokens, **drawn)
     process.communicate()
     assert process.returncode == 0
     assert len(manifest(killed)["resumed_at_tokens"]) == 3
@@ -71,7 +71,7 @@ def test_a_run_killed_three_times_ends_with_the_weights_of_an_uninterrupted_one(
 def test_ctrl_c_and_preemption_leave_a_checkpoint_and_explain_how_to_resume(
     number: signal.Signals, data: Path, tmp_path: Path
 ) -> None:
-    process = started(data, tmp_path / "run", 1_000_000)
+    process = start_training(data, tmp_path / "run", 1_000_000)
     wait_for_checkpoint(tmp_path / "run", 0, process)
     process.send_signal(number)
     _, errors = process.communicate()
@@ -337,7 +337,7 @@ def test_a_run_stopped_after_training_repeats_no_step(
 
 def test_a_changed_setting_on_resume_is_refused_by_its_name(finished: Path, data: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"width: the run in .* was started with other settings: width=64 \(the run has 32\)"
+        ValueError, match=r"width: the run in .* was start_training with other settings: width=64 \(the run has 32\)"
     ):
         train(data, finished, tokens=TOKENS, **(TINY | {"width": 64}))
 
@@ -373,5 +373,5 @@ def test_a_run_resumes_with_another_device_batch_and_learns_the_same(
 
 def test_other_data_on_resume_is_refused(finished: Path, tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
     other = write_other_data(tmp_path / "data", documents=40)
-    with pytest.raises(ValueError, match="was started with other settings: other data"):
+    with pytest.raises(ValueError, match="was start_training with other settings: other data"):
         train(other, finished, tokens=TOKENS, **TINY)

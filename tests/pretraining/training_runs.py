@@ -4,13 +4,13 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests import processes
 from tests.pretraining.conftest import TINY
 
 TOKENS = 5_120
@@ -33,7 +33,7 @@ def kill_all(process: "subprocess.Popen[str]") -> None:
             each.kill()
 
 
-def wait_for_checkpoint(run: Path, after: int, process: subprocess.Popen[str]) -> None:
+def wait_for_checkpoint(run: Path, after: int, process: processes.Process | subprocess.Popen[str]) -> None:
     """Wait until there is a checkpoint after that step, or the process has ended."""
     while process.poll() is None:
         if any(int(folder.name[5:]) > after for folder in (run / "checkpoints").glob("step-*")):
@@ -58,10 +58,17 @@ train(sys.argv[1], sys.argv[2], tokens=int(sys.argv[3]), **json.loads(sys.argv[4
 """
 
 
-def started(data: Path, run: Path, tokens: int, *launcher: str, **settings: Any) -> subprocess.Popen[str]:
+def start_training(data: Path, run: Path, tokens: int, **settings: Any) -> processes.Process:
+    """Start training in a process of its own."""
+    arguments = (str(data), str(run), str(tokens), json.dumps(TINY | settings))
+    return processes.start("-c", SCRIPT, *arguments, server="torch")
+
+
+def start_launcher(data: Path, run: Path, tokens: int, *launcher: str, **settings: Any) -> "subprocess.Popen[str]":
+    """Start training by a launcher's command."""
     # A shell that starts tests in the background leaves Ctrl-C ignored to its children.
     return subprocess.Popen(
-        [*(launcher or [sys.executable, "-c", SCRIPT]), str(data), str(run), str(tokens), json.dumps(TINY | settings)],
+        [*launcher, str(data), str(run), str(tokens), json.dumps(TINY | settings)],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
