@@ -259,7 +259,7 @@ def test_local_aws_stores_deployments_and_fails_on_request(smollm2: Path, tmp_pa
         if turn == "first":
             s3.create_bucket(Bucket="stored")
             second = run("local-aws", "--port", "0", "--folder", folder)
-            assert (second.returncode, "another runtime holds" in second.stderr) == (1, True)
+            assert (second.returncode, "another runtime uses" in second.stderr) == (1, True)
             with pytest.raises(ClientError, match="Rate exceeded"):
                 boto3.client(
                     "sagemaker", endpoint_url=url, config=Config(retries={"total_max_attempts": 1})
