@@ -74,7 +74,7 @@ def test_the_stages_one_by_one_find_their_work_done(stages: Path, code: Path) ->
     assert [prepared.returncode, trained.returncode, exported.returncode] == [0, 0, 0]
     assert "removed: syntax" in prepared.stderr
     assert "A tokenizer of 300 tokens: " in prepared.stderr
-    assert "GPT-2's own, on Python's standard library: 2.24" in prepared.stderr
+    assert "GPT-2's tokenizer on Python's standard library: 2.24" in prepared.stderr
     assert "4,096 tokens in" in trained.stderr
     assert trained.stderr.endswith(f"Next: sagechain pretrain export {run} --out MODEL\n")
     assert trained.stdout == f"{stages / 'run' / 'model'}\n"
