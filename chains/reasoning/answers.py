@@ -45,9 +45,9 @@ def extract_answer(text: str, kind: AnswerKind, *, announced: bool = False) -> s
     return None
 
 
-def same_answer(answer: str | None, truth: str, kind: AnswerKind) -> bool:
+def same_answer(found: str | None, truth: str, kind: AnswerKind) -> bool:
     """Whether an answer equals the correct one: numbers by value, lists item by item, words ignoring case."""
-    return answer is not None and _value(answer, kind) == _value(truth, kind)
+    return found is not None and _value(found, kind) == _value(truth, kind)
 
 
 def _announced_answer(rest: str, kind: AnswerKind) -> str | None:
