@@ -219,7 +219,7 @@ def test_a_tokenizer_that_does_not_fit_the_data_is_refused(
     shutil.rmtree(data / "tokenizer")
     shutil.copytree(other / "tokenizer", data / "tokenizer")
     with pytest.raises(
-        ValueError, match=r"data: the tokenizer in .* is not the one that the tokens were made with; put"
+        ValueError, match=r"data: the tokenizer in .* is not the one that encoded the tokens; restore"
     ):
         train(data, tmp_path / "run", tokens=TOKENS, **TINY)
     assert not (tmp_path / "run").exists()
