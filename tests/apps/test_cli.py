@@ -49,7 +49,7 @@ def test_ask_puts_standard_input_below_the_question(runtime: LocalRuntime) -> No
     assert done.returncode == 0
     assert b'"inputs": "User: Sum up:\\n\\nSome text.\\nAssistant:"' in runtime.requests[-1].body
     assert b'"stop": ["zz", "yy", ' in runtime.requests[-1].body
-    assert "cut at the token limit" in done.stderr
+    assert "it reached the token limit" in done.stderr
 
 
 def test_the_environment_may_name_the_model(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:

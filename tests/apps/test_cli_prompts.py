@@ -211,7 +211,7 @@ def test_tags_in_a_value_are_escaped_as_in_any_user_turn(runtime: LocalRuntime) 
         (["-t", "summary", "-v", "text"], "'text' is not NAME=TEXT or NAME=@FILE"),
         (["-t", "summary", "-v", "text=@/no/file"], "text: cannot read the file '/no/file'"),
         (["-t", "summary", "-v", "text=@/bin/true"], "text: cannot read the file '/bin/true'"),
-        (["-v", "text=a", "Hi"], "name it by -t"),
+        (["-v", "text=a", "Hi"], "name the prompt with -t"),
     ],
 )
 def test_a_mistake_is_reported_before_a_model_is_loaded(

@@ -256,13 +256,13 @@ def test_missing_credentials_are_an_error(runtime: LocalRuntime, monkeypatch: py
     [
         ({"endpoint_name": ""}, "endpoint_name: it is empty"),
         ({"family": "falcn"}, "Did you mean 'falcon'"),
-        ({"family": "messages", "wire": "tgi"}, "the tgi wire takes text only"),
+        ({"family": "messages", "wire": "tgi"}, "the tgi wire accepts text only"),
         ({"wire": "tgl"}, "Did you mean 'tgi'"),
         ({"temprature": 1}, "Did you mean 'temperature'"),
         ({"model_kwargs": {"temprature": 1}}, "Did you mean 'temperature'"),
         ({"num_beams": 2}, "the tgi wire does not carry it"),
         ({"timeout": 0}, "timeout"),
-        ({"content_handler": object()}, "content_handler: SageMakerLLM takes a wire"),
+        ({"content_handler": object()}, "content_handler: SageMakerLLM uses wires"),
     ],
 )
 def test_bad_input_is_a_value_error_before_any_request(

@@ -337,7 +337,7 @@ def test_a_run_stopped_after_training_repeats_no_step(
 
 def test_a_changed_setting_on_resume_is_refused_by_its_name(finished: Path, data: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"width: the run in .* was start_training with other settings: width=64 \(the run has 32\)"
+        ValueError, match=r"width: the run in .* was started with other settings: width=64 \(the run has 32\)"
     ):
         train(data, finished, tokens=TOKENS, **(TINY | {"width": 64}))
 
@@ -373,5 +373,5 @@ def test_a_run_resumes_with_another_device_batch_and_learns_the_same(
 
 def test_other_data_on_resume_is_refused(finished: Path, tmp_path: Path, write_other_data: Callable[..., Path]) -> None:
     other = write_other_data(tmp_path / "data", documents=40)
-    with pytest.raises(ValueError, match="was start_training with other settings: other data"):
+    with pytest.raises(ValueError, match="was started with other settings: other data"):
         train(other, finished, tokens=TOKENS, **TINY)
