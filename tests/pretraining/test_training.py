@@ -218,9 +218,7 @@ def test_a_tokenizer_that_does_not_fit_the_data_is_refused(
     data, other = write_other_data(tmp_path / "data"), write_other_data(tmp_path / "other", **given)
     shutil.rmtree(data / "tokenizer")
     shutil.copytree(other / "tokenizer", data / "tokenizer")
-    with pytest.raises(
-        ValueError, match=r"data: the tokenizer in .* is not the one that encoded the tokens; restore"
-    ):
+    with pytest.raises(ValueError, match=r"data: the tokenizer in .* is not the one that encoded the tokens; restore"):
         train(data, tmp_path / "run", tokens=TOKENS, **TINY)
     assert not (tmp_path / "run").exists()
 
