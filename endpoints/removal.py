@@ -44,8 +44,8 @@ def delete(
     if (first := next(descriptions, None)) is None:
         raise EndpointNotFound(name, "no endpoint, configuration or model has that name.")
     resource, description = first
-    if teardown.is_own(resource, description):
-        tags = account.tags(name, description[f"{resource.api_name}Arn"])
+    tags = teardown.tags_of(resource, description)
+    if TOOL_TAG in tags:
         teardown.deployment = replace(teardown.deployment, identity=tags.get(DEPLOYMENT_TAG, ""))
     elif force:
         teardown.forced = list(_foreign_resources(account, resource))

@@ -113,12 +113,16 @@ class Teardown:
         except EndpointNotFound:
             return None
 
+    def tags_of(self, resource: Resource, description: Mapping[str, Any]) -> dict[str, str]:
+        """The tags of a resource; none if it was deleted in between."""
+        try:
+            return self.account.tags(self.name, description[f"{resource.api_name}Arn"])
+        except EndpointNotFound:
+            return {}
+
     def is_own(self, resource: Resource, description: Mapping[str, Any]) -> bool:
         """Whether sagechain created it; with an identity: whether this deployment did."""
-        try:
-            tags = self.account.tags(self.name, description[f"{resource.api_name}Arn"])
-        except EndpointNotFound:
-            return False  # deleted in between
+        tags = self.tags_of(resource, description)
         return TOOL_TAG in tags and self.deployment.identity in ("", tags.get(DEPLOYMENT_TAG))
 
     def _describe_deletable(self, resource: Resource) -> dict[str, Any] | None:
