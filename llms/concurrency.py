@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -21,6 +21,7 @@ from anyio import CapacityLimiter
 from anyio.lowlevel import current_token
 from langchain_core.outputs import GenerationChunk
 
+from .forks import renew_in_child
 from .generation import RunningGeneration
 
 POLL_SECONDS = 0.005  # between two looks at whether the wait was cancelled, or a slot became free for an event loop
@@ -31,14 +32,23 @@ class ConcurrencyLimit:
 
     Args:
         slots: how many may be in use at the same time.
+
+    A forked child starts with all slots free; a copy has its own.
     """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self._free = threading.BoundedSemaphore(slots)
+        self._reset()
+        renew_in_child(self, ConcurrencyLimit._reset)
+
+    def _reset(self) -> None:
+        self._free = threading.BoundedSemaphore(self.slots)
         self._owners: list[int] = []
         # Tasks of one event loop queue here first, in the order in which they came.
         self._queues: WeakKeyDictionary[Any, CapacityLimiter] = WeakKeyDictionary()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[int]]:
+        return type(self), (self.slots,)
 
     @contextmanager
     def slot(self, cancelled: threading.Event | None = None) -> Iterator[bool]:
@@ -77,12 +87,14 @@ class ConcurrencyLimit:
 
     @contextmanager
     def _released_by(self, owner: int) -> Iterator[None]:
-        self._owners.append(owner)
+        free, owners = self._free, self._owners
+        owners.append(owner)
         try:
             yield
         finally:
-            self._owners.remove(owner)
-            self._free.release()
+            if free is self._free:  # not in a child that was forked meanwhile: another thread's lock may be on it
+                owners.remove(owner)
+                free.release()
 
 
 def complete_all(generations: Sequence[RunningGeneration], limit: ConcurrencyLimit) -> list[list[GenerationChunk]]:

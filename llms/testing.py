@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_valid
 from sagechain.prompts import OutputFormat, get_family
 from sagechain.prompts.families import to_role_messages
 
+from .forks import RenewedLock
 from .generation import Prompt, RunningGeneration
 from .parameters import GenerationParameters
 from .stop_strings import StopCutter
@@ -172,13 +173,13 @@ class ScriptedGeneration(RunningGeneration):
 
 
 class _Script:
-    """The answers, how many have been given, and the prompts; copies of a model share it."""
+    """The answers, how many have been given, and the prompts; `with_fields` shares it, a deep copy has its own."""
 
     def __init__(self, answers: list[str]) -> None:
         self.answers = answers
         self.prompts: list[str] = []
         self.given = 0
-        self._lock = threading.Lock()
+        self._lock = RenewedLock()
 
     def next_answer(self, prompt: str) -> str:
         with self._lock:
