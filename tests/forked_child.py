@@ -15,12 +15,14 @@ def in_child(work: Callable[[], Any]) -> Any:
     ours, theirs = os.pipe()
     if (child := os.fork()) == 0:
         signal.alarm(LIMIT_SECONDS)
+        code = 1
         try:
             os.write(theirs, json.dumps(work()).encode())
-        except BaseException:
+            code = 0
+        except Exception:  # noqa: BLE001  # the child has no other way to show it
             traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
+        finally:
+            os._exit(code)
     os.close(theirs)
     with os.fdopen(ours, "rb") as pipe:
         result = pipe.read()

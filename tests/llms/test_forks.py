@@ -63,8 +63,8 @@ def test_a_lock_that_another_thread_held_is_free_in_the_child() -> None:
 
 def test_a_child_may_use_all_slots_though_a_thread_of_the_parent_had_one() -> None:
     model = ScriptedLLM(["a b c", "in the child"], max_concurrency=1)
-    stream = model.stream("prompt")
-    assert next(stream) == "a"
+    stream = model.chunks("prompt")
+    assert next(stream).text == "a"
 
     def use() -> str:
         answer = model.invoke("prompt")
@@ -72,5 +72,5 @@ def test_a_child_may_use_all_slots_though_a_thread_of_the_parent_had_one() -> No
         return answer
 
     assert in_child(use) == "in the child"
-    assert "".join(stream) == " b c"
+    assert "".join(chunk.text for chunk in stream) == " b c"
     assert model.invoke("prompt") == "in the child"
