@@ -1,6 +1,7 @@
 """The one account of the local runtime: its number, its user, and the ARNs of its resources."""
 
 ACCOUNT = "000000000000"
+DEFAULT_REGION = "us-east-1"  # of a request that is not signed, and of what exists from the start
 USER = f"arn:aws:iam::{ACCOUNT}:user/local"
 
 

@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .account import DEFAULT_REGION
 from .connection import Connection
 from .errors import AwsError
 from .failures import Failures
@@ -33,7 +34,6 @@ from .sagemaker.requests import ControlPlaneRequest
 from .sts import StsRequest
 
 MAX_LOGGED_REQUESTS = 1000
-DEFAULT_REGION = "us-east-1"  # of a request that is not signed
 
 _SIGNATURE_SCOPE = re.compile(r"Credential=[^/,]+/\d+/([^/]+)/([^/]+)/aws4_request")
 
@@ -88,7 +88,7 @@ class Gateway:
             return StsRequest(await http.body())
         if service != "s3" and (path := RUNTIME_PATH.fullmatch(http.scope["path"])):
             return InferenceRequest(self._inference, http, path, await http.body(), region)
-        return S3Request(self._s3.operations, http)
+        return S3Request(self._s3.operations, http, region)
 
     async def _response(self, request: AwsRequest, http: Request) -> ASGIApp:
         """The response to a request; it is not read if the connection has been reset."""

@@ -203,7 +203,7 @@ class LocalRuntime:
             self._deployments.add(name, endpoint)
         control_plane = ControlPlane(store, self._deployments, clock=self._now, **self._seconds)
         self._inference = InferenceServer(self._deployments)
-        s3 = S3Service(objects, Uploads(folder / "uploads"))
+        s3 = S3Service(objects, Uploads(folder / "uploads"), self._now)
         self._gateway = Gateway(control_plane, self._inference, s3, self._failures)
 
     def _now(self) -> float:

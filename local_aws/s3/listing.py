@@ -1,74 +1,110 @@
-"""ListObjectsV2: the keys under a prefix; those that share a delimiter after it are one common prefix. Page by page."""
+"""Lists of objects and of unfinished uploads: the keys under a prefix, page by page.
+
+Keys that share a delimiter after the prefix are one common prefix.
+"""
 
 import base64
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from ..errors import AwsError
-from .objects import Objects, StoredObject
 
 MAX_PAGE_SIZE = 1000
 
 
+class Listed(Protocol):
+    """What can be listed: its key, and its place among the items of that key."""
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+
+    @property
+    def order(self) -> str:
+        """The place; empty where a key has one item."""
+
+
+Item = TypeVar("Item", bound=Listed)
+
+
 @dataclass(frozen=True)
-class Page:
+class Page(Generic[Item]):
     """A page, in order.
 
     Args:
-        entries: objects, and common prefixes as text.
-        size: the largest number of entries.
-        next_token: the continuation token of the next page, if there is one.
+        size: the largest number of items and prefixes.
+        last: the key and the order, or the common prefix, after which the next page starts; None on the last page.
     """
 
-    entries: list[StoredObject | str]
+    items: list[Item]
+    prefixes: list[str]
     size: int
-    next_token: str | None
+    last: tuple[str, str] | None
 
 
-def page_of_objects(objects: Objects, bucket: str, query: Mapping[str, str]) -> Page:
-    """The page for `prefix`, `delimiter`, `max-keys`, `start-after` and `continuation-token` of a query.
+def page_of(
+    items: Iterable[Item], query: Mapping[str, str], *, after: tuple[str, str | None], size_name: str = "max-keys"
+) -> Page[Item]:
+    """The page for the `prefix`, the `delimiter` and the size of a query.
+
+    Args:
+        items: in order of their keys' bytes.
+        after: a key, and the order of the last listed item of that key (None: all were); or a common prefix.
 
     Raises:
-        AwsError: `NoSuchBucket`, or `InvalidArgument`.
+        AwsError: `InvalidArgument`.
     """
-    max_keys = query.get("max-keys", str(MAX_PAGE_SIZE))
-    if not max_keys.isdecimal():
-        raise AwsError("InvalidArgument", f"max-keys: {max_keys!r} is not a whole number")
-    size = min(int(max_keys), MAX_PAGE_SIZE)
-    after = _key_in(query["continuation-token"]) if "continuation-token" in query else query.get("start-after", "")
-    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    entries: list[StoredObject | str] = []
-    for entry in _entries(objects.under(bucket, prefix), prefix, delimiter):
-        if _key(entry).encode() <= after.encode():
-            continue
-        if len(entries) == size:
-            return Page(entries, size, _token(_key(entries[-1])) if entries else None)
-        entries.append(entry)
-    return Page(entries, size, None)
+    size = _size(query, size_name)
+    page = Page[Item]([], [], size, None)
+    last = ("", "")
+    for item, prefix in _groups(items, query.get("prefix", ""), query.get("delimiter", ""), after):
+        if len(page.items) + len(page.prefixes) == size:
+            return Page(page.items, page.prefixes, size, last if size else None)
+        if prefix is None:
+            page.items.append(item)
+            last = (item.key, item.order)
+        else:
+            page.prefixes.append(prefix)
+            last = (prefix, "")
+    return page
 
 
-def _entries(objects: Iterator[StoredObject], prefix: str, delimiter: str) -> Iterator[StoredObject | str]:
-    """The objects, with one common prefix in the place of all that share it."""
-    last = None
-    for stored in objects:
-        group, found, _ = stored.key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
-        if not found:
-            yield stored
-        elif (common_prefix := prefix + group + found) != last:
-            last = common_prefix
-            yield common_prefix
-
-
-def _key(entry: StoredObject | str) -> str:
-    return entry if isinstance(entry, str) else entry.key
-
-
-def _token(key: str) -> str:
+def encode_token(key: str) -> str:
+    """The continuation token for a key."""
     return base64.urlsafe_b64encode(key.encode()).decode()
 
 
-def _key_in(token: str) -> str:
+def decode_token(token: str) -> str:
+    """The key of a continuation token. Raises AwsError: `InvalidArgument`."""
     try:
         return base64.urlsafe_b64decode(token).decode()
     except ValueError as error:
         raise AwsError("InvalidArgument", "The continuation token provided is incorrect") from error
+
+
+def _size(query: Mapping[str, str], name: str) -> int:
+    text = query.get(name) or str(MAX_PAGE_SIZE)
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) >= 2**31:
+        raise AwsError("InvalidArgument", f"Provided {name} not an integer or within integer range")
+    return min(int(text), MAX_PAGE_SIZE)
+
+
+def _groups(
+    items: Iterable[Item], prefix: str, delimiter: str, after: tuple[str, str | None]
+) -> Iterator[tuple[Item, str | None]]:
+    """The items after a place, each with None; or the first of those that share a common prefix, with the prefix."""
+    key, order = after
+    last = key  # a page that ended with a common prefix is followed by what lies outside it
+    for item in items:
+        if not item.key.startswith(prefix) or item.key.encode() < key.encode():
+            continue
+        if item.key == key and (order is None or item.order <= order):
+            continue
+        group, found, _ = item.key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+        if not found:
+            yield item, None
+        elif (common := prefix + group + found) != last:
+            last = common
+            yield item, common

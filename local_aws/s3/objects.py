@@ -1,5 +1,6 @@
 """Buckets and objects as files, one folder a bucket.
 
+    FOLDER/BUCKET/region                            where the bucket was created; absent for the default
     FOLDER/BUCKET/DIGEST.json                       an object's record: its key, its facts, and the name of its file
     FOLDER/BUCKET/data/UNIQUE-last-part-of-the-key  its bytes
 
@@ -17,11 +18,13 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
+from ..account import DEFAULT_REGION
 from ..errors import AwsError
 from ..files import read_json, remove_unfinished, write_atomically
 
 BUCKET_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 MAX_KEY_BYTES = 1024
+REGION_FILE = "region"
 KEY_CHARACTERS = 60  # of a key in the name of its file, for people who look into the folder
 
 
@@ -46,6 +49,11 @@ class StoredObject:
     checksums: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def order(self) -> str:
+        """Its place among the items of its key in a list: it is the only one."""
+        return ""
+
 
 class Objects:
     """Buckets and objects.
@@ -67,12 +75,22 @@ class Objects:
         """Whether there is such a bucket."""
         return bucket in self._buckets
 
-    def create_bucket(self, bucket: str) -> None:
+    def create_bucket(self, bucket: str, region: str) -> None:
         """Create a bucket, unless it exists. Raises AwsError: `InvalidBucketName`."""
         if not BUCKET_NAME.fullmatch(bucket):
             raise AwsError("InvalidBucketName", "The specified bucket is not valid.")
+        if bucket in self._buckets:
+            return
         (self._folder / bucket / "data").mkdir(parents=True, exist_ok=True)
-        self._buckets.setdefault(bucket, {})
+        if region != DEFAULT_REGION:
+            write_atomically(self._folder / bucket / REGION_FILE, region.encode())
+        self._buckets[bucket] = {}
+
+    def region(self, bucket: str) -> str:
+        """Where a bucket was created. Raises AwsError: `NoSuchBucket`."""
+        self._objects(bucket)
+        path = self._folder / bucket / REGION_FILE
+        return path.read_text() if path.exists() else DEFAULT_REGION
 
     def delete_bucket(self, bucket: str) -> None:
         """Remove an empty bucket. Raises AwsError: `NoSuchBucket`, `BucketNotEmpty`."""
@@ -81,11 +99,15 @@ class Objects:
         del self._buckets[bucket]
         shutil.rmtree(self._folder / bucket)
 
-    def new_file(self, bucket: str, key: str) -> Path:
-        """The path of a new file for an object's bytes. Raises AwsError: `NoSuchBucket`, `KeyTooLongError`."""
+    def check_key(self, bucket: str, key: str) -> None:
+        """Check that an object can be stored. Raises AwsError: `NoSuchBucket`, `KeyTooLongError`."""
         self._objects(bucket)
         if len(key.encode()) > MAX_KEY_BYTES:
             raise AwsError("KeyTooLongError", "Your key is too long.")
+
+    def new_file(self, bucket: str, key: str) -> Path:
+        """The path of a new file for an object's bytes. Raises AwsError: `NoSuchBucket`, `KeyTooLongError`."""
+        self.check_key(bucket, key)
         return self._folder / bucket / "data" / f"{uuid4().hex}-{quote(key, safe='')[-KEY_CHARACTERS:]}"
 
     def put(self, bucket: str, stored: StoredObject) -> None:

@@ -2,7 +2,7 @@
 
     /BUCKET/KEY, or /KEY at BUCKET.localhost
 
-What `service.py` has no operation for (versions, access lists, copies …) is answered with `NotImplemented`.
+What `service.py` has no operation for (versions, access lists …) is answered with `NotImplemented`.
 """
 
 import re
@@ -15,11 +15,13 @@ from starlette.responses import Response
 from ..errors import AwsError
 from ..failures import Failure
 from ..requests import AwsRequest
+from .copying import SOURCE_HEADER
 from .xml import error_document
 
 # Query parameters that do not distinguish an operation.
 _OTHER_PARAMETERS = re.compile(
-    r"prefix|delimiter|max-keys|start-after|continuation-token|encoding-type|fetch-owner|x-id|partNumber|X-Amz-.*"
+    r"prefix|delimiter|max-(keys|uploads|parts)|marker|(key|upload-id|part-number)-marker|start-after|continuation-token"
+    r"|encoding-type|fetch-owner|x-id|partNumber|X-Amz-.*"
 )
 
 
@@ -33,10 +35,11 @@ class S3Request(AwsRequest):
         bucket: the bucket's name; empty if the path names none.
         key: the object's key; empty if the path names none.
         query: the query parameters.
+        region: that the request was signed for.
     """
 
-    def __init__(self, operations: "Operations", http: Request) -> None:
-        self._operations, self.http = operations, http
+    def __init__(self, operations: "Operations", http: Request, region: str) -> None:
+        self._operations, self.http, self.region = operations, http, region
         self.query: Mapping[str, str] = http.query_params
         path = unquote_to_bytes(http.scope["raw_path"]).decode("utf-8", "surrogateescape").removeprefix("/")
         host = http.headers.get("Host", "").partition(":")[0]
@@ -68,15 +71,15 @@ class S3Request(AwsRequest):
         """AWS's name of the operation, and its handler; empty and None for an unknown one."""
         subject = "key" if self.key else "bucket" if self.bucket else "service"
         parameters = [name for name in self.query if not _OTHER_PARAMETERS.fullmatch(name)]
-        if "x-amz-copy-source" in self.http.headers:
-            return "", None
+        if self.http.method == "PUT" and SOURCE_HEADER in self.http.headers:
+            parameters.append(SOURCE_HEADER)
         return self._operations.get((self.http.method, subject, ",".join(parameters)), ("", None))
 
 
 Handler = Callable[[S3Request], Awaitable[Response]]
 Operations = Mapping[tuple[str, str, str], tuple[str, Handler]]
-"""The name and the handler of each operation by its method, its subject (`service`, `bucket` or `key`), and the query
-parameter that distinguishes it."""
+"""The name and the handler of each operation by its method, its subject (`service`, `bucket` or `key`), and what
+distinguishes it: a query parameter, and the header that names the source of a copy."""
 
 
 def _is_unicode(text: str) -> bool:

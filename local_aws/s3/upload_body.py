@@ -21,6 +21,7 @@ from ..errors import AwsError
 
 MAX_LINE_BYTES = 8_192  # of a chunk's head, or of a trailing header
 CHECKSUM_HEADER = "x-amz-checksum-"
+STORED_HEADERS = ("content-type", "cache-control", "content-disposition", "content-language", "content-encoding")
 
 
 class Crc32:
@@ -124,6 +125,21 @@ async def write_body(http: Request, path: Path) -> Body:
         path.unlink(missing_ok=True)
         raise
     return Body(size, md5.digest(), checksums)
+
+
+def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of an upload that are returned with its object."""
+    stored = {
+        name: value for name, value in headers.items() if name in STORED_HEADERS or name.startswith("x-amz-meta-")
+    }
+    codings = [coding.strip() for coding in stored.pop("content-encoding", "").split(",")]
+    remaining = [coding for coding in codings if coding not in ("", "aws-chunked")]
+    return stored | ({"content-encoding": ",".join(remaining)} if remaining else {})
+
+
+def checksum_headers(checksums: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a response that contain checksums, by algorithm."""
+    return {f"{CHECKSUM_HEADER}{algorithm.lower()}": value for algorithm, value in checksums.items()}
 
 
 def _algorithms(headers: Mapping[str, str]) -> list[str]:

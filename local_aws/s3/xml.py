@@ -1,6 +1,7 @@
 """S3's XML: the documents of requests and responses."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -9,15 +10,17 @@ from xml.etree import ElementTree
 
 from starlette.responses import Response
 
-from ..account import ACCOUNT
+from ..account import ACCOUNT, DEFAULT_REGION
 from ..errors import AwsError
-from .listing import Page
+from .listing import Page, encode_token
+from .objects import StoredObject
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+MAX_DELETED_KEYS = 1000  # in one request
 OWNER = {"ID": ACCOUNT, "DisplayName": "local"}
 
 
-def document(root: str, content: Mapping[str, Any], status: int = 200) -> Response:
+def document(root: str, content: Mapping[str, Any] | str, status: int = 200) -> Response:
     """A response: a mapping becomes an element's children, a list several elements of one name, None nothing."""
     element = ElementTree.Element(root, {"xmlns": NAMESPACE} if status == 200 else {})
     _fill(element, content)
@@ -25,55 +28,96 @@ def document(root: str, content: Mapping[str, Any], status: int = 200) -> Respon
 
 
 def error_document(error: AwsError) -> Response:
-    """An error."""
+    """An error; one for a reader that has the object already has no body."""
+    if error.status == 304:
+        return Response(status_code=304)
     fields = {"Code": error.code, "Message": error.message, "RequestId": uuid4().hex}
     return document("Error", fields, error.status)
 
 
 def bucket_list(buckets: Mapping[str, float]) -> Response:
     """The response to ListBuckets."""
-    rows = [{"Name": name, "CreationDate": _time(created)} for name, created in buckets.items()]
+    rows = [{"Name": name, "CreationDate": timestamp(created)} for name, created in buckets.items()]
     return document("ListAllMyBucketsResult", {"Owner": OWNER, "Buckets": {"Bucket": rows}})
 
 
-def object_list(page: Page, bucket: str, query: Mapping[str, str]) -> Response:
-    """The response to ListObjectsV2; keys are quoted for a URL where the client requests it."""
+def bucket_location(region: str) -> Response:
+    """The response to GetBucketLocation; empty for the oldest region, as in S3."""
+    return document("LocationConstraint", "" if region == DEFAULT_REGION else region)
+
+
+def object_list(page: Page[StoredObject], bucket: str, query: Mapping[str, str]) -> Response:
+    """The response to ListObjects. `NextMarker` is there with a delimiter only, as in S3."""
+    encode = encoder(query)
+    next_marker = encode(page.last[0]) if page.last and query.get("delimiter") else None
+    return _object_list(page, bucket, query, {"Marker": encode(query.get("marker", "")), "NextMarker": next_marker})
+
+
+def object_list_v2(page: Page[StoredObject], bucket: str, query: Mapping[str, str]) -> Response:
+    """The response to ListObjectsV2."""
+    fields = {
+        "StartAfter": encoder(query)(query.get("start-after")),
+        "ContinuationToken": query.get("continuation-token"),
+        "NextContinuationToken": encode_token(page.last[0]) if page.last else None,
+        "KeyCount": len(page.items) + len(page.prefixes),
+    }
+    return _object_list(page, bucket, query, fields)
+
+
+def _object_list(
+    page: Page[StoredObject], bucket: str, query: Mapping[str, str], fields: Mapping[str, Any]
+) -> Response:
+    encode = encoder(query)
+    rows = [
+        {
+            "Key": encode(stored.key),
+            "LastModified": timestamp(stored.modified),
+            "ETag": f'"{stored.etag}"',
+            "Size": stored.size,
+            "StorageClass": "STANDARD",
+        }
+        for stored in page.items
+    ]
+    content = {
+        "Name": bucket,
+        "Prefix": encode(query.get("prefix", "")),
+        "Delimiter": encode(query.get("delimiter")),
+        "EncodingType": query.get("encoding-type"),
+        "IsTruncated": "true" if page.last else "false",
+        "MaxKeys": page.size,
+        **fields,
+        "Contents": rows,
+        "CommonPrefixes": [{"Prefix": encode(prefix)} for prefix in page.prefixes],
+    }
+    return document("ListBucketResult", content)
+
+
+def copy_result(root: str, etag: str, modified: float) -> Response:
+    """The response to CopyObject and UploadPartCopy."""
+    return document(root, {"ETag": f'"{etag}"', "LastModified": timestamp(modified)})
+
+
+def encoder(query: Mapping[str, str]) -> Callable[[str | None], str | None]:
+    """What keys pass through in a list: they are quoted for a URL where the client requests it."""
 
     def encode(text: str | None) -> str | None:
         return quote(text, safe="/") if text is not None and query.get("encoding-type") == "url" else text
 
-    rows = [
-        {
-            "Key": encode(entry.key),
-            "LastModified": _time(entry.modified),
-            "ETag": f'"{entry.etag}"',
-            "Size": entry.size,
-            "StorageClass": "STANDARD",
-        }
-        for entry in page.entries
-        if not isinstance(entry, str)
-    ]
-    content = {
-        "Name": bucket,
-        "Prefix": encode(query.get("prefix")),
-        "Delimiter": encode(query.get("delimiter")),
-        "StartAfter": encode(query.get("start-after")),
-        "EncodingType": query.get("encoding-type"),
-        "ContinuationToken": query.get("continuation-token"),
-        "NextContinuationToken": page.next_token,
-        "IsTruncated": "true" if page.next_token else "false",
-        "KeyCount": len(page.entries),
-        "MaxKeys": page.size,
-        "Contents": rows,
-        "CommonPrefixes": [{"Prefix": encode(entry)} for entry in page.entries if isinstance(entry, str)],
-    }
-    return document("ListBucketResult", content)
+    return encode
+
+
+def read_location(body: bytes) -> str:
+    """The region in a CreateBucket request; empty if it names none. Raises AwsError: `MalformedXML`."""
+    return _parse(body).findtext("{*}LocationConstraint", "") if body else ""
 
 
 def read_keys(body: bytes) -> tuple[list[str], bool]:
     """The keys in a DeleteObjects request, and whether the response is to be quiet. Raises AwsError: `MalformedXML`."""
     root = _parse(body)
-    return [one.findtext("{*}Key", "") for one in root.iterfind("{*}Object")], root.findtext("{*}Quiet") == "true"
+    keys = [one.findtext("{*}Key", "") for one in root.iterfind("{*}Object")]
+    if not 1 <= len(keys) <= MAX_DELETED_KEYS or not all(keys):
+        raise _malformed()
+    return keys, root.findtext("{*}Quiet") == "true"
 
 
 def read_parts(body: bytes) -> list[tuple[int, str]]:
@@ -81,15 +125,23 @@ def read_parts(body: bytes) -> list[tuple[int, str]]:
     parts = [
         (part.findtext("{*}PartNumber", ""), part.findtext("{*}ETag", "")) for part in _parse(body).iterfind("{*}Part")
     ]
-    if any(not number.isdecimal() for number, _ in parts):
+    if not all(re.fullmatch("[0-9]{1,5}", number) for number, _ in parts):
         raise _malformed()
     return [(int(number), etag.strip('"')) for number, etag in parts]
 
 
+class _NoEntities(ElementTree.TreeBuilder):
+    """A builder that refuses a document type: S3 has none, and its entities can grow without limit."""
+
+    def doctype(self, name: str, public_id: str | None, system_id: str | None) -> None:
+        """Refuse it before its entities are read."""
+        raise _malformed()
+
+
 def _parse(body: bytes) -> ElementTree.Element:
     try:
-        return ElementTree.fromstring(body)
-    except ElementTree.ParseError as error:
+        return ElementTree.fromstring(body, ElementTree.XMLParser(target=_NoEntities()))
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # ValueError: an encoding that expat lacks
         raise _malformed() from error
 
 
@@ -108,5 +160,6 @@ def _fill(element: ElementTree.Element, content: Any) -> None:
                 _fill(ElementTree.SubElement(element, name), one)
 
 
-def _time(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
+    """A time in S3's form, from seconds since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
