@@ -21,6 +21,7 @@ from sagechain.command import (
     UntilOption,
     model_parameters,
     print_note,
+    print_text,
     run,
     warn_if_truncated,
 )
@@ -60,14 +61,14 @@ def show_completion(model: "BaseLanguageModel[Any]", prompt: str, *, until: str,
 
     if candidates > 1:
         completions = ranked_completions(model, until=until, candidates=candidates).invoke(prompt)
-        print(completions[0].text, flush=True)
+        print_text(completions[0].text)
         warn_if_truncated(completions[0].finish_reason)
         parsing = sum(completion.parses for completion in completions)
         print_note(f"({parsing} of {len(completions)} candidates parse as Python.)")
         return
     finish_reason = FinishReason()
     for chunk in chain(model, until=until).stream(prompt, {"callbacks": [finish_reason]}):
-        print(chunk, end="", flush=True)
+        print_text(chunk, end="")
     print(flush=True)
     warn_if_truncated(finish_reason.value)
 

@@ -21,6 +21,7 @@ from sagechain.command import (
     VariableOption,
     model_parameters,
     print_note,
+    print_text,
     run,
     talk,
     typed_turns,
@@ -109,7 +110,7 @@ def _show(use: str, runnable: "Runnable[dict[str, str], AIMessage]", values: dic
     print_note(f"— {use}: {'; '.join(f'{name}={value!r}' for name, value in values.items())}")
     finish_reason = None
     for chunk in runnable.stream(values):
-        print(chunk.text, end="", flush=True)
+        print_text(chunk.text, end="")
         finish_reason = chunk.response_metadata.get("finish_reason", finish_reason)
     print(flush=True)
     warn_if_truncated(finish_reason)

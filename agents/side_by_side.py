@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from sagechain.chains import Reasoning
+from sagechain.command import print_text, visible, visible_line
 
 DIRECT = "direct"
 
@@ -51,7 +52,7 @@ class PlainView:
     @contextmanager
     def problem(self, question: str, correct_answer: str) -> Iterator[Display]:
         """Print the question."""
-        print(f"  Q: {question}  (truth: {correct_answer})", flush=True)
+        print_text(f"  Q: {question}  (truth: {correct_answer})")
         yield _PlainDisplay()
 
 
@@ -80,15 +81,15 @@ class _PlainDisplay(Display):
     def token(self, strategy: str, text: str) -> None:
         text = text if self._has_tokens else f"  chain of thought: {text.lstrip()}"
         self._has_tokens = True
-        print(text.replace("\n", " "), end="", flush=True)
+        print_text(text.replace("\n", " "), end="")
 
     def end(self, strategy: str, reasoning: Reasoning, is_correct: bool) -> None:
         verdict = f"[{reasoning.answer}: {'right' if is_correct else 'wrong'}]"
         if strategy != DIRECT and self._has_tokens:
-            print(f"  {verdict}", flush=True)
+            print_text(f"  {verdict}")
         else:
             name = "direct" if strategy == DIRECT else "chain of thought"
-            print(f"  {name}: {' '.join(reasoning.text.split())}  {verdict}", flush=True)
+            print_text(f"  {name}: {' '.join(reasoning.text.split())}  {verdict}")
 
 
 class _LiveDisplay(Display):
@@ -110,10 +111,10 @@ class _LiveDisplay(Display):
         for strategy in strategies:
             columns.add_column(ratio=1 if strategy == DIRECT else 2)
         columns.add_row(*(self._column(strategy) for strategy in strategies))
-        return Panel(columns, title=Text(self._title), title_align="left")
+        return Panel(columns, title=Text(visible_line(self._title)), title_align="left")
 
     def _column(self, strategy: str) -> Text:
-        column = Text(self._texts.get(strategy, "…").strip())
+        column = Text(visible(self._texts.get(strategy, "…").strip()))
         if strategy in self._verdicts:
             is_correct = self._verdicts[strategy]
             column.append("  right" if is_correct else "  wrong", "green" if is_correct else "red")

@@ -56,16 +56,25 @@ def _run(app: Callable[..., Any], program: str) -> tuple[int, str | None]:
     except SystemExit as end:
         # Typer turns a broken pipe into exit code 1, and raises SystemExit while it handles the real error.
         if isinstance(end.__context__, BrokenPipeError):
-            return _broken_pipe(), None
-        return (end.code if isinstance(end.code, int) else 0), None
+            _discard_output()
+            return BROKEN_PIPE, None
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0, None
+        return FAILURE, str(end.code)
     except BrokenPipeError:
-        return _broken_pipe(), None
+        _discard_output()
+        return BROKEN_PIPE, None
     except KeyboardInterrupt:
         return INTERRUPTED, None
     except OSError as error:
+        _discard_output()
         return FAILURE, str(error)
     except ValueError as error:
         return USAGE, _one_line(error)
+    except RuntimeError as error:
+        if "home directory" not in str(error):  # pathlib's and platformdirs' words
+            raise
+        return FAILURE, f"{error}. Without a home, files are stored where XDG_DATA_HOME and XDG_CACHE_HOME point."
     except Exception as error:
         from sagechain.llms.errors import LLMError, ModelNotReady, Throttled
 
@@ -75,10 +84,12 @@ def _run(app: Callable[..., Any], program: str) -> tuple[int, str | None]:
     return 0, None
 
 
-def _broken_pipe() -> int:
-    # The reader has closed the pipe. Python would print an error when it flushes standard output at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return BROKEN_PIPE
+def _discard_output() -> None:
+    """Discard what cannot be written (a closed pipe, a full disk): Python would fail on it again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _one_line(error: ValueError) -> str:
@@ -90,5 +101,6 @@ def _one_line(error: ValueError) -> str:
     problems = []
     for each in error.errors(include_url=False, include_input=False):
         field, problem = ".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")
-        problems.append(f"{field}: {problem}" if field else problem)
+        is_named = not field or problem.startswith(f"{field}: ")  # our own validators name it themselves
+        problems.append(problem if is_named else f"{field}: {problem}")
     return "; ".join(problems)

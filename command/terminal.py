@@ -9,6 +9,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .visible_text import print_text
+
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.graph.state import CompiledStateGraph
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 def print_note(text: str) -> None:
     """Print a line that is not part of an answer."""
-    print(text, file=sys.stderr, flush=True)
+    print_text(text, file=sys.stderr)
 
 
 def warn_if_truncated(finish_reason: str | None) -> None:
@@ -102,7 +104,7 @@ async def _print_answer(graph: "Graph", input: Any, config: "RunnableConfig") ->
         finish_reason = chunk.response_metadata.get("finish_reason", finish_reason)
         if chunk.text:
             # The text before a tool call and the text after it are two messages.
-            print("\n" if message_id not in (None, chunk.id) else "", chunk.text, sep="", end="", flush=True)
+            print_text("\n" * (message_id not in (None, chunk.id)) + chunk.text, end="")
             message_id = chunk.id
     print(flush=True)
     warn_if_truncated(finish_reason)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
-from sagechain.command import NOT_READY, print_answer, print_note, talk
+from sagechain.command import NOT_READY, print_answer, print_note, print_text, talk
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -113,6 +113,6 @@ def _ask(shop: "ShopDatabase", order: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _read_line(question: str) -> str | None:
-    print(question, end="", file=sys.stderr, flush=True)
+    print_text(question, end="", file=sys.stderr)
     line = sys.stdin.readline()
     return line.strip() if line else None

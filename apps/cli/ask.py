@@ -10,6 +10,7 @@ from sagechain.command import (
     ParameterOption,
     VariableOption,
     parameters_by_name,
+    print_text,
     variables_by_name,
     warn_if_truncated,
 )
@@ -55,7 +56,7 @@ def ask(
     chat = with_defaults(load_chat_model(model, **model_parameters), defaults)
     finish_reason = None
     for chunk in chat.stream([*([SystemMessage(system)] if system else []), HumanMessage(text)]):
-        print(chunk.text, end="", flush=True)
+        print_text(chunk.text, end="")
         finish_reason = chunk.response_metadata.get("finish_reason", finish_reason)
     print()
     warn_if_truncated(finish_reason)

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import print_note
+from sagechain.command import print_note, print_text
 
 if TYPE_CHECKING:
     from sagechain.endpoints import CatalogueEntry
@@ -39,7 +39,7 @@ def show_catalogue(
     if as_json:
         print(json.dumps(models if model_id is None else models[0], indent=2))
     elif eula:
-        print(_licence(models[0]))
+        print_text(_licence(models[0]))
     elif model_id is None:
         _print_table(models, region)
     else:
@@ -90,7 +90,7 @@ def _print_table(models: list[dict[str, Any]], region: str) -> None:
         licence = model["license"] + (" (to accept)" if model["eula"] else "")
         names, weights = (model["model_id"], model["family"], model["wire"]), f"{model['memory_gib']} GiB"
         table.add_row(*names, weights, model["instance_type"], _price(model), licence)
-    Console(width=WIDTH, force_terminal=sys.stdout.isatty()).print(table)
+    Console(width=WIDTH, force_terminal=sys.stdout.isatty(), markup=False).print(table)
     for note in sorted({model["price_note"] for model in models} - {""}):
         print_note(f"(~ {note})")
 
@@ -100,7 +100,7 @@ def _print_model(model: dict[str, Any]) -> None:
     width = max(map(len, model))
     for name, value in model.items():
         if value not in (None, ""):
-            print(f"{name:{width}}  {_in_one_line(value)}")
+            print_text(f"{name:{width}}  {_in_one_line(value)}")
 
 
 def _in_one_line(value: Any) -> str:

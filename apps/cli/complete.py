@@ -29,7 +29,7 @@ def complete(
     Or a file: sagechain complete < beginning.py
     """
     # Unlike a question, code is sent unchanged: its blanks and line ends matter.
-    code = "\n".join(part for part in (prompt, piped_text()) if part)
+    code = "\n".join(part for part in (prompt, piped_text(is_needed=not prompt)) if part)
     if not code:
         raise typer.BadParameter("give the start of some code, or text on standard input.")
     model_parameters = parameters_by_name(parameters)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sagechain.command import print_note
+from sagechain.command import print_note, visible_line
 
 if TYPE_CHECKING:
     from sagechain.endpoints import EndpointInfo
@@ -29,11 +29,12 @@ def print_endpoints(endpoints: "Sequence[EndpointInfo]") -> None:
         table.add_column(heading)
     for info in endpoints:
         instance = f"{info.instance_count} × {info.instance_type}" if info.instance_type else "–"
+        name, family, wire = (visible_line(text or "–") for text in (info.name, info.family, info.wire))
         table.add_row(
-            info.name, info.status, info.family or "–", info.wire or "–", instance, format_duration(info.age),
+            name, info.status, family, wire, instance, format_duration(info.age),
             hourly_price(info), format_usd(info.cost_so_far), _time_left(info), "sagechain" if info.ours else "others",
         )  # fmt: skip
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False).print(table)
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False).print(table)
     for info in endpoints:
         if info.reason:
             print_note(f"{info.name}: {info.reason}")

@@ -10,6 +10,7 @@ from sagechain.command import (
     ParameterOption,
     parameters_by_name,
     print_note,
+    print_text,
     warn_if_truncated,
 )
 
@@ -42,4 +43,4 @@ def solve(
     if reasoning.answer is None:
         print_note("sagechain: the model gave no answer.")
         raise typer.Exit(FAILURE)
-    print(reasoning.answer)
+    print_text(reasoning.answer)

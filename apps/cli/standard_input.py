@@ -1,21 +1,55 @@
 """Text that is piped to a command."""
 
 import os
+import select
 import sys
 
 import typer
+from sagechain.command import print_note
+
+PATIENCE = 3.0  # seconds for the first byte of a pipe, where a question is given
 
 
-def piped_text() -> str:
-    """Standard input as it is; empty if it is a terminal."""
+def piped_text(*, is_needed: bool) -> str:
+    """Standard input as it is; empty if it is a terminal.
+
+    Args:
+        is_needed: whether the command has no other text. Otherwise a pipe that stays silent is not waited for: a process
+            in the background often inherits one that nobody closes.
+
+    Raises:
+        ValueError: the bytes are not text.
+    """
     if sys.stdin is None or sys.stdin.closed or os.isatty(sys.stdin.fileno()):
         return ""
-    return sys.stdin.read()
+    if not _has_data():
+        if not is_needed:
+            print_note(
+                f"(Standard input sent nothing for {PATIENCE:.0f} s, and is left out. `< /dev/null` avoids the wait.)"
+            )
+            return ""
+        print_note("(Waiting for standard input …)")
+    data, encoding = sys.stdin.buffer.read(), sys.stdin.encoding
+    try:
+        return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"standard input: byte {error.start + 1} is not {encoding} text ({error.reason}); convert it, "
+            f"for example with `iconv -f latin1 -t utf-8`"
+        ) from None
 
 
 def read_question(argument: str | None) -> str:
     """The question from the command line, with standard input below it. Raises typer.BadParameter if both are empty."""
-    text = "\n\n".join(part for part in ((argument or "").strip(), piped_text().strip()) if part)
+    question = (argument or "").strip()
+    text = "\n\n".join(part for part in (question, piped_text(is_needed=not question).strip()) if part)
     if not text:
         raise typer.BadParameter("give a question, or text on standard input.")
     return text
+
+
+def _has_data() -> bool:
+    """Whether standard input has data or has ended; it may take `PATIENCE` seconds."""
+    if os.name == "nt":  # where only sockets can be waited for
+        return True
+    return bool(select.select([sys.stdin.fileno()], [], [], PATIENCE)[0])

@@ -2,14 +2,13 @@
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import print_note
+from sagechain.command import print_note, print_text, visible, visible_line
 
 from .confirmation import confirm
 from .store_option import StoreOption, is_missing, open_threads
@@ -61,7 +60,7 @@ def show(name: NameArgument, location: StoreOption = None) -> None:
     with open_threads(location, create=False) as store:
         for entry in _entries(store, name):
             for line in _lines(entry.message):
-                print(_without_controls(line, allowed="\n\t"))
+                print(visible(line))
 
 
 @app.command("export")
@@ -78,7 +77,7 @@ def export(
     """
     with open_threads(location, create=False) as store:
         for line in (_markdown if form is Format.markdown else _json)(name, _entries(store, name)):
-            print(line)
+            print_text(line)
 
 
 @app.command("delete")
@@ -171,7 +170,7 @@ def _print_table(threads: "Sequence[ThreadInfo]") -> None:
         table.add_column(heading)
     for info in threads:
         cells = (info.name, str(info.turns), str(info.messages), _time(info.first_at), _time(info.last_at))
-        table.add_row(*(Text(_without_controls(cell)) for cell in (*cells, _preview(info.first_words))))
+        table.add_row(*(Text(visible_line(cell)) for cell in (*cells, _preview(info.first_words))))
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
 
 
@@ -182,8 +181,3 @@ def _time(seconds: float) -> str:
 def _preview(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= PREVIEW_CHARACTERS else f"{text[: PREVIEW_CHARACTERS - 2]} …"
-
-
-def _without_controls(text: str, allowed: str = "") -> str:
-    """The text with � for control characters and half characters: a terminal would execute the former."""
-    return "".join(each if each in allowed or unicodedata.category(each) not in ("Cc", "Cs") else "�" for each in text)

@@ -16,6 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from rich.console import Console
 from sagechain.agents import falcon_chain_of_thought, falcon_chatbot, llama2_assistant, llama2_chatbot
 from sagechain.chains import reset, same_answer
+from sagechain.command import visible
 from sagechain.llms import load_chat_model, load_llm
 from sagechain.llms.local import pull
 from sagechain.local_aws import LocalRuntime
@@ -80,7 +81,7 @@ def _show_turn(graph: Any, turn: str) -> str:
     answer: str = graph.invoke({"messages": [HumanMessage(turn)]}, thread)["messages"][-1].text
     console.print(f"[bold]You:[/bold] {turn}")
     console.print("[bold]Model:[/bold]", end=" ")
-    console.print(answer, markup=False)
+    console.print(visible(answer), markup=False)
     return answer
 
 
@@ -93,7 +94,7 @@ def _show_uses() -> None:
         chunks = 0
         for chunk in falcon_chatbot.chain(chat, use).stream(values):
             chunks += bool(chunk.text)
-            console.print(chunk.text, end="", markup=False)
+            console.print(visible(chunk.text), end="", markup=False)
         console.print(f" ({chunks} chunks)")
 
 
@@ -107,7 +108,7 @@ def _show_word_problems() -> None:
         first = correct.index(True) if any(correct) else 0
         console.print(f"[bold]{strategy}[/bold]: {sum(correct)} of {len(correct)} right")
         console.print(f"  Q: {problems[first]['question']}", markup=False)
-        console.print(f"  A: {reasonings[first].text}  (truth: {problems[first]['answer']})", markup=False)
+        console.print(visible(f"  A: {reasonings[first].text}  (truth: {problems[first]['answer']})"), markup=False)
 
 
 def _pretrain(seconds: float) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from langchain_core.language_models.llms import BaseLLM
 from rich.console import Console
 from sagechain.agents import codeparrot_completion, falcon_chatbot
+from sagechain.command import visible
 from sagechain.prompts import load_prompt, read_yaml
 
 PROMPT = "def mean(numbers):\n"
@@ -28,7 +29,7 @@ def pretrain(console: Console, *, seconds: float) -> None:
             completion = codeparrot_completion.chain(llm, candidates=CANDIDATES).invoke(prompt)
             console.print(f"[bold]Beginning:[/bold] {prompt.rstrip().splitlines()[-1]}")
             console.print("[bold]Completion:[/bold]", end=" ")
-            console.print(completion.strip("\n"), markup=False)
+            console.print(visible(completion.strip("\n")), markup=False)
         _show_code_generation(console, llm)
 
 
@@ -58,4 +59,4 @@ def _show_code_generation(console: Console, llm: BaseLLM) -> None:
     console.print("[bold]The chain of part 3[/bold] (code-generation), with this model in Falcon's place:")
     variables = load_prompt("code-generation").metadata["variables"]
     values = {name: each["example"] for name, each in variables.items()}
-    console.print(falcon_chatbot.chain(llm, "code-generation").invoke(values).text, markup=False)
+    console.print(visible(falcon_chatbot.chain(llm, "code-generation").invoke(values).text), markup=False)

