@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TextIO
 
-# C0 without tab and line feed, DEL, C1, and the controls that reorder the text around them (CVE-2021-42574), halves of characters.
+# C0 without tab and line feed, DEL, C1, what reorders the text around it (CVE-2021-42574), and halves of characters.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
