@@ -104,7 +104,7 @@ class ScriptedLLM(TextModel):
 
     def get_token_ids(self, text: str) -> list[int]:
         """A number for each token of a text, the same for the same token."""
-        return [zlib.crc32(token.encode()) for token in TOKEN.findall(text)]
+        return [zlib.crc32(token.encode(errors="replace")) for token in TOKEN.findall(text)]
 
     def text_tokens(self, text: str) -> int:
         """Number of tokens of a text."""

@@ -13,7 +13,7 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from langchain_core.outputs import GenerationChunk
 from pydantic import Field, PrivateAttr, model_validator
-from sagechain.prompts import OutputFormat, check_known, get_family
+from sagechain.prompts import OutputFormat, check_known, get_family, replace_half_characters
 
 from .capabilities import Capabilities
 from .concurrency import ConcurrencyLimit, complete_all
@@ -110,6 +110,7 @@ class TextGenerator(GenerationFields, ABC):
 
     def get_num_tokens(self, text: str) -> int:
         """As `text_tokens`; without a tokenizer an estimate, a third of the text's bytes (`estimate_tokens`)."""
+        text = replace_half_characters(text)
         counted = self.text_tokens(text)
         return estimate_tokens(text) if counted is None else counted
 

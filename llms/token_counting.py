@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from sagechain.prompts import replace_half_characters
+
 from .errors import MissingExtra, ModelNotLoaded
 
 FILE = "tokenizer.json"
@@ -33,7 +35,7 @@ def load_tokenizer(tokenizer: str, model_name: str) -> Callable[[str], list[int]
         raise ValueError(f"tokenizer: {str(file)!r} cannot be read: {error}") from error
 
     def token_ids(text: str) -> list[int]:
-        ids: list[int] = read.encode(text).ids
+        ids: list[int] = read.encode(replace_half_characters(text)).ids
         return ids
 
     return token_ids
@@ -44,7 +46,7 @@ def estimate_tokens(text: str) -> int:
 
     Llama 2's tokenizer makes a token of every digit: of 1,000 digits this counts 334.
     """
-    return -(-len(text.encode()) // 3)
+    return -(-len(replace_half_characters(text).encode()) // 3)
 
 
 def prompt_too_long(tokens: int, context: int, advice: str) -> ValueError:

@@ -10,6 +10,10 @@ from .library import list_prompts as list_prompts
 from .library import list_tasks as list_tasks
 from .library import load_prompt as load_prompt
 from .library import load_task as load_task
+from .messages import check_characters as check_characters
+from .messages import convert_messages as convert_messages
+from .messages import replace_half_characters as replace_half_characters
+from .messages import text_messages as text_messages
 from .output_format import AnyTool as AnyTool
 from .output_format import JsonFormat as JsonFormat
 from .output_format import OutputFormat as OutputFormat

@@ -15,6 +15,7 @@ from langchain_core.messages import (
     AIMessageChunk,
     AnyMessage,
     BaseMessage,
+    HumanMessage,
     RemoveMessage,
     SystemMessage,
     message_chunk_to_message,
@@ -22,6 +23,7 @@ from langchain_core.messages import (
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.constants import TAG_NOSTREAM
+from sagechain.prompts import check_characters
 
 from ..turns import open_turn
 from .history import History
@@ -76,8 +78,9 @@ class AnswerNode(Runnable[ConversationState, ConversationState]):
         """The newest turns, which are sent, and the older ones, which are trimmed."""
         if not (turn := open_turn(messages)):
             raise ValueError("messages: they end with an answer, so nothing is left to answer; add the next message")
-        for message in turn:
-            _check_text(message.text)
+        for position, message in enumerate(turn):
+            if isinstance(message, HumanMessage | SystemMessage):
+                check_characters(message.text, position)
         window = self._history.window(messages)
         return window, list(messages[: len(messages) - len(window)])
 
@@ -95,16 +98,6 @@ def _state_update(
     removed = [RemoveMessage(str(message.id)) for message in trimmed]
     changed = cast(list[AnyMessage], [*removed, *open_turn(messages), reply])
     return {"messages": changed, "summary": summary} if summary else {"messages": changed}
-
-
-def _check_text(text: str) -> None:
-    """Lone surrogates, which represent bytes that are not UTF-8, can be neither sent nor stored."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"messages: {text[error.start]!r} at {error.start} is not a character; give text in UTF-8"
-        ) from error
 
 
 def _unstreamed(config: RunnableConfig | None) -> RunnableConfig:

@@ -21,6 +21,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 from sagechain.prompts import (
@@ -29,8 +30,10 @@ from sagechain.prompts import (
     Escaping,
     PromptFamily,
     ToolCallFormat,
+    convert_messages,
     get_family,
     parse_tool_choice,
+    text_messages,
     to_function,
 )
 from sagechain.prompts.families import COMMON_ESCAPING, to_role_messages
@@ -148,12 +151,20 @@ class PromptedChatModel(BaseChatModel):
         answer = self.max_tokens or getattr(self.llm, "max_new_tokens", None) or context // ANSWER_SHARE
         return {**profile, "max_input_tokens": max(1, context - answer), "max_output_tokens": answer}
 
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        if isinstance(model_input, list | tuple):
+            return ChatPromptValue(messages=convert_messages(model_input))
+        return super()._convert_input(model_input)
+
     def get_num_tokens(self, text: str) -> int:
         """Number of tokens of a text, by the model's own tokenizer; without one an estimate (a third of the bytes)."""
         return self._text_model.get_num_tokens(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[AnyTool] | None = None) -> int:
         """Number of tokens of the prompt that these messages make, the description of the tools included."""
+        if not messages:
+            return 0
+        messages = text_messages(convert_messages(messages))
         output_format = ToolCallFormat.from_tools(tools) if tools else None
         if self._layout is not None:
             return self.get_num_tokens(self._layout.render(messages, output_format=output_format).text)

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import GenerationChunk, LLMResult
-from sagechain.prompts import OutputFormat
+from sagechain.prompts import OutputFormat, replace_half_characters
 
 from ..capabilities import Capabilities
 from ..generation import Prompt
@@ -47,6 +47,7 @@ class OtherLLM:
 
         LangChain's default method is not used: it would count by GPT-2's tokenizer, after fetching that.
         """
+        text = replace_half_characters(text)
         if (counted := self.text_tokens(text)) is not None:
             return counted
         has_tokenizer = self.llm.custom_get_token_ids or (

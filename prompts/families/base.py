@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from ..escaping import Escaping
+from ..messages import message_text, replace_half_characters
 from ..output_format import AnyTool, OutputFormat, ToolCallFormat
 from ..tool_prompt import format_instructions, tool_call_texts, tool_result_text
 
@@ -26,9 +27,6 @@ COMMON_ESCAPING = Escaping(
     ]
 )
 """Markers of every family: the tags around tool calls and results, and special tokens."""
-
-NON_TEXT_PARTS = ("tool_use", "tool_call", "thinking", "reasoning")
-"""Content parts of other providers' answers that are not text to show; calls are in a message's `tool_calls` as well."""
 
 
 @dataclass(frozen=True)
@@ -164,12 +162,12 @@ def _role_message(
     messages: Sequence[BaseMessage], position: int, escaping: Escaping, json_tool_results: bool
 ) -> RoleMessage:
     message = messages[position]
-    role, text = _role(message, position), _text(message, position)
+    role, text = _role(message, position), message_text(message, position)
     if isinstance(message, ToolMessage):
         return RoleMessage(role, tool_result_text(messages, position, text, escaping, as_json=json_tool_results))
     calls = tool_call_texts(message, escaping) if isinstance(message, AIMessage) else []
     texts = [escaping.escape(text), *calls] if text or not calls else calls
-    return RoleMessage(role, "\n".join(texts))
+    return RoleMessage(role, replace_half_characters("\n".join(texts)))
 
 
 def _role(message: BaseMessage, position: int) -> Role:
@@ -185,18 +183,3 @@ def _role(message: BaseMessage, position: int) -> Role:
         return message.role  # type: ignore[return-value]  # narrowed by the line above
     role = message.role if isinstance(message, ChatMessage) else message.type
     raise ValueError(f"messages[{position}]: role {role!r} is unknown. Known: system, user, assistant, tool")
-
-
-def _text(message: BaseMessage, position: int) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    texts = []
-    for part in message.content:
-        if isinstance(part, str):
-            texts.append(part)
-        elif part.get("type") == "text":
-            texts.append(part["text"])
-        elif part.get("type") not in NON_TEXT_PARTS:
-            kind = part.get("type", "unknown")
-            raise ValueError(f"messages[{position}]: a part of type {kind!r}; this model reads text only")
-    return "".join(texts)

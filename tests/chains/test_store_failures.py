@@ -187,7 +187,7 @@ def test_any_other_name_is_stored(place: str) -> None:
 def test_text_that_is_not_unicode_is_refused_before_it_is_sent(place: str) -> None:
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
-        with pytest.raises(ValueError, match=r"messages: '\\udce9' at 3 is not a character; give text in UTF-8"):
+        with pytest.raises(ValueError, match=r"messages\[0\]: '\\udce9' at 3 is not a character; give text in UTF-8"):
             say(graph, "caf\udce9")
         say(graph, "A NUL: \x00.")
         assert questions(store, graph) == (["A NUL: \x00."],) * 2

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
-from sagechain.prompts import OutputFormat
+from sagechain.prompts import OutputFormat, replace_half_characters
 
 from ...capabilities import Capabilities
 from ...constrained.grammars import answer_grammar
@@ -103,7 +103,7 @@ class LlamaCppLLM(TextModel):
 
     def get_token_ids(self, text: str) -> list[int]:
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
-        return self._engine.token_ids(text)
+        return self._engine.token_ids(replace_half_characters(text))
 
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
         """How many tokens a prompt has; messages are laid out by the model's own template first."""

@@ -13,7 +13,7 @@ from typing import Any, Self
 from langchain_core.outputs import GenerationChunk
 from langchain_huggingface import HuggingFacePipeline
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
-from sagechain.prompts import OutputFormat, check_known
+from sagechain.prompts import OutputFormat, check_known, replace_half_characters
 
 from ...capabilities import Capabilities
 from ...constrained.grammars import answer_grammar
@@ -119,7 +119,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
 
     def get_token_ids(self, text: str) -> list[int]:
         """The ids of the model's own tokens in a text; special tags in it are read as such."""
-        return self._engine.token_ids(text)
+        return self._engine.token_ids(replace_half_characters(text))
 
     def prompt_tokens(self, prompt: Prompt, output_format: OutputFormat | None = None) -> int:
         """The number of a prompt's tokens; messages go through the chat template first."""
