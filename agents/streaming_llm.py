@@ -9,11 +9,14 @@ from typing import Any
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from pydantic import ConfigDict
 from sagechain.llms import TextModel
 
 
 class StreamingLLM(BaseLLM):
     """Streams from `llm`. The prompts of one call are answered one after another."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     llm: TextModel
 

@@ -14,7 +14,7 @@ from sagechain.prompts import read_yaml
 class Price(BaseModel):
     """The price of one instance, on demand."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     instance_type: str
     region: str

@@ -18,7 +18,7 @@ class GenerationFields(BaseModel):
     (`tgi`, `lmi`, `hf`), so without any sampling parameter the answer is greedy.
     """
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, hide_input_in_errors=True)
 
     max_length: Annotated[int | None, Field(ge=1, strict=True)] = None
     """Maximum number of tokens of prompt and answer together."""
@@ -97,7 +97,7 @@ class GenerationParameters(GenerationFields):
         ValueError: a name that is unknown, or a value of the wrong type or out of range; the message names the field.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -41,7 +41,7 @@ class ScriptedLLM(TextModel):
             the last answer, or one that does not fit into `context`.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     family: str = "chatml"
     """The layout in which a chat over it sends prompts, and in which it writes tool calls."""

@@ -10,7 +10,7 @@ from sagechain.prompts import read_yaml
 class Product(BaseModel):
     """What a customer, and so a model, may see of a product."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str
     category: str
@@ -31,7 +31,7 @@ class Product(BaseModel):
 class Internal(BaseModel):
     """What only the shop may see of a product."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     id: str
     purchase_price: float

@@ -28,7 +28,7 @@ class Completion(BaseModel):
     the completion is truncated, None if the model does not report it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     prompt: str
     text: str

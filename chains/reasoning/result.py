@@ -14,7 +14,7 @@ class Reasoning(BaseModel):
     model reports them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     answer: str | None
     text: str

@@ -18,7 +18,7 @@ from sagechain.prompts import read_yaml, unknown_name
 class CatalogueEntry(BaseModel):
     """A model that can be deployed by its JumpStart id."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     model_id: str
     version: str

@@ -24,7 +24,7 @@ from .models import catalogue, load_data
 class JumpStartSpec(BaseModel):
     """A version of a JumpStart model on one instance type in one region."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
     model_id: str
     version: str

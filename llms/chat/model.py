@@ -70,7 +70,7 @@ class PromptedChatModel(BaseChatModel):
         ValueError: an unknown family, a value out of range, or a tokenizer that does not exist or is not needed.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     llm: BaseLLM
     family: str | None = None

@@ -34,7 +34,7 @@ class FaultPlan(BaseModel):
         ValueError: an unknown fault, or a number below 0.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     fault: str
     times: Annotated[int, Field(ge=0)] | None = None

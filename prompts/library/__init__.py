@@ -29,6 +29,8 @@ class LibraryPrompt(PromptTemplate):
     `parameters` (name → value: `chat.invoke(prompt.format(…), **prompt.metadata["parameters"])`).
     """
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
@@ -60,7 +62,7 @@ class LibraryPrompt(PromptTemplate):
 class Exemplar(BaseModel):
     """A question, the steps to its answer in words, and the answer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     question: str
     steps: str
@@ -74,7 +76,7 @@ class Task(BaseModel):
     requests the answer after free reasoning.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str
     description: str

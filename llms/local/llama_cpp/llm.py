@@ -53,7 +53,7 @@ class LlamaCppLLM(TextModel):
         MissingExtra: the `local` extra is not installed.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     path: Path
     """The GGUF file."""

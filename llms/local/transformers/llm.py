@@ -42,7 +42,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         MissingExtra: the `transformers` extra is not installed.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     path: Path
     """The checkpoint's folder, or a GGUF file."""

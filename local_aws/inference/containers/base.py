@@ -48,7 +48,7 @@ class Container(ABC):
 class RequestModel(BaseModel):
     """A body, or a part of one: names that a container does not know are ignored."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True)
 
 
 class ModelContainer(Container):

@@ -33,7 +33,7 @@ class Llama2Parameters(RequestModel):
 class DialogMessage(RequestModel):
     """One message of a dialog."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
     role: Literal["system", "user", "assistant"]
     content: str
 
