@@ -20,9 +20,10 @@ def models(folder: str) -> Iterator[type[BaseModel]]:
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         module = importlib.import_module(found.name)
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__:
-                if not value.__pydantic_generic_metadata__["origin"]:  # a `BaseLanguageModel[Any]` of an annotation
-                    yield value
+            if not isinstance(value, type) or not issubclass(value, BaseModel) or value.__module__ != module.__name__:
+                continue
+            if not value.__pydantic_generic_metadata__["origin"]:  # a `BaseLanguageModel[Any]` of an annotation
+                yield value
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
