@@ -42,8 +42,8 @@ def test_every_model_hides_its_input_in_errors(folder: str) -> None:
             endpoint_name="e", region_name="us-east-1", family="falcon", aws_secret_access_key=KEY, top_p=5
         ),
         lambda: SageMakerLLM(endpoint_name="e", region_name="us-east-1", family="falcon", secret=KEY),
-        lambda: GenerationParameters(temperature=-1, stop=[KEY]),
-        lambda: GenerationParameters(api_key=KEY),
+        lambda: GenerationParameters.model_validate({"temperature": -1, "stop": [KEY]}),
+        lambda: GenerationParameters.model_validate({"api_key": KEY}),
         lambda: load_llm("local:smollm2", api_key=KEY),
         lambda: load_chat_model("sagemaker:e?family=falcon&region=us-east-1", timeout=KEY),
     ],
