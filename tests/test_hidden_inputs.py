@@ -41,7 +41,7 @@ def test_every_model_hides_its_input_in_errors(folder: str) -> None:
         lambda: SageMakerLLM(
             endpoint_name="e", region_name="us-east-1", family="falcon", aws_secret_access_key=KEY, top_p=5
         ),
-        lambda: SageMakerLLM(endpoint_name="e", region_name="us-east-1", family="falcon", secret=KEY),
+        lambda: SageMakerLLM.model_validate({"endpoint_name": "e", "region_name": "us-east-1", "secret": KEY}),
         lambda: GenerationParameters.model_validate({"temperature": -1, "stop": [KEY]}),
         lambda: GenerationParameters.model_validate({"api_key": KEY}),
         lambda: load_llm("local:smollm2", api_key=KEY),
