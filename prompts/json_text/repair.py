@@ -1,21 +1,26 @@
-"""Read JSON that a model wrote, repaired with json-repair where `json` can't read it and nothing is lost by it.
+"""Read JSON that a model wrote, mended where nothing is changed by it; find the values in an answer.
 
-parse_json("{'a': [1, 2}")                     # {'a': [1, 2]}
-extract_json('Here it is: {"a": 1,} Enjoy!')   # {'a': 1}
+parse_json("{'a': [1, 2}")                           # {'a': [1, 2]}
+extract_json('Not {"a": 1}: {"a": 2,} Enjoy!')       # {'a': 2}
 """
 
 import json
-import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .extent import Extent, find_extent
+from .extent import MAX_NESTING, Extent, find_extent
+from .scalars import read_number
 
-MAX_NESTING = 100
-"""Levels of a value; code that reads it later may be recursive."""
 _FENCED = re.compile(r"```\w*\s*(.*?)\s*```", re.DOTALL)
-_BRACKET = re.compile(r"[{\[]")
+# A bracket that may begin JSON, or a tag of reasoning.
+_START = re.compile(
+    r"\{(?=\s*[\"'“‘{}]|\s*[\w$-]{1,200}\s*:)|\[(?=\s*[\"'“‘{\[\d\-\]tfnTFN])|(?P<opening><think>)|(?P<closing></think>)",
+    re.IGNORECASE,
+)
+_THOUGHTS_END = re.compile("</think>", re.IGNORECASE)
+_MAX_RESTARTS = 16
+"""How often reading resumes inside a value that can't be read, at the end of reasoning; each costs a scan of the rest."""
 
 
 def parse_json(text: str) -> Any:
@@ -27,51 +32,78 @@ def parse_json(text: str) -> Any:
     try:
         value = _parse_strictly(text)
     except (ValueError, RecursionError):
-        value = _repair(text)
+        value = _mended(text.strip())
     if _is_deep(value):
         raise ValueError(f"this is nested more than {MAX_NESTING} levels deep")
     return value
 
 
-def extract_json(text: str, *, truncated: bool = False) -> Any:
-    """The JSON value that an answer is, or the longest object or array in it.
+def extract_json(text: str, read: Callable[[Any], Any] = lambda value: value, *, truncated: bool = False) -> Any:
+    """The last JSON value in an answer that fits, outside reasoning.
 
     Args:
-        text: the answer: JSON, perhaps in a fence or with words around it.
+        text: the answer: JSON, perhaps in a fence, after reasoning (`<think>…</think>`) or with words around it.
+        read: returns the value in its final form; raises ValueError if it does not fit.
         truncated: the text ended at the token limit.
 
     Raises:
-        ValueError: no value, an incomplete one, or as in `parse_json`.
+        ValueError: no value fits, or the last is incomplete; the reason is that of the last value.
     """
-    bare = text.strip()
-    if fenced := _FENCED.fullmatch(bare):
-        bare = fenced[1]
-    if bare[:1] not in ("{", "["):
+    values, rest = _values(text)
+    if truncated and not (values and values[-1][1].complete):
+        _refuse_truncated(rest, values)
+    if not values:
+        return read(_scalar(rest))
+    reason: ValueError | None = None
+    for raw, extent in reversed(values):
         try:
-            value = _parse_strictly(bare)
-        except ValueError:
-            pass
-        else:
-            if not (truncated and isinstance(value, int | float)):  # the next token may have continued a number
-                return value
-    extents = list(_extents(text))
-    start, extent = max(extents, key=lambda each: each[1].end - each[0], default=(0, None))
-    if truncated and not (extent and extents[-1][1].complete):
+            if extent.fault:
+                raise ValueError(f"{extent.fault}; write the whole value again")
+            return read(parse_json(raw))
+        except ValueError as error:
+            reason = reason or error
+            if extent.fault:
+                break  # the model began to write another value, so none before it is its answer
+    assert reason is not None
+    raise reason
+
+
+def _refuse_truncated(rest: str, values: list[tuple[str, Extent]]) -> None:
+    is_text = not values and rest[:1] == '"' and rest[-1:] == '"' and len(rest) > 1
+    is_word = not values and rest in ("true", "false", "null")
+    if not (is_text or is_word):  # the next token may have continued a number
         raise ValueError("it was truncated at the token limit; give a shorter one, or raise `max_tokens`")
-    if extent is None:
-        raise ValueError("it contains no JSON")
-    if extent.fault:
-        raise ValueError(f"{extent.fault}; write the whole value again")
-    return parse_json(text[start : extent.end].rstrip())
 
 
-def _extents(text: str) -> Iterator[tuple[int, Extent]]:
-    """The start and extent of all outermost objects and arrays of a text."""
-    position = 0
-    while bracket := _BRACKET.search(text, position):
-        extent = find_extent(text, bracket.start())
-        yield bracket.start(), extent
-        position = max(bracket.end(), extent.end)
+def _scalar(text: str) -> Any:
+    try:
+        return _parse_strictly(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it contains no JSON") from error
+
+
+def _values(text: str) -> tuple[list[tuple[str, Extent]], str]:
+    """The outermost objects and arrays that may be JSON, outside reasoning; and the text after it, without a fence."""
+    values: list[tuple[str, Extent]] = []
+    position = answer_start = restarts = 0
+    while start := _START.search(text, position):
+        position = start.end()
+        if start["opening"]:
+            closing = _THOUGHTS_END.search(text, position)
+            position = answer_start = closing.end() if closing else len(text)
+        elif start["closing"]:
+            values, answer_start = [], position
+        else:
+            extent = find_extent(text, start.start())
+            closing = _THOUGHTS_END.search(text, position, extent.end) if extent.fault or extent.error else None
+            if closing and restarts < _MAX_RESTARTS:
+                restarts, position = restarts + 1, closing.start()
+                continue
+            values.append((text[start.start() : extent.end].rstrip(), extent))
+            position = max(position, extent.end)
+    rest = text[answer_start:].strip()
+    fenced = _FENCED.fullmatch(rest)
+    return values, fenced[1] if fenced else rest
 
 
 def _is_deep(value: Any) -> bool:
@@ -86,7 +118,7 @@ def _is_deep(value: Any) -> bool:
 
 def _parse_strictly(text: str) -> Any:
     value = json.loads(
-        text, strict=False, object_pairs_hook=_without_duplicates, parse_constant=_refuse, parse_float=_finite
+        text, strict=False, object_pairs_hook=_without_duplicates, parse_constant=_refuse, parse_float=read_number
     )
     if "\\u" in text:
         json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair, which can't be sent anywhere
@@ -104,41 +136,13 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
-
-
-def _repair(text: str) -> Any:
-    import json_repair
-
-    if re.match(r"\{\s*\{", text):  # doubled braces, copied from a template
-        text = text.replace("{{", "{").replace("}}", "}")
-    single_quoted = re.sub(
-        r'"""(.*?)"""', lambda found: json.dumps(found[1], ensure_ascii=False), text, flags=re.DOTALL
-    )
-    try:
-        value = json_repair.loads(single_quoted, skip_json_loads=True)
-        repaired = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        repaired.encode()
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError("this is not valid JSON and can't be repaired") from error
-    if not isinstance(value, dict | list) or _loses_text(text, repaired):
-        raise ValueError("this is not valid JSON and can't be repaired without losing a part of it")
-    return value
-
-
-def _loses_text(original: str, repaired: str) -> bool:
-    """Whether a letter or digit of the original is missing in the repaired JSON, or out of order; comments aside."""
-    remaining = iter(_letters(repaired))
-    original = re.sub(r"\\(?:u\w{4}|.)", "", _without_comments(original))
-    return not all(letter in remaining for letter in _letters(original))
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, re.sub(r"\bnone\b", "null", text.lower())))
-
-
-def _without_comments(text: str) -> str:
-    string_or_comment = r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?<![^\s,{\[])(?://[^\n]*|\#\s[^\n]*|/\*.*?\*/)"""
-    return re.sub(string_or_comment, lambda found: found[1] or "", text, flags=re.DOTALL)
+def _mended(text: str) -> Any:
+    if text[:1] not in ("{", "["):
+        raise ValueError("this is not an object or array of JSON")
+    extent = find_extent(text, 0)
+    reason = extent.error or extent.fault
+    if not reason and extent.end < len(text):
+        reason = f"{text[extent.end :]!r:.60} follows it"
+    if reason:
+        raise ValueError(f"this is not valid JSON: {reason}")
+    return extent.value
