@@ -10,6 +10,7 @@ import botocore.exceptions
 from botocore.config import Config
 from pydantic import SecretStr
 
+CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 CONNECT_TIMEOUT = 10.0  # seconds
 NO_REGION = "region_name: not set; give region_name, ?region=… or AWS_DEFAULT_REGION"
 
@@ -22,7 +23,7 @@ def make_session(fields: Mapping[str, Any]) -> boto3.Session:
     """
     secrets = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        for name in CREDENTIALS
         if (value := fields.get(name)) is not None
     }
     client = fields.get("client")

@@ -23,6 +23,8 @@ from .deadline import Deadline
 from .retry import retry
 from .transport import CancelScope, send
 
+MAX_REPLY_BYTES = 64 * 2**20  # SageMaker's own limit for a reply is 25 MB
+
 
 class EndpointInvocation(RunningGeneration):
     """A generation on an endpoint: sent when iterated, sent again only before its first text or tool call has arrived.
@@ -105,24 +107,30 @@ class EndpointInvocation(RunningGeneration):
     def _read_whole(self, scope: CancelScope) -> Iterator[GenerationChunk]:
         response = send(self._client, self._request, scope, stream=False)
         try:
-            body = b"".join(scope.read(response))
+            body = bytearray()
+            for data in scope.read(response):
+                body += data
+                if len(body) > MAX_REPLY_BYTES:
+                    raise WireError(f"the reply is longer than {MAX_REPLY_BYTES:,} bytes.")
         except (urllib3.exceptions.ProtocolError, EOFError) as error:
             raise WireError(f"the reply is incomplete: {error}") from error
         finally:
             response.close()  # one that was read to its end has returned its connection already
-        answers = self._wire.parse_reply(body)
+        answers = self._wire.parse_reply(bytes(body))
         if len(answers) < self._answers:
             raise WireError(f"the reply has {len(answers)} of {self._answers} answers.")
         yield from answers
 
     def _read_stream(self, scope: CancelScope) -> Iterator[GenerationChunk]:
         response = send(self._client, self._request, scope, stream=True)
-        decoder = self._wire.decoder()
+        decoder, started = self._wire.decoder(), False
         try:
             for payload in _payloads(scope.read(response)):
                 for chunk in decoder.feed(payload):
                     yield chunk
-                    if not self._join:
+                    # Whatever else a server sends before its first text, such as pings, is waiting for it.
+                    started = started or has_answer(chunk)
+                    if started and not self._join and (chunk.text or chunk.generation_info):
                         self._deadline.restart()
                 if decoder.ended:
                     break

@@ -24,7 +24,7 @@ from ..text_model import TextModel
 from ..token_counting import load_tokenizer, prompt_too_long
 from ..wires import DEFAULT_WIRES, Wire, get_wire
 from ..wires.base import OnUnsupported
-from .client import make_client, make_session
+from .client import CREDENTIALS, make_client, make_session
 from .content_handlers import WireContentHandler
 from .endpoint_tags import ADD_TO_URI, family_and_wire
 from .invocation import EndpointInvocation
@@ -91,16 +91,57 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         self._wire = get_wire(self.wire)
         if self.family is not None and not get_family(self.family).stop and not self._wire.capabilities.takes_roles:
             raise ValueError(f"family: {self.family!r} has no text layout, and the {self.wire} wire accepts text only")
-        if self.tokenizer is not None:
-            self.custom_get_token_ids = load_tokenizer(str(self.tokenizer), self.endpoint_name)
+        self._load_tokenizer()
         counted_here = {"max_length": None} if self.custom_get_token_ids is not None else {}
         self._wire.encode_parameters(self._parameters(None, {}).updated(counted_here), self.on_unsupported)
         if self.client is None:
-            self.client, self._owns_client = make_client(self.__dict__), True
+            self._make_client()
         elif getattr(getattr(self.client, "meta", None), "service_model", None) is None:
             raise ValueError("client: give boto3.client('sagemaker-runtime')")
-        prepare(self.client)
+        else:
+            prepare(self.client)
         return self
+
+    def _make_client(self) -> None:
+        self.client, self._owns_client = make_client(self.__dict__), True
+        prepare(self.client)
+
+    def _load_tokenizer(self) -> None:
+        if self.tokenizer is not None:
+            self.custom_get_token_ids = load_tokenizer(str(self.tokenizer), self.endpoint_name)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy makes its own client; a client that was given is shared."""
+        memo = {} if memo is None else memo
+        memo[id(self.client)] = self.client
+        copied = super().__deepcopy__(memo)
+        if self._owns_client:
+            copied._make_client()
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """For pickle: without client and tokenizer, which the copy makes again; in the same region.
+
+        Raises:
+            ValueError: the model was given a client or keys, which must not be in a pickle.
+        """
+        given = [] if self._owns_client else ["client"]
+        given += [name for name in CREDENTIALS if getattr(self, name) is not None]
+        if given:
+            raise ValueError(
+                f"{given[0]}: a model with a given client or given keys is not pickled. Make it without them, with "
+                "credentials_profile_name or with credentials in the environment; or make it in the other process"
+            )
+        state = super().__getstate__()
+        fields = {**state["__dict__"], "client": None, "region_name": self.client.meta.region_name}
+        if self.tokenizer is not None:
+            fields["custom_get_token_ids"] = None
+        return {**state, "__dict__": fields}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._load_tokenizer()
+        self._make_client()
 
     def with_fields(self, **changes: Any) -> Self:
         """As for every text model; with a new client, unless the client was given."""

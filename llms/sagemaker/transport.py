@@ -1,13 +1,16 @@
 """The connection under one boto3 request: bounded by one deadline, and closed from any thread at any moment.
 
-boto3 returns a connection only once a reply's headers have arrived, and its time limit starts again with every read. So a
+boto3 returns a connection only once a reply's headers have arrived, and its time limit starts again with every byte. So a
 waiting request could not be cancelled, and a reply that dribbles would never end. Here urllib3's connection pools report
-which connection carries the request, from before it is sent until the connection is back in the pool:
+which connection carries the request, from before it is sent until the connection is back in the pool, and one thread closes
+those whose deadline has passed:
 
     prepare(client)
     scope = CancelScope(Deadline(70))
     response = send(client, request, scope, stream=False)   # scope.cancel() from another thread ends it …
     body = b"".join(scope.read(response))                   # … and this
+
+A forked child uses none of its parent's connections: clients get empty pools there, and a reply that was being read fails.
 
 All private names of botocore and urllib3 that sagechain uses are in this module. `pyproject.toml` bounds the versions, and
 `tests/llms/test_transport.py` names the one that a new version has changed.
@@ -28,12 +31,13 @@ from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
+from ..forks import renew_in_child
 from .deadline import Deadline
 
 READ_BYTES = 65_536
-WATCH_SECONDS = 0.2  # how late the end of a deadline may be noticed while a reply's headers dribble
+WATCH_SECONDS = 0.2  # how late the end of a deadline may be noticed while a reply's headers or bytes dribble
 IDLE_SECONDS = 5.0  # after so long without a request the watching thread ends
-DRAIN_SECONDS = 0.25  # time for the end of a complete reply to arrive, so that its connection can be used again
+DRAIN_SECONDS = 0.25  # total time for the end of a complete reply to arrive, so that its connection can be used again
 
 
 class CancelScope:
@@ -45,6 +49,7 @@ class CancelScope:
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
         self.cancelled = self.timed_out = False
+        self._reason = "the request was cancelled"
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
@@ -70,6 +75,11 @@ class CancelScope:
                 except OSError:
                     self._socket = None  # the other side has closed it already
 
+    def abandon(self) -> None:
+        """In a forked child: the connection is the parent's, so it is neither used nor shut down here."""
+        self._lock, self._socket, self.cancelled = threading.Lock(), None, True
+        self._reason = "the process was forked while the answer was read, and its connection is the parent's"
+
     def cancel_if_late(self) -> None:
         """Cancel once the deadline has passed."""
         if not self.deadline.remaining():
@@ -81,7 +91,7 @@ class CancelScope:
         with self._lock:
             if self.cancelled:
                 connection.close()
-                raise ConnectionAbortedError("the request was cancelled")
+                self._check_cancelled()
             _scopes[connection] = self
             # A replayed cassette has no real socket.
             self._socket = connection.sock if isinstance(connection.sock, socket.socket) else None
@@ -99,27 +109,40 @@ class CancelScope:
         return remaining if seconds is None else min(remaining, seconds)
 
     def read(self, response: Any) -> Iterator[bytes]:
-        """The bytes of a response's body as they arrive. Raises EOFError if it is shorter than its declared length."""
-        while data := self._read(response, None):
+        """The bytes of a response's body as they arrive.
+
+        Raises:
+            EOFError: the body is shorter than its declared length.
+            ConnectionAbortedError: the request was cancelled.
+            TimeoutError: the deadline has passed.
+        """
+        while data := self._read(response):
             yield data
         if response.length_remaining not in (0, None):
             raise EOFError(f"{response.length_remaining} bytes of the reply are missing.")
 
     def drain(self, response: Any) -> None:
         """Read to the end of a response whose answer is complete, if that end arrives soon, to use its connection again."""
+        self.deadline = Deadline(DRAIN_SECONDS)
         with suppress(HTTPError, OSError):
-            while self._read(response, DRAIN_SECONDS):
+            while self._read(response):
                 continue
 
-    def _read(self, response: Any, seconds: float | None) -> bytes:
-        with self._lock:
-            if self._socket is not None:
-                limit, current = self.time_limit(seconds), self._socket.gettimeout()
-                # Each change is a system call, so a limit up to a twentieth too long is left as it is.
-                if current is None or current > limit * 1.05:
-                    self._socket.settimeout(limit)
-        data: bytes = response.read1(READ_BYTES)
+    def _read(self, response: Any) -> bytes:
+        self._check_cancelled()
+        self.time_limit(None)
+        # One read may take many: a chunk's header can arrive byte by byte.
+        _watcher.add(self)
+        try:
+            data: bytes = response.read1(READ_BYTES)
+        finally:
+            _watcher.discard(self)
+        self._check_cancelled()  # the end of the bytes may be that of the connection
         return data
+
+    def _check_cancelled(self) -> None:
+        if self.cancelled:
+            raise ConnectionAbortedError(self._reason)
 
 
 def send(client: Any, request: Mapping[str, Any], scope: CancelScope, *, stream: bool) -> Any:
@@ -147,6 +170,24 @@ def prepare(client: Any) -> None:
     for manager in (session._manager, *session._proxy_managers.values()):
         manager.pool_classes_by_scheme = _POOLS
         manager.clear()  # closes idle connections only
+    renew_in_child(client, _renew)
+
+
+def _renew(client: Any) -> None:
+    """In a forked child: no connection of the parent's is used, and no lock that one of its threads held.
+
+    Closing a connection does not reach the parent: that would need a shutdown, or TLS's own farewell.
+    """
+    session = client._endpoint.http_session
+    for manager in (session._manager, *session._proxy_managers.values()):
+        manager.pools.lock = threading.RLock()
+        for pool in manager.pools._container.values():
+            for connection in filter(None, pool.pool.queue):
+                connection.close()
+            pool.pool.__init__(pool.pool.maxsize)  # empty, with new locks; the pool's finalizer uses this very queue
+    credentials = client._request_signer._credentials
+    if hasattr(credentials, "_refresh_lock"):
+        credentials._refresh_lock = threading.Lock()
 
 
 def _prevent_retry(
@@ -163,9 +204,13 @@ def _prevent_retry(
 
 
 class _Watcher:
-    """Cancels scopes whose headers do not arrive in time: a socket's time limit starts again with every byte of them."""
+    """Cancels scopes that wait beyond their deadline: a socket's time limit starts again with every byte."""
 
     def __init__(self) -> None:
+        self._reset()
+        renew_in_child(self, _Watcher._reset)
+
+    def _reset(self) -> None:
         self._scopes: set[CancelScope] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -203,7 +248,9 @@ class _ReportingPool:
         if scope is not None:
             given = settings["timeout"]
             settings["timeout"] = Timeout(
-                connect=scope.time_limit(given.connect_timeout), read=scope.time_limit(given.read_timeout)
+                connect=scope.time_limit(given.connect_timeout),
+                # A whole deadline for each byte: it may start again later, and until then the watching thread closes.
+                read=min(filter(None, (given.read_timeout, scope.deadline.seconds))),
             )
         return super()._make_request(conn, method, url, **settings)  # type: ignore[misc]
 
@@ -234,3 +281,12 @@ _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 _watcher = _Watcher()
 _current_scope: ContextVar[CancelScope | None] = ContextVar("the scope of this thread's request", default=None)
 _scopes: "WeakKeyDictionary[Any, CancelScope]" = WeakKeyDictionary()
+
+
+def _abandon_scopes(scopes: "WeakKeyDictionary[Any, CancelScope]") -> None:
+    for scope in tuple(scopes.values()):
+        scope.abandon()
+    scopes.clear()
+
+
+renew_in_child(_scopes, _abandon_scopes)
