@@ -41,7 +41,7 @@ class LLMError(Exception):
         facts: further arguments of a subclass; an exception pickles with all its arguments.
     """
 
-    advice: ClassVar[str] = "See the cause below this error."
+    advice: str = "See the cause below this error."  # an instance may have a more exact one
     retryable: ClassVar[bool] = False
 
     def __init__(self, endpoint: str, message: str, *facts: object) -> None:

@@ -85,9 +85,14 @@ class RunningGeneration(ABC):
             yield GenerationChunk(text=rest)
 
 
+TEXTS_BESIDE = ("reasoning_content", "refusal")
+"""In a chunk's `generation_info`: text that the server sends apart from the answer's, in pieces like that."""
+
+
 def has_answer(chunk: GenerationChunk) -> bool:
-    """Whether a chunk has some of the answer: text, or part of a tool call."""
-    return bool(chunk.text or (chunk.generation_info or {}).get("tool_calls"))
+    """Whether a chunk has some of the answer: text, reasoning, or part of a tool call."""
+    info = chunk.generation_info or {}
+    return bool(chunk.text) or any(info.get(name) for name in ("tool_calls", *TEXTS_BESIDE))
 
 
 def join_chunks(chunks: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
@@ -99,6 +104,9 @@ def join_chunks(chunks: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
     # Each chunk replaces the figures of the one before; LangChain's own sum of chunks would add them up.
     infos = [chunk.generation_info or {} for chunk in shown]
     joined = {name: value for info in infos for name, value in info.items()}
+    for name in TEXTS_BESIDE:
+        if name in joined:
+            joined[name] = "".join(info.get(name, "") for info in infos)
     if "tool_calls" in joined:
         joined["tool_calls"] = join_tool_calls(delta for info in infos for delta in info.get("tool_calls", ()))
     yield GenerationChunk(text="".join(chunk.text for chunk in shown), generation_info=joined or None)
@@ -109,7 +117,8 @@ def join_tool_calls(deltas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     calls: dict[int, dict[str, Any]] = {}
     for delta in deltas:
         call = calls.setdefault(delta["index"], {"index": delta["index"], "id": None, "name": None, "arguments": ""})
-        call["id"], call["name"] = call["id"] or delta["id"], call["name"] or delta["name"]
+        call["id"] = call["id"] or delta["id"]
+        call["name"] = f"{call['name'] or ''}{delta['name'] or ''}" or None
         call["arguments"] += delta["arguments"]
     return list(calls.values())
 

@@ -8,8 +8,8 @@
 | `local:FOLDER` | a Hugging Face checkpoint, in transformers |
 
 Settings follow as a query: `sagemaker:my-falcon?family=falcon&region=eu-west-1`. Endpoints have `family`, `wire`, `region`,
-`component`, `variant`, and, to count tokens before a request, `context` and `tokenizer`; local models have `engine`,
-`family`, `context` and, in llama.cpp, `slots`.
+`component`, `variant`, on the `messages` wire `model` (its name on the server), and, to count tokens before a request,
+`context` and `tokenizer`; local models have `engine`, `family`, `context` and, in llama.cpp, `slots`.
 
 An endpoint object of the sagemaker SDK can replace the URI; the settings other than its name and region are keywords:
 `load_llm(endpoint, family="falcon", temperature=0.2)`.
@@ -37,6 +37,7 @@ ENDPOINT_FIELDS = {
     "region": "region_name",
     "component": "inference_component_name",
     "variant": "variant_name",
+    "model": "model",
     "context": "context",
     "tokenizer": "tokenizer",
 }

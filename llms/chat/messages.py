@@ -21,6 +21,7 @@ from sagechain.prompts import NO_ESCAPING, Escaping, ToolCallFormat
 from sagechain.prompts.tool_calls import AnswerPart, ToolCallReader
 
 from ..errors import StreamInterrupted
+from ..generation import TEXTS_BESIDE
 from .native_tool_calls import NativeToolCallStream, to_tool_calls, unrepairable
 
 TOOL_CALL_ERRORS = "tool_call_errors"
@@ -66,6 +67,7 @@ class MessageBuilder:
                 **self.metadata,
                 **({TOOL_CALL_ERRORS: errors} if errors else {}),
             },
+            additional_kwargs=_texts_beside(info),
             usage_metadata=self.usage(info, answer.text),
         )
 
@@ -134,14 +136,17 @@ class MessageStream:
         self._info |= {name: info[name] for name in ("input_tokens", "output_tokens", "finish_reason") if name in info}
         text, calls = self._read([chunk.text] if self._reader is None else self._reader.feed(chunk.text))
         calls += [self._native_calls.chunk(delta) for delta in info.get("tool_calls", ())]
-        if not (text or calls or "finish_reason" in info or self._is_first):
+        beside = _texts_beside(info)
+        if not (text or calls or beside or "finish_reason" in info or self._is_first):
             return None
         self._is_first = False
         metadata: dict[str, Any] = {}
         if "finish_reason" in info and not self._metadata_sent:
             metadata = {**_finish_reason(info), **self._builder.metadata}
             self._metadata_sent = True
-        return AIMessageChunk(content=text, tool_call_chunks=calls, response_metadata=metadata)
+        return AIMessageChunk(
+            content=text, tool_call_chunks=calls, additional_kwargs=beside, response_metadata=metadata
+        )
 
     def _last_message(self) -> AIMessageChunk | None:
         """What remains at the end of the stream: buffered tool calls, and the usage, which some servers report in parts."""
@@ -196,6 +201,11 @@ class _BlankTrimmer:
 
 def _finish_reason(info: Mapping[str, Any]) -> dict[str, Any]:
     return {"finish_reason": info["finish_reason"]} if "finish_reason" in info else {}
+
+
+def _texts_beside(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Reasoning and a refusal, under the names that LangChain's other chat models use in `additional_kwargs`."""
+    return {name: info[name] for name in TEXTS_BESIDE if info.get(name)}
 
 
 def _is_truncated(info: Mapping[str, Any]) -> bool:

@@ -55,7 +55,10 @@ def as_llm_error(endpoint: str, error: Exception) -> errors.LLMError | None:
     if isinstance(error, errors.LLMError):
         return error
     if isinstance(error, WireError):
-        return error.public_class(endpoint, str(error))
+        mapped = error.public_class(endpoint, str(error))
+        if error.hint:
+            mapped.advice = f"{error.hint[0].upper()}{error.hint[1:]}."
+        return mapped
     if isinstance(error, _BaseEventStreamError):
         return _stream_error(endpoint, error)
     if isinstance(error, botocore.exceptions.ClientError):

@@ -52,6 +52,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     content_handler: LLMContentHandler = Field(default=None)  # type: ignore[assignment]  # derived from the wire
     accept_eula: bool = False
     """Whether you accept the model's licence, where one has to be accepted (Llama 2)."""
+    model: str | None = None
+    """The model's name on the server, in every request of the `messages` wire; some servers demand it."""
     variant_name: str | None = None
     """The production variant that gets the requests, where the endpoint has several."""
     context: int | None = Field(default=None, ge=1)
@@ -91,6 +93,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         self._wire = get_wire(self.wire)
         if self.family is not None and not get_family(self.family).stop and not self._wire.capabilities.takes_roles:
             raise ValueError(f"family: {self.family!r} has no text layout, and the {self.wire} wire accepts text only")
+        if self.model is not None and not self._wire.carries_model:
+            raise ValueError(f"model: the {self.wire} wire does not carry it; leave it out, or use ?wire=messages")
         self._load_tokenizer()
         counted_here = {"max_length": None} if self.custom_get_token_ids is not None else {}
         self._wire.encode_parameters(self._parameters(None, {}).updated(counted_here), self.on_unsupported)
@@ -169,6 +173,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
             "variant_name": self.variant_name,
             "endpoint_url": self.client.meta.endpoint_url,
             "wire": self.wire,
+            "model_on_server": self.model,
             "endpoint_kwargs": self.endpoint_kwargs,
         }
         return {**super()._identifying_params, **where}
@@ -180,7 +185,12 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         join = self.streaming and not stream and answers == 1 and self._wire.streams
         stream = join or (stream and self._wire.streams)
         body = self._wire.request(
-            prompt, parameters, stream=stream, output_format=output_format, on_unsupported=self.on_unsupported
+            prompt,
+            parameters,
+            stream=stream,
+            output_format=output_format,
+            on_unsupported=self.on_unsupported,
+            model=self.model,
         )
         request = self._request(json.dumps(body).encode())
         return EndpointInvocation(
@@ -232,8 +242,8 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         context, tokens = self.context_size, self.prompt_tokens(prompt, output_format)
         if context is not None and tokens is not None and tokens > context:
             raise prompt_too_long(tokens, context, self._length_advice)
-        if "max_length" in self._wire.parameter_names:
-            return parameters
+        if "max_length" in self._wire.parameter_names and parameters.max_new_tokens is None:
+            return parameters  # the server counts; beside max_new_tokens it would ignore it
         return super()._resolve_length_limits(prompt, parameters, output_format)
 
 

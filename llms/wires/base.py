@@ -20,7 +20,7 @@ from ..capabilities import Capabilities
 from ..generation import Prompt
 from ..parameters import OFF, GenerationParameters
 from .lines import LineDecoder
-from .wire_error import WireError, container_error, shortened, unexpected_reply
+from .wire_error import WireError, reported_error, shortened, unexpected_reply
 
 OnUnsupported = Literal["error", "warn"]
 
@@ -45,6 +45,8 @@ class Wire(ABC):
     """What ends a stream, for the guide; empty if the wire has no stream."""
     reports_finish_reason: ClassVar[bool] = True
     """Whether a reply states why the answer ended."""
+    carries_model: ClassVar[bool] = False
+    """Whether a request may name the model, for a server that has several, or demands it."""
     capabilities: ClassVar[Capabilities] = Capabilities()
 
     @property
@@ -60,6 +62,7 @@ class Wire(ABC):
         stream: bool,
         output_format: OutputFormat | None = None,
         on_unsupported: OnUnsupported = "error",
+        model: str | None = None,
     ) -> dict[str, Any]:
         """The body of a request, before it is encoded as JSON.
 
@@ -68,11 +71,13 @@ class Wire(ABC):
             stream: whether a streamed reply is requested; False on a wire without a stream.
             output_format: sent beside messages; a text prompt contains it already.
             on_unsupported: what happens with a parameter that the wire does not carry.
+            model: the model's name on the server, where the wire carries it.
 
         Raises:
             ValueError: a parameter is not carried, and `on_unsupported` is "error".
         """
-        return self._body(prompt, self.encode_parameters(parameters, on_unsupported), stream, output_format)
+        body = self._body(prompt, self.encode_parameters(parameters, on_unsupported), stream, output_format)
+        return body if model is None else {"model": model, **body}
 
     def _body(
         self, prompt: Prompt, parameters: dict[str, Any], stream: bool, output_format: OutputFormat | None
@@ -97,6 +102,8 @@ class Wire(ABC):
         """
         encoded = {}
         for name, value in self._with_greedy_decoding(parameters).items():
+            if value == ():  # some servers refuse an empty list of stop strings
+                continue
             is_off = name in OFF and value == OFF[name]
             if is_off and (name not in self.parameter_names or name in self.omitted_when_off):
                 continue
@@ -134,8 +141,8 @@ class Wire(ABC):
             reply = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise WireError(f"the reply is not JSON: {shortened(body)!r}.") from error
-        if isinstance(reply, dict) and reply.get("error"):
-            raise container_error(reply)
+        if (reported := reported_error(reply)) is not None:
+            raise reported
         return self._answers(reply)
 
     @abstractmethod
@@ -145,6 +152,11 @@ class Wire(ABC):
     def decoder(self) -> LineDecoder:
         """A new reader for one streamed reply."""
         raise NotImplementedError(f"the {self.name} wire has no stream")
+
+
+def is_count(value: Any) -> bool:
+    """Whether a reply's value is a number of tokens."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def answers_in_list(reply: Any, *path: str) -> list[GenerationChunk]:

@@ -2,6 +2,9 @@
 
 Source: `sagemaker-huggingface-inference-toolkit` 2.x over transformers' text-generation pipeline. It has no stream, accepts
 no stop strings, puts the prompt before the answer by default, and does not report why an answer ended.
+
+With transformers 4.52 to 4.57 it counts `max_length` only where `"max_new_tokens": null` stands beside it: otherwise the
+pipeline's own 256 new tokens apply (measured on multi-model-server 1.1.11 with toolkit 2.6).
 """
 
 from collections.abc import Mapping
@@ -9,7 +12,8 @@ from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
 
-from .base import Wire, answers_in_list
+from ..parameters import GenerationParameters
+from .base import OnUnsupported, Wire, answers_in_list
 
 
 class HuggingFace(Wire):
@@ -38,6 +42,20 @@ class HuggingFace(Wire):
             "return_full_text",
         )
     }
+
+    def encode_parameters(
+        self, parameters: GenerationParameters, on_unsupported: OnUnsupported = "error"
+    ) -> dict[str, Any]:
+        """As for every wire. Raises ValueError also if both limits are set, of which the server would ignore one."""
+        encoded = super().encode_parameters(parameters, on_unsupported)
+        if "max_length" not in encoded:
+            return encoded
+        if "max_new_tokens" in encoded:
+            raise ValueError(
+                "max_length: the hf wire's servers ignore it beside max_new_tokens; give one of them, or a tokenizer, with "
+                "which the prompt is counted here"
+            )
+        return {**encoded, "max_new_tokens": None}
 
     def _answers(self, reply: Any) -> list[GenerationChunk]:
         return answers_in_list(reply, "generated_text")

@@ -1,13 +1,14 @@
 """The wire of DJL's Large Model Inference containers (LMI) in their default schema: like TGI's, but JSON lines.
 
 Source: LMI's pages "Input and output schema" (v12 and later). Without `max_new_tokens` LMI ends after 30 tokens. A line
-with the finish reason `error` reports an error in a stream.
+with the finish reason `error` reports an error in a stream. `OPTION_TGI_COMPAT` makes it send TGI's events instead of
+lines; one decoder reads both.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar
 
-from .tgi import TextGenerationInference, TokenDecoder
+from .tgi import TextGenerationInference
 
 
 class LargeModelInference(TextGenerationInference):
@@ -19,14 +20,3 @@ class LargeModelInference(TextGenerationInference):
     omitted_when_off: ClassVar[frozenset[str]] = frozenset({"top_k"})  # vLLM before 0.8 wants -1 there
     max_stop_strings: ClassVar[int | None] = None
     end_marker: ClassVar[str] = "a line with `generated_text`"
-
-    def decoder(self) -> TokenDecoder:
-        """A new reader of JSON lines."""
-        return JsonLineDecoder()
-
-
-class JsonLineDecoder(TokenDecoder):
-    """Reads one JSON object a line; blank lines, and comments as in server-sent events, are skipped."""
-
-    def _payload(self, line: bytes) -> bytes | None:
-        return None if not line.strip() or line.startswith(b":") else line

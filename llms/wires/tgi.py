@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from langchain_core.outputs import GenerationChunk
 
-from .base import Wire
+from .base import Wire, is_count
 from .lines import LineDecoder
-from .wire_error import FAILURES, NotStreamed, container_error, failed_answer, unexpected_reply
+from .wire_error import FAILURES, NotStreamed, failed_answer, unexpected_reply
 
 FINISH_REASONS = {"length": "length", "eos_token": "stop", "stop_sequence": "stop"}
 
@@ -49,7 +49,7 @@ class TextGenerationInference(Wire):
         return [_answer(item) for item in items]
 
     def decoder(self) -> "TokenDecoder":
-        """A new reader of server-sent events."""
+        """A new reader of server-sent events, and of LMI's JSON lines."""
         return TokenDecoder()
 
 
@@ -60,7 +60,7 @@ class TokenDecoder(LineDecoder):
         token = event.get("token")
         info = _info(event)
         if token is None and isinstance(event.get("generated_text"), str):
-            raise NotStreamed
+            raise NotStreamed(event)
         if not isinstance(token, dict) or not isinstance(token.get("text"), str):
             raise unexpected_reply(event)
         self.ended = event.get("generated_text") is not None
@@ -69,8 +69,6 @@ class TokenDecoder(LineDecoder):
 
 
 def _answer(item: dict[str, Any]) -> GenerationChunk:
-    if item.get("error"):
-        raise container_error(item)
     info, text = _info(item), item.get("generated_text")
     if not isinstance(text, str):
         raise unexpected_reply(item)
@@ -88,9 +86,11 @@ def _info(item: dict[str, Any]) -> dict[str, Any] | None:
     reason = details.get("finish_reason") if details else None
     if error_message or reason in FAILURES:
         raise failed_answer(reason, error_message)
+    if not isinstance(reason, str | None):
+        raise unexpected_reply(item)
     if details is None:
         return None
     info: dict[str, Any] = {"finish_reason": FINISH_REASONS.get(str(reason), reason)}
-    if isinstance(details.get("generated_tokens"), int):
+    if is_count(details.get("generated_tokens")):
         info["output_tokens"] = details["generated_tokens"]
     return info

@@ -91,7 +91,8 @@ def test_tool_calls_and_their_results_are_sent_in_openais_form() -> None:
 
 
 def test_text_beside_tool_calls_is_sent_too() -> None:
-    [expected] = sent_messages(AIMessage("Let me look.", tool_calls=[{"name": "clock", "args": {}, "id": "c"}]))
+    answer = AIMessage("Let me look.", tool_calls=[{"name": "clock", "args": {}, "id": "c"}])
+    [_, expected] = sent_messages(HumanMessage("Hi"), answer)
     assert (expected["content"], len(expected["tool_calls"])) == ("Let me look.", 1)
 
 
@@ -112,8 +113,11 @@ def test_the_result_of_a_failed_tool_is_marked_as_an_error(content: Any, expecte
 def test_an_invalid_tool_call_is_sent_as_text_and_its_result_as_the_users() -> None:
     broken = {"name": "weather", "args": '{"city": ', "id": "c9", "error": "cut"}
     assert sent_messages(
-        AIMessage("Wait.", invalid_tool_calls=[broken]), ToolMessage("bad JSON", tool_call_id="c9", status="error")
+        HumanMessage("Hi"),
+        AIMessage("Wait.", invalid_tool_calls=[broken]),
+        ToolMessage("bad JSON", tool_call_id="c9", status="error"),
     ) == [
+        {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": 'Wait.\nInvalid tool call: weather({"city": )'},
         {"role": "user", "content": "Error: bad JSON"},
     ]

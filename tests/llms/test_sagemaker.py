@@ -78,7 +78,7 @@ def test_stop_strings_are_sent_and_cut_exactly(runtime: LocalRuntime, streaming:
     assert answer(stop=["of Fr", " is"]) == " The capital "
     assert answer(stop=[]).startswith(ANSWER)
     stops = [body["parameters"].get("stop") for body in bodies(runtime, before)]
-    assert stops == [["capital"], ["of Fr", " is"], []]
+    assert stops == [["capital"], ["of Fr", " is"], None]
 
 
 def test_with_streaming_invoke_uses_the_stream_and_gives_the_same_answer(runtime: LocalRuntime) -> None:

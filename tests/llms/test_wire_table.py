@@ -43,6 +43,9 @@ def test_each_parameter_is_sent_under_the_name_that_the_wire_states_or_not_at_al
     value = VALUES[name]
     before, body = sent(wire, needed), sent(wire, {**needed, name: value})
     added = {key for key in body if key not in before or body[key] != before[key]} - {"do_sample"}
+    if (wire, name) == ("hf", "max_length"):  # which counts only so
+        assert body["max_new_tokens"] is None
+        added -= {"max_new_tokens"}
     stated = get_wire(wire).parameter_names.get(name)
     if name == "do_sample":
         assert (body.get("do_sample") is True) == (stated is not None)
@@ -115,6 +118,14 @@ them, so that the server stops too. On a wire without a stream `stream` makes on
 a wire does not report why an answer ended, a truncated answer looks like a whole one: give `max_new_tokens` enough room.
 `max_length` counts prompt and answer together: the server counts on `hf`, the model's own tokenizer on this machine and
 with `SageMakerLLM(custom_get_token_ids=…)`.
+
+`lmi` and `tgi` read each other's streams: `OPTION_TGI_COMPAT` makes LMI send TGI's events. A reply in the format of another
+wire is an error that names that wire. `{"outputs": […]}`, which LMI sent until DJL 0.25, has no end marker and is not read.
+
+On `messages` a server that demands `model` in a request gets it from `?model=NAME`. System text stands first there too, and
+neighbouring messages of one role are sent as one, since the chat templates of Llama 2, Mistral and Gemma refuse others.
+Reasoning that the server sends apart is in a message's `additional_kwargs["reasoning_content"]`; a refusal is its text.
+A stream that ended cleanly after its finish reason is whole, with or without `[DONE]`.
 
 On `messages` the tools of a chat model are sent in OpenAI's form (`tools`, `tool_choice`, `parallel_tool_calls`), tool
 calls are returned as the server sends them, and the JSON schema of a structured answer is sent as `response_format`. The

@@ -10,11 +10,14 @@ Source: OpenAI's API reference, "Chat completions".
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolMessage, convert_to_openai_messages
 from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
 
+SYSTEM_ROLES = ("system", "developer")
 TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 NOT_IN_NAMES = re.compile(r"[\s<|\\/>]+")  # what OpenAI refuses in the name of a message's author
 
@@ -23,7 +26,9 @@ def openai_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """The messages as `{"role", "content", …}`.
 
     An invalid tool call becomes text, and its result a user's message: servers refuse arguments that are not JSON, and
-    results of tool calls that they do not know.
+    results of tool calls that they do not know. As in every family, all system text stands first, neighbours of one role
+    are joined with a blank line, and a person's message that is missing at the beginning is empty: the chat templates of
+    Llama 2, Mistral and Gemma refuse everything else.
 
     Raises:
         ValueError: no messages, or one of a kind that has no role.
@@ -31,7 +36,35 @@ def openai_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     if not messages:
         raise ValueError("messages: the list is empty; give at least one message")
     invalid = {call["id"] for m in messages if isinstance(m, AIMessage) for call in m.invalid_tool_calls}
-    return [sent for position, message in enumerate(messages) for sent in _openai_message(message, position, invalid)]
+    sent = [each for position, message in enumerate(messages) for each in _openai_message(message, position, invalid)]
+    systems = [{**each, "role": "system"} for each in sent if each["role"] in SYSTEM_ROLES]
+    others = [each for each in sent if each["role"] not in SYSTEM_ROLES]
+    if not others or others[0]["role"] == "assistant":
+        others.insert(0, {"role": "user", "content": ""})
+    joined: list[dict[str, Any]] = []
+    for role, group in groupby([*systems, *others], key=itemgetter("role")):
+        neighbours = list(group)
+        joined += neighbours if role == "tool" or len(neighbours) == 1 else [_joined(neighbours)]
+    return joined
+
+
+def _joined(neighbours: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Messages of one role as one; it has the author's name if all have the same."""
+    contents = [message["content"] for message in neighbours if message.get("content")]
+    content: Any
+    if all(isinstance(each, str) for each in contents):
+        content = "\n\n".join(contents)
+    else:  # pictures beside text
+        parts = ([{"type": "text", "text": each}] if isinstance(each, str) else each for each in contents)
+        content = [part for each in parts for part in each]
+    calls = [call for message in neighbours for call in message.get("tool_calls", ())]
+    names = {message.get("name") for message in neighbours}
+    return {
+        "role": neighbours[0]["role"],
+        "content": content or (None if calls else ""),
+        **({"tool_calls": calls} if calls else {}),
+        **({"name": neighbours[0]["name"]} if len(names) == 1 and None not in names else {}),
+    }
 
 
 def openai_output_format(output_format: OutputFormat | None) -> dict[str, Any]:

@@ -15,12 +15,10 @@ from ...capabilities import Capabilities
 from ...generation import Prompt
 from ..base import Wire
 from ..lines import LineDecoder
-from ..wire_error import FAILURES, WireError, failed_answer, unexpected_reply
+from ..wire_error import NotStreamed, WireError, unexpected_reply
+from .answers import finish_info, finish_reason, message_content, usage
 from .messages import openai_messages, openai_output_format
 from .tool_calls import ToolCallReader
-
-NOT_TRUNCATED = ("stop", "eos_token", "stop_sequence", "tool_calls", "function_call")
-"""Finish reasons of an answer that is not truncated, Text Generation Inference's own among them."""
 
 
 class ChatCompletions(Wire):
@@ -37,7 +35,8 @@ class ChatCompletions(Wire):
         constrained_decoding=True,
     )
     max_stop_strings: ClassVar[int | None] = 4
-    end_marker: ClassVar[str] = "`data: [DONE]`"
+    end_marker: ClassVar[str] = "a finish reason, and `data: [DONE]` on most servers"
+    carries_model: ClassVar[bool] = True
     parameter_names: ClassVar[Mapping[str, str]] = {
         "max_new_tokens": "max_tokens",
         "temperature": "temperature",
@@ -65,7 +64,7 @@ class ChatCompletions(Wire):
             raise unexpected_reply(reply)
         answers = [_answer(choice, reply) for choice in choices]
         # The usage is that of all choices together, so only the first has it.
-        answers[0].generation_info = {**(answers[0].generation_info or {}), **_usage(reply)}
+        answers[0].generation_info = {**(answers[0].generation_info or {}), **usage(reply)}
         return answers
 
     def decoder(self) -> "ChatDecoder":
@@ -74,7 +73,10 @@ class ChatCompletions(Wire):
 
 
 class ChatDecoder(LineDecoder):
-    """Reads `{"choices": [{"delta": {"content", "tool_calls"}, "finish_reason"}], "usage"}` until `[DONE]`."""
+    """Reads `{"choices": [{"delta": {"content", "tool_calls"}, "finish_reason"}], "usage"}` until `[DONE]`.
+
+    `transformers serve` sends no `[DONE]`: a stream that ends cleanly after a finish reason is whole.
+    """
 
     last_line: ClassVar[bytes] = b"[DONE]"
     _has_finish_reason = False
@@ -83,6 +85,11 @@ class ChatDecoder(LineDecoder):
         super().__init__()
         self._tool_calls = ToolCallReader()
 
+    def flush(self) -> Iterator[GenerationChunk]:
+        """As for every stream."""
+        yield from super().flush()
+        self.ended = self.ended or self._has_finish_reason
+
     def _end(self) -> None:
         if not self._has_finish_reason:
             raise WireError("the stream ended without a finish reason.")
@@ -90,61 +97,46 @@ class ChatDecoder(LineDecoder):
 
     def _event(self, event: dict[str, Any]) -> Iterator[GenerationChunk]:
         choices = event.get("choices")
-        if not isinstance(choices, list):
+        if choices is None and not ("choices" in event or "usage" in event):
             raise unexpected_reply(event)
-        text, deltas, info = "", [], _usage(event)
-        for choice in choices:
-            reason, message = _finish_reason(choice), _message(choice, "delta", event)
+        if not isinstance(choices, list | None):
+            raise unexpected_reply(event)
+        text, deltas = "", list[dict[str, Any]]()
+        info: dict[str, Any] = {**usage(event)}
+        for choice in choices or ():
+            message = _delta(choice, event)
             if choice.get("index"):
                 raise WireError("the stream contains a second answer; only one was requested.")
-            text += _text(message, event)
+            more, beside = message_content(message)
+            text += more
+            info |= beside
             deltas += self._tool_calls.deltas(message)
-            info |= _finish_info(reason, self._tool_calls)
+            info |= finish_info(finish_reason(choice, message, event), has_tool_calls=self._tool_calls.found)
         self._has_finish_reason = self._has_finish_reason or "finish_reason" in info
         info |= {"tool_calls": deltas} if deltas else {}
-        yield GenerationChunk(text=text, generation_info=info or None)
+        if text or info:
+            yield GenerationChunk(text=text, generation_info=info or None)
+
+
+def _delta(choice: Any, event: Any) -> dict[str, Any]:
+    if not isinstance(choice, dict) or (len(event["choices"]) > 1 and choice.get("index") is None):
+        raise unexpected_reply(event)
+    if "delta" not in choice and "message" in choice:
+        raise NotStreamed(event)
+    delta = choice.get("delta") or ({} if "delta" in choice or choice.get("finish_reason") else None)
+    if not isinstance(delta, dict):
+        raise unexpected_reply(event)
+    return delta
 
 
 def _answer(choice: Any, reply: Any) -> GenerationChunk:
-    reason, message, tool_calls = _finish_reason(choice), _message(choice, "message", reply), ToolCallReader()
-    deltas = tool_calls.whole(message)
-    if message.get("content") is None and not deltas:
-        raise unexpected_reply(reply)
-    info = _finish_info(reason, tool_calls) | ({"tool_calls": deltas} if deltas else {})
-    return GenerationChunk(text=_text(message, reply), generation_info=info)
-
-
-def _message(choice: Any, key: str, reply: Any) -> dict[str, Any]:
-    message = choice.get(key) if isinstance(choice, dict) else None
+    message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise unexpected_reply(reply)
-    return message
-
-
-def _text(message: dict[str, Any], reply: Any) -> str:
-    content = message.get("content")
-    if not isinstance(content, str | None):
+    reason, tool_calls = finish_reason(choice, message), ToolCallReader()
+    deltas, (text, beside) = tool_calls.whole(message), message_content(message)
+    is_empty_answer = reason in ("stop", "length") and "content" in message
+    if message.get("content") is None and not (deltas or beside or is_empty_answer):
         raise unexpected_reply(reply)
-    return content or ""
-
-
-def _finish_reason(choice: Any) -> Any:
-    reason = choice.get("finish_reason") if isinstance(choice, dict) else None
-    if reason in FAILURES:
-        raise failed_answer(reason)
-    return reason
-
-
-def _finish_info(reason: Any, tool_calls: ToolCallReader) -> dict[str, Any]:
-    """The finish reason in OpenAI's words; some servers send `stop` although there are tool calls."""
-    if reason in NOT_TRUNCATED:
-        reason = "tool_calls" if tool_calls.found else "stop"
-    return {"finish_reason": reason} if reason else {}
-
-
-def _usage(reply: dict[str, Any]) -> dict[str, Any]:
-    usage = reply.get("usage")
-    if not isinstance(usage, dict):
-        return {}
-    names = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
-    return {ours: usage[theirs] for ours, theirs in names.items() if isinstance(usage.get(theirs), int)}
+    info = {**finish_info(reason, has_tool_calls=tool_calls.found), **beside}
+    return GenerationChunk(text=text, generation_info=info | ({"tool_calls": deltas} if deltas else {}))
