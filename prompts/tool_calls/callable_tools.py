@@ -37,15 +37,6 @@ class CallableTools:
         matches = [each for each in self._tools if normalize(each) == normalize(local_name)]
         return matches[0] if len(matches) == 1 else None
 
-    def may_be_named_in(self, text: str) -> bool:
-        """Whether the text contains a tool's name, in any spelling that `resolve` accepts."""
-        return self._any_name.search(text) is not None
-
-    @cached_property
-    def _any_name(self) -> re.Pattern[str]:
-        letters = (map(re.escape, normalize(name)) for name in self._tools)
-        return re.compile("|".join(r"[\W_]*".join(each) for each in letters), re.IGNORECASE)
-
     def properties(self, name: str | None) -> list[str]:
         """The names of a tool's arguments; none for no tool."""
         return list(argument_schema(self._tools[name])["properties"]) if name else []

@@ -1,118 +1,146 @@
-"""The text around a call that marks it: tags, fences, the first key of an object, a tool's name before `(` or `{`.
+"""The text that marks a call: tags, fences, the first key of an object, a tool's name before `(` or `{`, ReAct's labels.
 
-Each `…_at` function looks at one position of a text that may continue. It returns what begins there, None if nothing does,
-or a `NeedsMore` if only more text can decide. `final`: no more text comes.
+A call is parsed only where `may_begin_call` is true, and a stream shows text only where it is false, so that both agree.
+All repetitions are bounded: a stream evaluates the end of its text again with every chunk.
 """
 
 import re
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable
 
 from ..suggestions import normalize
 from .callable_tools import CallableTools
 from .envelopes import ENVELOPE_KEYS
 
-
-class NeedsMore(Enum):
-    """Only more text can decide."""
-
-    TEXT = "text"
-    END_OF_VALUE = "end of value"
-    """A value is open: nothing is decided before a bracket, tag, fence or line ends."""
-
-
-@dataclass(frozen=True)
-class OpeningTag:
-    """An opening tag that ends at `end`, and the tool that it names, if any."""
-
-    end: int
-    tool_name: str | None = None
-
-
-@dataclass(frozen=True)
-class Fence:
-    """An opening fence that ends at `end`; `declares_calls` if its language is `tool_call` or alike."""
-
-    end: int
-    declares_calls: bool
-
-
-@dataclass(frozen=True)
-class NamedCall:
-    """A tool's name; the `(` or `{` of its arguments is at `bracket`."""
-
-    name: str
-    bracket: int
-
-
+_ATTRIBUTES = r"(?:\s[^<>]{0,200})?"
+_NAME = r"[\"']?(?P<{}>[\w.:-]{{1,128}})[\"']?\s{{0,9}}>"
+DECLARED_TAG = re.compile(rf"<tool_?calls?{_ATTRIBUTES}>", re.IGNORECASE)
+"""The opening tag that prompts describe (`tool_prompt.py`), in the spellings that models give it."""
+ANY_TAG = re.compile(
+    rf"{DECLARED_TAG.pattern}|<(?:tools|function_calls?|tool_use){_ATTRIBUTES}>"
+    rf"|<function\s{{0,9}}=\s{{0,9}}{_NAME.format('function')}"
+    rf"|<(?:function|invoke)\s{{1,9}}name\s{{0,9}}=\s{{0,9}}{_NAME.format('invoked')}"
+    r"|<\|python_tag\|>|<\|tool_calls?(?:_start|_begin)?\|>|\[TOOL_CALLS\]",
+    re.IGNORECASE,
+)
 CLOSING_TAG = re.compile(
-    r"</\s*(?:tool_calls?|toolcall|tool_response|tools|function_calls?|function|invoke|tool_use)\s*>"
+    r"</\s{0,9}(?:tool_?calls?|tool_response|tools|function_calls?|function|invoke|tool_use)\s{0,9}>"
     r"|<\|(?:/tool_calls?|tool_calls?_end)\|>|\[/TOOL_CALLS\]",
     re.IGNORECASE,
 )
-PARTIAL_CLOSING_TAG = re.compile(r"(?:<[/|\s]*[\w\s]{0,20}\|?|\[/?\w{0,10}|`{1,2})\Z")
-# Ends the content of a tag that is not JSON.
-BODY_END = re.compile(
-    rf"{CLOSING_TAG.pattern}|<\s*(?:tool_calls?|tool_response)(?=[\s>])|<\|[^|<>\s]{{1,40}}\|>|</s>|\n```",
-    re.IGNORECASE,
+REASONING_START = re.compile(r"<(?:think(?:ing)?|thought|reasoning|reflection|scratchpad)>|\[THINK\]", re.IGNORECASE)
+REASONING_END = re.compile(r"</(?:think(?:ing)?|thought|reasoning|reflection|scratchpad)>|\[/THINK\]", re.IGNORECASE)
+FENCE = re.compile(
+    r"(?P<fence>`{3,16}(?!`)(?![^\n]{0,200}`)|~{3,16}(?!~))[^\S\n]{0,9}[\w+.-]{0,40}[^\S\n]{0,9}(?:\n\s{0,64})?"
 )
-_FENCE = re.compile(r"```[^\S\n]*([\w-]*)[^\S\n]*(\n|(?=[{\[<]))\s*")
-_PARTIAL_FENCE = re.compile(r"`{1,2}\Z|```[^\S\n]*[\w-]*\s*\Z")
-_CALL_LANGUAGES = ("toolcall", "toolcalls", "functioncall", "tooluse", "toolcode")
-_FIRST_KEY = re.compile(r"\{\s*(?:\{\s*)?[\"'“‘]?([\w.-]*)([\"'”’]?)\s*(:?)")
-_NAMED_CALL = re.compile(r"(?:\w+[.:])?([\w-]+)((?:\.call)?\(|\s*:?\s*(?:\[ARGS\])?\s*(?=\{))?")
-_PARTIAL_NAMED_CALL = re.compile(r"[.:]?\s*:?\s*(?:\[\w{0,4}\]?)?\s*\Z")
-_NAMESPACES = ("functions", "function", "tools", "tool", "defaultapi")
-_NAME_ATTRIBUTE = re.compile(r"\bname\s*=\s*[\"']?([\w.:-]+)")
-_ARGUMENT_TAG = re.compile(r"<parameter(?:=|\s+name=)[\"']?([\w.-]+)[\"']?\s*>(.*?)</parameter\s*>", re.DOTALL)
+"""An opening fence, its language, and the blanks before the first character of its content."""
+NAMED_CALL = re.compile(
+    r"(?P<name>[\w.:-]{1,128}?)(?:(?:\.call)?\(|[^\S\n]{0,9}:?[^\S\n]{0,9}(?:\[ARGS\])?\s{0,9}(?=\{))"
+)
+"""A tool's name with its arguments after it: `search(…)`, `search {…}`, `functions.search: {…}`."""
 
-
-def _growing(*parts: str) -> re.Pattern[str]:
-    """A pattern of the parts that also matches a text that ends within them; the group `whole` matches only at the end."""
-    pattern = "(?P<whole>)"
-    for part in reversed(parts):
-        pattern = f"(?:{part}{pattern}|\\Z)"
-    return re.compile(pattern, re.IGNORECASE)
-
-
-_QUOTED_NAME = r"[\"']?(?P<name>[\w.:-]*)"
-_OPENING_TAGS = (
+_DECLARED_STARTS = ("<tool_call", "<toolcall")
+_TAG_STARTS = (
+    *_DECLARED_STARTS,
     *(
-        _growing("<", r"\s*", *word, r"(?:\s[^<>]{0,200})?", ">")
-        for word in ("tool_call", "tool_calls", "toolcall", "tools", "function_call", "function_calls", "tool_use")
+        "<tools",
+        "<tool_use",
+        "<tool_response",
+        "<function_call",
+        "<function",
+        "<invoke",
+        "<|python_tag|>",
+        "<|tool_call",
     ),
-    _growing("<", *"function", r"\s*", "=", r"\s*", _QUOTED_NAME, r"[\"']?\s*", ">"),
-    *(_growing("<", *word, r"\s+", *"name", "=", _QUOTED_NAME, r"[\"']?\s*", ">") for word in ("function", "invoke")),
-    _growing("<", r"\|", *"python_tag", r"\|", ">"),
-    *(_growing("<", r"\|", *word, r"(?:_start|_begin)?", r"\|", ">") for word in ("tool_call", "tool_calls")),
-    _growing(r"\[", *"TOOL_CALLS", r"\]"),
 )
+_CLOSING_TAGS = ("</tool_call>", "</tool_calls>", "</toolcall>")
+_LONGEST_START = 16
+_REASONING_TAGS = ("<think>", "<thinking>", "<thought>", "<reasoning>", "<reflection>", "<scratchpad>", "[think]")
+_LABEL = re.compile(r"\*{0,2}([A-Za-z]{0,16})([*\d \t]{0,9})(:?)")
+_LABELS = ("action", "observation")
+_LIST = re.compile(r"(?:\[\s{0,16}){1,4}")
+_FIRST_KEY = re.compile(r"\{\s{0,64}(?:\{\s{0,64})?[\"'“‘]?([\w.-]{0,128})([\"'”’]?)\s{0,9}(:?)")
+_WORD = re.compile(r"[\w.:-]{1,128}")
+_AFTER_NAME = re.compile(r"[^\S\n]{0,9}:?[^\S\n]{0,9}(?:\[\w{0,4}\]?)?\s{0,9}")
+_NAMESPACES = ("functions", "function", "tools", "tool", "defaultapi")
 
 
-def opening_tag_at(text: str, position: int, *, final: bool) -> OpeningTag | NeedsMore | None:
-    """The opening tag of a call."""
-    matches = [match for pattern in _OPENING_TAGS if (match := pattern.match(text, position))]
-    for match in matches:
-        if match.group("whole") is not None:
-            attribute = _NAME_ATTRIBUTE.search(match[0])
-            name = match.groupdict().get("name") or (attribute and attribute[1])
-            return OpeningTag(match.end(), name or None)
-    return NeedsMore.TEXT if matches and not final else None
+def may_begin_call(text: str, position: int, tools: CallableTools, *, final: bool) -> bool | None:
+    """Whether a call in any form, or an invented result, may begin there, at the start of a line; None: more text decides.
+
+    Args:
+        text: the answer, or its beginning.
+        position: of a character that is not a blank.
+        tools: the tools that may be called.
+        final: no more text comes.
+    """
+    character = text[position]
+    if character in "`~":
+        return _in_fence(text, position, tools, final=final)
+    if character == "<":
+        return _starts_with(text, position, _TAG_STARTS, final=final)
+    if character == "[":
+        marker = _starts_with(text, position, ("[tool_calls]",), final=final)
+        inner = _LIST.match(text, position)
+        assert inner is not None
+        if marker is not False or inner.end() == len(text):
+            return marker or (None if not final else False)
+        position = inner.end()
+        return (
+            text[position] != "["
+            and (text[position] == "{" or text[position].isalpha())
+            and may_begin_call(text, position, tools, final=final)
+        )
+    if character == "{":
+        return _first_key_is_of_call(text, position, tools, final=final)
+    return _or(_label(text, position, final=final), _named(text, position, tools, final=final))
 
 
-def fence_at(text: str, position: int, *, final: bool) -> Fence | NeedsMore | None:
-    """The opening fence of a block."""
-    if not final and _PARTIAL_FENCE.match(text, position):
-        return NeedsMore.TEXT
-    match = _FENCE.match(text, position)
-    return Fence(match.end(), normalize(match[1]) in _CALL_LANGUAGES) if match else None
+def begins_declared_call(text: str, position: int, *, final: bool) -> bool | None:
+    """Whether the declared opening tag begins there; None: more text decides, or it is a closing tag that is not whole."""
+    if _starts_with(text, position, _CLOSING_TAGS, final=final) is None:
+        return None
+    return _starts_with(text, position, _DECLARED_STARTS, final=final)
 
 
-def may_be_call_object_at(text: str, position: int, tools: CallableTools, *, final: bool) -> bool | NeedsMore:
-    """Whether the object there may be a call, by its first key."""
-    match = _FIRST_KEY.match(text, position)
-    if not match:
+def begins_reasoning(text: str, position: int) -> bool | None:
+    """Whether a reasoning block begins there; None: more text decides."""
+    return _starts_with(text, position, _REASONING_TAGS, final=False)
+
+
+def length_of_partial_tag(text: str, *, truncated: bool) -> int:
+    """The length of the partial tag at the end of the text; one shorter than `<tool_` counts only at the token limit."""
+    start = text.rfind("<", max(0, len(text) - _LONGEST_START))
+    rest = text[start:].lower()
+    is_part = start >= 0 and any(tag.startswith(rest) and tag != rest for tag in ("<tool_call>", *_CLOSING_TAGS))
+    return len(rest) if is_part and (truncated or "_" in rest) else 0
+
+
+def _or(first: bool | None, second: bool | None) -> bool | None:
+    return True if first or second else None if first is None or second is None else False
+
+
+def _starts_with(text: str, position: int, starts: Iterable[str], *, final: bool) -> bool | None:
+    rest = text[position : position + _LONGEST_START].lower()
+    if any(rest.startswith(start) for start in starts):
+        return True
+    return None if not final and any(start.startswith(rest) for start in starts) else False
+
+
+def _in_fence(text: str, position: int, tools: CallableTools, *, final: bool) -> bool | None:
+    if not final and position + 3 > len(text):
+        return None if set(text[position:]) == {text[position]} else False
+    fence = FENCE.match(text, position)
+    if fence is None:
         return False
+    if fence.end() == len(text):
+        return None if not final else False
+    character = text[fence.end()]
+    return not character.isspace() and character not in "`~" and may_begin_call(text, fence.end(), tools, final=final)
+
+
+def _first_key_is_of_call(text: str, position: int, tools: CallableTools, *, final: bool) -> bool | None:
+    match = _FIRST_KEY.match(text, position)
+    assert match is not None
     call_keys = {*ENVELOPE_KEYS, *map(normalize, tools.names), *map(normalize, tools.properties(tools.required_tool))}
     key, closing_quote, colon = normalize(match[1]), match[2], match[3]
     if colon:
@@ -120,28 +148,31 @@ def may_be_call_object_at(text: str, position: int, tools: CallableTools, *, fin
     if final or match.end() < len(text):
         return False
     is_possible = key in call_keys if closing_quote else any(each.startswith(key) for each in call_keys)
-    return NeedsMore.TEXT if is_possible else False
+    return None if is_possible else False
 
 
-def named_call_at(text: str, position: int, tools: CallableTools, *, final: bool) -> NamedCall | NeedsMore | None:
-    """A tool's name with its arguments in brackets after it: `search(…)`, `search {…}`, `functions.search: {…}`."""
-    match = _NAMED_CALL.match(text, position)
-    if not match:
-        return None
-    name = text[position : match.end(1)]
-    if match[2]:
-        bracket = match.end() - 1 if match[2].endswith("(") else match.end()
-        return NamedCall(name, bracket) if tools.resolve(name) else None
-    if final or not _PARTIAL_NAMED_CALL.match(text, match.end()):
-        return None
-    local_name = normalize(name.rpartition(".")[2])
-    is_partial_name = any(normalize(each).startswith(local_name) for each in tools.names)
-    is_partial_namespace = any(each.startswith(normalize(name)) for each in _NAMESPACES)
-    return NeedsMore.TEXT if is_partial_name or is_partial_namespace else None
+def _label(text: str, position: int, *, final: bool) -> bool | None:
+    """`Action:` or `Observation:`"""
+    match = _LABEL.match(text, position)
+    assert match is not None
+    word = match[1].lower()
+    if match[3]:
+        return word in _LABELS
+    if final or match.end() < len(text):
+        return False
+    return None if (word in _LABELS if match[2] else any(each.startswith(word) for each in _LABELS)) else False
 
 
-def argument_tags(body: str) -> dict[str, str] | None:
-    """The arguments in `<parameter=NAME>value</parameter>` …; None if the body contains anything else."""
-    if re.search(r"\w", _ARGUMENT_TAG.sub("", body)):
-        return None
-    return {name: value.strip("\n") for name, value in _ARGUMENT_TAG.findall(body)}
+def _named(text: str, position: int, tools: CallableTools, *, final: bool) -> bool | None:
+    if match := NAMED_CALL.match(text, position):
+        return tools.resolve(match["name"]) is not None
+    word = _WORD.match(text, position)
+    if final or word is None:
+        return False
+    if word.end() == len(text):
+        names = {normalize(word[0]), normalize(re.split("[.:]", word[0])[-1])}
+        spellings = [*map(normalize, tools.names), *_NAMESPACES]
+        return None if any(each.startswith(name) for each in spellings for name in names) else False
+    after = _AFTER_NAME.match(text, word.end())
+    assert after is not None
+    return None if after.end() == len(text) and tools.resolve(word[0].rstrip(":")) else False

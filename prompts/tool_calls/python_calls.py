@@ -10,39 +10,32 @@ from .callable_tools import CallableTools
 from .envelopes import RawCall
 
 _STRING_OR_BRACKET = re.compile(
-    r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"""|\'\'\'|'
-    r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|["\'()]',
-    re.DOTALL,
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[()]', re.DOTALL
 )
-_UNCLOSED_QUOTES = ('"', "'", '"""', "'''")
 _JSON_CONSTANTS = {"true": True, "false": False, "null": None}
 
 
-def call_end(text: str, bracket: int, *, final: bool) -> int | None:
+def call_end(text: str, bracket: int, limit: int) -> int | None:
     """The position after the `)` that closes the `(` at `bracket`, brackets in strings aside; None if it is missing."""
     depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text, bracket):
-        token = match[0]
-        if token in _UNCLOSED_QUOTES:  # its end may still come; if not, it is an apostrophe
-            if not final and (len(token) > 1 or "\n" not in text[match.end() :]):
-                return None
-        elif token in "()":
-            depth += 1 if token == "(" else -1
+    for match in _STRING_OR_BRACKET.finditer(text, bracket, limit):
+        if match[0] in ("(", ")"):
+            depth += 1 if match[0] == "(" else -1
             if not depth:
                 return match.end()
     return None
 
 
-def parse_python_call(raw: str, bracket: int, tools: CallableTools) -> RawCall:
-    """The call `raw`, whose `(` is at `bracket`."""
-    name = raw[:bracket].removesuffix(".call")
+def parse_python_call(raw: str, name: str, arguments: str, tools: CallableTools) -> RawCall:
+    """The call `raw` of the tool `name`; `arguments` are in brackets."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parsed = ast.parse(f"f{raw[bracket:]}", mode="eval").body
+            parsed = ast.parse(f"f{arguments}", mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return RawCall(raw, name, error="arguments: they can't be read; give each as name=value")
-    assert isinstance(parsed, ast.Call)
+    if not isinstance(parsed, ast.Call):
+        return RawCall(raw, name, error="arguments: they can't be read; give each as name=value")
     try:
         return RawCall(raw, name, _arguments(parsed, tools.properties(tools.resolve(name))))
     except ValueError as error:

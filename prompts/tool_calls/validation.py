@@ -22,14 +22,11 @@ class CallValidator:
         tools: the tools that may be called.
         parallel: whether the answer may contain several calls.
         escaping: what was escaped in the prompt; names and arguments that repeat it are unescaped.
-
-    Attributes:
-        any_call: whether there was a call, valid or not.
     """
 
     def __init__(self, tools: CallableTools, *, parallel: bool, escaping: Escaping) -> None:
         self._tools, self._parallel, self._escaping = tools, parallel, escaping
-        self.any_call = self._any_valid = False
+        self._any_valid = False
 
     def validate(self, found: Iterable[str | RawCall]) -> list[AnswerPart]:
         """Texts as they are, calls in LangChain's form; the comment in a call comes before it."""
@@ -41,7 +38,6 @@ class CallValidator:
             if each.comment:
                 parts.append(each.comment)
             parts.append(self._validated(each))
-            self.any_call = True
         return parts
 
     def _validated(self, call: RawCall) -> ToolCall | InvalidToolCall:

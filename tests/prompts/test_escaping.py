@@ -126,8 +126,7 @@ def test_a_call_that_repeats_escaped_text_has_the_original_arguments(text: str, 
     call: ToolCall = {"name": "note", "args": {"text": text}, "id": "1", "type": "tool_call"}
     prompt = get_family(family).render([HumanMessage("x"), AIMessage("", tool_calls=[call])]).text
     written = prompt[prompt.index("<tool_call>") : prompt.index("</tool_call>")]
-    (part,) = ToolCallReader(ToolCallFormat.from_tools([tool]), get_family(family).escaping + COMMON_ESCAPING).feed(
-        written
-    )
+    reader = ToolCallReader(ToolCallFormat.from_tools([tool]), get_family(family).escaping + COMMON_ESCAPING)
+    (part,) = [*reader.feed(written), *reader.flush()]
     assert isinstance(part, dict)
     assert (part["name"], part["args"]) == ("note", {"text": text})

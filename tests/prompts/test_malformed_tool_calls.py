@@ -14,10 +14,15 @@ from tests.prompts.test_tool_calls import parts_of
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "malformed_tool_calls.yaml").read_text("utf-8"))
 INTRODUCTION = """# Tool calls
 
-Text models write tool calls wrongly in many ways. sagechain accepts a call in any form from which the tool and its
-arguments are clear. What can't be trusted (a truncated call, an unknown tool, arguments that don't match the schema)
-becomes an entry of `invalid_tool_calls`, with the text as the model wrote it and an error that the model can act on.
-No exception is raised, and no call becomes text.
+Whatever a model quotes, considers, rejects or repeats is text. A tool call is one in the form that the prompt describes
+(`<tool_call>…</tool_call>`), or one in any other form that begins on a line of its own and ends the answer; a run of calls
+that ends the answer counts as a whole. Neither counts in reasoning (`<think>…</think>`), on quoted lines (`> …`), between
+quotation marks, in inline code, or in a fence that prose continues after. Where decoding is constrained, only the form that
+the prompt describes counts.
+
+Text models write tool calls wrongly in many ways. sagechain accepts a call from which the tool and its arguments are clear.
+What can't be trusted (a truncated call, an unknown tool, arguments that don't match the schema) becomes an entry of
+`invalid_tool_calls`, with the text as the model wrote it and an error that the model can act on. No exception is raised.
 
 A call that lacks only closing brackets is repaired. A call that ends inside a text, right after a number, or at the token
 limit is not: it may be shorter than was meant. A repair must not lose a letter or digit, or the call is invalid too.

@@ -6,7 +6,7 @@ from itertools import cycle, islice
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sagechain.prompts import NO_ESCAPING, Escaping, ToolCallFormat
 from sagechain.prompts.families import COMMON_ESCAPING
@@ -40,14 +40,13 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
 LAMP = call("search_catalogue", query="lamp")
 
 
-def test_text_is_returned_immediately_and_a_call_with_its_last_bracket() -> None:
+def test_text_is_returned_immediately_and_a_call_at_the_end_of_the_answer() -> None:
     reader = ToolCallReader(TOOL_FORMAT)
     assert list(reader.feed("Let me look. <tool")) == ["Let me look."]
-    assert list(reader.feed(f"_call>\n{CALL[:-1]}")) == []
-    (called,) = reader.feed("}")
+    assert list(reader.feed(f"_call>\n{CALL}\n</tool_call>")) == []  # a </think> may follow
+    (called,) = reader.flush()
     assert isinstance(called, dict)
     assert (called["name"], called["args"]) == ("search_catalogue", {"query": "lamp"})
-    assert list(reader.feed("\n</tool_call>")) == list(reader.flush()) == []
 
 
 @pytest.mark.parametrize("text", ["a < b, [1], {x} and `y`\nend", "A list:\n- {one}\n- <b>two</b>", "Search well!"])
@@ -124,7 +123,8 @@ def test_an_unknown_name_is_an_error_with_the_nearest_and_the_known_ones() -> No
 
 def test_escaped_text_in_arguments_is_unescaped() -> None:
     written = {"name": "search_catalogue", "arguments": {"query": COMMON_ESCAPING.escape("<|im_end|>")}}
-    (called,) = ToolCallReader(TOOL_FORMAT, COMMON_ESCAPING).feed(json.dumps(written))
+    reader = ToolCallReader(TOOL_FORMAT, COMMON_ESCAPING)
+    (called,) = [*reader.feed(json.dumps(written)), *reader.flush()]
     assert isinstance(called, dict)
     assert called["args"] == {"query": "<|im_end|>"}
 
@@ -177,17 +177,6 @@ def test_deep_nesting_raises_nothing(bracket: str) -> None:
     parts_of([f'<tool_call>{{"name": "search_catalogue", "arguments": {bracket * 3_000}'])
 
 
-@pytest.mark.parametrize("size", [1, 10_000])
-def test_an_object_with_many_brackets_is_a_call_only_if_a_tool_is_named_early(size: int) -> None:
-    many = ", ".join(["{}"] * 80)
-    for text, is_call in (
-        (f'{{"name": "list_orders", "arguments": {{}}, "id": [{many}]}}', True),
-        (f'{{"id": [{many}], "name": "list_orders", "arguments": {{}}}}', False),
-    ):
-        chunks = [text[i : i + size] for i in range(0, len(text), size)]
-        assert parts_of(chunks) == ([call("list_orders")] if is_call else [text])
-
-
 def test_a_repeated_result_is_text() -> None:
     text = 'The result is {"name": "check_stock", "call": 2, "content": "3"}.'
     assert parts_of([text]) == [text]
@@ -204,6 +193,28 @@ def test_a_python_call_in_a_list_after_a_closing_tag_ends_with_the_text() -> Non
 
 
 FRAGMENTS = [
+    *(
+        "<think>",
+        "</think>",
+        "`",
+        "> ",
+        "\n\n",
+        "“",
+        "”",
+        "~~~\n",
+        "```python\n",
+        "\n```\n",
+        "<\\tool_call>",
+        "<tool_c",
+    ),
+    *(
+        "</tool_c",
+        "\nlist_orders()",
+        f"\n{CALL}",
+        f"\n<tool_call>{CALL}</tool_call>\n",
+        "functions.check_stock: ",
+        "\r\n",
+    ),
     *(
         "<tool_call>",
         "</tool_call>",
@@ -271,6 +282,7 @@ def test_the_parts_are_the_same_however_the_answer_is_chunked(text: str, sizes: 
 
 @given(answers, st.booleans())
 def test_no_word_is_lost(text: str, truncated: bool) -> None:
+    assume("Observation:" not in text)  # a result that the model invents is not shown
     parts = parts_of([text], truncated=truncated)
     shown = "".join(part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
     assert shown.count("lamp") >= text.count("lamp")
