@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -31,7 +31,7 @@ def conversation(
     system: str | None = None,
     examples: Sequence[tuple[str, str]] = (),
     history_tokens: int | None = None,
-    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None,
     summarise: bool = False,
 ) -> Conversation:
     """A compiled graph over `{"messages": […]}` with threads by `{"configurable": {"thread_id": …}}`.
@@ -50,7 +50,7 @@ def conversation(
             newest 80 turns.
         checkpointer: stores the threads; default: in memory. A store (`open_store`) also writes a transcript with every
             message, trimmed ones included, and orders the turns of several processes. With any other LangGraph
-            checkpointer, trimmed messages are lost.
+            checkpointer, trimmed messages are lost. False: none, for a server that brings its own (`langgraph dev`).
         summarise: let the model summarise trimmed turns in a few sentences, which are added to the system text. A turn
             whose summary fails is a failed turn.
 
@@ -68,7 +68,8 @@ def conversation(
     graph.add_node("answer", AnswerNode(chat, system, _example_messages(examples), history_tokens, summarise))
     graph.add_edge(START, "answer")
     graph.add_edge("answer", END)
-    return Conversation.from_graph(graph.compile(checkpointer=checkpointer or PrunableInMemorySaver()))
+    saver = PrunableInMemorySaver() if checkpointer is None else checkpointer or None
+    return Conversation.from_graph(graph.compile(checkpointer=saver))
 
 
 def reset(graph: Conversation, thread_id: str) -> None:

@@ -9,7 +9,7 @@ once, and signals its node when the reader of a stream has left.
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
-from typing import Annotated, Any, NotRequired, TypedDict, cast
+from typing import Annotated, Any, NotRequired, cast
 from weakref import WeakValueDictionary
 
 from langchain_core.messages import AnyMessage
@@ -18,9 +18,10 @@ from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from sagechain.llms import ConcurrencyLimit
+from typing_extensions import TypedDict
 
-from ..stores.base import Store
-from ..stores.memory import PrunableInMemorySaver
+from ..stores.buffered_turns import BufferedTurns
+from ..stores.names import check_name
 from ..turns import finished_turns
 
 STREAM_CLOSED = "__stream_closed"  # in a run's configuration: the event that is set when the reader has left
@@ -63,8 +64,8 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
             config = merge_configs(config, {"configurable": {STREAM_CLOSED: stream_closed}})
         with self.thread_lock(config):
             if (checkpointer := self._prunable(config)) is not None:
-                checkpointer.prune([str(_thread_id(config))])
-            parts = cast(Generator[Any, None, None], super().stream(input, config, **_saved_once(options)))
+                checkpointer.prune([_thread_id(config) or ""])
+            parts = cast(Generator[Any, None, None], super().stream(input, config, **self._saved_once(options)))
             try:
                 # Not `yield from`: that would close LangGraph's stream first, which waits for the node.
                 for part in parts:  # noqa: UP028
@@ -76,13 +77,17 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` uses it."""
         config = merge_configs(self.config, config)
-        parts = cast(AsyncGenerator[Any, None], super().astream(input, config, **_saved_once(options)))
+        parts = cast(AsyncGenerator[Any, None], super().astream(input, config, **self._saved_once(options)))
         async with self.athread_lock(config):
             if (checkpointer := self._prunable(config)) is not None:
-                await checkpointer.aprune([str(_thread_id(config))])
+                await checkpointer.aprune([_thread_id(config) or ""])
             async with aclosing(parts):
                 async for part in parts:
                     yield part
+
+    def _saved_once(self, options: dict[str, Any]) -> dict[str, Any]:
+        """LangGraph would save a turn three times, half of it at first."""
+        return options if options.get("durability") or not self.checkpointer else {**options, "durability": "exit"}
 
     @contextmanager
     def thread_lock(self, config: RunnableConfig) -> Iterator[None]:
@@ -90,7 +95,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         store, thread_id = self.checkpointer, _thread_id(config)
         with (
             self._process_lock(config).slot(),
-            store.turn(thread_id) if thread_id is not None and isinstance(store, Store) else nullcontext(),
+            store.turn(thread_id) if thread_id is not None and isinstance(store, BufferedTurns) else nullcontext(),
         ):
             yield
 
@@ -100,11 +105,11 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         store, thread_id = self.checkpointer, _thread_id(config)
         async with (
             self._process_lock(config).aslot(),
-            store.aturn(thread_id) if thread_id is not None and isinstance(store, Store) else nullcontext(),
+            store.aturn(thread_id) if thread_id is not None and isinstance(store, BufferedTurns) else nullcontext(),
         ):
             yield
 
-    def _prunable(self, config: RunnableConfig) -> Store | PrunableInMemorySaver | None:
+    def _prunable(self, config: RunnableConfig) -> BufferedTurns | None:
         """The checkpointer whose older checkpoints are deleted before a turn.
 
         Not after the turn: a failure there would make a saved turn look lost. And not before a run that starts from an
@@ -112,7 +117,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         """
         if _thread_id(config) is None or config.get("configurable", {}).get("checkpoint_id") is not None:
             return None
-        return self.checkpointer if isinstance(self.checkpointer, Store | PrunableInMemorySaver) else None
+        return self.checkpointer if isinstance(self.checkpointer, BufferedTurns) else None
 
     def _process_lock(self, config: RunnableConfig) -> ConcurrencyLimit:
         """The lock of a thread in this process, shared by graphs over one checkpointer. Without a thread: a free one."""
@@ -128,10 +133,5 @@ _locks_guard = threading.Lock()
 
 
 def _thread_id(config: RunnableConfig) -> str | None:
-    thread_id = config.get("configurable", {}).get("thread_id")
-    return None if thread_id is None else str(thread_id)
-
-
-def _saved_once(options: dict[str, Any]) -> dict[str, Any]:
-    """LangGraph would save a turn three times, half of it at first."""
-    return options if options.get("durability") else {**options, "durability": "exit"}
+    configurable = config.get("configurable", {})
+    return check_name(configurable["thread_id"]) if "thread_id" in configurable else None

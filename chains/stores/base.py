@@ -5,14 +5,15 @@
         graph.invoke({"messages": [("human", "Hi")]}, {"configurable": {"thread_id": "ada"}})
         store.threads()                                           # [ThreadInfo(name="ada", turns=1, …)]
 
-Each checkpoint is saved in one transaction with the messages that the turn adds to the thread's transcript
-(`transcripts.py`); the turns of a thread run one after another across processes (`locks.py`). `sqlite.py` and `postgres.py`
-contain what differs between the databases.
+A turn's checkpoints are saved in one transaction (`buffered_turns.py`) with the messages that it adds to the thread's
+transcript (`transcripts.py`); the turns of a thread run one after another across processes (`locks.py`). `sqlite.py` and
+`postgres.py` contain what differs between the databases.
 """
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 
 from langchain_core.messages import BaseMessage
@@ -29,24 +30,20 @@ from sagechain.prompts import unknown_name
 
 from ..turns import finished_turns
 from .async_in_threads import AsyncInThreads
+from .buffered_turns import RESUME, BufferedTurns
 from .errors import store_errors
-from .locks import ThreadLocks
+from .names import check_name, with_checked_name
 from .transcripts import COLUMNS, TABLE, Entry, ThreadInfo, Transcript
+from .turn_buffer import SavedCheckpoint, SavedWrites
 
 NOT_IN_TRANSCRIPT = """
 SELECT DISTINCT thread_id FROM checkpoints
 WHERE checkpoint_ns = '' AND NOT EXISTS (SELECT 1 FROM transcript WHERE transcript.thread = checkpoints.thread_id)"""
+DELETE_DECISION = """
+DELETE FROM {} WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ? AND task_id = ? AND channel = ?"""
 
 
-def check_name(thread: str) -> None:
-    """Raise a ValueError if a database cannot store a thread's name."""
-    if not thread or any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in thread):
-        raise ValueError(
-            f"thread: {thread!r} is not a valid name; give one or more characters, no NUL and no broken Unicode"
-        )
-
-
-class Store(AsyncInThreads):
+class Store(BufferedTurns, AsyncInThreads):
     """A checkpointer with a transcript, created by `open_store`; usable from several threads and in any event loop.
 
     Failures of the database are raised as `StoreFailed`.
@@ -56,7 +53,8 @@ class Store(AsyncInThreads):
     """Its address, without a password."""
     failures: ClassVar[tuple[type[Exception], ...]]
     """The exceptions of the database's library."""
-    thread_locks: ThreadLocks
+    writes_table: ClassVar[str]
+    """The table of pending writes."""
 
     def threads(self) -> list[ThreadInfo]:
         """All threads, the most recent turn first; also those that a plain checkpointer wrote."""
@@ -77,17 +75,7 @@ class Store(AsyncInThreads):
             most: most messages; default: all.
         """
         with self._errors():
-            return Transcript(self._run).entries(thread, after, most)
-
-    def turn(self, thread: str) -> AbstractContextManager[None]:
-        """The lock of a thread's turn: waits while another process, Python thread or task has it."""
-        check_name(thread)
-        return self.thread_locks.lock(thread)
-
-    def aturn(self, thread: str) -> AbstractAsyncContextManager[None]:
-        """As `turn`."""
-        check_name(thread)
-        return self.thread_locks.alock(thread)
+            return Transcript(self._run).entries(check_name(thread), after, most)
 
     @abstractmethod
     def close(self) -> None:
@@ -125,27 +113,50 @@ class Store(AsyncInThreads):
     def _errors(self) -> AbstractContextManager[None]:
         return store_errors(self.place, self.failures)
 
+    def _save(self, thread: str, checkpoints: Sequence[SavedCheckpoint], writes: Sequence[SavedWrites]) -> None:
+        """Save checkpoints, and those of their finished turns that the transcript lacks, in one transaction."""
+        with self._errors(), self._transaction(thread) as (transcript, saver):
+            for each in checkpoints:
+                if not each.config["configurable"].get("checkpoint_ns"):
+                    transcript.append(thread, _finished_messages(each.checkpoint))
+                saver.put(each.config, each.checkpoint, each.metadata, each.new_versions)
+            for written in writes:
+                saver.put_writes(written.config, written.writes, written.task_id, written.task_path)
+
+    def _delete_decisions(self, thread: str, decisions: Sequence[tuple[str, str, str]]) -> None:
+        with self._errors(), self._transaction(thread):
+            for address in decisions:
+                self._run(DELETE_DECISION.format(self.writes_table), [thread, *address, RESUME])
+
     # LangGraph's interface
 
-    def put(
+    async def aput(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Save a checkpoint together with its finished turns that the transcript lacks: both or none."""
-        thread = str(config["configurable"]["thread_id"])
-        with self._errors(), self._transaction(thread) as (transcript, saver):
-            if not config["configurable"].get("checkpoint_ns"):
-                transcript.append(thread, _finished_messages(checkpoint))
-            return saver.put(config, checkpoint, metadata, new_versions)
+        """As `put`."""
+        # Its turn is that of now: a cancelled one may have ended before a Python thread is free.
+        saved = SavedCheckpoint(with_checked_name(config), checkpoint, metadata, new_versions)
+        return await asyncio.to_thread(self._put, self._turn_of(saved.config), saved)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """As `put_writes`."""
+        saved = SavedWrites(with_checked_name(config), writes, task_id, task_path)
+        await asyncio.to_thread(self._put_writes, self._turn_of(saved.config), saved)
 
     def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread and its transcript."""
-        with self._errors(), self._transaction(str(thread_id)) as (transcript, saver):
-            transcript.delete(str(thread_id))
+        """Delete a thread, its transcript and its lock file."""
+        thread_id = check_name(thread_id)
+        self._forget_turn(thread_id)
+        with self._errors(), self._transaction(thread_id) as (transcript, saver):
+            transcript.delete(thread_id)
             saver.delete_thread(thread_id)
+        self.thread_locks.forget(thread_id)
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Delete all checkpoints of each thread but the latest; with `strategy="delete"` whole threads, as `delete_thread`.
@@ -159,7 +170,7 @@ class Store(AsyncInThreads):
                 self.delete_thread(thread)
         elif strategy == "keep_latest":
             with self._errors():
-                self._keep_latest([str(thread) for thread in thread_ids])
+                self._keep_latest([check_name(thread) for thread in thread_ids])
         else:
             raise unknown_name("strategy", strategy, ["keep_latest", "delete"])
 
@@ -176,17 +187,9 @@ class Store(AsyncInThreads):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """As LangGraph's, but read completely first: others, and the reader itself, may write while it is iterated."""
+        """As LangGraph's, but read completely first."""
         with self._errors():
-            found = tuple(super().list(config, filter=filter, before=before, limit=limit))
-        yield from found
-
-    def put_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        """As LangGraph's."""
-        with self._errors():
-            super().put_writes(config, writes, task_id, task_path)
+            return super().list(config, filter=filter, before=before, limit=limit)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

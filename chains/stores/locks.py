@@ -8,6 +8,7 @@ another has it: so waiting blocks no Python thread, connection or event loop, an
 """
 
 import asyncio
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
@@ -31,6 +32,9 @@ class ThreadLocks(ABC):
     @abstractmethod
     def release(self, thread: str) -> None:
         """Release a thread's lock, if it is still acquired."""
+
+    def forget(self, thread: str) -> None:  # noqa: B027 - most have nothing to delete
+        """Delete what the lock of a deleted thread leaves behind."""
 
     @contextmanager
     def lock(self, thread: str) -> Iterator[None]:
@@ -65,3 +69,23 @@ class ThreadLocks(ABC):
     def _release_if_acquired(self, thread: str, acquired: "Future[bool]") -> None:
         if not acquired.cancelled() and acquired.exception() is None and acquired.result():
             self.release(thread)
+
+
+class ProcessLocks(ThreadLocks):
+    """The locks of threads that no other process has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._guard, self._acquired = threading.Lock(), set[str]()
+
+    def try_acquire(self, thread: str) -> bool:
+        """Acquire a thread's lock if it is free."""
+        with self._guard:
+            is_free = thread not in self._acquired
+            self._acquired.add(thread)
+            return is_free
+
+    def release(self, thread: str) -> None:
+        """Release a thread's lock."""
+        with self._guard:
+            self._acquired.discard(thread)

@@ -42,6 +42,7 @@ class PostgresStore(Store, PostgresSaver):
     """
 
     failures = FAILURES
+    writes_table = "checkpoint_writes"
     thread_locks: "SessionLocks"
 
     def __init__(self, url: str) -> None:

@@ -7,7 +7,7 @@ process dies.
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from .async_in_threads import AsyncInThreads
 from .base import Store
 from .errors import store_errors
 from .locks import ThreadLocks
@@ -23,6 +24,7 @@ from .transcripts import Transcript
 
 BUSY_SECONDS = 30.0  # how long a statement waits for another process
 FAILURES = (sqlite3.Error, OSError)
+HEADER = b"SQLite format 3\x00"
 
 # The same statements as in langgraph-checkpoint-postgres; langgraph-checkpoint-sqlite 3.1 has no `prune`.
 USES_DELTA = """
@@ -51,6 +53,7 @@ class SqliteStore(Store, SqliteSaver):
     """
 
     failures = FAILURES
+    writes_table = "writes"
     thread_locks: "FileLocks"
 
     def __init__(self, file: Path, create: bool) -> None:
@@ -62,23 +65,19 @@ class SqliteStore(Store, SqliteSaver):
         with self._errors():
             # Links to one file share its folder of locks.
             file = file.resolve()
+            if file.exists() and not _is_database(file):
+                raise ValueError(f"store: {self.place!r} is not a SQLite database")
             locks = Path(f"{file}.locks")
-            locks.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                file.touch(mode=0o600)
+            make_private_file(file)
+            locks.mkdir(mode=0o700, exist_ok=True)
             self.thread_locks = FileLocks(self.place, locks)
             super().__init__(sqlite3.connect(file, check_same_thread=False, timeout=BUSY_SECONDS))
             # Reentrant, since it is acquired around LangGraph's statements, which may run inside a statement of this class.
             self.lock = cast(threading.Lock, threading.RLock())
             try:
-                with FileLock(locks / "setup.lock"):
+                with FileLock(locks / "setup.lock", mode=0o600):
                     self.setup()
                     self._check_tables()
-            except sqlite3.DatabaseError as error:
-                self.conn.close()
-                if getattr(error, "sqlite_errorname", None) != "SQLITE_NOTADB":
-                    raise
-                raise ValueError(f"store: {self.place!r} is not a SQLite database of threads: {error}") from error
             except BaseException:
                 self.conn.close()
                 raise
@@ -106,7 +105,7 @@ class SqliteStore(Store, SqliteSaver):
     @contextmanager
     def _transaction(self, thread: str) -> Iterator[tuple[Transcript, BaseCheckpointSaver[str]]]:
         with self.cursor():
-            yield Transcript(self._run), super(Store, self)  # type: ignore[misc]
+            yield Transcript(self._run), super(AsyncInThreads, self)  # type: ignore[misc]
 
     def _keep_latest(self, threads: Sequence[str]) -> None:
         for thread in threads:
@@ -117,6 +116,19 @@ class SqliteStore(Store, SqliteSaver):
                     )
                 for statement in KEEP_LATEST:
                     self._run(statement, [thread])
+
+
+def _is_database(file: Path) -> bool:
+    """Whether SQLite would open it; an empty file is an empty database."""
+    with file.open("rb") as opened:
+        return opened.read(len(HEADER)) in (HEADER, b"")
+
+
+def make_private_file(file: Path) -> None:
+    """Create a file and its folders, readable by their owner only; those that exist stay as they are."""
+    for folder in reversed([each for each in file.parents if not each.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    file.touch(mode=0o600)
 
 
 class FileLocks(ThreadLocks):
@@ -135,8 +147,7 @@ class FileLocks(ThreadLocks):
     def try_acquire(self, thread: str) -> bool:
         """Acquire a thread's lock if it is free."""
         # Not thread-local: an async turn may end in another Python thread than it started in.
-        file = self._folder / f"{sha256(thread.encode()).hexdigest()[:32]}.lock"
-        lock = FileLock(file, thread_local=False)
+        lock = FileLock(self._file(thread), mode=0o600, thread_local=False)
         with store_errors(self._place, FAILURES):
             try:
                 lock.acquire(blocking=False)
@@ -149,6 +160,20 @@ class FileLocks(ThreadLocks):
         """Release a thread's lock."""
         if lock := self._acquired.pop(thread, None):
             lock.release()
+
+    def forget(self, thread: str) -> None:
+        """Delete a thread's lock file, unless another turn of it has begun."""
+        is_acquired = thread in self._acquired
+        if not is_acquired and not self.try_acquire(thread):
+            return
+        # While it is locked: filelock 4.2 acquires no file that is deleted meanwhile. Windows deletes no open file.
+        with suppress(PermissionError):
+            self._file(thread).unlink(missing_ok=True)
+        if not is_acquired:
+            self.release(thread)
+
+    def _file(self, thread: str) -> Path:
+        return self._folder / f"{sha256(thread.encode()).hexdigest()[:32]}.lock"
 
     def close(self) -> None:
         """Release all locks."""

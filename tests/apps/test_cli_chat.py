@@ -82,7 +82,7 @@ def test_a_conversation_that_cannot_be_continued_is_a_usage_error(tmp_path: Path
     for arguments, message in [
         (["-c"], "no conversation is stored yet"),
         (["-c", "--thread", "ada"], "not both"),
-        (["--kept-in", str(tmp_path / "no.txt")], "is not a SQLite database of threads"),
+        (["--kept-in", str(tmp_path / "no.txt")], "is not a SQLite database"),
         (["--thread", ""], "thread: '' is not a valid name"),
     ]:
         (tmp_path / "no.txt").write_text("This is a long text, not an SQLite file.\n" * 30)

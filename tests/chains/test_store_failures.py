@@ -1,13 +1,14 @@
 """After a failure (disk, server, cancellation, name) no half turn is stored, and no lock stays acquired."""
 
 import asyncio
+import os
 import re
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import psycopg
@@ -15,8 +16,10 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import Field
-from sagechain.chains import StoreFailed, conversation, open_store
+from sagechain.chains import StoreFailed, conversation, open_store, reset
+from sagechain.chains.stores import PrunableInMemorySaver
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "ada"}}
 MODEL = FakeListChatModel(responses=["Yes."])
@@ -134,11 +137,51 @@ def test_a_table_of_another_program_or_version_is_refused(place: str) -> None:
     assert "cret" not in str(caught.value)
 
 
-def test_a_new_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
-    with open_store(tmp_path / "threads.sqlite") as store:
-        say(conversation(MODEL, checkpointer=store), "Hi")
-        modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("threads.sqlite*") if file.is_file()}
-    assert modes == {0o600}
+def test_new_files_and_folders_are_for_their_owner_only(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        with open_store(tmp_path / "new" / "folder" / "threads.sqlite") as store:
+            say(conversation(MODEL, checkpointer=store), "Hi")
+            found = {file.name: (file.is_dir(), stat.S_IMODE(file.stat().st_mode)) for file in tmp_path.rglob("*")}
+    finally:
+        os.umask(mask)
+    assert {"new", "folder", "threads.sqlite", "threads.sqlite-wal", "threads.sqlite-shm", "setup.lock"} <= set(found)
+    assert len(found) == 8
+    assert set(found.values()) == {(True, 0o700), (False, 0o600)}
+
+
+def test_the_lock_file_goes_with_its_thread(tmp_path: Path) -> None:
+    def locks() -> int:
+        return len(list((tmp_path / "threads.sqlite.locks").iterdir())) - 1  # setup.lock
+
+    with open_store(tmp_path / "threads.sqlite") as store, open_store(tmp_path / "threads.sqlite") as other:
+        graph = conversation(MODEL, checkpointer=store)
+        for delete in (store.delete_thread, lambda name: reset(graph, name)):
+            say(graph, "Hi")
+            assert locks() == 1
+            delete("ada")
+            assert locks() == 0
+        with other.turn("ada"):
+            store.delete_thread("ada")
+            assert not store.thread_locks.try_acquire("ada")
+            assert locks() == 1
+
+
+def test_threads_that_are_deleted_meanwhile_still_exclude_one_another(tmp_path: Path) -> None:
+    inside, most = [], []
+
+    def talk(number: int) -> None:
+        with open_store(tmp_path / "threads.sqlite") as store:
+            for _ in range(10):
+                with store.turn("ada"):
+                    inside.append(number)
+                    most.append(len(inside))
+                    store.delete_thread("ada")
+                    inside.remove(number)
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(talk, range(3)))
+    assert most == [1] * 30
 
 
 def test_a_file_has_the_same_locks_under_each_of_its_names(tmp_path: Path) -> None:
@@ -164,19 +207,53 @@ def test_a_closed_store_raises_and_releases_its_locks(place: str) -> None:
         assert len(store.transcript("ada")) == 2
 
 
-@pytest.mark.parametrize("name", ["", "a\x00b", "caf\udce9"])
-async def test_a_name_that_no_database_can_store_is_refused(place: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["", "a\x00b", "caf\udce9", "x" * 256, None, 5.0, b"ada", True])
+@pytest.mark.parametrize("where", ["store", "memory", "langgraph"])
+async def test_one_rule_for_names_of_threads(tmp_path: Path, name: Any, where: str) -> None:
     thread: RunnableConfig = {"configurable": {"thread_id": name}}
-    with open_store(place) as store:
-        graph = conversation(MODEL, checkpointer=store)
-        with pytest.raises(ValueError, match=r"^thread: .* is not a valid name"):
+    refused = pytest.raises(ValueError, match=r"^thread: .* is not a valid name")
+    with open_store(tmp_path / "threads.sqlite") as store:
+        checkpointer = {"store": store, "memory": None, "langgraph": InMemorySaver()}[where]
+        graph = conversation(MODEL, checkpointer=checkpointer)
+        with refused:
             say(graph, "Hi", thread)
-        with pytest.raises(ValueError, match=r"^thread: .* is not a valid name"):
+        with refused:
             await graph.ainvoke({"messages": [HumanMessage("Hi")]}, thread)
+        with refused:
+            reset(graph, name)
+        for operation in (store.turn, store.aturn, store.delete_thread, store.transcript):
+            with refused:
+                operation(name)
+        if where != "langgraph" and isinstance(name, str):  # LangGraph makes text of others here
+            with refused:
+                graph.get_state(thread)
+
+
+@pytest.mark.parametrize("where", ["store", "memory"])
+def test_a_number_names_the_same_thread_as_its_text(tmp_path: Path, where: str) -> None:
+    with open_store(tmp_path / "threads.sqlite") as store:
+        saver = store if where == "store" else PrunableInMemorySaver()
+        graph = conversation(MODEL, checkpointer=saver)
+        for name in (5, "5"):
+            say(graph, "Hi", {"configurable": {"thread_id": name}})
+            assert saver.get_tuple({"configurable": {"thread_id": name}}) is not None
+        assert len(graph.get_state({"configurable": {"thread_id": 5}}).values["messages"]) == 4
+        reset(graph, cast(Any, 5))
+        assert graph.get_state({"configurable": {"thread_id": "5"}}).values == {}
 
 
 def test_any_other_name_is_stored(place: str) -> None:
-    names = [" ", "../x", "a/b\\c", "'; DROP TABLE transcript; --", "%s ? {}", "two\nlines", "⛺ été", "--yes"]
+    names = [
+        " ",
+        "../x",
+        "a/b\\c",
+        "'; DROP TABLE transcript; --",
+        "%s ? {}",
+        "two\nlines",
+        "⛺ été",
+        "--yes",
+        "⛺" * 255,
+    ]
     with open_store(place) as store:
         graph = conversation(MODEL, checkpointer=store)
         for name in names:

@@ -215,8 +215,35 @@ def test_a_file_that_is_missing_or_not_a_database_is_refused(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="does not exist"):
         open_store(tmp_path / "no.sqlite", create=False)
     (tmp_path / "no.txt").write_text("This is a text of some length, and no file of SQLite's.\n" * 30)
-    with pytest.raises(ValueError, match=r"no\.txt' is not a SQLite database of threads: file is not a database"):
+    with pytest.raises(ValueError, match=r"no\.txt' is not a SQLite database"):
         open_store(f"sqlite:///{tmp_path / 'no.txt'}")
+    assert [file.name for file in tmp_path.iterdir()] == ["no.txt"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        None,
+        "",
+        " ",
+        5,
+        b"x.sqlite",
+        "sqlite:x.sqlite",
+        "postgres:me:s3cret@host",
+        "file:x.sqlite",
+        "mysql:x",
+        "folder/",
+        "a\x00b",
+    ],
+)
+def test_what_is_not_a_place_is_refused_by_an_error_that_shows_what_is(
+    place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="give a SQLite file, sqlite:///FILE, or postgresql://") as caught:
+        open_store(place)
+    assert "s3cret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_server_that_refuses_is_a_one_line_error_without_the_password(
