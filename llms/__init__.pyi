@@ -9,6 +9,7 @@ from .local.llama_cpp.llm import LlamaCppLLM as LlamaCppLLM
 from .local.transformers.llm import HuggingFaceLLM as HuggingFaceLLM
 from .parameters import PARAMETER_NAMES as PARAMETER_NAMES
 from .parameters import GenerationParameters as GenerationParameters
+from .parameters import with_one_name as with_one_name
 from .sagemaker.content_handlers import FalconContentHandler as FalconContentHandler
 from .sagemaker.content_handlers import Llama2ContentHandler as Llama2ContentHandler
 from .sagemaker.llm import SageMakerLLM as SageMakerLLM

@@ -4,7 +4,7 @@ An engine subclasses `RunningGeneration` and yields the raw chunks; `chunks()` a
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -44,14 +44,7 @@ class RunningGeneration(ABC):
 
     def answers(self) -> list[GenerationChunk]:
         """Every answer of a whole reply, each up to its first stop string."""
-        answers = []
-        for answer in self:
-            cutter, info = StopCutter(self.stop), answer.generation_info
-            text = cutter.feed(answer.text) + cutter.flush()
-            if cutter.stopped:
-                info = {**(info or {}), "finish_reason": "stop"}
-            answers.append(GenerationChunk(text=self.prefix + text, generation_info=info))
-        return answers
+        return [cut_answer(answer, self.stop, self.prefix) for answer in self]
 
     def chunks(self) -> Iterator[GenerationChunk]:
         """The chunks of a stream up to the first stop string, at least one.
@@ -62,27 +55,60 @@ class RunningGeneration(ABC):
         """
         shown: list[GenerationChunk] = []
         with _interruption_after(shown):
-            for chunk in self._cut_chunks():
+            for chunk in ChunkCutter(self.stop, self.prefix).chunks(self):
                 shown.append(chunk)
                 yield chunk
 
-    def _cut_chunks(self) -> Iterator[GenerationChunk]:
-        cutter, prefix = StopCutter(self.stop), self.prefix
-        is_empty = True
-        for chunk in self:
-            text, info = cutter.feed(chunk.text), chunk.generation_info
-            if cutter.stopped:
-                info = {**(info or {}), "finish_reason": "stop"}
-            elif info and "finish_reason" in info:  # some servers report the usage so far with every chunk
-                text += cutter.flush()
-            if text or info:
-                yield GenerationChunk(text=prefix + text, generation_info=info)
-                prefix, is_empty = "", False
-            if cutter.stopped:
+
+def cut_answer(answer: GenerationChunk, stop: Sequence[str], prefix: str = "") -> GenerationChunk:
+    """A whole answer up to its first stop string, after `prefix`."""
+    cutter, info = StopCutter(stop), answer.generation_info
+    text = cutter.feed(answer.text) + cutter.flush()
+    if cutter.stopped:
+        info = {**(info or {}), "finish_reason": "stop"}
+    return GenerationChunk(text=prefix + text, generation_info=info)
+
+
+class ChunkCutter:
+    """Passes the chunks of a stream on up to the first stop string, the first one after `prefix`."""
+
+    def __init__(self, stop: Sequence[str], prefix: str = "") -> None:
+        self._cutter, self._prefix = StopCutter(stop), prefix
+        self._is_empty = True
+        self.has_received = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has arrived; no more chunks are needed."""
+        return self._cutter.stopped
+
+    def chunks(
+        self, chunks: Iterable[GenerationChunk], last_info: Callable[[], dict[str, Any]] = dict
+    ) -> Iterator[GenerationChunk]:
+        """The chunks up to the first stop string, at least one; `last_info` returns the figures of a whole stream."""
+        for chunk in chunks:
+            yield from self.feed(chunk)
+            if self.stopped:
                 return
-        rest = prefix + cutter.flush()
-        if rest or is_empty:
-            yield GenerationChunk(text=rest)
+        yield from self.flush(last_info())
+
+    def feed(self, chunk: GenerationChunk) -> Iterator[GenerationChunk]:
+        """What may be shown of a chunk."""
+        self.has_received = True
+        text, info = self._cutter.feed(chunk.text), chunk.generation_info
+        if self.stopped:
+            info = {**(info or {}), "finish_reason": "stop"}
+        elif info and "finish_reason" in info:  # some servers report the usage so far with every chunk
+            text += self._cutter.flush()
+        if text or info:
+            yield GenerationChunk(text=self._prefix + text, generation_info=info)
+            self._prefix, self._is_empty = "", False
+
+    def flush(self, info: dict[str, Any]) -> Iterator[GenerationChunk]:
+        """What was buffered, when the stream is over, with its last figures."""
+        rest = self._prefix + self._cutter.flush()
+        if rest or info or self._is_empty:
+            yield GenerationChunk(text=rest, generation_info=info or None)
 
 
 TEXTS_BESIDE = ("reasoning_content", "refusal")

@@ -11,10 +11,11 @@ Settings follow as a query: `sagemaker:my-falcon?family=falcon&region=eu-west-1`
 `component`, `variant`, on the `messages` wire `model` (its name on the server), and, to count tokens before a request,
 `context` and `tokenizer`; local models have `engine`, `family`, `context` and, in llama.cpp, `slots`.
 
-An endpoint object of the sagemaker SDK can replace the URI; the settings other than its name and region are keywords:
+Settings may be keywords too. An endpoint object of the sagemaker SDK can replace the URI:
 `load_llm(endpoint, family="falcon", temperature=0.2)`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -23,7 +24,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from sagechain.prompts import check_known, unknown_name
 
 from .errors import MissingExtra
-from .parameters import PARAMETER_NAMES
+from .parameters import PARAMETER_NAMES, with_one_name
 from .sagemaker.sdk_endpoint import SDKEndpoint, uri_of
 
 if TYPE_CHECKING:
@@ -42,11 +43,29 @@ ENDPOINT_FIELDS = {
     "tokenizer": "tokenizer",
 }
 """The settings of an endpoint, and the fields of `SageMakerLLM` for them."""
-SDK_KEYWORDS = tuple(setting for setting in ENDPOINT_FIELDS if setting != "region")
-"""The settings that are keywords beside an endpoint of the SDK; its ARN has the region."""
-ENDPOINT_PARAMETERS = ("accept_eula", "client")
+SETTINGS = ("engine", "slots", *ENDPOINT_FIELDS)
+"""Settings of a URI, which may be keywords instead."""
+ENDPOINT_PARAMETERS = (
+    *("accept_eula", "client", "tokenizer", "streaming", "endpoint_kwargs", "on_unsupported"),
+    *("region_name", "credentials_profile_name", "endpoint_url", "config"),
+    *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+)
 """Parameters that every URI accepts, and that have no effect on local models."""
-PARAMETERS = (*PARAMETER_NAMES, "timeout", "max_retries", *ENDPOINT_PARAMETERS)
+LANGCHAIN_PARAMETERS = ("callbacks", "tags", "metadata", "verbose", "cache", "name", "custom_get_token_ids")
+"""Those of every LangChain model."""
+PARAMETERS = (
+    *(*PARAMETER_NAMES, "max_tokens", "timeout", "max_retries", "max_concurrency"),
+    *(*ENDPOINT_PARAMETERS, *LANGCHAIN_PARAMETERS, *SETTINGS),
+)
+CHAT_PARAMETERS = (
+    *LANGCHAIN_PARAMETERS[:-1],
+    "streaming",
+    "disable_streaming",
+    "rate_limiter",
+    "output_version",
+    "profile",
+)
+"""Parameters of a chat model itself; its LLM gets the others."""
 
 
 def load_llm(model: str | SDKEndpoint, /, **parameters: Any) -> "TextModel":
@@ -54,31 +73,45 @@ def load_llm(model: str | SDKEndpoint, /, **parameters: Any) -> "TextModel":
 
     Args:
         model: a URI, or an endpoint of the sagemaker SDK; see above.
-        parameters: the fields of `GenerationParameters`, and `timeout` (seconds), `max_retries`, `accept_eula`, `client`;
-            beside an endpoint of the SDK also `family`, `wire`, `component`, `variant`, `context`, `tokenizer`.
+        parameters: the fields of `GenerationParameters` (`max_tokens` is `max_new_tokens`); `timeout` (seconds),
+            `max_retries`, `max_concurrency`; `callbacks`, `tags` and the others of every LangChain model; those of an
+            endpoint, which local models ignore (`accept_eula`, `client`, `tokenizer`, `region_name`,
+            `credentials_profile_name`, `endpoint_kwargs` …); and the settings of a URI.
 
     Raises:
         ValueError: a scheme, name, setting or parameter that is unknown or out of range; an object that is not an endpoint.
         LLMError: the model could not be downloaded or loaded.
     """
-    check_known("parameter", parameters, PARAMETERS if isinstance(model, str) else (*PARAMETERS, *SDK_KEYWORDS))
-    if not isinstance(model, str):
-        model = uri_of(model, {name: parameters.pop(name) for name in SDK_KEYWORDS if name in parameters})
-    scheme, place, settings = _parse(model)
-    given = {name: value for name, value in parameters.items() if value is not None}
+    check_known("parameter", parameters, PARAMETERS)
+    given = {name: value for name, value in with_one_name(parameters).items() if value is not None}
+    scheme, place, settings = _parse(model if isinstance(model, str) else uri_of(model))
+    keywords = {name: given.pop(name) for name in SETTINGS if name in given}
     if scheme == "sagemaker":
-        return _endpoint(place, settings, given)
-    return _local_model(place, settings, {name: v for name, v in given.items() if name not in ENDPOINT_PARAMETERS})
+        return _endpoint(place, settings, keywords, given)
+    parameters = {name: value for name, value in given.items() if name not in ENDPOINT_PARAMETERS}
+    keywords.pop("tokenizer", None)
+    return _local_model(place, _united(settings, keywords), parameters)
 
 
 def load_chat_model(model: str | SDKEndpoint, /, **parameters: Any) -> BaseChatModel:
     """The chat model at `model`: the family's layout and stop strings are applied here.
 
-    Arguments and errors as for `load_llm`.
+    Arguments and errors as for `load_llm`; the chat model also has `streaming`, `rate_limiter` and `disable_streaming`.
     """
     from .chat.model import PromptedChatModel
 
-    return PromptedChatModel(llm=load_llm(model, **parameters))
+    check_known("parameter", parameters, (*PARAMETERS, *CHAT_PARAMETERS))
+    chat = {name: parameters.pop(name) for name in CHAT_PARAMETERS if name in parameters}
+    llm = load_llm(model, **parameters)
+    return PromptedChatModel(llm=llm, **{name: value for name, value in chat.items() if value is not None})
+
+
+def _united(settings: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a URI, and those that are keywords. Raises ValueError on one that is given twice and differs."""
+    for name, value in keywords.items():
+        if name in settings and str(value) != str(settings[name]):
+            raise ValueError(f"{name}: {settings[name]!r} in the URI and {value!r} as a keyword; give one of them")
+    return {**keywords, **settings}
 
 
 def _parse(uri: str) -> tuple[str, str, dict[str, str]]:
@@ -92,12 +125,14 @@ def _parse(uri: str) -> tuple[str, str, dict[str, str]]:
     return scheme, unquote(place), dict(parse_qsl(query, keep_blank_values=True))
 
 
-def _endpoint(name: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":
+def _endpoint(
+    name: str, settings: Mapping[str, str], keywords: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> "TextModel":
     from .sagemaker.llm import SageMakerLLM
 
-    check_known("setting", settings, ENDPOINT_FIELDS)
-    fields = {ENDPOINT_FIELDS[setting]: value for setting, value in settings.items()}
-    return SageMakerLLM(endpoint_name=name, **fields, **parameters)
+    check_known("setting", [*settings, *keywords], ENDPOINT_FIELDS)
+    fields = {ENDPOINT_FIELDS[setting]: value for setting, value in _united(settings, keywords).items()}
+    return SageMakerLLM(endpoint_name=name, **_united(fields, parameters))
 
 
 def _local_model(place: str, settings: dict[str, str], parameters: dict[str, Any]) -> "TextModel":

@@ -1,7 +1,8 @@
 """The inference parameters: one name, one meaning and one range each, for every wire and engine.
 
-`GenerationParameters` is a set of them. Every LLM of sagechain has the same fields (`GenerationFields`), so they may be
-given at construction, with a request, or through LangChain's `configurable_fields`.
+`GenerationParameters` is a set of them. Every LLM and chat model of sagechain has the same fields (`GenerationFields`), so
+they may be given at construction, with a request, or through LangChain's `configurable_fields`. `max_tokens`, which
+LangChain's other models have, is accepted everywhere as another name of `max_new_tokens`.
 """
 
 from collections.abc import Mapping
@@ -103,12 +104,28 @@ class GenerationParameters(GenerationFields):
     @classmethod
     def _check_names(cls, values: Any) -> Any:
         if isinstance(values, Mapping):
+            values = with_one_name(values)
             check_known("parameter", values, PARAMETER_NAMES)
         return values
 
     def updated(self, changes: Mapping[str, Any]) -> "GenerationParameters":
         """These parameters with some replaced, validated again."""
-        return GenerationParameters(**(self.given() | dict(changes))) if changes else self
+        return GenerationParameters(**(self.given() | with_one_name(changes))) if changes else self
+
+
+def with_one_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with `max_new_tokens` under this name, also where LangChain's word `max_tokens` is given.
+
+    Raises:
+        ValueError: both are given, and differ.
+    """
+    values = dict(values)
+    if (limit := values.pop("max_tokens", None)) is None:
+        return values
+    other = values.get("max_new_tokens")
+    if other is not None and other != limit:
+        raise ValueError(f"max_tokens: {limit!r} and max_new_tokens={other!r} are one setting; give one of them")
+    return {**values, "max_new_tokens": limit}
 
 
 PARAMETER_NAMES = tuple(GenerationFields.model_fields)

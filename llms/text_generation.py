@@ -18,7 +18,7 @@ from sagechain.prompts import OutputFormat, check_known, get_family, replace_hal
 from .capabilities import Capabilities
 from .concurrency import ConcurrencyLimit, complete_all
 from .generation import Prompt, RunningGeneration
-from .parameters import GenerationFields, GenerationParameters
+from .parameters import GenerationFields, GenerationParameters, with_one_name
 from .token_counting import estimate_tokens, prompt_too_long
 
 LONGEST_TIMEOUT = 86_400  # seconds: a day; the limit of sockets is not far above
@@ -41,6 +41,7 @@ class TextGenerator(GenerationFields, ABC):
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values = with_one_name(values)
         check_known("parameter", values, cls.model_fields)
         return values
 

@@ -12,7 +12,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
-from .parameters import PARAMETER_NAMES
+from .parameters import PARAMETER_NAMES, with_one_name
 from .text_generation import TextGenerator
 
 
@@ -37,6 +37,7 @@ class TextModel(TextGenerator, LLM, ABC):
         return await super(TextModel, model).agenerate(prompts, stop, *args, **rest)
 
     def _with_parameters(self, options: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
+        options = with_one_name(options)
         changes = {name: value for name, value in options.items() if name in PARAMETER_NAMES and value is not None}
         rest = {name: value for name, value in options.items() if name not in PARAMETER_NAMES}
         return self.model_copy(update=changes) if changes else self, rest

@@ -15,7 +15,14 @@ from typing import Any
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableSequence
-from sagechain.llms import PARAMETER_NAMES, GenerationParameters, PromptedChatModel, StopCutter, TextModel
+from sagechain.llms import (
+    PARAMETER_NAMES,
+    GenerationParameters,
+    PromptedChatModel,
+    StopCutter,
+    TextModel,
+    with_one_name,
+)
 from sagechain.prompts import check_known, unknown_name
 
 from .candidates import Completion, CompletionModel, RankedCompletions, by_parse_and_likelihood, returns_several
@@ -95,12 +102,12 @@ def _prepare(
     ranked: bool,
 ) -> CompletionModel:
     """The model with parameters and stop strings; with likelihoods where candidates are `ranked`."""
-    stops = _stops(until)
+    stops, parameters = _stops(until), with_one_name(parameters)
     if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 1:
         raise ValueError(f"candidates: {candidates!r} is not a number of completions; give 1 or more")
     if isinstance(model, PromptedChatModel):
-        own = {"temperature": model.temperature, "max_new_tokens": model.max_tokens, "stop": model.stop}
-        model, parameters = model.llm, {name: v for name, v in own.items() if v is not None} | dict(parameters)
+        parameters = model.given() | parameters
+        model = model.llm
     if not isinstance(model, BaseLLM):
         raise ValueError(
             f"model: {type(model).__name__} does not continue text; give an LLM (load_llm), with its parameters set on it"

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, get_buffer_string
+from sagechain.llms import PromptedChatModel
 from sagechain.prompts import load_prompt
 
 MARGIN = 16  # tokens: a summary may have a few more in the system text than it had as an answer
@@ -30,7 +31,8 @@ class Summaries:
         self._insertion = load_prompt("conversation-so-far")
         parameters = self._request.metadata["parameters"]
         self._max_tokens = int(parameters["max_new_tokens"])
-        self._options = {"max_tokens": self._max_tokens, "temperature": parameters["temperature"]}
+        options = {"max_tokens": self._max_tokens, "temperature": parameters["temperature"]}
+        self._options = chat.honoured(**options) if isinstance(chat, PromptedChatModel) else options
         heading = self._count(SystemMessage(self.system_text(""))) if self._room else 0
         self.tokens = self._max_tokens + heading + MARGIN
         """Most tokens of a summary in the system text."""

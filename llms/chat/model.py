@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Annotated, Any, Self, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -22,8 +22,9 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
-from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from langchain_core.runnables import Runnable, RunnableSerializable
+from langchain_core.runnables.utils import AnyConfigurableField
+from pydantic import ConfigDict, Field, SecretStr, model_validator
 from sagechain.prompts import (
     NO_ESCAPING,
     AnyTool,
@@ -38,11 +39,13 @@ from sagechain.prompts import (
 )
 from sagechain.prompts.families import COMMON_ESCAPING, to_role_messages
 
+from ..parameters import GenerationFields, GenerationParameters, with_one_name
 from ..text_model import TextModel
 from ..token_counting import load_tokenizer
 from .messages import MessageBuilder, MessageStream
 from .other_llm import OtherLLM
 from .request import ChatRequest, chat_request
+from .settings import can_honour, check_settings
 from .structured_output import Method, structured_output
 
 ANSWER_SHARE = 4
@@ -51,42 +54,51 @@ LAYOUT_TOKENS = 8
 """At most what a chat template puts around a message (ChatML: 5)."""
 
 
-class PromptedChatModel(BaseChatModel):
+LIMIT = {"max_new_tokens": "max_tokens"}
+
+
+class PromptedChatModel(GenerationFields, BaseChatModel):
     """Messages in, a message out, over an LLM that continues text.
 
     Args:
         llm: any LangChain LLM.
         family: the prompt family of the LLM's model; if not given, the LLM's own, else `plain`. An LLM that takes roles
             only gets the messages as they are.
-        temperature, max_tokens, stop: as in `GenerationParameters` (`max_tokens` is `max_new_tokens`), sent with every
-            request in place of the LLM's own. The family's stop strings are always added.
-        timeout, max_retries: replace those of an LLM of sagechain; another LLM keeps its own.
+        temperature, max_tokens, stop …: the fields of `GenerationParameters` (`max_tokens` is `max_new_tokens`), sent with
+            every request in place of the LLM's own. The family's stop strings are always added, and cut over every LLM.
+        timeout, max_retries: replace those of an LLM of sagechain; on another LLM they are set on the LLM itself.
         tokenizer: the model's own, to count by: a `tokenizer.json`, a folder with it, or the model's name on the Hugging
             Face hub; models on this machine have theirs.
         streaming: stream inside `invoke` too.
         api_key: accepted, because every chat model of LangChain's has it, and not used: the LLM has its own credentials.
 
     Raises:
-        ValueError: an unknown family, a value out of range, or a tokenizer that does not exist or is not needed.
+        ValueError: an unknown family, a value out of range, a setting that the LLM cannot honour (also at a call), or a
+            tokenizer that does not exist or is not needed.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     llm: BaseLLM
     family: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
+    max_tokens: Annotated[int | None, Field(ge=1, strict=True)] = None
     timeout: float | None = None
-    stop: list[str] | None = None
     max_retries: int | None = None
     tokenizer: str | Path | None = None
     streaming: bool = False
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
-    @field_validator("stop", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _as_list(cls, stop: object) -> object:
-        return [stop] if isinstance(stop, str) else stop
+    def _one_limit(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values = with_one_name(values)
+        limit = values.pop("max_new_tokens", None)
+        return values if limit is None else {**values, "max_tokens": limit}
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        """The parameters are checked together with the LLM's own, by `_configure_llm`."""
+        return self
 
     @model_validator(mode="after")
     def _configure_llm(self) -> Self:
@@ -94,15 +106,33 @@ class PromptedChatModel(BaseChatModel):
             self.family = getattr(self.llm, "family", None) or (None if self._sends_roles else "plain")
         if self.family is not None:
             get_family(self.family)
-        names = ("timeout", "max_retries", "tokenizer")
-        changes = {name: value for name in names if (value := getattr(self, name)) is not None}
+        given = {name: getattr(self, name) for name in ("timeout", "max_retries", "tokenizer")}
+        given = {name: value for name, value in given.items() if value is not None}
         if isinstance(self.llm, TextModel):
-            if "tokenizer" in changes and "tokenizer" not in type(self.llm).model_fields:
+            if "tokenizer" in given and "tokenizer" not in type(self.llm).model_fields:
                 raise ValueError(f"tokenizer: {self.llm.display_name} has its own")
+            changes = {name: value for name, value in given.items() if value != getattr(self.llm, name)}
             self.llm = self.llm.with_fields(**changes) if changes else self.llm
-        elif self.tokenizer is not None:
+            GenerationParameters(**self.llm.given()).updated(self.given())
+            return self
+        if given.pop("tokenizer", None) is not None:
             self.custom_get_token_ids = load_tokenizer(str(self.tokenizer), self.llm._llm_type)
+        check_settings(self.llm, {**self.given(), **given})
         return self
+
+    def configurable_fields(self, **fields: AnyConfigurableField) -> RunnableSerializable[Any, Any]:
+        """As LangChain's; `max_new_tokens` is `max_tokens` here too."""
+        return super().configurable_fields(**{LIMIT.get(name, name): field for name, field in fields.items()})
+
+    def given(self) -> dict[str, Any]:
+        """The parameters that are set here, and replace the LLM's own, by their names in `GenerationParameters`."""
+        return {**super().given(), **({} if self.max_tokens is None else {"max_new_tokens": self.max_tokens})}
+
+    def honoured(self, **settings: Any) -> dict[str, Any]:
+        """Those of these settings that the LLM can honour; every other one would be a ValueError."""
+        if isinstance(self.llm, TextModel):
+            return settings
+        return {name: value for name, value in settings.items() if can_honour(self.llm, with_one_name({name: value}))}
 
     @property
     def _text_model(self) -> TextModel | OtherLLM:
@@ -130,8 +160,7 @@ class PromptedChatModel(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "stop": self.stop, "family": self.family}
-        return {**self.llm._identifying_params, **{name: value for name, value in own.items() if value is not None}}
+        return {**self.llm._identifying_params, **self.given(), "family": self.family}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -302,13 +331,9 @@ class PromptedChatModel(BaseChatModel):
                 yield chunk
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
-        options = dict(kwargs)
-        if self.temperature is not None:
-            options.setdefault("temperature", self.temperature)
-        max_tokens = options.pop("max_tokens", self.max_tokens)
-        if max_tokens is not None:
-            options.setdefault("max_new_tokens", max_tokens)
-        stops = [stop] if isinstance(stop, str) else self.stop if stop is None else stop
+        options = self.given() | with_one_name({name: value for name, value in kwargs.items() if value is not None})
+        own_stops = options.pop("stop", None)
+        stops = [stop] if isinstance(stop, str) else own_stops if stop is None else stop
         if stops is None:
             stops = list(getattr(self.llm, "stop", None) or ())
         return chat_request(messages, stops, options, self._layout)

@@ -11,6 +11,11 @@ from botocore.config import Config
 from pydantic import SecretStr
 
 CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+CLIENT_SETTINGS = (
+    *("timeout", "max_concurrency", "region_name", "credentials_profile_name", "endpoint_url", "config"),
+    *CREDENTIALS,
+)
+"""The fields from which a client is made."""
 CONNECT_TIMEOUT = 10.0  # seconds
 NO_REGION = "region_name: not set; give region_name, ?region=… or AWS_DEFAULT_REGION"
 

@@ -19,12 +19,12 @@ from sagechain.prompts import OutputFormat, check_known, get_family
 
 from ..capabilities import Capabilities
 from ..generation import Prompt, RunningGeneration
-from ..parameters import PARAMETER_NAMES, GenerationParameters
+from ..parameters import PARAMETER_NAMES, GenerationParameters, with_one_name
 from ..text_model import TextModel
 from ..token_counting import load_tokenizer, prompt_too_long
 from ..wires import DEFAULT_WIRES, Wire, get_wire
 from ..wires.base import OnUnsupported
-from .client import CREDENTIALS, make_client, make_session
+from .client import CLIENT_SETTINGS, CREDENTIALS, make_client, make_session
 from .content_handlers import WireContentHandler
 from .endpoint_tags import ADD_TO_URI, family_and_wire
 from .invocation import EndpointInvocation
@@ -74,9 +74,9 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     @model_validator(mode="before")
     @classmethod
     def _resolve_fields(cls, values: dict[str, Any]) -> dict[str, Any]:
+        values = with_one_name(values)
         check_known("parameter", values, cls.model_fields)
-        values = dict(values)
-        model_kwargs = values.pop("model_kwargs", None) or {}
+        model_kwargs = with_one_name(values.pop("model_kwargs", None) or {})
         check_known("model_kwargs", model_kwargs, PARAMETER_NAMES)
         values = {**model_kwargs, **values}
         if not any(values.get(name) for name in ("family", "wire", "content_handler")):
@@ -148,8 +148,17 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         self._make_client()
 
     def with_fields(self, **changes: Any) -> Self:
-        """As for every text model; with a new client, unless the client was given."""
-        return super().with_fields(**({"client": None} if self._owns_client else {}), **changes)
+        """As for every text model; with a new client where the change is one of its settings."""
+        owns_new_client = self._owns_client and any(
+            changes.get(name, old) != old for name, old in self._client_settings
+        )
+        model = super().with_fields(**({"client": None} if owns_new_client else {}), **changes)
+        model._owns_client = self._owns_client and "client" not in changes
+        return model
+
+    @property
+    def _client_settings(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name, None)) for name in CLIENT_SETTINGS]
 
     @property
     def capabilities(self) -> Capabilities:

@@ -5,7 +5,6 @@ The SDK is never imported. Any object with a name and an ARN works, such as `sag
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -24,8 +23,8 @@ class SDKEndpoint(Protocol):
         """The endpoint's full name in AWS, which contains its region."""
 
 
-def uri_of(endpoint: SDKEndpoint, settings: Mapping[str, Any]) -> str:
-    """The URI of an endpoint, with its region and the settings that are not None.
+def uri_of(endpoint: SDKEndpoint) -> str:
+    """The URI of an endpoint, with its region, and its component if it is one.
 
     Raises:
         ValueError: the object has no valid name or no valid ARN of an endpoint.
@@ -43,5 +42,5 @@ def uri_of(endpoint: SDKEndpoint, settings: Mapping[str, Any]) -> str:
             f"the result of Endpoint.get({name!r}), or 'sagemaker:{name}?region=…'"
         )
     component = getattr(endpoint, "inference_component_name", None)  # only the SDK's InferenceComponent has it
-    query = {"region": match["region"], "component": component, **settings}
+    query = {"region": match["region"], "component": component}
     return f"sagemaker:{quote(name)}?" + urlencode({key: value for key, value in query.items() if value is not None})

@@ -87,7 +87,11 @@ def test_a_chat_model_takes_the_same_uris() -> None:
         ("sagemaker:x?family=falcon&wire=tgl", {}, "Did you mean 'tgi'"),
         ("local:x?slot=2", {}, "Did you mean 'slots'"),
         ("local:smollm2", {"temprature": 1}, "Did you mean 'temperature'"),
-        ("sagemaker:x?family=falcon", {"max_tokens": 3}, "parameter: 'max_tokens' is unknown"),
+        ("sagemaker:x?family=falcon", {"max_token": 3}, "Did you mean 'max_tokens'"),
+        ("sagemaker:x?family=falcon", {"max_tokens": 3, "max_new_tokens": 4}, "are one setting; give one of them"),
+        ("sagemaker:x?family=falcon", {"family": "llama2"}, "family: 'falcon' in the URI and 'llama2' as a keyword"),
+        ("sagemaker:x?family=falcon&region=eu-west-1", {"region_name": "eu-west-2"}, "region_name: 'eu-west-1' in the"),
+        ("local:smollm2", {"wire": "tgi"}, "setting: 'wire' is unknown"),
     ],
 )
 def test_bad_input_is_a_value_error_that_names_what_is_known(
@@ -132,7 +136,11 @@ def test_the_tags_of_an_endpoint_of_the_sdk_are_read_in_its_region(monkeypatch: 
         (Endpoint(endpoint_arn=ARN.replace("endpoint", "model")), {}, "is not the ARN of an endpoint"),
         (Endpoint(), {"famly": "falcon"}, "Did you mean 'family'"),
         (Endpoint(), {"family": "falcn"}, "Did you mean 'falcon'"),
-        (Endpoint(), {"family": "falcon", "region": "us-east-1"}, "parameter: 'region' is unknown"),
+        (
+            Endpoint(),
+            {"family": "falcon", "region": "us-east-1"},
+            "region: 'eu-west-1' in the URI and 'us-east-1' as a",
+        ),
     ],
 )
 def test_other_objects_than_an_endpoint_of_the_sdk_are_refused(
