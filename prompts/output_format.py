@@ -14,7 +14,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from .json_text.schema_check import check_schema
+from .json_text.schema_check import checked_schema
 from .suggestions import check_known, unknown_name
 
 AnyTool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -40,8 +40,7 @@ class ToolCallFormat:
     parallel: bool = True
 
     def __post_init__(self) -> None:
-        for tool in self.tools:
-            _check_tool(tool)
+        object.__setattr__(self, "tools", tuple(map(_checked_tool, self.tools)))
 
     @classmethod
     def from_tools(
@@ -96,7 +95,7 @@ class JsonFormat:
 
     def __post_init__(self) -> None:
         if self.schema is not None:
-            check_schema(self.schema, "schema")
+            object.__setattr__(self, "schema", checked_schema(self.schema, "schema"))
 
     @classmethod
     def from_schema(cls, schema: Mapping[str, Any] | type) -> "JsonFormat":
@@ -144,9 +143,7 @@ OutputFormat = ToolCallFormat | JsonFormat
 
 def to_function(tool: AnyTool) -> Mapping[str, Any]:
     """The `name`, `description` and `parameters` of a tool. Raises ValueError as `ToolCallFormat` does."""
-    function = _openai_function(tool)
-    _check_tool(function)
-    return function
+    return _checked_tool(_openai_function(tool))
 
 
 def argument_schema(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,15 +172,19 @@ def _openai_function(tool: AnyTool) -> Mapping[str, Any]:
     return converted["function"]  # type: ignore[no-any-return]
 
 
-def _check_tool(tool: Mapping[str, Any]) -> None:
+def _checked_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tool with its parameters in draft 2020-12."""
     name, parameters = tool.get("name"), tool.get("parameters")
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"tools: a tool's name must be a text, not {name!r}")
     field = f"tools[{name!r}].parameters"
     if not isinstance(parameters or {}, Mapping):
         raise ValueError(f"{field}: {parameters!r} is not a JSON schema; give the schema of an object")
+    if not parameters:
+        return tool
+    tool = {**tool, "parameters": checked_schema(parameters, field)}
     schema = argument_schema(tool)
-    check_schema(schema, field)
     types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     if "object" not in types:
         raise ValueError(f"{field}.type: {schema['type']!r}; the arguments of a tool must be an object")
+    return tool

@@ -49,7 +49,7 @@ def constrainable_schema(schema: Schema, name: str) -> dict[str, Any]:
     """The schema reduced to what constrained decoding can enforce.
 
     Args:
-        schema: one that passes `check_schema`.
+        schema: as `checked_schema` returns it.
         name: what errors call it.
 
     Raises:

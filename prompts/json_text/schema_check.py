@@ -1,6 +1,6 @@
-"""Check a JSON schema before a request that uses it is sent.
+"""Check a JSON schema before a request that uses it is sent, and read it as one of draft 2020-12.
 
-check_schema({"type": "dict"}, "schema")   # ValueError: schema.type: 'dict' is unknown. Known: array, …
+checked_schema({"type": "dict"}, "schema")   # ValueError: schema.type: 'dict' is unknown. Known: array, …
 """
 
 import json
@@ -9,45 +9,121 @@ from functools import lru_cache
 from typing import Any
 
 from ..suggestions import unknown_name
+from .dialects import TRIED, declared_draft, in_2020_12
 
-REFERENCES = ("$ref", "$dynamicRef")
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_MAX_QUOTED = 200
+"""Characters of a part that an error quotes."""
 
 
-def check_schema(schema: Any, name: str) -> None:
-    """Check that this is a JSON schema, draft 2020-12, which contains all that it refers to.
+def checked_schema(schema: Any, name: str) -> Any:
+    """The schema as one of draft 2020-12, which contains all that it refers to.
+
+    It is read by its `$schema`; without one, by the first of the drafts 2020-12, 07 and 04 in which it is valid.
 
     Args:
-        schema: the value to check.
+        schema: a JSON schema.
         name: what errors call it.
 
     Raises:
-        ValueError: it is not, or a part refers to itself without end; the message names the part.
+        ValueError: it is not valid, or a part refers to itself without end; the message names the part.
     """
-    _check(json.dumps(schema, default=str), name)
+    try:
+        text = json.dumps(schema, default=str)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: it can't be written as JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{name}: it is nested too deeply") from error
+    try:
+        return _checked(text, name)
+    except RecursionError as error:
+        raise ValueError(f"{name}: it is nested too deeply") from error
 
 
 @lru_cache(maxsize=256)  # an agent sends the same tools with every request
-def _check(schema_text: str, name: str) -> None:
-    schema = json.loads(schema_text)
-    _check_keywords(schema, name)
-    lookup, to_check, seen = reference_lookup(schema), [(schema, name)], set[str]()
+def _checked(schema_text: str, name: str) -> Any:
+    given = json.loads(schema_text)
+    schema = in_2020_12(given, _draft(given, name))
+    if schema != given:
+        _check_keywords(schema, name)
+    _check_references(schema, name)
+    return schema
+
+
+def _check_references(schema: Any, name: str) -> None:
+    """Raise ValueError for a reference to what the schema does not contain, or back to itself."""
+    lookup, to_check = reference_lookup(schema), [(schema, name)]
+    references, seen, keywords = set[str](), set[int](), set[str]()
     referring: list[tuple[Mapping[str, Any], str]] = []
     while to_check:
         target, place = to_check.pop()
-        for part in subschemas(target):
-            if "$id" in part and part is not schema:
-                raise ValueError(f"{place}: a part of it has an `$id`, {part['$id']!r}; leave it out")
-            references = {part[keyword] for keyword in REFERENCES if keyword in part}
-            referring += [(part, place)] if references else []
-            for reference in references - seen:
-                seen.add(reference)
-                referred = _referred_part(lookup, reference, place)
-                _check_keywords(referred, f"{name}: {reference}")
-                to_check.append((referred, f"{name}: {reference}"))
-    for part, place in referring:
-        if _leads_to_itself(part, lookup):
-            raise ValueError(f"{place}: {dict(part)} refers to itself without end")
+        parts = list(subschemas(target))
+        seen.update(map(id, parts))
+        keywords.update(*parts)
+        referring += [(part, place) for part in parts if "$ref" in part]
+        if inner := next((part for part in parts if "$id" in part and part is not schema), None):
+            raise ValueError(f"{place}: a part of it has an `$id`, {inner['$id']!r}; leave it out")
+        for reference in {part["$ref"] for part in parts if "$ref" in part} - references:
+            references.add(reference)
+            referred, referred_place = _referred_part(lookup, reference, place), f"{name}: {reference}"
+            if id(referred) not in seen:  # below a keyword of no draft
+                _check_keywords(referred, referred_place)
+                to_check.append((referred, referred_place))
+    if {"unevaluatedProperties", "patternProperties"} <= keywords:  # jsonschema would match the patterns in its own way
+        raise ValueError(f"{name}: it has `unevaluatedProperties` and `patternProperties`; use `additionalProperties`")
+    _check_loops(referring, lookup)
+
+
+def _draft(schema: Any, name: str) -> str:
+    """The draft that the schema is read by. Raises ValueError if it is not valid in it."""
+    declared = declared_draft(schema)
+    errors: dict[str, list[Any]] = {}
+    for draft in (declared,) if declared else TRIED:
+        errors[draft] = _keyword_errors(schema, draft, name)
+        if not errors[draft]:
+            return draft
+    nearest = min(errors, key=lambda draft: len({tuple(error.absolute_path) for error in errors[draft]}))
+    raise _keyword_error(errors[nearest], nearest, name)
+
+
+def _keyword_errors(schema: Any, draft: str, name: str) -> list[Any]:
+    from jsonschema.validators import (
+        Draft4Validator,
+        Draft6Validator,
+        Draft7Validator,
+        Draft201909Validator,
+        Draft202012Validator,
+    )
+
+    drafts = {
+        "draft-04": Draft4Validator,
+        "draft-06": Draft6Validator,
+        "draft-07": Draft7Validator,
+        "2019-09": Draft201909Validator,
+        "2020-12": Draft202012Validator,
+    }
+    if draft not in drafts:
+        raise ValueError(f"{name}.$schema: {draft} is not read here; write the schema in draft 2020-12")
+    return list(drafts[draft](drafts[draft].META_SCHEMA).iter_errors(schema))
+
+
+def _check_keywords(schema: Any, name: str) -> None:
+    if errors := _keyword_errors(schema, "2020-12", name):
+        raise _keyword_error(errors, "2020-12", name)
+
+
+def _keyword_error(errors: list[Any], draft: str, name: str) -> ValueError:
+    from jsonschema.exceptions import best_match
+
+    error = best_match(errors)
+    place = name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+    if error.validator in ("anyOf", "enum") and isinstance(error.instance, str):
+        return unknown_name(place, error.instance, TYPES)  # only the keyword `type` is restricted to a list of names
+    return ValueError(f"{place}: this is not a JSON schema ({_draft_name(draft)}): {error.message:.{_MAX_QUOTED}}")
+
+
+def _draft_name(draft: str) -> str:
+    return draft if draft.startswith("draft") else f"draft {draft}"
 
 
 def _referred_part(lookup: Callable[[str], Any], reference: str, place: str) -> Any:
@@ -63,21 +139,28 @@ def _referred_part(lookup: Callable[[str], Any], reference: str, place: str) -> 
         raise ValueError(f"{place}: it refers to {reference!r}, which it does not contain") from error
 
 
-def _leads_to_itself(part: Mapping[str, Any], lookup: Callable[[str], Any]) -> bool:
-    """Whether references lead from a part of the schema back to it, so that validating any value would never end."""
-    remaining, seen = [part], set[int]()
-    while remaining:
-        for schema in _schemas_of_same_value(remaining.pop(), lookup):
-            if schema is part:
-                return True
-            if isinstance(schema, Mapping) and id(schema) not in seen:
-                seen.add(id(schema))
-                remaining.append(schema)
-    return False
+def _check_loops(referring: list[tuple[Mapping[str, Any], str]], lookup: Callable[[str], Any]) -> None:
+    """Raise ValueError for a part that leads back to itself for the same value: validating any value would never end."""
+    open_parts, done = set[int](), set[int]()
+    for start, place in referring:
+        path: list[tuple[Any, Iterator[Any]]] = [(start, _schemas_of_same_value(start, lookup))]
+        while path:
+            part, following = path[-1]
+            open_parts.add(id(part))
+            inner = next(following, None)
+            if inner is None:
+                path.pop()
+                open_parts.discard(id(part))
+                done.add(id(part))
+            elif id(inner) in open_parts:
+                raise ValueError(f"{place}: {str(dict(inner))[:_MAX_QUOTED]} refers to itself without end")
+            elif id(inner) not in done and isinstance(inner, Mapping):
+                path.append((inner, _schemas_of_same_value(inner, lookup)))
 
 
 def _schemas_of_same_value(schema: Mapping[str, Any], lookup: Callable[[str], Any]) -> Iterator[Any]:
-    yield from (lookup(schema[keyword]).contents for keyword in REFERENCES if keyword in schema)
+    if "$ref" in schema:
+        yield lookup(schema["$ref"]).contents
     yield from (schema[keyword] for keyword in ("not", "if", "then", "else") if keyword in schema)
     yield from (option for keyword in ("allOf", "anyOf", "oneOf") for option in schema.get(keyword, ()))
     yield from schema.get("dependentSchemas", {}).values()
@@ -89,19 +172,6 @@ def reference_lookup(schema: Any) -> Callable[[str], Any]:
     from referencing.jsonschema import DRAFT202012
 
     return Registry().resolver_with_root(DRAFT202012.create_resource(schema)).lookup
-
-
-def _check_keywords(schema: Any, name: str) -> None:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema))
-    if error is None:
-        return
-    place = name + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
-    if error.validator in ("anyOf", "enum") and isinstance(error.instance, str):
-        raise unknown_name(place, error.instance, TYPES)  # only the keyword `type` is restricted to a list of names
-    raise ValueError(f"{place}: this is not a JSON schema (draft 2020-12): {error.message}")
 
 
 def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:

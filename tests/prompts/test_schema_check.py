@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sagechain.prompts.json_text.schema_check import check_schema, subschemas
+from sagechain.prompts.json_text.schema_check import checked_schema, subschemas
 
 BROKEN: list[tuple[Any, str]] = [
     (
@@ -39,7 +39,7 @@ BROKEN: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("schema", "message"), BROKEN)
 def test_an_invalid_schema_is_rejected_with_its_part(schema: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}" if message.startswith("schema") else message):
-        check_schema(schema, "schema")
+        checked_schema(schema, "schema")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_invalid_schema_is_rejected_with_its_part(schema: Any, message: str) 
     ],
 )
 def test_a_valid_schema_is_accepted(schema: Any) -> None:
-    check_schema(schema, "schema")
+    checked_schema(schema, "schema")
 
 
 def test_subschemas_are_found_at_any_depth() -> None:

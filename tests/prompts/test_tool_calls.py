@@ -154,11 +154,11 @@ def test_numbers_that_are_not_json_are_invalid(number: str) -> None:
     assert number in invalid["args"]
 
 
-def test_a_number_too_large_to_validate_is_invalid() -> None:
-    price = {"type": "number", "multipleOf": 0.5}
+def test_a_number_of_any_size_is_validated_exactly() -> None:
+    price = {"type": "number", "multipleOf": 0.3}
     pay = {"name": "pay", "parameters": {"type": "object", "properties": {"price": price}}}
     (invalid,) = parts_of([f'{{"name": "pay", "arguments": {{"price": {10**400}}}}}'], ToolCallFormat.from_tools([pay]))
-    assert invalid["error"] == "arguments: a number in it is too large"
+    assert invalid["error"].endswith("it is not a multiple of 0.3")
 
 
 @pytest.mark.parametrize("escaping", [NO_ESCAPING, COMMON_ESCAPING])

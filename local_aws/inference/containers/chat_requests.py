@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from langchain_core.messages import BaseMessage, convert_to_messages
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
-from sagechain.prompts.json_text import check_schema
+from sagechain.prompts.json_text import checked_schema
 
 from .base import RequestModel
 
@@ -17,8 +17,8 @@ NO_PARAMETERS = {"type": "object", "properties": {}}
 
 
 def _checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    check_schema(schema, "schema")
-    return schema
+    checked: dict[str, Any] = checked_schema(schema, "schema")
+    return checked
 
 
 JsonSchema = Annotated[dict[str, Any], AfterValidator(_checked_schema)]
