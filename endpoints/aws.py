@@ -144,4 +144,4 @@ def _control_plane_error(error: LLMError, code: str) -> LLMError:
         kind = NameTaken
     elif code == "ResourceNotFound":
         kind = EndpointNotFound
-    return kind(error.endpoint, message)
+    return error.reworded(message) if kind is type(error) else kind(error.endpoint, message)

@@ -29,7 +29,8 @@ An error's message has three parts: the endpoint, what happened, and what to do 
 same request may succeed later. Errors pickle. The original exception is the `__cause__`.
 """
 
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 
 class LLMError(Exception):
@@ -48,6 +49,12 @@ class LLMError(Exception):
         super().__init__(endpoint, message, *facts)
         self.endpoint = endpoint
         self.message = message
+
+    def reworded(self, message: str) -> Self:
+        """The same error, its advice too, with another message."""
+        other = copy(self)
+        other.message, other.args = message, (self.endpoint, message, *self.args[2:])
+        return other
 
     def __str__(self) -> str:
         return f"{self.endpoint}: {self.message} {self.advice}"

@@ -23,11 +23,13 @@ class _Server(socketserver.ThreadingTCPServer):
     connections = 0
     """Connections that are open now."""
     requests = 0
+    body = b""
+    """Of the last request."""
 
 
 @contextmanager
 def raw_server(reply: Reply) -> Iterator[Any]:
-    """Serve on loopback: `.url`, `.connections` and `.requests` of the result change while it runs."""
+    """Serve on loopback: `.url`, `.connections`, `.requests` and `.body` of the result change while it runs."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -46,7 +48,7 @@ def raw_server(reply: Reply) -> Iterator[Any]:
             while (line := self.rfile.readline()).strip():
                 if line.lower().startswith(b"content-length:"):
                     length = int(line.split(b":")[1])
-            self.rfile.read(length)
+            server.body = self.rfile.read(length)
             server.requests += 1
             for part in reply():
                 if isinstance(part, bytes):
@@ -64,6 +66,13 @@ def raw_server(reply: Reply) -> Iterator[Any]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def reply(status: int, content: Any, error: str = "") -> bytes:
+    """A whole reply of JSON; AWS names an `error` in a header."""
+    body = json.dumps(content).encode()
+    head = f"HTTP/1.1 {status} Reason\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}x-amzn-ErrorType: {error}\r\n\r\n".encode() + body
 
 
 def chunk(data: bytes) -> bytes:

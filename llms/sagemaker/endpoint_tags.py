@@ -51,7 +51,7 @@ def family_and_wire(endpoint: str, session: boto3.Session) -> Mapping[str, str]:
         if mapped is None:
             raise
         message = f"its tags, which name family and wire, cannot be read: {mapped.message} {ADD_TO_URI}"
-        raise type(mapped)(endpoint, message) from error
+        raise mapped.reworded(message) from error
     known = {name: tags[key] for name, key in (("family", FAMILY_TAG), ("wire", WIRE_TAG)) if tags.get(key)}
     if not known:
         raise ValueError(

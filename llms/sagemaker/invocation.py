@@ -6,19 +6,19 @@ Whole replies and streams are read here. The meaning of their bytes is the wire'
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 import urllib3.exceptions
 from botocore.eventstream import EventStreamBuffer
-from botocore.exceptions import EventStreamError, ParamValidationError
+from botocore.exceptions import ClientError, EventStreamError, ParamValidationError
 from langchain_core.outputs import GenerationChunk
 
 from ..generation import RunningGeneration, has_answer, join_chunks
 from ..wires import Wire
 from ..wires.wire_error import WireError
-from .aws_errors import as_llm_error
+from .aws_errors import as_llm_error, refuses_streams
 from .deadline import Deadline
 from .retry import retry
 from .transport import CancelScope, send
@@ -31,18 +31,18 @@ class EndpointInvocation(RunningGeneration):
 
     Args:
         client: boto3's client for SageMaker's runtime, prepared (`transport.prepare`).
-        request: the arguments of `invoke_endpoint`.
+        request: the arguments of `invoke_endpoint`, for a stream or for a whole reply.
         answers: number of answers that a whole reply must contain.
         timeout: seconds for a whole reply, retries included; in a stream to the first chunk and between chunks.
         max_retries: attempts after the first.
-        stream: read a streamed reply.
+        stream: read a streamed reply; from an endpoint that has none, such as a serverless one, a whole reply.
         join: yield the streamed reply as one whole answer, all of it within `timeout`.
     """
 
     def __init__(
         self,
         client: Any,
-        request: Mapping[str, Any],
+        request: Callable[[bool], Mapping[str, Any]],
         wire: Wire,
         *,
         answers: int,
@@ -51,7 +51,8 @@ class EndpointInvocation(RunningGeneration):
         stream: bool,
         join: bool,
     ) -> None:
-        self._client, self._request, self._wire, self._answers = client, request, wire, answers
+        self._client, self._request_for, self._wire, self._answers = client, request, wire, answers
+        self._request, self._refused_stream = request(stream), False
         self._timeout, self._max_retries = timeout, max_retries
         self._read = self._read_stream if stream else self._read_whole
         self._join = join
@@ -97,9 +98,14 @@ class EndpointInvocation(RunningGeneration):
                 raise ValueError(f"endpoint_kwargs: {' '.join(str(error).split())}") from error
             if scope.timed_out:
                 error = TimeoutError("the deadline of the request has passed")
-            mapped = as_llm_error(self._request["EndpointName"], error)
+            address, sent = self._client.meta.endpoint_url, self._request["Body"]
+            mapped = as_llm_error(self._request["EndpointName"], error, address=address, sent=sent)
             if mapped is None or mapped is error:
                 raise
+            if self._refused_stream:
+                mapped = mapped.reworded(
+                    f"it refuses streams, as serverless endpoints do, and `invoke` fails: {mapped.message}"
+                )
             raise mapped from (error.__cause__ or error if isinstance(error, WireError) else error)
         finally:
             scope.cancel() if self._closed.is_set() else scope.detach()
@@ -122,7 +128,14 @@ class EndpointInvocation(RunningGeneration):
         yield from answers
 
     def _read_stream(self, scope: CancelScope) -> Iterator[GenerationChunk]:
-        response = send(self._client, self._request, scope, stream=True)
+        try:
+            response = send(self._client, self._request, scope, stream=True)
+        except ClientError as error:
+            if not refuses_streams(error):
+                raise
+            self._request, self._read, self._refused_stream = self._request_for(False), self._read_whole, True
+            yield from self._read_whole(scope)
+            return
         decoder, started = self._wire.decoder(), False
         try:
             for payload in _payloads(scope.read(response)):

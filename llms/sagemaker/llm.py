@@ -193,15 +193,18 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         answers = parameters.num_return_sequences or 1
         join = self.streaming and not stream and answers == 1 and self._wire.streams
         stream = join or (stream and self._wire.streams)
-        body = self._wire.request(
-            prompt,
-            parameters,
-            stream=stream,
-            output_format=output_format,
-            on_unsupported=self.on_unsupported,
-            model=self.model,
-        )
-        request = self._request(json.dumps(body).encode())
+
+        def request(stream: bool) -> dict[str, Any]:
+            body = self._wire.request(
+                prompt,
+                parameters,
+                stream=stream,
+                output_format=output_format,
+                on_unsupported=self.on_unsupported,
+                model=self.model,
+            )
+            return self._request(json.dumps(body).encode())
+
         return EndpointInvocation(
             self.client,
             request,

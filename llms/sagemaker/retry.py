@@ -6,6 +6,7 @@ billed. tenacity is not used: its loop took a fifth of the time that a request c
 Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
 
+import logging
 import random
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +16,8 @@ from .deadline import Deadline
 
 FIRST_WAIT = 0.5  # seconds: the first wait is a random part of this, the next of twice as much …
 LONGEST_WAIT = 20.0  # seconds
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -40,5 +43,7 @@ def retry(
             wait = random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**number))
             if not error.retryable or wait >= deadline.remaining():
                 raise
+            kind = type(error).__name__  # not its message, which may repeat some of the prompt
+            logger.info("%s: %s; attempt %d of %d in %.1f s", error.endpoint, kind, number + 2, max_retries + 1, wait)
             sleep(wait)
     return attempt()

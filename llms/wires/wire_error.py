@@ -13,6 +13,10 @@ FAILURES = ("error", "abort")
 SHOWN_BYTES = 200  # of a reply, in an error's message
 SHOWN_CHARACTERS = 500  # of a container's own message
 THROTTLED = re.compile("overloaded|rate.?limit|throttl|too.?many")
+OUT_OF_MEMORY = re.compile(
+    "out.of.memory|outofmemory|(can't|cannot|failed to) allocate|alloc_failed|bad_alloc|tried to allocate",
+    re.IGNORECASE,
+)
 REJECTED = re.compile("validation|invalid|bad.?request|not.?found|context.?length|unprocessable")
 
 
@@ -76,14 +80,26 @@ def container_error(reply: Mapping[str, Any]) -> WireError:
 
 
 def _public_class(details: Mapping[str, Any], reply: Mapping[str, Any], message: str) -> type[LLMError]:
-    if "out of memory" in message.lower():
-        return ModelFailed  # whatever the status: TGI's is 424, the Hugging Face toolkit's 400
     status = _status(details) or _status(reply)
     named = (details.get("type"), details.get("code"), reply.get("error_type"))
     words = " ".join(each for each in named if isinstance(each, str)).lower()
+    if is_out_of_memory(message, words):
+        return ModelFailed
     if status == 429 or (not status and THROTTLED.search(words)):
         return Throttled
     return RequestRejected if 400 <= status < 500 or (not status and REJECTED.search(words)) else ModelFailed
+
+
+def is_out_of_memory(message: str, words: str = "", sent: bytes = b"") -> bool:
+    """Whether a container's memory was too small, whatever its status: TGI's is 424, the Hugging Face toolkit's 400.
+
+    Args:
+        message: what the container reports.
+        words: its own names for the kind of error.
+        sent: the request, whose words a message may repeat.
+    """
+    found = OUT_OF_MEMORY.search(message)
+    return found is not None and "validation" not in words and found[0].lower().encode() not in sent.lower()
 
 
 def _status(reply: Mapping[str, Any]) -> int:

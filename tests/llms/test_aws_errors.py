@@ -1,5 +1,7 @@
 """Every error of boto3, urllib3, a container and the network becomes the right one of `errors.py`."""
 
+import pickle
+from string import Formatter
 from typing import Any
 
 import botocore.exceptions
@@ -72,6 +74,66 @@ def test_each_aws_error_is_mapped_to_its_error_class(error: Exception, kind: typ
     assert words in str(ours)
     assert "Canonical" not in str(ours)
     assert ours.endpoint == "my-endpoint"
+
+
+EXCEPTIONS = [
+    kind
+    for kind in vars(botocore.exceptions).values()
+    if isinstance(kind, type) and issubclass(kind, Exception) and kind.__module__ == botocore.exceptions.__name__
+    if not issubclass(kind, Warning)
+]
+
+
+TRANSIENT = (
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.CapacityNotAvailableError,
+    botocore.exceptions.WaiterError,
+    botocore.exceptions.EventStreamError,
+)
+
+
+def made(kind: type[Exception]) -> Exception:
+    """An exception of botocore; its constructor formats a message from facts that differ from class to class."""
+    if issubclass(kind, ClientError):
+        return kind({"Error": {"Code": "Odd", "Message": "x"}}, "InvokeEndpoint")
+    text = getattr(kind, "fmt", None)
+    if text is None:
+        return kind(service_name="x") if kind is botocore.exceptions.MissingServiceIdError else kind("x")
+    facts = {name: "x" for _, name, _, _ in Formatter().parse(text) if name}
+    if kind is botocore.exceptions.WaiterError:
+        facts["last_response"] = "x"
+    return kind(**facts)
+
+
+@pytest.mark.parametrize("kind", EXCEPTIONS)
+def test_every_exception_of_botocore_becomes_one_of_ours(kind: type[Exception]) -> None:
+    ours = as_llm_error("e", made(kind))
+    assert isinstance(ours, errors.LLMError)
+    assert "\n" not in str(ours)
+    # What is wrong with keys or settings stays wrong when the request is repeated.
+    assert not ours.retryable or issubclass(kind, TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    ("advice", "kind"),
+    [
+        *(("aws sso login", kind) for kind in ("SSOError", "SSOTokenLoadError", "UnauthorizedSSOTokenError")),
+        ("aws sso login", "TokenRetrievalError"),
+        *(("aws login", kind) for kind in ("LoginError", "LoginRefreshRequired", "LoginTokenLoadError")),
+        *(("aws login", kind) for kind in ("LoginInsufficientPermissions", "LoginAuthorizationCodeError")),
+    ],
+)
+def test_an_ended_session_is_denied_with_the_command_that_starts_a_new_one(advice: str, kind: str) -> None:
+    ours = as_llm_error("e", made(getattr(botocore.exceptions, kind)))
+    assert type(ours) is errors.AccessDenied
+    assert f"`{advice}`" in ours.advice
+    assert pickle.loads(pickle.dumps(ours)).advice == ours.advice
+
+
+def test_the_password_of_an_address_is_not_shown() -> None:
+    error = botocore.exceptions.EndpointConnectionError(endpoint_url="http://me:secret@10.0.0.1/x")
+    assert "secret" not in str(as_llm_error("e", error))
 
 
 def test_a_mistake_in_a_program_is_not_mapped() -> None:
