@@ -4,7 +4,6 @@ import socket
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Self
 
 import uvicorn
 
+from .access import Access
 from .connection import Protocol
 from .failures import Failures
-from .gateway import Gateway, LoggedRequest
+from .gateway import Gateway, LoggedRequest, RequestLog
 from .inference.containers import UpstreamContainer
 from .inference.server import InferenceServer
 from .s3.multipart import Uploads
@@ -51,12 +51,18 @@ class LocalRuntime:
         upstream: the URL of a container that answers for all deployed endpoints instead.
         failures: `"OPERATION=FAILURE"` or `"OPERATION=FAILURE:TIMES"`, as for `fail`.
         clock: seconds since the epoch; `advance` adds to it.
+        allowed_hosts: names under which clients reach the runtime, beside `localhost`, `NAME.localhost`, 127.0.0.1 and
+            ::1: `"host.docker.internal"` for containers.
+        access_key: the id of the access key that requests must be signed with; None: they need none.
+        allow_anyone: listen on an address that other machines reach without an access key.
+        print_line: called with one line for each request.
 
     Attributes:
         url: the address, once the block is entered.
 
     Raises:
-        ValueError: an unknown model, family, wire, setting, operation or failure.
+        ValueError: an unknown model, family, wire, setting, operation or failure, or an address that other machines
+            reach, without an access key.
         OSError: on entering the block, the port is taken, or another runtime uses the folder.
     """
 
@@ -73,7 +79,13 @@ class LocalRuntime:
         upstream: str | None = None,
         failures: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
+        allowed_hosts: Iterable[str] = (),
+        access_key: str | None = None,
+        allow_anyone: bool = False,
+        print_line: Callable[[str], None] | None = None,
     ) -> None:
+        self._access = Access(host=host, allowed_hosts=allowed_hosts, access_key=access_key, allow_anyone=allow_anyone)
+        self._print_line = print_line
         self._models = default_endpoints() if models is None else models
         self._preconfigured = {name: endpoint_of(name, settings) for name, settings in self._models.items()}
         self._host, self._port = host, port
@@ -90,6 +102,7 @@ class LocalRuntime:
         self._clock = clock
         self._seconds_ahead = 0.0
         self._open_parts = ExitStack()
+        self._log = RequestLog()
         self.url = ""
 
     @property
@@ -99,8 +112,8 @@ class LocalRuntime:
 
     @property
     def requests(self) -> Sequence[LoggedRequest]:
-        """The latest requests that reached the runtime, oldest first."""
-        return tuple(self._gateway.requests)
+        """The latest requests that reached the runtime, oldest first: 1,000, with 64 MiB of bodies, at most."""
+        return tuple(self._log.requests)
 
     @property
     def generating(self) -> int:
@@ -132,8 +145,8 @@ class LocalRuntime:
     def serve(self, started: Callable[["LocalRuntime"], None] | None = None) -> None:
         """Serve until Ctrl-C; `started` is called once the runtime listens."""
         with self._open_parts:
+            self._log = RequestLog(size=0)  # not readable from outside, and they may contain people's text
             listener, server = self._listen()
-            self._gateway.requests = deque(maxlen=0)  # not readable from outside, and they may contain people's text
             if started is not None:
                 started(self)
             server.run(sockets=[listener])
@@ -157,10 +170,12 @@ class LocalRuntime:
 
     def _listen(self) -> tuple[socket.socket, uvicorn.Server]:
         """A socket that accepts connections from now on, before the server's thread runs, and the server."""
-        listener = socket.create_server((self._host, self._port), backlog=BACKLOG)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
         # asyncio sets it only where a socket names its protocol; without it a body waits 40 ms behind its headers.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        self.url = f"http://{self._host}:{listener.getsockname()[1]}"
+        name = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
+        self.url = f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"
         try:
             self._open()
         except BaseException:
@@ -169,6 +184,8 @@ class LocalRuntime:
         config = uvicorn.Config(
             self._gateway,
             http=Protocol,
+            ws="none",
+            proxy_headers=False,
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -204,7 +221,15 @@ class LocalRuntime:
         control_plane = ControlPlane(store, self._deployments, clock=self._now, **self._seconds)
         self._inference = InferenceServer(self._deployments)
         s3 = S3Service(objects, Uploads(folder / "uploads"), self._now)
-        self._gateway = Gateway(control_plane, self._inference, s3, self._failures)
+        self._gateway = Gateway(
+            control_plane,
+            self._inference,
+            s3,
+            failures=self._failures,
+            access=self._access,
+            log=self._log,
+            print_line=self._print_line,
+        )
 
     def _now(self) -> float:
         return self._clock() + self._seconds_ahead

@@ -4,7 +4,6 @@ Source: AWS STS's API reference.
 """
 
 from urllib.parse import parse_qs
-from uuid import uuid4
 from xml.sax.saxutils import escape
 
 from starlette.responses import Response
@@ -14,15 +13,22 @@ from .errors import AwsError
 from .failures import Failure
 from .requests import AwsRequest
 
+MAX_BODY_BYTES = 64 * 1024
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class StsRequest(AwsRequest):
     """A form with an `Action`."""
 
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-        self.operation = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
+    max_body_bytes = MAX_BODY_BYTES
+    denied_code = "AccessDenied"
+    unknown_key_code = "InvalidClientTokenId"
+    operation = ""
+
+    async def read(self) -> None:
+        """Read the form, which names the operation."""
+        await super().read()
+        self.operation = parse_qs(self.body.decode("utf-8", "replace")).get("Action", [""])[0]
 
     def resource(self) -> str:
         """No operation here has a resource."""
@@ -35,13 +41,13 @@ class StsRequest(AwsRequest):
         return _xml_response(
             f"<GetCallerIdentityResponse xmlns='{NAMESPACE}'><GetCallerIdentityResult>"
             f"<Arn>{USER}</Arn><UserId>LOCAL</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult>"
-            f"<ResponseMetadata><RequestId>{uuid4()}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+            f"<ResponseMetadata><RequestId>{self.request_id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
         )
 
     def error_response(self, error: AwsError) -> Response:
         """The error in STS's XML."""
         detail = f"<Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
-        text = f"<ErrorResponse><Error>{detail}</Error><RequestId>{uuid4()}</RequestId></ErrorResponse>"
+        text = f"<ErrorResponse><Error>{detail}</Error><RequestId>{self.request_id}</RequestId></ErrorResponse>"
         return _xml_response(text, error.status)
 
 

@@ -52,6 +52,24 @@ def local_aws(
     ] = None,
     host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 for a free one.")] = 8080,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            help="A name beside localhost under which clients reach it: host.docker.internal. Repeatable.",
+        ),
+    ] = None,
+    access_key: Annotated[
+        str | None,
+        typer.Option(
+            "--access-key", metavar="ID", help="Refuse requests that are signed with another access key's id."
+        ),
+    ] = None,
+    allow_anyone: Annotated[
+        bool, typer.Option("--allow-anyone", help="Listen for other machines without an access key.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print one line for each request.")] = False,
 ) -> None:
     """Serve models as SageMaker endpoints on this machine, and let any AWS client deploy more, until Ctrl-C.
 
@@ -72,8 +90,12 @@ def local_aws(
         deleting_seconds=deleting_seconds,
         upstream=upstream,
         failures=fail or (),
+        allowed_hosts=allowed_hosts or (),
+        access_key=access_key,
+        allow_anyone=allow_anyone,
+        print_line=print_note if verbose else None,
     )
-    runtime.serve(_announce)
+    runtime.serve(lambda runtime: _announce(runtime, access_key or "local"))
 
 
 def _default_folder() -> Path:
@@ -87,9 +109,10 @@ def _model(query: str, upstream: str | None) -> dict[str, str]:
     return {**default, **dict(parse_qsl(query))}
 
 
-def _announce(runtime: "LocalRuntime") -> None:
+def _announce(runtime: "LocalRuntime", access_key: str) -> None:
     print_note(f"Serving {', '.join(runtime.endpoints)} at {runtime.url} (Ctrl-C ends).")
     print_note("For any boto3 or sagechain program, to use these endpoints and to deploy more:")
     print_note(f"  export AWS_ENDPOINT_URL={runtime.url} AWS_DEFAULT_REGION=us-east-1")
-    print_note("  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local")
+    print_note(f"  export AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY=local")
+    print_note("  export NO_PROXY=localhost,.localhost,127.0.0.1,::1")
     print_note("  export SAGECHAIN_ROLE=arn:aws:iam::000000000000:role/local")

@@ -18,7 +18,7 @@ import anyio
 from sagechain.llms.errors import LLMError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from ..account import ACCOUNT, sagemaker_arn
 from ..connection import Connection
@@ -68,22 +68,34 @@ class InferenceRequest(AwsRequest):
         path: the match of `RUNTIME_PATH`.
     """
 
-    def __init__(self, server: InferenceServer, http: Request, path: re.Match[str], body: bytes, region: str) -> None:
-        self._server, self._http, self.body, self._region = server, http, body, region
+    max_body_bytes = MAX_BODY_BYTES
+    refuses_forms = True
+
+    def __init__(self, server: InferenceServer, http: Request, path: re.Match[str], region: str) -> None:
+        super().__init__(http, region)
+        self._server = server
         self._name: str = path[1] or ""
         self.operation = _OPERATIONS.get(path[2] or "", "")
 
     def resource(self) -> str:
         """The endpoint's ARN."""
-        return sagemaker_arn("endpoint", self._name, self._region)
+        return sagemaker_arn("endpoint", self._name, self.region)
+
+    def id_headers(self) -> dict[str, str]:
+        """The request's id, unless a container answers without SageMaker around it."""
+        return super().id_headers() if self._name else {}
+
+    def too_large(self) -> AwsError:
+        """SageMaker's error."""
+        return AwsError("ValidationError", f"The body has more than {self.max_body_bytes} bytes.", 413)
 
     def error_response(self, error: AwsError) -> Response:
         """The error in the form of SageMaker's runtime."""
         return _error_response(error.status, error.code, error.message)
 
-    async def response(self, failure: Failure) -> ASGIApp:
+    async def response(self, failure: Failure) -> Response:
         """Answer by the path."""
-        match self._http.method, self._http.scope["path"]:
+        match self.http.method, self.http.scope["path"]:
             case "GET" | "HEAD", "/ping":
                 return Response(status_code=200)
             case "POST", "/invocations":
@@ -95,7 +107,7 @@ class InferenceRequest(AwsRequest):
     async def _container_response(self) -> Response:
         """What the container of an endpoint answers, without SageMaker around it."""
         names = self._server.deployments.in_service()
-        name = self._http.query_params.get("endpoint") or next(iter(names), "")
+        name = self.http.query_params.get("endpoint") or next(iter(names), "")
         if name not in names:
             return JSONResponse({"error": f"no endpoint {name!r} in service; known: {', '.join(names)}"}, 404)
         try:
@@ -108,9 +120,6 @@ class InferenceRequest(AwsRequest):
     async def _endpoint_response(self) -> Response:
         if self._name not in self._server.deployments.in_service():
             raise AwsError("ValidationError", f"Endpoint {self._name} of account {ACCOUNT} not found.")
-        if len(self.body) > MAX_BODY_BYTES:
-            message = f"The body has {len(self.body)} bytes, more than {MAX_BODY_BYTES}."
-            raise AwsError("ValidationError", message, 413)
         try:
             endpoint = await self._server.deployments.endpoint(self._name)
         except CannotServe as error:
@@ -123,7 +132,7 @@ class InferenceRequest(AwsRequest):
         if "html" in fault:
             return HTMLResponse(fault["html"], fault["status"])
         if "status" in fault:
-            message = fault.get("message", "").replace("{request}", _canonical_request(self._http))
+            message = fault.get("message", "").replace("{request}", _canonical_request(self.http))
             return _error_response(fault["status"], fault.get("code"), message)
         if "container_status" in fault:
             return self._model_error(fault["container_status"], fault["message"])
@@ -147,7 +156,7 @@ class InferenceRequest(AwsRequest):
             "X-Amzn-SageMaker-Content-Type": reply.content_type,
         }
         if "stream" in fault:
-            frames = broken_frames(chunks_of(reply), fault, endpoint.container, Connection(self._http))
+            frames = broken_frames(chunks_of(reply), fault, endpoint.container, Connection(self.http))
         else:
             frames = _frames(reply)
         return ReplyResponse(self._server, frames, headers=headers)
@@ -164,14 +173,14 @@ class InferenceRequest(AwsRequest):
         async def body() -> bytes:
             return await whole_body(await self._reply(endpoint))
 
-        await _until_client_leaves(self._http.receive, break_connection(kind, Connection(self._http), body))
+        await _until_client_leaves(self.http.receive, break_connection(kind, Connection(self.http), body))
         return Response(status_code=CLIENT_LEFT)
 
     async def _reply(self, endpoint: Endpoint) -> Reply:
         """The container's reply."""
         with self._server.count_generation():
-            generation = endpoint.container.invoke(self.body, self._http.headers.get(ATTRIBUTES_HEADER, ""))
-            reply: Reply | None = await _until_client_leaves(self._http.receive, generation)
+            generation = endpoint.container.invoke(self.body, self.http.headers.get(ATTRIBUTES_HEADER, ""))
+            reply: Reply | None = await _until_client_leaves(self.http.receive, generation)
         return reply or Reply(CLIENT_LEFT, "text/plain", b"")
 
     def _model_error(self, status: int, message: str) -> Response:

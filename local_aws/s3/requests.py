@@ -16,12 +16,16 @@ from ..errors import AwsError
 from ..failures import Failure
 from ..requests import AwsRequest
 from .copying import SOURCE_HEADER
-from .xml import error_document
+from .xml import error_document, host_id
+
+MAX_OBJECT_BYTES = 5 * 1024**3  # of an object or a part that is sent in one request, in AWS
+MAX_DOCUMENT_BYTES = 4 * 1024**2  # of XML: 10,000 parts with their checksums have 3 MB
 
 # Query parameters that do not distinguish an operation.
 _OTHER_PARAMETERS = re.compile(
     r"prefix|delimiter|max-(keys|uploads|parts)|marker|(key|upload-id|part-number)-marker|start-after|continuation-token"
     r"|encoding-type|fetch-owner|x-id|partNumber|X-Amz-.*"
+    r"|AWSAccessKeyId|Signature|Expires"
 )
 
 
@@ -35,19 +39,36 @@ class S3Request(AwsRequest):
         bucket: the bucket's name; empty if the path names none.
         key: the object's key; empty if the path names none.
         query: the query parameters.
-        region: that the request was signed for.
     """
 
+    denied_code = "AccessDenied"
+    unknown_key_code = "InvalidAccessKeyId"
+
     def __init__(self, operations: "Operations", http: Request, region: str) -> None:
-        self._operations, self.http, self.region = operations, http, region
+        super().__init__(http, region)
+        self._operations = operations
         self.query: Mapping[str, str] = http.query_params
         path = unquote_to_bytes(http.scope["raw_path"]).decode("utf-8", "surrogateescape").removeprefix("/")
-        host = http.headers.get("Host", "").partition(":")[0]
+        host = http.headers.get("Host", "").partition(":")[0].lower()
         if host.endswith(".localhost"):
             self.bucket, self.key = host.removesuffix(".localhost"), path
         else:
             self.bucket, _, self.key = path.partition("/")
         self.operation, self._handler = self._operation()
+        self.max_body_bytes = MAX_OBJECT_BYTES if self.operation in ("PutObject", "UploadPart") else MAX_DOCUMENT_BYTES
+
+    async def read(self) -> None:
+        """Leave the body to the operation, which may stream it."""
+
+    def id_headers(self) -> dict[str, str]:
+        """S3's two ids of a request."""
+        return {"x-amz-request-id": self.request_id, "x-amz-id-2": host_id(self.request_id)}
+
+    def too_large(self) -> AwsError:
+        """S3's error, which differs for objects and for documents."""
+        if self.max_body_bytes == MAX_OBJECT_BYTES:
+            return AwsError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+        return AwsError("MaxMessageLengthExceeded", "Your request was too big.")
 
     def resource(self) -> str:
         """The ARN of the object, or of the bucket."""
@@ -65,7 +86,7 @@ class S3Request(AwsRequest):
 
     def error_response(self, error: AwsError) -> Response:
         """The error in S3's XML."""
-        return error_document(error)
+        return error_document(error, self.request_id)
 
     def _operation(self) -> "tuple[str, Handler | None]":
         """AWS's name of the operation, and its handler; empty and None for an unknown one."""

@@ -9,6 +9,7 @@ Source: Amazon S3's pages "Transferring payload in multiple chunks" and "Checkin
 
 import base64
 import hashlib
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from ..errors import AwsError
 
 MAX_LINE_BYTES = 8_192  # of a chunk's head, or of a trailing header
+MAX_TRAILERS = 100
 CHECKSUM_HEADER = "x-amz-checksum-"
 STORED_HEADERS = ("content-type", "cache-control", "content-disposition", "content-language", "content-encoding")
 
@@ -66,7 +68,7 @@ class ChunkedBody:
 
     def __init__(self, stream: AsyncIterator[bytes]) -> None:
         self.trailers: dict[str, str] = {}
-        self._stream, self._buffer = stream, b""
+        self._stream, self._buffer = stream, bytearray()
 
     async def data(self) -> AsyncIterator[bytes]:
         """The body's bytes. Raises AwsError: `InvalidRequest`, `IncompleteBody`."""
@@ -74,7 +76,8 @@ class ChunkedBody:
             while remaining:
                 if not self._buffer:
                     await self._receive()
-                data, self._buffer = self._buffer[:remaining], self._buffer[remaining:]
+                data = bytes(self._buffer[:remaining])
+                del self._buffer[: len(data)]
                 remaining -= len(data)
                 yield data
             if await self._line():
@@ -82,15 +85,19 @@ class ChunkedBody:
         while trailer := await self._line():
             name, _, value = trailer.decode("latin-1").partition(":")
             self.trailers[name.strip().lower()] = value.strip()
+            if len(self.trailers) > MAX_TRAILERS:
+                raise _malformed()
         async for _ in self._stream:  # up to its end, so that the next request can follow
             continue
 
     async def _line(self) -> bytes:
-        while b"\r\n" not in self._buffer:
-            if len(self._buffer) > MAX_LINE_BYTES:
+        """The next line, without its end."""
+        while (end := self._buffer.find(b"\r\n", 0, MAX_LINE_BYTES)) < 0:
+            if len(self._buffer) >= MAX_LINE_BYTES:
                 raise _malformed()
             await self._receive()
-        line, _, self._buffer = self._buffer.partition(b"\r\n")
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
         return line
 
     async def _receive(self) -> None:
@@ -169,10 +176,10 @@ def _check_digests(headers: Mapping[str, str], checksums: Mapping[str, str], md5
 
 
 def _length(head: bytes) -> int:
-    try:
-        return int(head.partition(b";")[0], 16)
-    except ValueError as error:
-        raise _malformed() from error
+    digits = head.partition(b";")[0].strip()
+    if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", digits):
+        raise _malformed()
+    return int(digits, 16)
 
 
 def _malformed() -> AwsError:

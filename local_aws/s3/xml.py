@@ -1,11 +1,12 @@
 """S3's XML: the documents of requests and responses."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 from xml.etree import ElementTree
 
 from starlette.responses import Response
@@ -27,12 +28,17 @@ def document(root: str, content: Mapping[str, Any] | str, status: int = 200) -> 
     return Response(ElementTree.tostring(element, "utf-8", xml_declaration=True), status, media_type="application/xml")
 
 
-def error_document(error: AwsError) -> Response:
+def error_document(error: AwsError, request_id: str) -> Response:
     """An error; one for a reader that has the object already has no body."""
     if error.status == 304:
         return Response(status_code=304)
-    fields = {"Code": error.code, "Message": error.message, "RequestId": uuid4().hex}
-    return document("Error", fields, error.status)
+    ids = {"RequestId": request_id, "HostId": host_id(request_id)}
+    return document("Error", {"Code": error.code, "Message": error.message, **ids}, error.status)
+
+
+def host_id(request_id: str) -> str:
+    """The second of S3's ids of a request, which follows from the first."""
+    return base64.b64encode(hashlib.sha256(request_id.encode()).digest()).decode()
 
 
 def bucket_list(buckets: Mapping[str, float]) -> Response:

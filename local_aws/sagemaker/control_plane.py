@@ -217,7 +217,10 @@ class ControlPlane:
         return record
 
     def _find_tagged(self, arn: str) -> tuple[Kind, str, Record]:
-        region, (type_name, _, name) = arn.split(":")[3], arn.split(":", 5)[5].partition("/")
+        parts = arn.split(":", 5)
+        if len(parts) != 6:
+            raise validation_error(f"ResourceArn: {arn!r} is not an ARN.")
+        region, (type_name, _, name) = parts[3], parts[5].partition("/")
         for kind in KINDS:
             if kind.arn == type_name:
                 return kind, name, self._find(kind, name, region)

@@ -64,7 +64,7 @@ def _token(position: tuple[Any, str]) -> str:
 def _position_of(token: str, value_type: type | None) -> tuple[Any, str]:
     try:
         value, name = json.loads(base64.urlsafe_b64decode(token))
-    except ValueError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise validation_error(f"NextToken: {token!r} was not given by this list") from error
     if not isinstance(name, str) or (value_type is not None and not isinstance(value, value_type)):
         raise validation_error(f"NextToken: {token!r} belongs to a list in another order")
