@@ -28,31 +28,24 @@ def print_endpoints(endpoints: "Sequence[EndpointInfo]") -> None:
     for heading in ("time left", "deployed by"):
         table.add_column(heading)
     for info in endpoints:
-        instance = f"{info.instance_count} × {info.instance_type}" if info.instance_type else "–"
+        instances = ", ".join(f"{count} × {kind}" for kind, count in info.bill.instances.items()) or "–"
         name, family, wire = (visible_line(text or "–") for text in (info.name, info.family, info.wire))
         table.add_row(
-            name, info.status, family, wire, instance, format_duration(info.age),
-            hourly_price(info), format_usd(info.cost_so_far), _time_left(info), "sagechain" if info.ours else "others",
+            name, info.status, family, wire, instances, format_duration(info.age),
+            hourly_price(info), format_usd(info.cost_so_far), _time_left(info), _owner(info),
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False).print(table)
     for info in endpoints:
-        if info.reason:
-            print_note(f"{info.name}: {info.reason}")
-    for note in sorted({info.price.note for info in endpoints if info.price} - {""}):
-        print_note(f"(~ {note})")
-
-
-def usd_per_hour(info: "EndpointInfo") -> float | None:
-    """The price of all its instances; None if it is not known."""
-    from sagechain.endpoints import cost
-
-    return cost(info.price, 3_600, info.instance_count)
+        for text in filter(None, (info.reason, *info.problems)):
+            print_note(f"{info.name}: {text}")
+    for text in sorted({price.note for info in endpoints for price in info.bill.prices} - {""}):
+        print_note(f"(~ {text})")
 
 
 def hourly_price(info: "EndpointInfo") -> str:
-    """The price an hour, with `~` if there is a note to it."""
-    usd = usd_per_hour(info)
-    mark = "~" if info.price and info.price.note else ""
+    """The price of all its instances an hour, with `~` if there is a note to it."""
+    usd = info.bill.usd_per_hour
+    mark = "~" if any(price.note for price in info.bill.prices) else ""
     return "unknown" if usd is None else f"{mark}${usd:.3f}/h"
 
 
@@ -66,5 +59,9 @@ def _time_left(info: "EndpointInfo") -> str:
 
     seconds = info.seconds_left()
     if seconds is None:
-        return "no end"
+        return "unknown" if info.ours is None else "no end"
     return format_duration(seconds) if seconds > 0 else "over: reap"
+
+
+def _owner(info: "EndpointInfo") -> str:
+    return {True: "sagechain", False: "others", None: "unknown"}[info.ours]

@@ -14,7 +14,7 @@ from sagechain.command import print_note
 
 from .catalogue import show_catalogue
 from .confirmation import confirm
-from .endpoint_table import expiry_time, hourly_price, print_endpoints, usd_per_hour
+from .endpoint_table import expiry_time, hourly_price, print_endpoints
 
 if TYPE_CHECKING:
     from sagechain.endpoints import Account, EndpointInfo, Plan
@@ -98,7 +98,7 @@ def deploy(
     usd = plan.price.usd_per_hour
     if not yes and (usd is None or usd > price_limit):
         confirm(f"{plan.instance_type} costs {_price_with_note(plan)}. Deploy?")
-    _delete_leftovers(account)
+    _delete_leftovers(account, everywhere=region is None)
     info = carry_out(plan, account)
     print_note(
         f"{name} is in service, at {hourly_price(info)}, until {expiry_time(info)}. "
@@ -115,7 +115,7 @@ def list_all(as_json: JsonOption = False, region: RegionOption = None) -> None:
     """
     from sagechain.endpoints import Account, list_endpoints
 
-    _delete_leftovers(Account(region))
+    _delete_leftovers(Account(region), everywhere=region is None)
     endpoints = list_endpoints(region)
     if as_json:
         print(json.dumps([_as_json(info) for info in endpoints], indent=2))
@@ -140,7 +140,7 @@ def delete(
     from sagechain.endpoints import Account
     from sagechain.endpoints import delete as delete_endpoint
 
-    _delete_leftovers(Account(region))
+    _delete_leftovers(Account(region), everywhere=region is None)
     if force:
         print_note(f"Type {name} to delete it, even if sagechain did not deploy it:")
         if sys.stdin.readline().strip() != name:
@@ -199,11 +199,11 @@ def _price_with_note(plan: "Plan") -> str:
     return f"{text} ({price.note})" if price.note else text
 
 
-def _delete_leftovers(account: "Account") -> None:
+def _delete_leftovers(account: "Account", *, everywhere: bool) -> None:
     """Delete what killed commands left behind; what cannot be deleted yet is reported, and left to the next command."""
     from sagechain.endpoints import finish_abandoned
 
-    deleted, errors = finish_abandoned(account, patient=False)
+    deleted, errors = finish_abandoned(account, patient=False, everywhere=everywhere)
     if deleted:
         print_note(f"Left behind by a process that died, and deleted now: {', '.join(deleted)}.")
     for error in errors:
@@ -211,10 +211,12 @@ def _delete_leftovers(account: "Account") -> None:
 
 
 def _as_json(info: "EndpointInfo") -> dict[str, Any]:
-    price = info.price
-    return {name: value for name, value in asdict(info).items() if name != "price"} | {
-        "usd_per_hour": usd_per_hour(info),
-        "price_dated": price.dated.isoformat() if price else None,
-        "price_note": price.note if price else None,
+    prices = info.bill.prices
+    return {name: value for name, value in asdict(info).items() if name != "bill"} | {
+        "instance_count": info.instance_count,
+        "instances": info.bill.instances,
+        "usd_per_hour": info.bill.usd_per_hour,
+        "price_dated": min(price.dated for price in prices).isoformat() if prices else None,
+        "price_note": "; ".join(sorted({price.note for price in prices} - {""})) if prices else None,
         "seconds_left": info.seconds_left(),
     }
