@@ -23,9 +23,12 @@ from sagechain.llms.errors import (
 )
 from sagechain.llms.sagemaker import as_llm_error, read_tags
 
+from .progress import poll
+
 # Retries of throttled or failed requests are boto3's (AWS_RETRY_MODE, AWS_MAX_ATTEMPTS): by default five attempts in some
 # ten seconds.
 CONFIG = Config(connect_timeout=10, read_timeout=60)
+PAGE_SECONDS = 4.0  # for which a page of a list is requested again, after boto3's own retries
 
 
 class Account:
@@ -80,16 +83,26 @@ class Account:
         return response
 
     def rows(self, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """All rows of a list operation, page by page.
+        """All rows of a list operation, page by page; a page that is throttled or lost is requested again.
 
         Args:
             key: the field of a page that contains its rows.
         """
-        try:
-            for page in self._sagemaker.get_paginator(operation).paginate(**parameters):
-                yield from page[key]
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise self.as_error(operation, error) from error
+        while True:
+            page = self._page(operation, parameters)
+            yield from page[key]
+            if not page.get("NextToken"):
+                return
+            parameters["NextToken"] = page["NextToken"]
+
+    def _page(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        for seconds in poll(PAGE_SECONDS):
+            try:
+                return self.send(operation, operation, **parameters)
+            except LLMError as error:
+                if not error.retryable or seconds > PAGE_SECONDS:
+                    raise
+        raise AssertionError("poll ends only with its reader")
 
     def tags(self, name: str, arn: str) -> dict[str, str]:
         """The tags of an endpoint, configuration or model."""

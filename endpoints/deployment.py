@@ -12,10 +12,12 @@ import atexit
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sagechain.llms.errors import (
     AccessDenied,
     DeploymentFailed,
+    EndpointNotFound,
     LeftBehind,
     LLMError,
     NameTaken,
@@ -26,14 +28,16 @@ from sagechain.llms.errors import (
 
 from . import upload
 from .aws import Account
-from .journal import Deployment, JournalEntry, locked_entry
+from .journal import Deployment, JournalEntry, forget, locked_entry, remember
 from .listing import EndpointInfo, endpoint_info
+from .permissions import try_permissions, try_upload_permissions
 from .plan import Plan, Request, plan_deployment
 from .pricing import cost, format_usd
 from .progress import ShowProgress, format_duration, poll, progress
 from .request import DeploymentRequest
+from .resources import LABELS, Resource
 from .signals import signals_as_exceptions
-from .teardown import IN_PROGRESS, LABELS, Resource, Teardown
+from .teardown import IN_PROGRESS, LATE_SECONDS, Teardown
 
 # After these errors AWS has not created anything; after any other one it may have, or still may.
 REFUSALS = (AccessDenied, NameTaken, QuotaExceeded, RequestRejected, RoleRefused, ValueError)
@@ -104,7 +108,7 @@ def deploy(
 def carry_out(plan: Plan, account: Account) -> EndpointInfo:
     """Deploy as planned. Errors as for `deploy`."""
     with signals_as_exceptions(), locked_entry(_deployment(plan, account)) as entry:
-        endpoint = _Rollout(plan, account, entry).create()
+        endpoint = _Rollout(plan, account, entry).create(is_kept=True)
         entry.remove()
     return endpoint
 
@@ -150,7 +154,7 @@ def deployed(
     plan = plan_deployment(request, account.region)
     with signals_as_exceptions(), locked_entry(_deployment(plan, account)) as entry:
         rollout = _Rollout(plan, account, entry)
-        endpoint = rollout.create()
+        endpoint = rollout.create(is_kept=False)
         atexit.register(rollout.tear_down)  # for a program that ends without leaving the block
         try:
             yield endpoint
@@ -163,7 +167,7 @@ def deployed(
 
 
 def _deployment(plan: Plan, account: Account) -> Deployment:
-    archive = plan.archive(account.number) if plan.checkpoint else ""
+    archive = plan.archive(account.number)
     return Deployment(plan.name, plan.region, account.number, account.address, plan.identity, archive)
 
 
@@ -172,32 +176,43 @@ class _Rollout:
 
     def __init__(self, plan: Plan, account: Account, entry: JournalEntry) -> None:
         self._plan, self._account, self._entry = plan, account, entry
+        self._expected: set[Resource] = set()  # requested, and not seen yet
 
-    def create(self) -> EndpointInfo:
-        """Create all three resources; a failure at any step undoes the steps before it."""
+    def create(self, *, is_kept: bool) -> EndpointInfo:
+        """Create all three resources; a failure at any step undoes the steps before it.
+
+        Args:
+            is_kept: whether the endpoint remains when this process ends.
+        """
         plan, account = self._plan, self._account
-        self._entry.write()
-        expected: Resource | None = None
         with progress(plan.name) as show:
+            show("checking permissions")
+            try_permissions(account, plan, self._entry.deployment.archive, is_kept=is_kept)
+            self._entry.write()
             try:
                 if plan.checkpoint is not None:
-                    upload.upload(account, plan.name, plan.checkpoint, self._entry.deployment.archive, show)
-                for request in plan.requests(account.caller, account.number):
-                    expected = Resource(request.operation.removeprefix("create_"), plan.name)
-                    show(f"creating the {LABELS[expected.kind]}")
-                    self._send(request, expected)
-                    expected = None
-                self._await_in_service(show)
-                return endpoint_info(account, plan.name)
+                    self._upload(plan.checkpoint, show, is_kept=is_kept)
+                requests = plan.requests(account.caller, account.number)
+                for request in requests:
+                    resource = Resource(request.operation.removeprefix("create_"), plan.name)
+                    show(f"creating the {LABELS[resource.kind]}")
+                    self._send(request, resource)
+                    self._entry.write(created=(*self._entry.deployment.created, resource.kind))
+                description = self._await_in_service(show)
+                self._expected.clear()
+                tags = {tag["Key"]: tag["Value"] for tag in requests[-1].parameters["Tags"]}
+                info = endpoint_info(account, description, tags)
             except BaseException as error:
-                self.undo(error, None if isinstance(error, REFUSALS) else expected)
+                self.undo(error)
                 raise
+        remember(self._entry.deployment)
+        return info
 
-    def undo(self, error: BaseException, expected: Resource | None = None) -> None:
+    def undo(self, error: BaseException) -> None:
         """Delete everything after an error, which is raised again unless something is left behind."""
         try:
             # The sender of a SIGTERM does not wait long; the journal's entry stays, and the next command continues.
-            self.tear_down(patient=not isinstance(error, SystemExit), expected=expected)
+            self.tear_down(patient=not isinstance(error, SystemExit))
         except LeftBehind as left_behind:
             if isinstance(error, SystemExit):
                 with progress(self._plan.name) as show:
@@ -206,46 +221,63 @@ class _Rollout:
             reason = error.message if isinstance(error, LLMError) else f"{type(error).__name__} ended it."
             raise LeftBehind(self._plan.name, f"{reason} {left_behind.message}", left_behind.left) from error
 
-    def tear_down(self, *, patient: bool = True, expected: Resource | None = None) -> None:
+    def tear_down(self, *, patient: bool = True) -> None:
         """Delete everything. Arguments as for `Teardown`."""
         with progress(self._plan.name) as show:
             Teardown(
                 self._account,
                 self._entry.deployment,
-                expected=expected,
+                expected=self._expected,
                 poll_seconds=self._plan.poll_seconds,
                 timeout=self._plan.timeout,
                 show=show,
             ).run(patient=patient)
         self._entry.remove()
+        forget(self._entry.deployment)
+
+    def _upload(self, checkpoint: Path, show: ShowProgress, *, is_kept: bool) -> None:
+        deployment, account, name = self._entry.deployment, self._account, self._plan.name
+        if upload.ensure_bucket(account, name, deployment.archive):
+            try_upload_permissions(account, name, deployment.archive, is_kept=is_kept)
+        upload.upload(account, name, checkpoint, deployment.archive, deployment.identity, show)
 
     def _send(self, request: Request, resource: Resource) -> None:
+        self._expected.add(resource)
         try:
             self._account.send(self._plan.name, request.operation, **request.parameters)
-        except NameTaken:
+        except REFUSALS as error:
             # boto3 sends a request again whose response was lost: then the name is taken by this deployment itself.
-            teardown = Teardown(self._account, self._entry.deployment)
-            description = teardown.describe(resource)
-            if description is None or not teardown.is_own(resource, description):
+            if not (isinstance(error, NameTaken) and self._is_own(resource)):
+                self._expected.discard(resource)
                 raise
 
-    def _await_in_service(self, show: ShowProgress) -> None:
+    def _is_own(self, resource: Resource) -> bool:
+        teardown = Teardown(self._account, self._entry.deployment)
+        description = teardown.describe(resource)
+        return description is not None and teardown.is_own(resource, description)
+
+    def _await_in_service(self, show: ShowProgress) -> dict[str, Any]:
+        """The endpoint's description once it is in service."""
         plan = self._plan
         for seconds in poll(plan.poll_seconds):
             try:
                 description = self._account.send(plan.name, "describe_endpoint", EndpointName=plan.name)
             except LLMError as error:
-                # One lost response in half an hour must not end the deployment.
-                if not error.retryable or seconds > plan.timeout:
+                # One lost response in half an hour must not end the deployment; a description may be late.
+                is_late = isinstance(error, EndpointNotFound) and seconds < LATE_SECONDS
+                if not (error.retryable or is_late) or seconds > plan.timeout:
                     raise
                 show(f"no answer, {format_duration(seconds)}")
                 continue
+            if not self._entry.deployment.endpoint_created:
+                self._entry.write(endpoint_created=description["CreationTime"].timestamp())
             status = description["EndpointStatus"]
             if status == "InService":
-                return
+                return description
             if status not in IN_PROGRESS:
                 reason = description.get("FailureReason", "no reason is given")
                 raise DeploymentFailed(plan.name, f"it is {status}: {reason}.")
             if seconds > plan.timeout:
                 raise DeploymentFailed(plan.name, f"it is still {status} after {format_duration(seconds)}.")
             show(f"{status}, {format_duration(seconds)}, {format_usd(cost(plan.price, seconds))}")
+        raise AssertionError("poll ends only with its reader")

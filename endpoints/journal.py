@@ -2,22 +2,28 @@
 
 There is one file for each endpoint that is being deployed, used in a `deployed()` block, or deleted. The process working on
 it holds a lock on its name, which the operating system releases when the process dies. So a file whose name is not locked
-belongs to a process that died, and `reap` deletes its endpoint.
+belongs to a process that died, and `reap` deletes its endpoint. Where a folder is shared by machines, locks of another
+machine may be invisible: a file also names its process (`live_process.py`).
 """
 
 import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
+from .live_process import ProcessRecord, this_process
+
 FOLDER_VARIABLE = "SAGECHAIN_STATE"
+
+_created_here: dict[str, "Deployment"] = {}
 
 
 @dataclass(frozen=True)
@@ -34,26 +40,45 @@ class Deployment:
     """The tag of the deployment; resources of other deployments under the same name are left alone."""
     archive: str = ""
     """`s3://…` of a checkpoint that was uploaded for it."""
+    created: tuple[str, ...] = ()
+    """The kinds of resources that its process has certainly created, so that no tags need to be read to delete them."""
+    endpoint_created: float = 0
+    """The CreationTime of its endpoint, in seconds since the epoch; 0: not known."""
 
 
 class JournalEntry:
     """The journal's entry of a deployment whose name this process has locked."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, path: Path | None = None) -> None:
         self.deployment = deployment
-        self._path = _path(deployment, f"{deployment.identity}.json")
+        self.path = path or _path(deployment, f"{deployment.identity}.json")
 
-    def write(self) -> None:
-        """Write the entry: from now on the deployment is deleted if this process dies."""
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self.deployment)), encoding="utf-8")
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(self._path)
+    def write(self, **changes: Any) -> None:
+        """Write the entry: from now on the deployment is deleted if this process dies.
+
+        Args:
+            changes: fields of the deployment that have changed.
+        """
+        self.deployment = replace(self.deployment, **changes)
+        self._write(asdict(this_process()))
+
+    def release(self) -> None:
+        """Leave the deployment to the next command, on whichever machine, if it is neither finished nor deleted."""
+        with suppress(OSError):  # then the entry is abandoned when this process ends
+            if self.path.exists():
+                self._write(None)
 
     def remove(self) -> None:
         """Remove the entry: the deployment is finished, or deleted."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, process: dict[str, Any] | None) -> None:
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(asdict(self.deployment) | {"process": process}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
 
 
 @contextmanager
@@ -68,43 +93,71 @@ def locked_entry(deployment: Deployment) -> Iterator[JournalEntry]:
 
 
 @contextmanager
-def try_locked_entry(deployment: Deployment) -> Iterator[JournalEntry | None]:
+def try_locked_entry(deployment: Deployment, path: Path | None = None) -> Iterator[JournalEntry | None]:
     """As `locked_entry`; None if another process, or another block of this one, has locked the name."""
-    path = _path(deployment, "lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, thread_local=False)  # a block may be left in another thread than it was entered in
+    lock_path = _path(deployment, "lock")
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_path, thread_local=False)  # a block may be left in another thread than it was entered in
     try:
         lock.acquire(timeout=0)
     except Timeout:
         yield None
         return
     try:
-        yield JournalEntry(deployment)
+        entry = JournalEntry(deployment, path)
+        try:
+            yield entry
+        finally:
+            entry.release()
     finally:
         lock.release()
 
 
-def abandoned_entries(account: str, region: str, address: str) -> Iterator[JournalEntry]:
-    """The entries of processes that died; each is locked while the caller has it."""
-    for path in sorted(_folder().glob("*.json")):
-        deployment = _read(path)
-        if deployment is None:
+def abandoned_entries() -> Iterator[JournalEntry]:
+    """The entries of processes that died, of all regions and accounts; each is locked while the caller has it."""
+    for path, deployment, process in _records():
+        if process is not None and (process.is_of_another_machine or process.is_another_living_process):
             continue
-        if (deployment.account, deployment.region, deployment.address) != (account, region, address):
-            continue
-        with try_locked_entry(deployment) as entry:
+        with try_locked_entry(deployment, path) as entry:
             if entry is not None and path.exists():  # else another process has just removed it
                 yield entry
 
 
-def _read(path: Path) -> Deployment | None:
-    try:
-        return Deployment(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        print(f"The journal's file {path} cannot be read ({error}); its deployment is not deleted.", file=sys.stderr)
-        return None
+def entries_of_other_machines() -> Iterator[tuple[Deployment, str, Path]]:
+    """The unfinished deployments of other machines that share this folder: with the machine's name, and the file."""
+    for path, deployment, process in _records():
+        if process is not None and process.is_of_another_machine:
+            yield deployment, process.host, path
+
+
+def remember(deployment: Deployment) -> None:
+    """Remember, until this process ends, what it created."""
+    _created_here[_place(deployment)] = deployment
+
+
+def recall(deployment: Deployment) -> Deployment | None:
+    """What this process created under that name in that account and region, if it is not deleted."""
+    return _created_here.get(_place(deployment))
+
+
+def forget(deployment: Deployment) -> None:
+    """Forget a deployment that is deleted."""
+    _created_here.pop(_place(deployment), None)
+
+
+def _records() -> Iterator[tuple[Path, Deployment, ProcessRecord | None]]:
+    for path in sorted(_folder().glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            process = content.pop("process", None)
+            deployment = Deployment(**content | {"created": tuple(content.get("created", ()))})
+            yield path, deployment, ProcessRecord(**process) if process else None
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            print(
+                f"The journal's file {path} cannot be read ({error}); its deployment is not deleted.", file=sys.stderr
+            )
 
 
 def _folder() -> Path:
@@ -113,5 +166,10 @@ def _folder() -> Path:
 
 
 def _path(deployment: Deployment, ending: str) -> Path:
-    place = sha256(f"{deployment.account} {deployment.address} {deployment.region}".encode()).hexdigest()[:12]
-    return _folder() / f"{deployment.name}-{place}.{ending}"
+    return _folder() / f"{_place(deployment)}.{ending}"
+
+
+def _place(deployment: Deployment) -> str:
+    """A name for the endpoint's name in its region and account."""
+    account = sha256(f"{deployment.account} {deployment.address} {deployment.region}".encode()).hexdigest()[:12]
+    return f"{deployment.name}-{account}"

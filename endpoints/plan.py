@@ -22,6 +22,7 @@ from .jumpstart.specs import model_spec
 from .own_model import own_container
 from .pricing import Price, price_of
 from .request import DeploymentRequest
+from .upload import archive_address
 
 OWNER_TAG, EXPIRES_TAG, DEPLOYMENT_TAG = "sagechain:owner", "sagechain:expires-at", "sagechain:deployment"
 VARIANT = "AllTraffic"
@@ -75,8 +76,8 @@ class Plan:
         return price_of(self.instance_type, self.region)
 
     def archive(self, account: str) -> str:
-        """The S3 address of the packed checkpoint, in the bucket of SageMaker's own tools in the account of that number."""
-        return f"s3://sagemaker-{self.region}-{account}/sagechain/{self.name}/{self.identity}/model.tar.gz"
+        """The S3 address of the packed checkpoint in the account of that number; empty if there is nothing to upload."""
+        return archive_address(self.region, account, self.name, self.identity) if self.checkpoint else ""
 
     def tags(self, owner: str) -> list[dict[str, str]]:
         """The tags of all three resources; the time to live starts now."""
@@ -99,7 +100,8 @@ class Plan:
             account: the account's number.
         """
         tags, name = self.tags(owner), self.name
-        uploaded = {"ModelDataUrl": self.archive(account)} if self.checkpoint else {}
+        archive = self.archive(account)
+        uploaded = {"ModelDataUrl": archive} if archive else {}
         model = {
             "ModelName": name,
             "PrimaryContainer": {**self.container, **uploaded},

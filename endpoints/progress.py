@@ -37,6 +37,11 @@ def progress(name: str) -> Iterator[ShowProgress]:
             _write("\n")
 
 
+def note(text: str) -> None:
+    """Write a line for people."""
+    _write(f"{text}\n")
+
+
 def poll(longest: float) -> Iterator[float]:
     """Yield the seconds since the start, with pauses that grow from half a second to `longest` seconds."""
     start, pause = time.monotonic(), FIRST_PAUSE

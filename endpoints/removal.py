@@ -2,25 +2,31 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError, NotOurs
+from sagechain.llms.errors import AccessDenied, EndpointNotFound, LeftBehind, LLMError, NotOurs
 from sagechain.llms.sagemaker import TOOL_TAG
 
+from . import upload
 from .aws import Account
-from .journal import Deployment, abandoned_entries, try_locked_entry
+from .foreign import unshared_resources
+from .journal import Deployment, abandoned_entries, entries_of_other_machines, forget, recall, try_locked_entry
 from .listing import expires_at
 from .plan import DEPLOYMENT_TAG
-from .progress import progress
-from .teardown import KINDS, Resource, Teardown, resources_of
+from .progress import note, progress
+from .resources import KINDS, Resource, resources_of
+from .teardown import Teardown
 
 POLL_SECONDS = 15.0
+UPLOAD_TIME = timedelta(days=1)  # that an upload may take; parts that are older belong to one that was interrupted
 
 
 def delete(
     name: str, *, force: bool = False, poll_seconds: float = POLL_SECONDS, region: str | None = None
 ) -> list[str]:
     """Delete an endpoint, its configuration and its model, and wait until they are gone.
+
+    A checkpoint that sagechain uploaded for it is deleted too, unless another model uses it; other data in S3 never is.
 
     Args:
         name: the endpoint's name.
@@ -44,18 +50,31 @@ def delete(
     if (first := next(descriptions, None)) is None:
         raise EndpointNotFound(name, "no endpoint, configuration or model has that name.")
     resource, description = first
-    tags = teardown.tags_of(resource, description)
-    if TOOL_TAG in tags:
-        teardown.deployment = replace(teardown.deployment, identity=tags.get(DEPLOYMENT_TAG, ""))
-    elif force:
-        teardown.forced = list(_foreign_resources(account, resource))
-    else:
-        raise NotOurs(name, "sagechain did not deploy it; nothing was changed.")
-    return _run(teardown)
+    if (known := recall(teardown.deployment)) is not None:
+        teardown.deployment = known
+    if not teardown.is_recorded(resource, description):
+        try:
+            tags = teardown.tags_of(resource, description)
+        except AccessDenied:
+            if not force:
+                raise
+            tags = {}
+        if TOOL_TAG in tags:
+            teardown.deployment = _deployment(account, name, tags.get(DEPLOYMENT_TAG, ""))
+        elif force:
+            with progress(name) as show:
+                teardown.forced = unshared_resources(account, resource, show)
+        else:
+            raise NotOurs(name, "sagechain did not deploy it; nothing was changed.")
+    deleted = _run(teardown)
+    forget(teardown.deployment)
+    return deleted
 
 
 def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region: str | None = None) -> list[str]:
-    """Delete all endpoints of sagechain whose time to live is over, and those of processes that died.
+    """Delete all endpoints of sagechain whose time to live is over, and what processes that died left.
+
+    The latter in all regions of the account, unless one is given. What belongs to another account is reported.
 
     Args:
         now: seconds since the epoch; default: the clock's.
@@ -63,18 +82,25 @@ def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region
         region: default: boto3's own.
 
     Returns:
-        The deleted resources: `endpoint NAME`, `configuration NAME`, `model NAME`.
+        The deleted resources: `endpoint NAME`, `configuration NAME`, `model NAME`, `unfinished upload s3://…`.
 
     Raises:
         LeftBehind: something still exists; everything else was deleted.
     """
-    account = Account(region)
-    deleted, errors = finish_abandoned(account, patient=True, poll_seconds=poll_seconds)
-    for deployment in _expired(account, time.time() if now is None else now, errors):
+    account, now = Account(region), time.time() if now is None else now
+    deleted, errors = finish_abandoned(account, patient=True, poll_seconds=poll_seconds, everywhere=region is None)
+    for deployment in _expired(account, now, errors):
         try:
             deleted += _run(Teardown(account, deployment, poll_seconds=poll_seconds))
         except LLMError as error:
             errors.append(error)
+    try:
+        unfinished = upload.abort_unfinished(account, datetime.fromtimestamp(now, UTC) - UPLOAD_TIME)
+        deleted += [f"unfinished upload {address}" for address in unfinished]
+    except AccessDenied as error:
+        note(f"Unfinished uploads were not looked for: {error}")
+    except LLMError as error:
+        errors.append(error)
     if errors:
         raise LeftBehind(
             ", ".join(error.endpoint for error in errors),
@@ -85,34 +111,66 @@ def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region
 
 
 def finish_abandoned(
-    account: Account, *, patient: bool, poll_seconds: float = POLL_SECONDS
+    account: Account, *, patient: bool, poll_seconds: float = POLL_SECONDS, everywhere: bool = True
 ) -> tuple[list[str], list[LLMError]]:
     """Delete the endpoints of processes that died while they deployed, used or deleted them.
 
+    Those of other accounts and addresses, and those that another machine may be working on, are reported on standard error.
+
     Args:
         patient: wait for endpoints that cannot be deleted yet; otherwise leave them for later.
+        everywhere: in all regions; otherwise those of other regions are reported too.
 
     Returns:
         The deleted resources, and the errors of deletions that failed.
     """
     deleted: list[str] = []
     errors: list[LLMError] = []
-    for entry in abandoned_entries(account.number, account.region, account.address):
+    for entry in abandoned_entries():
+        place = _account_of(entry.deployment, account, everywhere=everywhere)
+        if place is None:
+            note(
+                f"Left behind by a process that died: {_text(entry.deployment)}. With the credentials and the address of "
+                f"that account, `sagechain endpoints reap --region {entry.deployment.region}` deletes it; if nothing is "
+                f"left of it, remove {entry.path}."
+            )
+            continue
         with progress(entry.deployment.name) as show:
             try:
-                teardown = Teardown(account, entry.deployment, poll_seconds=poll_seconds, show=show)
+                teardown = Teardown(place, entry.deployment, poll_seconds=poll_seconds, show=show)
                 deleted += teardown.run(patient=patient)
                 entry.remove()
             except LLMError as error:
                 errors.append(error)
+    for deployment, host, path in entries_of_other_machines():
+        note(
+            f"The machine {host} is working on {_text(deployment)}. If it no longer is, "
+            f"`sagechain endpoints delete {deployment.name} --region {deployment.region}` deletes it; if nothing is left "
+            f"of it, remove {path}."
+        )
     return deleted, errors
+
+
+def _account_of(deployment: Deployment, account: Account, *, everywhere: bool) -> Account | None:
+    """The account with a deployment, in its region; None if these credentials or this address belong to another one."""
+    if deployment.region != account.region:
+        if not everywhere:
+            return None
+        account = Account(deployment.region)
+    is_there = (deployment.account, deployment.address) == (account.number, account.address)
+    return account if is_there else None
+
+
+def _text(deployment: Deployment) -> str:
+    place = f"region {deployment.region}, account {deployment.account}, {deployment.address}"
+    return f"endpoint {deployment.name} ({place})"
 
 
 def _run(teardown: Teardown) -> list[str]:
     """Run a teardown with an entry in the journal: if it is interrupted, the next command continues."""
     with progress(teardown.name) as teardown.show, try_locked_entry(teardown.deployment) as entry:
         # Resources that sagechain did not create are deleted on request only, never by a later command.
-        if entry is not None and teardown.deployment.identity:
+        if entry is not None and teardown.deployment.identity and not teardown.forced:
             entry.write()
         deleted = teardown.run()
         if entry is not None:
@@ -127,50 +185,36 @@ def _deployment(account: Account, name: str, identity: str = "") -> Deployment:
 def _expired(account: Account, now: float, errors: list[LLMError]) -> list[Deployment]:
     """The deployments whose time to live is over, by the tags of their endpoint, else of their other resources.
 
-    Failed requests are added to `errors`.
+    Failed requests are added to `errors`. What cannot be read is not over: a configuration's tags do not know of an
+    extension of its endpoint.
     """
     ends: dict[str, tuple[float, str]] = {}
     for kind in KINDS:
-        api_name = Resource(kind, "").api_name
-        for row in account.rows(f"list_{kind}s", f"{api_name}s"):
-            name = row[f"{api_name}Name"]
-            if name in ends:
-                continue
-            try:
-                tags = account.tags(name, row[f"{api_name}Arn"])
-            except EndpointNotFound:
-                continue  # deleted since the page was read
-            except LLMError as error:
-                errors.append(error)
-                continue
-            if TOOL_TAG in tags:
-                ends[name] = (expires_at(tags) or float("inf"), tags.get(DEPLOYMENT_TAG, ""))
+        try:
+            for name, end, identity in _ends(account, kind, ends, errors):
+                ends[name] = end, identity
+        except LLMError as error:
+            errors.append(error)
+            break  # the other kinds do not decide without this one
     return [_deployment(account, name, identity) for name, (end, identity) in ends.items() if end <= now]
 
 
-def _foreign_resources(account: Account, resource: Resource) -> Iterator[Resource]:
-    """An endpoint that sagechain did not deploy, with the configuration and models that no other one uses."""
-    yield resource
-    if resource.kind != "endpoint":
-        return
-    name = resource.name
-    config = _config_of(account, name)
-    others = (row["EndpointName"] for row in account.rows("list_endpoints", "Endpoints"))
-    if any(_config_of(account, other) == config for other in others if other != name):
-        return
-    yield Resource("endpoint_config", config)
-    used: set[str] = set()
-    for row in account.rows("list_endpoint_configs", "EndpointConfigs"):
-        if row["EndpointConfigName"] != config:
-            used |= _models(account, row["EndpointConfigName"])
-    yield from (Resource("model", model) for model in sorted(_models(account, config) - used))
-
-
-def _config_of(account: Account, name: str) -> str:
-    return str(account.send(name, "describe_endpoint", EndpointName=name)["EndpointConfigName"])
-
-
-def _models(account: Account, config: str) -> set[str]:
-    description = account.send(config, "describe_endpoint_config", EndpointConfigName=config)
-    variants = [*description["ProductionVariants"], *description.get("ShadowProductionVariants", ())]
-    return {variant["ModelName"] for variant in variants if "ModelName" in variant}
+def _ends(
+    account: Account, kind: str, known: dict[str, tuple[float, str]], errors: list[LLMError]
+) -> Iterator[tuple[str, float, str]]:
+    """Name, end of the time to live, and identity of each resource of a kind whose name is not known."""
+    api_name = Resource(kind, "").api_name
+    for row in account.rows(f"list_{kind}s", f"{api_name}s"):
+        name = row[f"{api_name}Name"]
+        if name in known:
+            continue
+        try:
+            tags = account.tags(name, row[f"{api_name}Arn"])
+        except EndpointNotFound:
+            continue  # deleted since the page was read
+        except LLMError as error:
+            errors.append(type(error)(name, f"whose the {Resource(kind, name)} is cannot be read: {error.message}"))
+            yield name, float("inf"), ""
+            continue
+        if TOOL_TAG in tags:
+            yield name, expires_at(tags) or float("inf"), tags.get(DEPLOYMENT_TAG, "")

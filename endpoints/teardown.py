@@ -3,12 +3,14 @@
 Each step checks first whether there is something to delete, so a teardown can be stopped anywhere and repeated.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError
+from sagechain.llms.errors import EndpointNotFound, LeftBehind, LLMError, RequestRejected
 from sagechain.llms.sagemaker import TOOL_TAG
 
 from . import upload
@@ -16,33 +18,13 @@ from .aws import Account
 from .journal import Deployment
 from .plan import DEPLOYMENT_TAG
 from .progress import ShowProgress, format_duration, poll
+from .resources import LABELS, Resource, resources_of
 
 # An endpoint in these states cannot be deleted; SageMaker ends each of them within its own limits.
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
-KINDS = ("endpoint", "endpoint_config", "model")  # in the order of deletion
-LATE_SECONDS = 30.0  # after which a request whose response was lost has been carried out, or never will be
-LABELS = {"endpoint": "endpoint", "endpoint_config": "configuration", "model": "model"}
-
-
-@dataclass(frozen=True)
-class Resource:
-    """An endpoint, configuration or model."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{LABELS[self.kind]} {self.name}"
-
-    @property
-    def api_name(self) -> str:
-        """`EndpointConfig`: the kind as AWS's parameters spell it."""
-        return "".join(part.capitalize() for part in self.kind.split("_"))
-
-
-def resources_of(name: str) -> list[Resource]:
-    """The resources that `deploy` creates under one name."""
-    return [Resource(kind, name) for kind in KINDS]
+# For so long a request whose response was lost may still be carried out, and descriptions may be of an earlier state.
+LATE_SECONDS = 30.0
+MAX_DELETE_REQUESTS = 3  # for one endpoint that is not deleted, each LATE_SECONDS after the one before
 
 
 @dataclass
@@ -53,8 +35,8 @@ class Teardown:
         account: the account with its resources.
         deployment: only resources with its identity are deleted; with an empty identity, all that sagechain created under
             its name.
-        forced: these resources, regardless of who created them, instead of the deployment's own.
-        expected: a resource that may still appear: its creation was requested, and the response was lost.
+        forced: these resources, regardless of who created them, instead of the deployment's own. Nothing in S3 is deleted.
+        expected: resources that may still appear: their creation was requested, and they have not been seen yet.
         poll_seconds: the longest pause between two looks at an endpoint.
         timeout: seconds to wait until the endpoint can be deleted, and again until it is gone.
         show: receives the progress.
@@ -63,13 +45,17 @@ class Teardown:
     account: Account
     deployment: Deployment
     forced: Sequence[Resource] = ()
-    expected: Resource | None = None
+    expected: Collection[Resource] = ()
     poll_seconds: float = 15
     timeout: float = 3_600
     show: ShowProgress = lambda text: None
     deleted: list[str] = field(default_factory=list)
     """The resources deleted so far."""
-    _archive_deleted: bool = False
+    _has_archive: bool = False
+    _record_is_valid: bool = True
+
+    def __post_init__(self) -> None:
+        self._has_archive = bool(self.deployment.archive)
 
     @property
     def name(self) -> str:
@@ -94,7 +80,8 @@ class Teardown:
             while remaining:
                 self._delete(remaining[0], patient=patient)
                 remaining.pop(0)
-            self._delete_archive(self.deployment.archive)
+            if self._has_archive:  # its model was never created, or is gone
+                self._delete_archive(self.deployment.archive)
         except LLMError as error:
             left = self._left(remaining)
             raise LeftBehind(self.name, f"still there: {', '.join(left)}; {error.message}", left) from error
@@ -107,9 +94,7 @@ class Teardown:
     def describe(self, resource: Resource) -> dict[str, Any] | None:
         """SageMaker's description; None if it does not exist."""
         try:
-            return self.account.send(
-                self.name, f"describe_{resource.kind}", **{f"{resource.api_name}Name": resource.name}
-            )
+            return self.account.send(self.name, f"describe_{resource.kind}", **resource.parameters)
         except EndpointNotFound:
             return None
 
@@ -121,33 +106,50 @@ class Teardown:
             return {}
 
     def is_own(self, resource: Resource, description: Mapping[str, Any]) -> bool:
-        """Whether sagechain created it; with an identity: whether this deployment did."""
+        """Whether this deployment created it: by its own record, else by the tags.
+
+        Without an identity: whether sagechain created it.
+        """
+        if self.is_recorded(resource, description):
+            return True
         tags = self.tags_of(resource, description)
         return TOOL_TAG in tags and self.deployment.identity in ("", tags.get(DEPLOYMENT_TAG))
 
+    def is_recorded(self, resource: Resource, description: Mapping[str, Any] | None) -> bool:
+        """Whether the deployment's own record shows that it created this resource.
+
+        Not if its endpoint is gone or another one has its name: since then anybody may have created the other resources.
+        """
+        recorded = self.deployment.endpoint_created
+        if resource.kind == "endpoint" and recorded:
+            self._record_is_valid = description is not None and description["CreationTime"].timestamp() == recorded
+        return self._record_is_valid and resource.kind in self.deployment.created
+
     def _describe_deletable(self, resource: Resource) -> dict[str, Any] | None:
         """The description of a resource that exists and may be deleted."""
-        description = self._await(resource) if resource == self.expected else self.describe(resource)
-        if description is None or not (self.forced or self.is_own(resource, description)):
+        description = self._await(resource) if resource in self.expected else self.describe(resource)
+        if description is None:
+            self.is_recorded(resource, None)
             return None
-        return description
+        return description if self.forced or self.is_own(resource, description) else None
 
     def _delete(self, resource: Resource, *, patient: bool) -> None:
         description = self._describe_deletable(resource)
-        if description is not None and resource.kind == "endpoint":
-            description = self._await_deletable(resource, description, patient=patient)
         if description is None:
             return
-        if resource.kind == "model":  # its description contains the address of its archive
-            self._delete_archive(_uploaded_archive(resource.name, description))
-        if description.get("EndpointStatus") != "Deleting":
+        if resource.kind == "endpoint":
+            self._delete_endpoint(resource, description, patient=patient)
+        else:
+            if resource.kind == "model" and not self.forced:  # it is the record of its archive, and goes after it
+                self._delete_archive_of(description)
             self.show(f"deleting the {LABELS[resource.kind]}")
-            # Another process may have deleted it first.
-            with suppress(EndpointNotFound):
-                self.account.send(self.name, f"delete_{resource.kind}", **{f"{resource.api_name}Name": resource.name})
-        if resource.kind == "endpoint" and patient:
-            self._await_deleted(resource)
+            self._request_deletion(resource)
         self.deleted.append(str(resource))
+
+    def _request_deletion(self, resource: Resource) -> None:
+        # Another process may have deleted it first.
+        with suppress(EndpointNotFound):
+            self.account.send(self.name, f"delete_{resource.kind}", **resource.parameters)
 
     def _await(self, resource: Resource) -> dict[str, Any] | None:
         """The description of an expected resource; None if it does not appear."""
@@ -157,35 +159,66 @@ class Teardown:
             self.show(f"checking whether the {LABELS[resource.kind]} was created after all")
         return None
 
-    def _await_deletable(
-        self, endpoint: Resource, description: dict[str, Any] | None, *, patient: bool
-    ) -> dict[str, Any] | None:
-        for seconds in poll(self.poll_seconds):
-            if description is None or (status := description["EndpointStatus"]) not in IN_PROGRESS:
-                break
-            if not patient or seconds > self.timeout:
-                raise LLMError(self.name, f"an endpoint that is {status} cannot be deleted yet.")
-            self.show(f"{status}, and cannot be deleted before that is over, {format_duration(seconds)}")
-            description = self.describe(endpoint)
-        return description
+    def _delete_endpoint(self, endpoint: Resource, first: dict[str, Any], *, patient: bool) -> None:
+        """Delete an endpoint as soon as SageMaker accepts it, and wait until it is gone.
 
-    def _await_deleted(self, endpoint: Resource) -> None:
+        Descriptions may be of an earlier state, so a status alone ends nothing: the request is sent again instead.
+        """
+        description: dict[str, Any] | None = first
+        requests, since = 0, 0.0
         for seconds in poll(self.poll_seconds):
-            if (description := self.describe(endpoint)) is None:
+            # Once it is gone, another owner may use its name.
+            if description is None or description["CreationTime"] != first["CreationTime"]:
                 return
-            status = description["EndpointStatus"]
-            # Just after the request it may still be reported as in service.
-            if status == "Failed" or seconds > self.timeout:
-                reason = description.get(
-                    "FailureReason", f"{format_duration(seconds)} after its deletion was requested"
-                )
-                raise LLMError(self.name, f"the endpoint is {status}, not deleted: {reason}.")
-            self.show(f"{status}, {format_duration(seconds)}")
+            status, waited = description["EndpointStatus"], seconds - since
+            is_due = status not in (*IN_PROGRESS, "Deleting") and (not requests or waited >= LATE_SECONDS)
+            if waited > self.timeout or (is_due and requests == MAX_DELETE_REQUESTS):
+                raise LLMError(self.name, _not_deleted(description, waited, is_requested=requests > 0))
+            if is_due:
+                self.show("deleting the endpoint")
+                try:
+                    self._request_deletion(endpoint)
+                except RequestRejected as error:
+                    if "in-progress" not in error.message:
+                        raise
+                    status = "in progress"
+                else:
+                    requests, since = requests + 1, seconds
+            if not patient and (requests or status == "Deleting"):
+                return
+            if not patient:
+                raise LLMError(self.name, f"an endpoint that is {status} cannot be deleted yet.")
+            waits = "" if requests or status == "Deleting" else ", and cannot be deleted before that is over"
+            self.show(f"{status}{waits}, {format_duration(waited)}")
+            description = self.describe(endpoint)
+
+    def _delete_archive_of(self, model: Mapping[str, Any]) -> None:
+        """Delete the checkpoint that was uploaded for this deployment's model; never data of another origin."""
+        deployment = self.deployment
+        address = upload.archive_address(deployment.region, deployment.account, self.name, deployment.identity)
+        if model.get("PrimaryContainer", {}).get("ModelDataUrl") != address:
+            return
+        users = self._other_models_with(address, model)
+        if users:
+            self._has_archive = False
+            self.show(f"keeping {address}: it is also the data of {', '.join(users)}")
+        else:
+            self._delete_archive(address)
+
+    def _other_models_with(self, address: str, model: Mapping[str, Any]) -> list[str]:
+        """The names of the models, created after this one, whose description contains the address."""
+        created = model["CreationTime"] - timedelta(seconds=1)
+        names = (row["ModelName"] for row in self.account.rows("list_models", "Models", CreationTimeAfter=created))
+        return [
+            name
+            for name in names
+            if name != model["ModelName"] and address in json.dumps(self.describe(Resource("model", name)), default=str)
+        ]
 
     def _delete_archive(self, address: str) -> None:
-        if address:
-            upload.remove(self.account, self.name, address)
-            self._archive_deleted |= address == self.deployment.archive
+        is_known = address == self.deployment.archive
+        upload.remove(self.account, self.name, address, self.deployment.identity, is_known=is_known)
+        self._has_archive = False
 
     def _left(self, remaining: Sequence[Resource]) -> tuple[str, ...]:
         """What still exists; where AWS does not answer, everything may."""
@@ -196,11 +229,12 @@ class Teardown:
                     left.append(str(resource))
             except LLMError:
                 left.append(f"perhaps {resource}")
-        archive = [] if self._archive_deleted or not self.deployment.archive else [self.deployment.archive]
-        return (*left, *archive)
+        return (*left, *([self.deployment.archive] if self._has_archive else []))
 
 
-def _uploaded_archive(name: str, model: Mapping[str, Any]) -> str:
-    """The archive that sagechain uploaded for this model; empty if its data has another origin."""
-    address: str = model.get("PrimaryContainer", {}).get("ModelDataUrl", "")
-    return address if f"/sagechain/{name}/" in address else ""
+def _not_deleted(description: Mapping[str, Any], seconds: float, *, is_requested: bool) -> str:
+    status = description["EndpointStatus"]
+    if not is_requested:
+        return f"an endpoint that is {status} cannot be deleted yet."
+    reason = description.get("FailureReason", f"{format_duration(seconds)} after its deletion was requested")
+    return f"the endpoint is {status}, not deleted: {reason}."

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Case:
     message: str = ""
     left: frozenset[str] = frozenset()
     options: tuple[tuple[str, Any], ...] = ()
+    in_block: bool = False
+    """Whether the failures start when the endpoint is in service."""
 
 
 def case(
@@ -45,9 +47,10 @@ def case(
     error: type[BaseException] | None = None,
     message: str = "",
     left: set[str] | frozenset[str] = frozenset(),
+    in_block: bool = False,
     **options: Any,
 ) -> Case:
-    return Case(failures, error, message, frozenset(left), tuple(options.items()))
+    return Case(failures, error, message, frozenset(left), tuple(options.items()), in_block)
 
 
 CASES = {
@@ -106,18 +109,21 @@ CASES = {
         error=errors.LeftBehind,
         message="still there: endpoint mine, configuration mine, model mine; .*sagemaker:DeleteEndpoint",
         left=ALL,
+        in_block=True,
     ),
     "the configuration's deletion is refused": case(
         ("DeleteEndpointConfig", "access-denied", 1),
         error=errors.LeftBehind,
         message="still there: configuration mine, model mine; .*reap",
         left={CONFIG, MODEL},
+        in_block=True,
     ),
     "the model's deletion fails again and again": case(
         ("DeleteModel", "internal-failure", 3),
         error=errors.LeftBehind,
         message="still there: model mine;",
         left={MODEL},
+        in_block=True,
     ),
     "credentials expire half-way": case(
         ("CreateEndpoint", "expired-token", None),
@@ -138,18 +144,28 @@ CASES = {
 }  # fmt: skip
 
 
+def run_block(inside: Callable[[], None], **options: Any) -> None:
+    with deployed("mine", **QUICK, **options):
+        inside()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_failure_leaves_nothing_or_names_leftovers_that_reap_removes(name: str, aws: LocalRuntime) -> None:
     case = CASES[name]
-    for failure in case.failures:
-        aws.fail(*failure)
+
+    def start_failing() -> None:
+        for failure in case.failures:
+            aws.fail(*failure)
+
+    if not case.in_block:
+        start_failing()
     if case.error is None:
         with deployed("mine", **QUICK, **dict(case.options)) as endpoint:
             assert endpoint.status == "InService"
             assert there() == ALL
     else:
-        with pytest.raises(case.error, match=case.message), deployed("mine", **QUICK, **dict(case.options)):
-            pass
+        with pytest.raises(case.error, match=case.message):
+            run_block(start_failing, **dict(case.options))
     aws.recover()
     assert there() == case.left
     if "Creating" in name:
