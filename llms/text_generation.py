@@ -21,13 +21,14 @@ from .generation import Prompt, RunningGeneration
 from .parameters import GenerationFields, GenerationParameters, with_one_name
 from .token_counting import estimate_tokens, prompt_too_long
 
-LONGEST_TIMEOUT = 86_400  # seconds: a day; the limit of sockets is not far above
+LONGEST_TIMEOUT = 86_400.0  # seconds: a day; the limit of sockets is not far above
+Timeout = Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT, strict=True)]
 
 
 class TextGenerator(GenerationFields, ABC):
     """Sends a prompt as it is and returns text. Usable from several threads and event loops."""
 
-    timeout: Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT, strict=True)] = 70.0
+    timeout: Timeout = 70.0
     """Seconds: for a whole generation, retries included; in a stream to the first chunk and between chunks."""
     max_retries: Annotated[int, Field(ge=0, strict=True)] = 2
     """Attempts after the first, for errors that are `retryable`."""

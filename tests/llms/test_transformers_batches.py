@@ -60,7 +60,15 @@ def test_prompts_are_generated_side_by_side_up_to_the_batch_size(
     tiny.with_fields(batch_size=3).batch(PROMPTS, max_new_tokens=2)
     assert sizes == [4, 3, 1]
     tiny.with_fields(batch_size=3).complete(PROMPT, num_return_sequences=10, temperature=1.0, max_new_tokens=2)
-    assert sizes == [4, 3, 1, 10]  # one prompt's answers are not split
+    assert sizes == [4, 3, 1, 3, 3, 3, 1]  # the answers to one prompt come in rounds
+
+
+def test_answers_in_rounds_are_those_of_one_round(tiny: HuggingFaceLLM) -> None:
+    settings: dict[str, Any] = {"num_return_sequences": 20, "temperature": 1.5, "max_new_tokens": 4, "seed": 7}
+    rounds = tiny.with_fields(batch_size=8).complete(PROMPT, **settings)
+    together = tiny.with_fields(batch_size=20).complete(PROMPT, **settings)
+    assert [answer.text for answer in rounds] == [answer.text for answer in together]
+    assert len({answer.text for answer in rounds}) > 10
 
 
 def test_each_thread_gets_its_own_answers(tiny: HuggingFaceLLM) -> None:

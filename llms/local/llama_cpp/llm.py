@@ -18,9 +18,10 @@ from ...constrained.grammars import answer_grammar
 from ...generation import Prompt, RunningGeneration
 from ...parameters import OFF, GenerationParameters
 from ...role_messages import dialog
+from ...text_generation import LONGEST_TIMEOUT, Timeout
 from ...text_model import TextModel
+from .engine import Engine, shared_engine
 from .request import REMEDY, LlamaCppGeneration
-from .server import Engine, shared_engine
 
 LLAMA_CPP_NAMES = {
     "max_new_tokens": "max_tokens",
@@ -46,7 +47,7 @@ GREEDY = {"temperature": 0.0, "top_k": 1, "samplers": ["penalties", "top_k"]}
 
 
 class LlamaCppLLM(TextModel):
-    """A GGUF file as a LangChain LLM, run in this process. `timeout` and `max_retries` have no effect.
+    """A GGUF file as a LangChain LLM, run in this process. `max_retries` has no effect.
 
     Raises:
         ValueError: no such file, not GGUF, or a parameter that is unknown, out of range or not carried by llama.cpp.
@@ -55,6 +56,8 @@ class LlamaCppLLM(TextModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
+    timeout: Timeout = LONGEST_TIMEOUT
+    """Seconds: for a whole generation; in a stream to the first chunk and between chunks. Waiting for a slot counts."""
     path: Path
     """The GGUF file."""
     context: int = Field(default=2048, ge=64)
@@ -89,7 +92,7 @@ class LlamaCppLLM(TextModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        where = {"path": str(self.path.resolve()), "context": self.context}
+        where = {"path": str(self.path.resolve()), "weights": self._engine.version.content, "context": self.context}
         return {**super()._identifying_params, **where, **({"likelihood": True} if self.likelihood else {})}
 
     @property
@@ -123,7 +126,8 @@ class LlamaCppLLM(TextModel):
             **({"grammar": grammar} if grammar else {}),
             **({"prompt": prompt} if isinstance(prompt, str) else {"messages": dialog(prompt, output_format)}),
         }
-        return LlamaCppGeneration(self._engine, self._split(request, parameters), whole=not stream)
+        requests = self._split(request, parameters)
+        return LlamaCppGeneration(self._engine, requests, timeout=self.timeout, stream=stream)
 
     def _split(self, request: dict[str, Any], parameters: GenerationParameters) -> list[dict[str, Any]]:
         """The requests for all answers: each for as many as there are slots, for which llama.cpp reads the prompt once."""

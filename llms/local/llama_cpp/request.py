@@ -1,8 +1,5 @@
 """A generation in llama.cpp: run by its own thread, read while it arrives, closed from any thread."""
 
-import atexit
-import queue
-import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -14,9 +11,9 @@ from langchain_core.outputs import GenerationChunk
 from ...constrained.grammars import with_leading_text
 from ...constrained.schemas import UnsupportedSchema
 from ...errors import ModelFailed
-from ...generation import RunningGeneration
 from ...token_counting import prompt_too_long
-from .server import Engine
+from ..generation import LocalGeneration, Worker
+from .engine import Engine
 
 PROBE = "~"  # text that no answer in JSON or of tool calls starts with
 REMEDY = "shorten it, or load the model with ?context=…"
@@ -26,53 +23,34 @@ GRAMMAR_REFUSED = (
 )
 
 
-class LlamaCppGeneration(RunningGeneration):
+class LlamaCppGeneration(LocalGeneration):
     """The answers to one prompt; llama.cpp passes its events to `_receive` in the thread that runs it.
 
     Args:
         requests: sent one after another; each may request several answers (`n`).
-        whole: return each answer in one chunk, once all are complete.
+        timeout, stream: as for every generation on this machine.
     """
 
-    def __init__(self, engine: Engine, requests: Sequence[Mapping[str, Any]], *, whole: bool) -> None:
-        self._engine, self._requests, self._whole = engine, requests, whole
-        self._closed = threading.Event()
+    def __init__(self, engine: Engine, requests: Sequence[Mapping[str, Any]], *, timeout: float, stream: bool) -> None:
+        super().__init__(engine.name, "llama.cpp", timeout=timeout, stream=stream)
+        self._engine, self._requests = engine, requests
         self._buffer: list[tuple[int, Any]] = []
-        self._events: queue.SimpleQueue[tuple[int, Any] | Exception | None] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[GenerationChunk]:
-        self._thread = threading.Thread(target=self._run, daemon=True, name="sagechain-llama-cpp")
-        _running.add(self)
-        self._thread.start()
-        return self._answers() if self._whole else (chunk for _, chunk in self._chunks())
-
-    def close(self) -> None:
-        """End the work at the next token, and the reading immediately."""
-        self._closed.set()
-        self._events.put(None)
-
-    def close_and_wait(self) -> None:
-        """Close, and wait until llama.cpp has returned."""
-        self.close()
-        self._thread.join()
+        Worker([self], self._run).start()
+        return (chunk for _, chunk in self._chunks()) if self._stream else self._answers()
 
     # In the generation's own thread
 
     def _run(self) -> None:
-        try:
-            self._check_grammar(self._requests[0])
-            first_answer = 0
-            for request in self._requests:
-                if not self._closed.is_set():
-                    self._engine.run(request, partial(self._receive, first_answer))
-                first_answer += request.get("n", 1)
-            for event in self._buffer:
-                self._events.put(event)
-        except Exception as error:  # noqa: BLE001  # raised again where the answer is read
-            self._events.put(error)
-        finally:
-            _running.discard(self)
-            self._events.put(None)
+        self._check_grammar(self._requests[0])
+        first_answer = 0
+        for request in self._requests:
+            if not self.closed:
+                self._engine.run(request, partial(self._receive, first_answer))
+            first_answer += request.get("n", 1)
+        for event in self._buffer:
+            self.send(event)
 
     def _check_grammar(self, request: Mapping[str, Any]) -> None:
         """Raise UnsupportedSchema if llama.cpp refuses the grammar: it only logs that, and generates without one.
@@ -84,9 +62,15 @@ class LlamaCppGeneration(RunningGeneration):
         if grammar is None or grammar in self._engine.accepted_grammars:
             return
         probe = {"grammar": with_leading_text(grammar, PROBE), "max_tokens": 1, "n": 1, "stop": []}
-        received: list[Any] = []
-        self._engine.run({**request, **probe}, received.append)
-        events = [event for each in received for event in _as_list(each)]
+        events: list[Any] = []
+
+        def receive(event: Any) -> bool:
+            events.extend(_as_list(event))
+            return self.closed
+
+        self._engine.run({**request, **probe}, receive)
+        if self.closed:
+            return
         if any("error" in event for event in events):
             return  # of another kind: the request itself will report it
         if not "".join(chunk.text for event in events if (chunk := _chunk(event))).startswith(PROBE):
@@ -95,20 +79,15 @@ class LlamaCppGeneration(RunningGeneration):
 
     def _receive(self, first_answer: int, event: Any) -> bool:
         # Whole answers are read at the end: waking the reader at each token takes a tenth of the decoding's time.
-        (self._buffer.append if self._whole else self._events.put)((first_answer, event))
-        return self._closed.is_set()
+        (self.send if self._stream else self._buffer.append)((first_answer, event))
+        return self.closed
 
     # In the reading thread
 
     def _chunks(self) -> Iterator[tuple[int, GenerationChunk]]:
         """Each chunk with the number of its answer."""
         log_probabilities: defaultdict[int, list[float]] = defaultdict(list)
-        while (received := self._events.get()) is not None:
-            if isinstance(received, ValueError):
-                raise received
-            if isinstance(received, Exception):
-                raise ModelFailed(self._engine.name, f"llama.cpp failed: {received}.") from received
-            first_answer, events = received
+        for first_answer, events in self.received():
             for event in _as_list(events):
                 if "error" in event:
                     raise self._error(event["error"])
@@ -135,16 +114,6 @@ class LlamaCppGeneration(RunningGeneration):
         if 400 <= int(error.get("code", 500)) < 500:
             return ValueError(f"llama.cpp refuses the request: {error.get('message')}")
         return ModelFailed(self._engine.name, f"llama.cpp failed: {error.get('message')}.")
-
-
-_running: set[LlamaCppGeneration] = set()
-
-
-@atexit.register
-def _stop_running() -> None:
-    """A thread that is still inside llama.cpp when Python exits would abort the whole process."""
-    for generation in tuple(_running):
-        generation.close_and_wait()
 
 
 def _as_list(event: Any) -> list[Any]:

@@ -14,16 +14,19 @@ CHECKPOINT_FILES = (
 )
 
 
-def check_checkpoint(folder: Path) -> None:
-    """Raise ValueError if a file of the checkpoint is missing; the message names it."""
+def check_checkpoint(folder: Path) -> list[Path]:
+    """The files that the model may be read from. Raises ValueError if one is missing; the message names it."""
     for names in CHECKPOINT_FILES:
         if not any((folder / name).is_file() for name in names):
             raise _missing(folder, " or ".join(names))
     index = folder / "model.safetensors.index.json"
+    files = {path for path in folder.iterdir() if path.is_file()}
     if index.is_file() and not (folder / "model.safetensors").is_file():
         for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())):
             if not (folder / name).is_file():
                 raise _missing(folder, name)
+            files.add(folder / name)
+    return sorted(files)
 
 
 def working_dtype() -> Any:

@@ -1,13 +1,13 @@
 """A Hugging Face checkpoint in memory: weights, tokenizer, chat template; models over one folder share it."""
 
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ...errors import MissingExtra, ModelNotLoaded
+from ...forks import RenewedLock, renew_in_child
+from ..weights import FileVersion
 from .checkpoint import check_checkpoint, quiet_transformers, working_dtype
 from .gguf import checkpoint_of
 from .guidance import guidance_tokenizer, reads_tokenizer
@@ -19,21 +19,30 @@ NO_LIMIT = 10**9  # tokens; transformers writes 10**30 where a tokenizer has non
 class Engine:
     """One checkpoint's model and tokenizer. A thread that generates holds `lock`.
 
+    Args:
+        folder: the checkpoint.
+        version: of its files, when they were last looked at.
+        source: the folder, or the GGUF file that it was made from.
+
     Raises:
         ModelNotLoaded: broken, of an unknown kind, or too large for the memory.
         MissingExtra: the `transformers` extra is not installed.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.name = name
-        self.lock = threading.Lock()
-        self._tokenizer_lock = threading.Lock()  # a tokenizer must not be used while another thread sets it up
+    def __init__(self, folder: Path, version: FileVersion, source: Path) -> None:
+        self.version, self.name, self._source = version, source.name, source.absolute()
+        self.lock = RenewedLock()
+        self._tokenizer_lock = RenewedLock()  # a tokenizer must not be used while another thread sets it up
+        self._guidance_tokenizer: Any = None
+        renew_in_child(self, _use_one_thread)
         try:
             self._load(folder)
         except ModuleNotFoundError as error:
             raise MissingExtra(f"local:{folder}", "transformers") from error
         except Exception as error:  # transformers raises whatever its parts do
-            raise ModelNotLoaded(name, f"transformers cannot load {str(folder)!r}: {error}.") from error
+            raise ModelNotLoaded(self.name, f"transformers cannot load {str(folder)!r}: {error}.") from error
+        if FileVersion.of(folder, check_checkpoint(folder)) != version:
+            raise ModelNotLoaded(self.name, f"{str(folder)!r} has changed while it was loaded.")
 
     def _load(self, folder: Path) -> None:
         import torch
@@ -60,6 +69,8 @@ class Engine:
         )
         self.context = _context(self.model.config, self.tokenizer)
         bos = self.tokenizer.bos_token
+        self.constrains = bool(self.end_ids) and reads_tokenizer(self.tokenizer)
+        """Whether llguidance can constrain the decoding, and the model has a token that ends an answer."""
         self._adds_bos = bos is not None and self.tokenizer("").input_ids[:1] == [self.tokenizer.bos_token_id]
 
     @property
@@ -99,16 +110,20 @@ class Engine:
         added = self.tokenizer.added_tokens_decoder.items()
         return [token_id for token_id, token in added if token.special and str(token) in texts]
 
-    @cached_property
-    def constrains(self) -> bool:
-        """Whether llguidance can constrain the decoding, and the model has a token that ends an answer."""
-        return bool(self.end_ids) and reads_tokenizer(self.tokenizer)
-
-    @cached_property
+    @property
     def guidance_tokenizer(self) -> Any:
         """The tokenizer for `compile_grammar`."""
         with self._tokenizer_lock:
-            return guidance_tokenizer(self.tokenizer, self._vocabulary_size, self.end_ids)
+            if self._guidance_tokenizer is None:
+                self._guidance_tokenizer = guidance_tokenizer(self.tokenizer, self._vocabulary_size, self.end_ids)
+            return self._guidance_tokenizer
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles carry the path, never the weights."""
+        return shared_engine, (self._source,)
 
     @property
     def _vocabulary_size(self) -> int:
@@ -116,7 +131,7 @@ class Engine:
 
 
 _engines: "weakref.WeakValueDictionary[tuple[object, ...], Engine]" = weakref.WeakValueDictionary()
-_engines_lock = threading.Lock()
+_engines_lock = RenewedLock()
 
 
 def shared_engine(path: Path) -> Engine:
@@ -129,13 +144,19 @@ def shared_engine(path: Path) -> Engine:
         raise ValueError(f"path: the file or folder {str(path)!r} does not exist")
     with _engines_lock:
         folder = path if path.is_dir() else checkpoint_of(path)
-        check_checkpoint(folder)
-        stats = ((file.name, file.stat()) for file in sorted(folder.iterdir()))
-        key = (folder.resolve(), *((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+        version = FileVersion.of(folder, check_checkpoint(folder))
+        key = (folder.resolve(), version.key)
         engine = _engines.get(key)
         if engine is None:
-            engine = _engines[key] = Engine(folder, path.name)
+            engine = _engines[key] = Engine(folder, version, path)
         return engine
+
+
+def _use_one_thread(engine: Engine) -> None:
+    """In a forked child: torch 2.13 hangs at its first parallel operation, because the parent's threads are missing."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _ids(value: int | Sequence[int] | None) -> tuple[int, ...]:

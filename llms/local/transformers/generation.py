@@ -21,6 +21,8 @@ from .rows import BeamsDone, Row, RowsDone
 def generate_answers(requests: Sequence[TransformersRequest]) -> None:
     """Answer requests whose parameters are the same, except for their limits. The caller holds the engine's lock."""
     engine, parameters = requests[0].engine, requests[0].parameters
+    for request in requests:
+        request.compile_grammar()
     ends = (*engine.end_ids, *engine.special_ids(parameters.stop or ()))
     if (parameters.num_beams or 1) == 1:
         answers = _sample(engine, requests, parameters, ends)
@@ -45,14 +47,14 @@ def _sample(
     # The n-th answer of a seed is the answer of the n-th seed after it.
     seeds = [None if parameters.seed is None else parameters.seed + i % count for i in range(len(rows))]
     generators = dict(zip(rows, random_generators(seeds, engine.device), strict=True))
-    while active := [row for row in rows if not row.done]:
+    while active := [row for row in rows if not row.done][: requests[0].max_rows]:
         inputs, padding = _padded(engine, [row.request.prompt + row.tokens for row in active])
         width = inputs["input_ids"].shape[1]
         constraint = _constraint([row.request for row in active], [width - len(row.tokens) for row in active], ends)
         model_scores = ModelScores() if requests[0].likelihood else None
         draw = [RandomDraw([generators[row] for row in active])] if parameters.samples else []
         shared = processors(parameters, padding, ends, keep=1, constraint=constraint)
-        if len(requests) == 1 < len(active) and not any(row.tokens for row in active):
+        if len(requests) == 1 < len(active) and not any(row.tokens for row in active):  # all rows are at the prompt
             inputs["past_key_values"] = _prompt_cache(engine, active[0].request.prompt, len(active))
         _generate(
             engine,

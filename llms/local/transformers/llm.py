@@ -20,6 +20,7 @@ from ...constrained.grammars import answer_grammar
 from ...generation import Prompt, RunningGeneration
 from ...parameters import PARAMETER_NAMES, GenerationParameters
 from ...role_messages import dialog
+from ...text_generation import LONGEST_TIMEOUT, Timeout
 from ...text_model import TextModel
 from ...token_counting import prompt_too_long
 from .engine import Engine, shared_engine
@@ -31,7 +32,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
 
     Prompts of one batch, and the answers of `num_return_sequences`, are generated side by side; generations of several
     threads run one after another. A stream with `num_beams` above 1 comes as one chunk: which beam is the answer is known
-    only when all have ended. `timeout` and `max_retries` have no effect.
+    only when all have ended. `max_retries` has no effect.
 
     Of LangChain's own fields `pipeline` is transformers' pipeline over the same weights, `model_id` is another name of
     `path`, `pipeline_kwargs` may contain inference parameters, and `model_kwargs` is refused.
@@ -44,12 +45,14 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
+    timeout: Timeout = LONGEST_TIMEOUT
+    """Seconds: for a whole generation; in a stream to the first chunk and between chunks. Waiting for others counts."""
     path: Path
     """The checkpoint's folder, or a GGUF file."""
     context: int | None = Field(default=None, ge=1)
     """Tokens of prompt and answer together; the model's own limit if not given."""
     batch_size: int = Field(default=16, ge=1)
-    """Most sequences (answers, or beams) of several prompts generated side by side; those of one prompt are never split."""
+    """Most sequences generated side by side; more answers come in rounds. The beams of one search are never split."""
     likelihood: bool = False
     """Report `generation_info["likelihood"]`: the mean log probability (nats) of an answer's tokens, the end token
     included, before temperature, penalties, `top_k` and `top_p`. Answers of a beam search have none."""
@@ -85,6 +88,18 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
         """As for every text model; the copy shares the weights."""
         return super().with_fields(**{"pipeline": None, **changes})
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return super().__deepcopy__({**(memo or {}), id(self.pipeline): self.pipeline})
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Pickles carry the path, never the weights."""
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "pipeline": None}}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self.pipeline = self._engine.pipeline
+
     @property
     def capabilities(self) -> Capabilities:
         """Roles need a chat template and no family; constrained decoding needs the extra `constrained` and an end token."""
@@ -104,8 +119,9 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        where = {"path": str(self.path.resolve()), "context": self.context_size, "engine": "transformers"}
-        return {**super()._identifying_params, **where, **({"likelihood": True} if self.likelihood else {})}
+        where = {"path": str(self.path.resolve()), "weights": self._engine.version.content, "engine": "transformers"}
+        settings = {"context": self.context_size, **({"likelihood": True} if self.likelihood else {})}
+        return {**super()._identifying_params, **where, **settings}
 
     @property
     def context_size(self) -> int:
@@ -149,6 +165,8 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
             tokens,
             parameters,
             max_tokens=min(parameters.max_new_tokens or room, room),
+            max_rows=self.batch_size,
+            timeout=self.timeout,
             stream=stream and beams == 1,
             likelihood=self.likelihood,
             grammar=answer_grammar(output_format) if self._engine.constrains else None,
@@ -156,7 +174,7 @@ class HuggingFaceLLM(TextModel, HuggingFacePipeline):
 
     def _complete_batch(self, generations: list[RunningGeneration]) -> list[list[GenerationChunk]]:
         """The answers to several prompts, generated side by side."""
-        start([each for each in generations if isinstance(each, TransformersGeneration)], max_rows=self.batch_size)
+        start([each for each in generations if isinstance(each, TransformersGeneration)])
         try:
             return [generation.answers() for generation in generations]
         finally:

@@ -1,27 +1,24 @@
-"""A prompt for the transformers engine, and the queue through which its answers come back."""
+"""A prompt for the transformers engine, and what the worker that answers it does with it."""
 
-import queue
-import threading
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.outputs import GenerationChunk
 
-from ...constrained.schemas import UnsupportedSchema
-from ...errors import ModelFailed
 from ...parameters import GenerationParameters
+from ..generation import LocalGeneration
 from .engine import Engine
 from .guidance import compile_grammar
 
 
-class TransformersRequest:
+class TransformersRequest(LocalGeneration):
     """One prompt, answered in a worker's thread and read in any other.
 
     Args:
         prompt: token ids.
         max_tokens: most tokens of an answer.
-        stream: return the answer in chunks while it is generated.
+        max_rows: most sequences generated side by side.
+        timeout, stream: as for every generation on this machine.
         likelihood: report the mean log probability of each answer's tokens.
         grammar: what `answer_grammar` returns.
     """
@@ -33,59 +30,34 @@ class TransformersRequest:
         parameters: GenerationParameters,
         *,
         max_tokens: int,
+        max_rows: int,
+        timeout: float,
         stream: bool,
         likelihood: bool,
         grammar: str | None,
     ) -> None:
+        super().__init__(engine.name, "transformers", timeout=timeout, stream=stream)
         self.engine, self.prompt, self.parameters, self.max_tokens = engine, prompt, parameters, max_tokens
-        self.likelihood, self._stream, self._grammar = likelihood, stream, grammar
-        self._closed = threading.Event()
-        self._results: queue.SimpleQueue[GenerationChunk | Exception | None] = queue.SimpleQueue()
+        self.max_rows, self.likelihood, self._grammar = max_rows, likelihood, grammar
+        self.matcher: Any = None
 
     @property
     def rows(self) -> int:
-        """Sequences that are generated side by side."""
+        """Sequences of this request."""
         return max(self.parameters.num_beams or 1, self.parameters.num_return_sequences or 1)
 
-    @cached_property
-    def matcher(self) -> Any:
-        """The matcher of the grammar, if there is one. Compiled by the worker, since that can take a second."""
-        return None if self._grammar is None else compile_grammar(self.engine.guidance_tokenizer, self._grammar)
+    def compile_grammar(self) -> None:
+        """Make `matcher`, if there is a grammar. The worker does, since it can take a second."""
+        if self._grammar is not None and self.matcher is None:
+            self.matcher = compile_grammar(self.engine.guidance_tokenizer, self._grammar)
 
-    # The worker's side
-
-    @property
-    def closed(self) -> bool:
-        """Whether no more tokens are wanted."""
-        return self._closed.is_set()
-
-    def send(self, chunk: GenerationChunk) -> None:
+    def send_chunk(self, chunk: GenerationChunk) -> None:
         """Pass on what one more token adds, if the answer is streamed."""
         if self._stream and (chunk.text or chunk.generation_info):
-            self._results.put(chunk)
+            self.send(chunk)
 
     def finish(self, answers: Sequence[GenerationChunk]) -> None:
         """Pass on the whole answers, unless they were streamed."""
         for answer in () if self._stream else answers:
-            self._results.put(answer)
-        self._results.put(None)
-
-    def fail(self, error: Exception) -> None:
-        """Raise an error in the reading thread."""
-        self._results.put(error)
-
-    # The reader's side
-
-    def results(self) -> Iterator[GenerationChunk]:
-        """The chunks of a stream, or each whole answer. Raises ModelFailed, or UnsupportedSchema."""
-        while (result := self._results.get()) is not None:
-            if isinstance(result, UnsupportedSchema):
-                raise result
-            if isinstance(result, Exception):
-                raise ModelFailed(self.engine.name, f"transformers failed: {result!r}.") from result
-            yield result
-
-    def close(self) -> None:
-        """End the work at the next token, and the reading immediately."""
-        self._closed.set()
-        self._results.put(None)
+            self.send(answer)
+        self.end()

@@ -88,7 +88,7 @@ class RowsDone(transformers.StoppingCriteria):
         log_probabilities = model_scores.log_probabilities(tokens) if model_scores else [None] * len(self._rows)
         for row, token, log_probability in zip(self._rows, tokens.tolist(), log_probabilities, strict=True):
             if not row.done:
-                row.request.send(row.add(token, log_probability))
+                row.request.send_chunk(row.add(token, log_probability))
         return torch.tensor([row.done for row in self._rows], device=input_ids.device)
 
 
