@@ -6,7 +6,6 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
@@ -24,7 +23,7 @@ needs_unix_sockets = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="
 
 
 @pytest.fixture
-def addresses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Where the servers that a test starts listen, and what they were given as settings."""
     found: list[str] = []
     make_server = xllamacpp.Server
