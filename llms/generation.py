@@ -140,13 +140,12 @@ def join_chunks(chunks: Iterator[GenerationChunk]) -> Iterator[GenerationChunk]:
 
 def join_tool_calls(deltas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each tool call once, out of its parts."""
-    calls: dict[int, dict[str, Any]] = {}
+    calls, arguments = dict[int, dict[str, Any]](), dict[int, list[str]]()
     for delta in deltas:
-        call = calls.setdefault(delta["index"], {"index": delta["index"], "id": None, "name": None, "arguments": ""})
-        call["id"] = call["id"] or delta["id"]
-        call["name"] = f"{call['name'] or ''}{delta['name'] or ''}" or None
-        call["arguments"] += delta["arguments"]
-    return list(calls.values())
+        call = calls.setdefault(delta["index"], {"index": delta["index"], "id": None, "name": None})
+        call["id"], call["name"] = call["id"] or delta["id"], call["name"] or delta["name"]
+        arguments.setdefault(delta["index"], []).append(delta["arguments"])
+    return [{**call, "arguments": "".join(arguments[index])} for index, call in calls.items()]
 
 
 @contextmanager

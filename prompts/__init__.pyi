@@ -23,6 +23,7 @@ from .output_format import parse_tool_choice as parse_tool_choice
 from .output_format import to_function as to_function
 from .suggestions import check_known as check_known
 from .suggestions import unknown_name as unknown_name
+from .tool_prompt import RESULT_STARTS as RESULT_STARTS
 from .tool_prompt import TOOL_CALL_END as TOOL_CALL_END
 from .tool_prompt import TOOL_CALL_START as TOOL_CALL_START
 from .tool_prompt import correction_request as correction_request

@@ -29,7 +29,8 @@ class ToolCallFormat:
     Attributes:
         tools: each with `name`, `description` and `parameters`, a JSON schema.
         choice: `auto` (the model decides), `any` (at least one call), `none`, or the name of the tool that must be called.
-        parallel: whether one answer may contain several calls.
+        parallel: whether one answer may contain several calls. None: it may, but where a call is forced and the decoding is
+            constrained, the answer ends after the first; a small model would repeat it.
 
     Raises:
         ValueError: the parameters of a tool are not a JSON schema of an object; the message names the tool and the part.
@@ -37,7 +38,7 @@ class ToolCallFormat:
 
     tools: tuple[Mapping[str, Any], ...]
     choice: str = "auto"
-    parallel: bool = True
+    parallel: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tools", tuple(map(_checked_tool, self.tools)))
@@ -61,7 +62,7 @@ class ToolCallFormat:
             if functions.setdefault(function["name"], function) != function:
                 raise ValueError(f"tools: two have the name {function['name']!r}; give each its own name")
         choice = parse_tool_choice(choice, list(functions))
-        return cls(tuple(functions.values()), choice, parallel is not False)
+        return cls(tuple(functions.values()), choice, parallel)
 
     @property
     def must_call(self) -> bool:

@@ -20,6 +20,8 @@ from .output_format import CHOICES, JsonFormat, OutputFormat, ToolCallFormat
 from .yaml_data import read_yaml
 
 TOOL_CALL_START, TOOL_CALL_END = "<tool_call>", "</tool_call>"
+RESULT_STARTS = ("\nObservation:", "\n<tool_response>")
+"""Stop strings beside tools: after them a model invents the result of its call."""
 
 
 def format_instructions(output_format: OutputFormat, escaping: Escaping) -> str:
@@ -80,7 +82,7 @@ def _choice_instruction(tool_format: ToolCallFormat) -> str:
     instructions: dict[str, str] = _templates()["choice"]
     choice = tool_format.choice
     instruction = instructions[choice] if choice in CHOICES else instructions["one"].format(name=choice)
-    return instruction if tool_format.parallel else f"{instruction} {_template('one_call')}"
+    return f"{instruction} {_template('one_call')}" if tool_format.parallel is False else instruction
 
 
 def _template(name: str) -> str:

@@ -37,6 +37,7 @@ class MessageBuilder:
         prompt_tokens: counts the tokens of the prompt, for a server that does not report them; None if unknown.
         text_tokens: counts the tokens of an answer, likewise.
         tools: the tools that the answer's text may call; None without tools, or if the server returns tool calls apart.
+        constrained: whether the decoding followed the form of the tool calls, so that no other form is one.
         escaping: what was escaped in the prompt; arguments that repeat it are unescaped.
     """
 
@@ -44,6 +45,7 @@ class MessageBuilder:
     prompt_tokens: Callable[[], int | None]
     text_tokens: Callable[[str], int | None]
     tools: ToolCallFormat | None = None
+    constrained: bool = False
     escaping: Escaping = NO_ESCAPING
 
     def result(self, answers: list[GenerationChunk]) -> ChatResult:
@@ -79,7 +81,9 @@ class MessageBuilder:
 
     def tool_call_reader(self) -> ToolCallReader | None:
         """A reader of the tool calls in the answer's text; None if it may have none."""
-        return None if self.tools is None else ToolCallReader(self.tools, self.escaping)
+        if self.tools is None:
+            return None
+        return ToolCallReader(self.tools, self.escaping, declared_only=self.constrained)
 
     def usage(self, info: Mapping[str, Any], text: str) -> UsageMetadata | None:
         """The token counts that the server reports, else those of the tokenizer; None if one of them is unknown."""
@@ -98,7 +102,7 @@ class MessageStream:
         self._reader = builder.tool_call_reader()
         self._native_calls = NativeToolCallStream()
         self._trimmer = _BlankTrimmer()
-        self._received = self._shown = ""
+        self._received, self._shown = list[str](), list[str]()
         self._is_first, self._metadata_sent = True, False
         self._info: dict[str, Any] = {}
         self._calls = 0
@@ -127,12 +131,12 @@ class MessageStream:
         try:
             yield
         except StreamInterrupted as error:
-            raise StreamInterrupted(error.endpoint, error.message, self._shown) from error.__cause__
+            raise StreamInterrupted(error.endpoint, error.message, "".join(self._shown)) from error.__cause__
 
     def _message(self, chunk: GenerationChunk) -> AIMessageChunk | None:
         """The message of a chunk; None if there is nothing to show yet."""
         info = chunk.generation_info or {}
-        self._received += chunk.text
+        self._received.append(chunk.text)
         self._info |= {name: info[name] for name in ("input_tokens", "output_tokens", "finish_reason") if name in info}
         text, calls = self._read([chunk.text] if self._reader is None else self._reader.feed(chunk.text))
         calls += [self._native_calls.chunk(delta) for delta in info.get("tool_calls", ())]
@@ -155,7 +159,7 @@ class MessageStream:
         spoiling_chunks, errors = self._native_calls.end(truncated=truncated)
         calls += spoiling_chunks
         errors = {**self._errors, **errors}
-        usage = self._builder.usage(self._info, self._received)
+        usage = self._builder.usage(self._info, "".join(self._received))
         metadata = {
             **({} if self._metadata_sent else self._builder.metadata),
             **({TOOL_CALL_ERRORS: errors} if errors else {}),
@@ -173,7 +177,7 @@ class MessageStream:
                 calls.append(self._tool_call_chunk(part))
                 self._calls += 1
         text = self._trimmer.feed(text)
-        self._shown += text
+        self._shown.append(text)
         return text, calls
 
     def _tool_call_chunk(self, call: ToolCall | InvalidToolCall) -> ToolCallChunk:
@@ -186,16 +190,20 @@ class MessageStream:
 
 
 class _BlankTrimmer:
-    """Strips a streamed text: blanks are buffered until more text comes, and those at the beginning and end are dropped."""
+    """Strips a streamed text: blanks wait for the text after them, and those at the beginning and end are dropped."""
 
     def __init__(self) -> None:
-        self._buffered, self._has_text = "", False
+        self._blanks: list[str] = []
+        self._has_text = False
 
     def feed(self, text: str) -> str:
-        text = self._buffered + text
-        text = text if self._has_text else text.lstrip()
-        shown = text.rstrip()
-        self._buffered, self._has_text = text[len(shown) :], self._has_text or bool(shown)
+        shown = text.rstrip() if self._has_text else text.strip()
+        blanks = text[len(text.rstrip()) :]
+        if not shown:
+            self._blanks.append(text)
+            return ""
+        shown = "".join([*(self._blanks if self._has_text else ()), shown])
+        self._blanks, self._has_text = [blanks], True
         return shown
 
 

@@ -336,9 +336,11 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
         stops = [stop] if isinstance(stop, str) else own_stops if stop is None else stop
         if stops is None:
             stops = list(getattr(self.llm, "stop", None) or ())
-        return chat_request(messages, stops, options, self._layout)
+        native_tools = self._text_model.capabilities.native_tools
+        return chat_request(messages, stops, options, self._layout, native_tools=native_tools)
 
     def _message_builder(self, request: ChatRequest, options: dict[str, Any]) -> MessageBuilder:
+        capabilities = self._text_model.capabilities
         metadata = {"model_name": self._model_name(options), "model_provider": "sagechain"}
         if endpoint := getattr(self.llm, "endpoint_name", None):
             metadata["endpoint"] = endpoint
@@ -346,6 +348,7 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
             metadata,
             prompt_tokens=partial(self._text_model.prompt_tokens, request.prompt, request.output_format),
             text_tokens=self._text_model.text_tokens,
-            tools=None if self._text_model.capabilities.native_tools else request.tools,
+            tools=None if capabilities.native_tools else request.tools,
+            constrained=capabilities.constrained_decoding,
             escaping=self._escaping,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from sagechain.prompts import JsonFormat, OutputFormat, PromptFamily, ToolCallFormat
+from sagechain.prompts import RESULT_STARTS, JsonFormat, OutputFormat, PromptFamily, ToolCallFormat
 
 from ..generation import Prompt
 
@@ -42,7 +42,12 @@ class ChatRequest:
 
 
 def chat_request(
-    messages: Sequence[BaseMessage], stop: Sequence[str], options: Mapping[str, Any], family: PromptFamily | None
+    messages: Sequence[BaseMessage],
+    stop: Sequence[str],
+    options: Mapping[str, Any],
+    family: PromptFamily | None,
+    *,
+    native_tools: bool,
 ) -> ChatRequest:
     """The request for an answer to these messages.
 
@@ -51,13 +56,17 @@ def chat_request(
         stop: stop strings of the caller; the family's are added.
         options: all of LangChain's options.
         family: lays the messages out; None if the LLM accepts roles.
+        native_tools: whether the LLM has its own form of tool calls; if not, an answer ends before an invented result.
     """
     output_format = output_format_of(options)
     options = {name: value for name, value in options.items() if name not in CHAT_OPTIONS}
-    if family is None:
-        return ChatRequest(messages, {**options, "stop": [*stop]}, output_format)
-    rendered = family.render(messages, output_format=output_format)
-    return ChatRequest(rendered.text, {**options, "stop": list(dict.fromkeys([*stop, *rendered.stop]))}, output_format)
+    prompt: Prompt = messages
+    if family is not None:
+        rendered = family.render(messages, output_format=output_format)
+        prompt, stop = rendered.text, [*stop, *rendered.stop]
+    if isinstance(output_format, ToolCallFormat) and output_format.callable_tools and not native_tools:
+        stop = [*stop, *RESULT_STARTS]
+    return ChatRequest(prompt, {**options, "stop": list(dict.fromkeys(stop))}, output_format)
 
 
 def output_format_of(options: Mapping[str, Any]) -> OutputFormat | None:

@@ -41,7 +41,8 @@ def with_leading_text(grammar: str, text: str) -> str:
 
 
 def _start_rule(tools: ToolCallFormat) -> str:
-    more = f" ({_literal(NEXT)} call)*" if tools.parallel else ""
+    is_single = tools.must_call if tools.parallel is None else not tools.parallel
+    more = "" if is_single else f" ({_literal(NEXT)} call)*"
     if tools.must_call:
         return f"{START}{_literal(FIRST)} call{more}\n"
     # The lazy rule ends at the first opening tag, so free text never contains one.

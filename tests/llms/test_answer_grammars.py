@@ -26,7 +26,7 @@ def accepts(output_format: OutputFormat, text: str) -> bool:
     return is_answer(grammar, text)
 
 
-def tools(choice: str = "auto", *, parallel: bool = True) -> ToolCallFormat:
+def tools(choice: str = "auto", *, parallel: bool | None = True) -> ToolCallFormat:
     return ToolCallFormat.from_tools([check, stop], choice, parallel=parallel)
 
 
@@ -52,6 +52,13 @@ def test_several_calls_are_accepted_only_if_they_may_be_parallel() -> None:
     for choice in ("auto", "any"):
         assert accepts(tools(choice), f"{CALL}\n{CALL}")
         assert not accepts(tools(choice, parallel=False), f"{CALL}\n{CALL}")
+
+
+def test_a_forced_choice_is_one_call_unless_several_are_asked_for() -> None:
+    assert accepts(tools(parallel=None), f"{CALL}\n{CALL}")
+    for choice in ("any", "stop"):
+        assert accepts(tools(choice, parallel=None), CALL)
+        assert not accepts(tools(choice, parallel=None), f"{CALL}\n{CALL}")
 
 
 def test_without_callable_tools_every_text_is_accepted() -> None:

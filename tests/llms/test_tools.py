@@ -261,3 +261,49 @@ def test_tokens_of_tools_are_counted_with_the_prompt(llm: LlamaCppLLM) -> None:
     assert message.usage_metadata is not None
     assert chat.get_num_tokens_from_messages(messages, [weather]) == message.usage_metadata["input_tokens"]
     assert chat.get_num_tokens_from_messages(messages) < message.usage_metadata["input_tokens"] - 50
+
+
+@pytest.mark.parametrize("family", ["chatml", "llama2", "falcon"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_with_tools_ends_before_a_result_that_it_invents(family: str, streamed: bool) -> None:
+    invented = ("Observation: 5", "<tool_response>\n5\n</tool_response>", '<tool_response name="check_stock">\n5')
+    for text in invented:
+        llm = ScriptedLLM(family=family, answers=[f"{CALL}\n{text}\nThere are five."])
+        chat = PromptedChatModel(llm=llm).bind_tools([check_stock])
+        message = sum_of(chat.stream("Hi")) if streamed else chat.invoke("Hi")
+        assert content(message) == ("", [("check_stock", {"name": "Heron 2 tent"})])
+    assert (
+        PromptedChatModel(llm=ScriptedLLM([f"It rains.\n{invented[0]}"])).invoke("Hi").text
+        == f"It rains.\n{invented[0]}"
+    )
+
+
+def test_beginnings_of_results_are_stop_strings_beside_the_callers_and_the_familys(runtime: LocalRuntime) -> None:
+    chat = load_chat_model(FALCON_URI, max_new_tokens=1, stop=["END"])
+    chat.bind_tools([weather]).invoke("Hi")
+    stops = ["END", "\nUser:", "<|endoftext|>", "\nObservation:", "\n<tool_response>"]
+    # TGI takes four; the fifth is cut on this side.
+    assert json.loads(runtime.requests[-1].body)["parameters"]["stop"] == stops[:4]
+    chat.bind_tools([weather], tool_choice="none").invoke("Hi")
+    assert json.loads(runtime.requests[-1].body)["parameters"]["stop"] == stops[:3]
+
+
+def test_a_forced_choice_is_one_call_where_decoding_is_constrained(llm: LlamaCppLLM) -> None:
+    chat = PromptedChatModel(llm=llm, max_tokens=60).bind_tools([check_stock], tool_choice="any")
+    for message in (chat.invoke("Is the Heron 2 tent in stock?"), sum_of(chat.stream("Is the Heron 2 tent in stock?"))):
+        assert (message.text, len(message.tool_calls), message.invalid_tool_calls) == ("", 1, [])
+        assert message.response_metadata["finish_reason"] == "stop"
+
+
+def test_a_stream_shows_text_before_a_call_may_begin_and_agrees_with_the_whole_answer() -> None:
+    for answer in (
+        "One.\n\nTwo.  \n",
+        f"Look: \n\n{CALL}",
+        "a\n```python\nx = {}\n```\nb",
+        "<think>\n<tool_call> </think>No.",
+    ):
+        llm = ScriptedLLM([answer] * 2, stream_by="characters")
+        chat = PromptedChatModel(llm=llm).bind_tools([check_stock])
+        pieces: list[Any] = list(chat.stream("Hi"))
+        assert content(sum_of(iter(pieces))) == content(chat.invoke("Hi"))
+        assert len([piece for piece in pieces if piece.text]) > 3

@@ -76,7 +76,7 @@ def openai_output_format(output_format: OutputFormat | None) -> dict[str, Any]:
     return {
         "tools": [{"type": "function", "function": dict(tool)} for tool in output_format.tools],
         "tool_choice": _tool_choice(output_format),
-        **({} if output_format.parallel else {"parallel_tool_calls": False}),
+        **({"parallel_tool_calls": False} if output_format.parallel is False else {}),
     }
 
 

@@ -138,7 +138,7 @@ class ChatAnswer:
         for part in parts:
             converted = part if isinstance(part, str) else _tool_call(part)
             if isinstance(converted, dict):
-                if self._tool_calls and self._format is not None and not self._format.parallel:
+                if self._tool_calls and self._format is not None and self._format.parallel is False:
                     continue  # vLLM, too, keeps the first of them
                 converted = {"index": self._tool_calls, **converted}
                 self._tool_calls += 1
