@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import GenerationChunk
+from sagechain.prompts import replace_half_characters
 
 from .errors import LLMError, StreamInterrupted
 from .stop_strings import StopCutter
@@ -63,7 +64,7 @@ class RunningGeneration(ABC):
 def cut_answer(answer: GenerationChunk, stop: Sequence[str], prefix: str = "") -> GenerationChunk:
     """A whole answer up to its first stop string, after `prefix`."""
     cutter, info = StopCutter(stop), answer.generation_info
-    text = cutter.feed(answer.text) + cutter.flush()
+    text = cutter.feed(replace_half_characters(answer.text)) + cutter.flush()
     if cutter.stopped:
         info = {**(info or {}), "finish_reason": "stop"}
     return GenerationChunk(text=prefix + text, generation_info=info)
@@ -74,6 +75,7 @@ class ChunkCutter:
 
     def __init__(self, stop: Sequence[str], prefix: str = "") -> None:
         self._cutter, self._prefix = StopCutter(stop), prefix
+        self._half_character = ""  # servers that escape each token by itself send a character's halves in two events
         self._is_empty = True
         self.has_received = False
 
@@ -95,7 +97,7 @@ class ChunkCutter:
     def feed(self, chunk: GenerationChunk) -> Iterator[GenerationChunk]:
         """What may be shown of a chunk."""
         self.has_received = True
-        text, info = self._cutter.feed(chunk.text), chunk.generation_info
+        text, info = self._cutter.feed(self._whole_characters(chunk.text)), chunk.generation_info
         if self.stopped:
             info = {**(info or {}), "finish_reason": "stop"}
         elif info and "finish_reason" in info:  # some servers report the usage so far with every chunk
@@ -106,9 +108,16 @@ class ChunkCutter:
 
     def flush(self, info: dict[str, Any]) -> Iterator[GenerationChunk]:
         """What was buffered, when the stream is over, with its last figures."""
-        rest = self._prefix + self._cutter.flush()
+        last_character = self._cutter.feed(replace_half_characters(self._half_character))
+        rest = self._prefix + last_character + self._cutter.flush()
         if rest or info or self._is_empty:
             yield GenerationChunk(text=rest, generation_info=info or None)
+
+    def _whole_characters(self, text: str) -> str:
+        text, self._half_character = self._half_character + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half_character = text[:-1], text[-1]
+        return replace_half_characters(text)
 
 
 TEXTS_BESIDE = ("reasoning_content", "refusal")

@@ -12,6 +12,7 @@ from .library import load_prompt as load_prompt
 from .library import load_task as load_task
 from .messages import check_characters as check_characters
 from .messages import convert_messages as convert_messages
+from .messages import message_text as message_text
 from .messages import replace_half_characters as replace_half_characters
 from .messages import text_messages as text_messages
 from .output_format import AnyTool as AnyTool

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from sagechain.llms import PromptedChatModel, SageMakerLLM, errors, load_chat_model, load_llm
+from langchain_core.messages import AIMessage
+from sagechain.llms import PromptedChatModel, SageMakerLLM, errors
 from sagechain.llms.generation import join_tool_calls
 from sagechain.llms.wires import get_wire
 from sagechain.llms.wires.wire_error import WireError
@@ -289,64 +289,11 @@ def test_no_tool_call_has_part_of_a_name(deltas: list[Any], calls: Any) -> None:
     assert read == (calls if isinstance(calls, list) else [("a", "{}"), ("b", "{}")])
 
 
-# Requests
-
-
-def sent(
-    server: ScriptedServer, messages: Any, uri: str = "sagemaker:e?family=messages", **options: Any
-) -> dict[str, Any]:
-    server.replies["e"] = [json.dumps({"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}]}).encode()]
-    load_chat_model(uri).invoke(messages, **options)
-    body: dict[str, Any] = json.loads(server.requests[-1])
-    return body
-
-
-def test_the_model_is_named_where_the_server_wants_it(server: ScriptedServer) -> None:
-    hi = [{"role": "user", "content": "Hi"}]
-    assert sent(server, "Hi") == {"messages": hi, "stream": False}  # and no empty list of stop strings
-    assert sent(server, "Hi", "sagemaker:e?family=messages&model=tgi") == {
-        "model": "tgi",
-        "messages": hi,
-        "stream": False,
-    }
-    assert sent(server, "Hi", stop=["x"])["stop"] == ["x"]
-    with pytest.raises(ValueError, match=r"model: the tgi wire does not carry it; .*\?wire=messages"):
-        load_llm("sagemaker:e?family=falcon&model=x")
-
-
-PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
-CALL = {"name": "f", "args": {}, "id": "1"}
-
-
-@pytest.mark.parametrize(
-    ("messages", "roles"),
-    [
-        ([SystemMessage("a"), HumanMessage("b"), SystemMessage("c")], [("system", "a\n\nc"), ("user", "b")]),
-        ([HumanMessage("a"), HumanMessage("b")], [("user", "a\n\nb")]),
-        ([HumanMessage("a"), AIMessage("b"), AIMessage("c")], [("user", "a"), ("assistant", "b\n\nc")]),
-        ([AIMessage("a"), HumanMessage("b")], [("user", ""), ("assistant", "a"), ("user", "b")]),
-        ([SystemMessage("s"), AIMessage("a")], [("system", "s"), ("user", ""), ("assistant", "a")]),
-        ([SystemMessage("s")], [("system", "s"), ("user", "")]),
-        (
-            [HumanMessage("a"), HumanMessage([PICTURE])],
-            [("user", [{"type": "text", "text": "a"}, PICTURE])],
-        ),
-        (
-            [
-                HumanMessage("q"),
-                AIMessage("", tool_calls=[CALL]),
-                ToolMessage("x", tool_call_id="1"),
-                HumanMessage("b"),
-            ],
-            [("user", "q"), ("assistant", None), ("tool", "x"), ("user", "b")],
-        ),
-    ],
-)
-def test_roles_alternate_as_the_strictest_templates_demand(server: ScriptedServer, messages: Any, roles: Any) -> None:
-    assert [(message["role"], message["content"]) for message in sent(server, messages)["messages"]] == roles
-
-
-def test_names_stay_where_neighbours_have_one_author(server: ScriptedServer) -> None:
-    ann, bob = HumanMessage("a", name="Ann"), HumanMessage("b", name="Bob")
-    assert sent(server, [ann, ann])["messages"] == [{"role": "user", "content": "a\n\na", "name": "Ann"}]
-    assert sent(server, [ann, bob])["messages"] == [{"role": "user", "content": "a\n\nb"}]
+def test_halves_of_a_character_are_joined_or_replaced(server: ScriptedServer) -> None:
+    halves = [{"choices": [{"delta": {"content": half}}]} for half in ("a\ud83d", "\ude00b", "c\udc00", "d\ud83d")]
+    server.replies["e"] = [data(*halves, STOP)]
+    assert "".join(chunk.text for chunk in endpoint().stream("Hi")) == "a\U0001f600bc\ufffdd\ufffd"
+    server.replies["e"] = [
+        json.dumps({"choices": [{"message": {"content": "a\ud83d"}, "finish_reason": "stop"}]}).encode()
+    ]
+    assert endpoint().invoke("Hi").text == "a\ufffd"

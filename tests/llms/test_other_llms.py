@@ -192,9 +192,12 @@ def test_settings_are_fields_of_the_llm_or_arguments_of_its_requests() -> None:
     assert (llm.temperature, llm.max_tokens) == (1.0, 256)
     assert set(every_way(PromptedChatModel(llm=NamedLLM(), top_k=3))) == {"top 3"}
     recording = RecordingLLM()
-    PromptedChatModel(llm=recording, temperature=0.5).invoke("Hi", max_tokens=5)
+    PromptedChatModel(llm=recording, family="chatml", temperature=0.5).invoke("Hi", max_tokens=5)
     [request] = recording._requests
-    assert (request.pop("stop"), request) == (["\nUser:", "\nAssistant:"], {"temperature": 0.5, "max_new_tokens": 5})
+    assert (request.pop("stop"), request) == (
+        ["<|im_end|>", "<|endoftext|>"],
+        {"temperature": 0.5, "max_new_tokens": 5},
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,15 @@ print(llm.invoke("The capital of France is"))
 print(llm.invoke("The capital of France is", temperature=1.0, top_p=0.9, seed=1))
 ```
 
+`max_tokens`, which LangChain's other models have, is another name of `max_new_tokens` everywhere: in `load_llm`,
+`load_chat_model` and the constructors, bound, with a request, and in `configurable_fields`. Both with different values are
+a `ValueError`. `load_chat_model` also takes `callbacks`, `tags`, `metadata`, `verbose`, `cache`, `streaming`,
+`rate_limiter` and `max_concurrency`; the settings of a URI may be keywords.
+
+`PromptedChatModel(llm=…)` works over any LangChain LLM. Stop strings are cut over all of them. Another setting reaches an
+LLM as a field of that name, or as an argument of its requests if its methods take it; otherwise it is a `ValueError`, and
+has to be set on the LLM itself, as `timeout` and `max_retries` always have to be.
+
 Under "carried by", `llama.cpp` (GGUF files) and `transformers` (checkpoint folders and `?engine=transformers`) are engines
 on this machine, and the others are [wires](wires.md). `stop` is exact everywhere: on a wire without stop strings the text
 is cut here, and the connection is closed.

@@ -15,8 +15,17 @@ from operator import itemgetter
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolMessage, convert_to_openai_messages
-from sagechain.prompts import JsonFormat, OutputFormat, ToolCallFormat
+from sagechain.prompts import (
+    JsonFormat,
+    OutputFormat,
+    ToolCallFormat,
+    check_characters,
+    message_text,
+    replace_half_characters,
+    text_messages,
+)
 
+SHOWN_CHARACTERS = 200  # of LangChain's own message, in an error
 SYSTEM_ROLES = ("system", "developer")
 TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 NOT_IN_NAMES = re.compile(r"[\s<|\\/>]+")  # what OpenAI refuses in the name of a message's author
@@ -89,18 +98,36 @@ def _openai_message(message: BaseMessage, position: int, invalid: set[str | None
     if isinstance(message, AIMessage):
         converted = [_assistant_message(message, position)]
     elif isinstance(message, ToolMessage):
-        converted = [_tool_message(message, message.tool_call_id in invalid)]
+        converted = [_tool_message(message, position, call_was_invalid=message.tool_call_id in invalid)]
     else:
-        converted = convert_to_openai_messages([_with_text_joined(message)])
+        converted = _converted(message, position)
+        for each in converted:
+            check_characters("".join(_texts(each["content"])), position)
     return [{**each, **_author(message)} for each in converted]
 
 
-def _with_text_joined(message: BaseMessage) -> BaseMessage:
-    """Parts that are all text become one as in every family; LangChain's conversion would put line ends between them."""
-    parts = [message.content] if isinstance(message.content, str) else message.content
+def _converted(message: BaseMessage, position: int) -> list[dict[str, Any]]:
+    """LangChain's conversion. Parts that are all text become one as in every family; LangChain puts line ends between."""
+    parts: list[Any] = [message.content] if isinstance(message.content, str) else list(message.content)
+    parts = [part for part in parts if not _is_empty(part)]
     if all(isinstance(part, str) or part.get("type") == "text" for part in parts):
-        return message.model_copy(update={"content": message.text})
-    return message
+        parts = ["".join(part if isinstance(part, str) else part["text"] for part in parts)]
+    content = parts[0] if len(parts) == 1 and isinstance(parts[0], str) else parts
+    try:
+        return convert_to_openai_messages([message.model_copy(update={"content": content})])
+    except Exception as error:  # LangChain raises KeyError, TypeError, ValueError and others
+        reason = str(error).splitlines()[0][:SHOWN_CHARACTERS] if str(error) else type(error).__name__
+        raise ValueError(f"messages[{position}]: a part that cannot be sent: {reason}") from error
+
+
+def _is_empty(part: Any) -> bool:
+    """Whether a text part has no text."""
+    return isinstance(part, dict) and part.get("type") == "text" and not isinstance(part.get("text"), str)
+
+
+def _texts(content: Any) -> list[str]:
+    parts = [content] if isinstance(content, str) else content or []
+    return [part if isinstance(part, str) else str(part.get("text", "")) for part in parts]
 
 
 def _author(message: BaseMessage) -> dict[str, str]:
@@ -108,13 +135,17 @@ def _author(message: BaseMessage) -> dict[str, str]:
 
 
 def _assistant_message(message: AIMessage, position: int) -> dict[str, Any]:
-    texts = [*([message.text] if message.text else []), *map(_invalid_call_text, message.invalid_tool_calls)]
-    text = "\n".join(texts)
+    own_text = message_text(message, position)
+    texts = [*([own_text] if own_text else []), *map(_invalid_call_text, message.invalid_tool_calls)]
+    text = replace_half_characters("\n".join(texts))
     tool_calls = [
         {
             "id": call["id"] or f"call_{position}_{number}",
             "type": "function",
-            "function": {"name": call["name"], "arguments": json.dumps(call["args"], ensure_ascii=False)},
+            "function": {
+                "name": call["name"],
+                "arguments": replace_half_characters(json.dumps(call["args"], ensure_ascii=False)),
+            },
         }
         for number, call in enumerate(message.tool_calls)
     ]
@@ -127,8 +158,9 @@ def _invalid_call_text(call: InvalidToolCall) -> str:
     return f"Invalid tool call: {call['name'] or ''}({call['args'] or ''})"
 
 
-def _tool_message(message: ToolMessage, call_was_invalid: bool) -> dict[str, Any]:
-    [converted] = convert_to_openai_messages([message])
+def _tool_message(message: ToolMessage, position: int, *, call_was_invalid: bool) -> dict[str, Any]:
+    [whole] = text_messages([message])
+    [converted] = _converted(whole, position)
     content = converted["content"]
     if message.status == "error":
         content = _marked_as_error(content)
