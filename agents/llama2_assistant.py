@@ -57,8 +57,8 @@ def chain(
 ) -> "ShopConversation":
     """The assistant as a compiled graph over `{"messages": […]}`, with threads by `{"configurable": {"thread_id": …}}`.
 
-    An order stops the graph with an interrupt, until `Command(resume={"decisions": [{"type": "approve"}]})` (or `edit`,
-    `reject`) resumes it. A turn makes at most 8 model calls and 12 tool calls, in 10 minutes and 64,000 tokens.
+    An order stops the graph with an interrupt, until `Command(resume={interrupt.id: {"decisions": [{"type": "approve"}]}})`
+    (or `edit`, `reject`) resumes it. A turn makes at most 8 model calls and 12 tool calls, in 10 minutes and 64,000 tokens.
 
     Args:
         model: a chat model, or an LLM. One that cannot call tools advises from the catalogue, and cannot place orders.
@@ -126,6 +126,9 @@ def script(
     approve: Annotated[
         bool | None, typer.Option("--approve/--reject", help="Decide on the order that waits in the thread.")
     ] = None,
+    order: Annotated[
+        str | None, typer.Option("--order", metavar="ID", help="Decide only if this order waits; its ID is printed.")
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -160,7 +163,7 @@ def script(
         graph = chain(chat, database=shop, checkpointer=store)
         terminal = ShopTerminal(graph, shop, thread or f"{datetime.now():%Y-%m-%d-%H%M%S-%f}")
         prepared = turns or ([] if approve is not None else example)
-        terminal.serve(typed_turns() if interactive else announced(prepared), approve=approve)
+        terminal.serve(typed_turns() if interactive else announced(prepared), approve=approve, order=order)
 
 
 def _compare_searches(model: str, options: dict[str, Any], beams: int, turns: Sequence[str]) -> None:

@@ -55,23 +55,31 @@ def check_decisions(resume: Any, interrupts: Sequence[Interrupt]) -> dict[str, A
     """Validate the value that resumes a thread: LangGraph would save a wrong one, and the thread could not continue.
 
     Args:
-        resume: `{"decisions": […]}` with one decision for each order, or that under the id of its interrupt.
+        resume: `{interrupt.id: {"decisions": […]}}` with one decision for each order of that interrupt: a decision without
+            an id, or under an older one, might approve an order that its person never saw.
         interrupts: those that the thread waits for.
 
     Raises:
         ValueError: the thread waits for nothing, or for something else; a wrong number of decisions, or a malformed one.
+
+    Returns:
+        The decisions, to be passed to LangGraph before anybody else may continue the thread.
     """
     if not interrupts:
         raise ValueError("resume: no order waits for approval in this thread")
     [interrupt] = interrupts
-    value = resume.get(interrupt.id, resume) if isinstance(resume, dict) else resume
     orders = interrupt.value["action_requests"]
+    if not isinstance(resume, dict) or set(resume) != {interrupt.id}:
+        raise ValueError(
+            f"resume: {resume!r} does not decide an order that waits in this thread; name the order's interrupt: "
+            "{interrupt.id: {'decisions': [{'type': 'approve'}]}}"
+        )
+    value = resume[interrupt.id]
     try:
         decisions = _DECISIONS.validate_python(value["decisions"])
     except (KeyError, TypeError) as error:
-        example = "{'decisions': [{'type': 'approve'}]}"
         raise ValueError(
-            f"resume: {resume!r} does not decide an order that waits in this thread; give {example}"
+            f"resume: {value!r} is not a decision; give {{'decisions': [{{'type': 'approve'}}]}}"
         ) from error
     except ValidationError as error:
         raise ValueError(f"decisions: {_in_one_line(error)}; give 'approve', 'reject' or 'edit' as the type") from error
@@ -82,6 +90,7 @@ def check_decisions(resume: Any, interrupts: Sequence[Interrupt]) -> dict[str, A
     for decision in decisions:
         if decision["type"] == "edit" and (name := decision["edited_action"]["name"]) != PLACE_ORDER:
             raise ValueError(f"decisions: an order cannot be edited into a call of {name!r}; name {PLACE_ORDER!r}")
+    # Without the id LangGraph saves the decision before the graph continues, so that it survives a crash there.
     return {"decisions": value["decisions"]}
 
 

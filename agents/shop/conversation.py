@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.config import get_config
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 from sagechain.chains.conversations import STREAM_CLOSED, Conversation, StreamClosed
 
@@ -33,24 +34,32 @@ class ShopConversation(Conversation):
             ValueError: a resume value that does not decide the thread's orders; nothing is saved.
         """
         options["durability"] = options.get("durability") or "sync"
-        if isinstance(input, Command) and input.resume is not None:
-            state = self.get_state(merge_configs(self.config, config))
-            input = replace(input, resume=check_decisions(input.resume, state.interrupts))
-        elif input is not None and _has_approved_order(*self._saved(config)):
-            self.invoke(None, config)
         yield from super().stream(input, merge_configs(config, {"callbacks": [_EndGeneration()]}), **options)
 
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` uses it."""
         options["durability"] = options.get("durability") or "sync"
-        if isinstance(input, Command) and input.resume is not None:
-            state = await self.aget_state(merge_configs(self.config, config))
-            input = replace(input, resume=check_decisions(input.resume, state.interrupts))
-        elif input is not None and _has_approved_order(*await self._asaved(config)):
-            await self.ainvoke(None, config)
         async with aclosing(cast(Any, super().astream(input, config, **options))) as parts:
             async for part in parts:
                 yield part
+
+    def _before_turn(self, input: Any, config: RunnableConfig) -> Any:
+        """Validate a decision while nobody else can continue the thread; before a new turn, place what was approved."""
+        if isinstance(input, Command) and input.resume is not None:
+            return replace(input, resume=check_decisions(input.resume, self.get_state(config).interrupts))
+        if input is not None and _has_approved_order(*self._saved(config)):
+            list(CompiledStateGraph.stream(self, None, config, durability="sync"))
+        return input
+
+    async def _abefore_turn(self, input: Any, config: RunnableConfig) -> Any:
+        """As `_before_turn`."""
+        if isinstance(input, Command) and input.resume is not None:
+            state = await self.aget_state(config)
+            return replace(input, resume=check_decisions(input.resume, state.interrupts))
+        if input is not None and _has_approved_order(*await self._asaved(config)):
+            async for _ in CompiledStateGraph.astream(self, None, config, durability="sync"):
+                pass
+        return input
 
     def is_unfinished(self, config: RunnableConfig) -> bool:
         """Whether a process died after an approval, before the model has reported the order; `invoke(None, …)` resumes."""

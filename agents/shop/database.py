@@ -16,6 +16,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from sagechain.chains.stores import make_private_file
+
 from .catalogue import Listing, Product, load_products
 
 MAX_PRODUCTS = 4  # results of a search: about 80 tokens each, of a context of 2,048
@@ -47,7 +49,7 @@ _STOP_WORDS = frozenset(
 
 
 class ShopDatabase:
-    """The products and orders of a shop.
+    """The products and orders of a shop, in a file for its owner only.
 
     Args:
         path: the file; it is created and filled if it does not exist.
@@ -61,7 +63,7 @@ class ShopDatabase:
 
     def __init__(self, path: Path, products: Sequence[Listing] | None = None) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_file(path)
         try:
             self._fill(load_products() if products is None else products)
         except sqlite3.DatabaseError as error:

@@ -7,6 +7,7 @@ after it, and the repeated call finds its order.
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from .catalogue import Product
 from .database import ShopDatabase
@@ -57,7 +58,7 @@ def place(shop: ShopDatabase, key: str, product: Product, quantity: int) -> Orde
 
     Args:
         shop: the shop whose stock is reduced.
-        key: identifies the tool call.
+        key: identifies the tool call (`order_key`).
         product: what is ordered, at the price that was approved.
         quantity: pieces, 1 or more.
 
@@ -82,13 +83,20 @@ def place(shop: ShopDatabase, key: str, product: Product, quantity: int) -> Orde
         return _write_order(connection, key, product, quantity)
 
 
-def find_order(shop: ShopDatabase, number: int) -> Order | None:
-    """The order with this number."""
+def order_key(thread: object, *call: object) -> str:
+    """Identifies a tool call of a thread."""
+    return "/".join([quote(str(thread), safe=""), *map(str, call)])
+
+
+def find_order(shop: ShopDatabase, number: int, *, thread: object = None) -> Order | None:
+    """The order with this number; with a thread, only if it was placed there."""
     if not 0 < number < 2**63:  # the integers of SQLite
         return None
     with shop.connect() as connection:
-        row = connection.execute(f"SELECT {_COLUMNS} FROM orders WHERE number = ?", (number,)).fetchone()
-    return Order(*row) if row else None
+        row = connection.execute(f"SELECT key, {_COLUMNS} FROM orders WHERE number = ?", (number,)).fetchone()
+    if row is None or (thread is not None and row[0].partition("/")[0] != order_key(thread)):
+        return None
+    return Order(*row[1:])
 
 
 def _write_order(connection: sqlite3.Connection, key: str, product: Product, quantity: int) -> Order:

@@ -34,15 +34,16 @@ class ShopTerminal:
         self._graph, self._shop, self._thread = graph, shop, thread
         self._config: RunnableConfig = {"configurable": {"thread_id": thread}}
 
-    def serve(self, turns: Iterable[str], *, approve: bool | None = None) -> None:
+    def serve(self, turns: Iterable[str], *, approve: bool | None = None, order: str | None = None) -> None:
         """Answer the turns one after another.
 
         Args:
             turns: the customer's messages; `/reset` forgets, `/exit` ends.
             approve: whether the order that waits from an earlier run is approved; None leaves it to the customer.
+            order: the id that was printed with it; without one, whatever order waits now is decided.
 
         Raises:
-            ValueError: `approve` is given and no order waits.
+            ValueError: `approve` is given, and no order waits or another one.
             typer.Exit: an order waits, and standard input is not a terminal.
         """
         from sagechain.chains import reset
@@ -51,13 +52,17 @@ class ShopTerminal:
             print_note("(The last run was interrupted; it continues.)")
             print_answer(self._graph, None, self._config)
         if approve is not None:
-            self._decide(approve)
+            self._decide(approve, order)
         self._ask_about_orders()
         talk(self._graph, turns, reset=reset, thread=self._thread, after_answer=self._ask_about_orders)
 
-    def _decide(self, approve: bool) -> None:
+    def _decide(self, approve: bool, order_id: str | None) -> None:
         if (interrupt := self._interrupt()) is None:
             raise ValueError(f"--approve, --reject: no order waits in thread {self._thread!r}")
+        if order_id is not None and order_id != interrupt.id:
+            raise ValueError(
+                f"--order: another order waits in thread {self._thread!r} now; start without it to see which"
+            )
         orders = interrupt.value["action_requests"]
         for order in orders:
             print_note(f"{order['description']} {'yes' if approve else 'no'}")
@@ -71,7 +76,7 @@ class ShopTerminal:
             if None in decisions:
                 for order in orders:
                     print_note(f"(Waiting for approval: {order['description']})")
-                print_note(f"(To continue: --thread {self._thread} --approve, or --reject.)")
+                print_note(f"(To continue: --thread {self._thread} --order {interrupt.id} --approve, or --reject.)")
                 raise typer.Exit(NOT_READY)
             self._resume(interrupt, decisions)
 

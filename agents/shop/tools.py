@@ -13,7 +13,7 @@ from pydantic import Field
 from ..middleware.turns import last_reply
 from .catalogue import Product
 from .database import ShopDatabase
-from .orders import KeyTaken, OutOfStock, PriceChanged, find_order, place
+from .orders import KeyTaken, OutOfStock, PriceChanged, find_order, order_key, place
 
 PLACE_ORDER = "place_order"
 QUOTED_PRICES = (
@@ -24,7 +24,7 @@ Name = Annotated[str, Field(description="The product's full name, as the catalog
 
 
 def shop_tools(shop: ShopDatabase) -> list[BaseTool]:
-    """The tools over a shop. `place_order` needs a graph: thread, message and call id are its order's key."""
+    """The tools over a shop. Those of orders need a graph: thread, message and call id are an order's key."""
 
     @tool
     def search_catalogue(
@@ -69,9 +69,12 @@ def shop_tools(shop: ShopDatabase) -> list[BaseTool]:
         return f"Order {order.number} is placed: {order.summary}."
 
     @tool
-    def order_status(order_number: Annotated[int, Field(description="The order's number")]) -> str:
-        """Tell what an order is of, and when it was placed."""
-        if (order := find_order(shop, order_number)) is None:
+    def order_status(
+        order_number: Annotated[int, Field(description="The order's number")], runtime: ToolRuntime
+    ) -> str:
+        """Tell what an order of the customer is of, and when it was placed."""
+        # Whoever writes in a thread is its customer; orders of other threads are others' business.
+        if (order := find_order(shop, order_number, thread=_thread(runtime))) is None:
             raise ToolException("There is no order of that number. Ask the customer for the number of the order.")
         return f"Order {order.number}: {order.summary}, placed on {order.placed_at} UTC."
 
@@ -102,7 +105,11 @@ def _find_product(shop: ShopDatabase, name: str) -> Product:
     raise ToolException(f"There is no product of that name; {alternatives}. Give a name exactly.")
 
 
+def _thread(runtime: ToolRuntime) -> str:
+    return str(runtime.config.get("configurable", {}).get("thread_id"))
+
+
 def _order_key(runtime: ToolRuntime) -> str:
     """Identifies a tool call. Its id alone does not: some servers number the calls of each message from the start."""
-    thread, reply = runtime.config.get("configurable", {}).get("thread_id"), last_reply(runtime.state["messages"])
-    return f"{thread}/{reply.id if reply else None}/{runtime.tool_call_id}"
+    reply = last_reply(runtime.state["messages"])
+    return order_key(_thread(runtime), reply.id if reply else None, runtime.tool_call_id)

@@ -63,6 +63,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         if "messages" in (options.get("stream_mode") or ()):
             config = merge_configs(config, {"configurable": {STREAM_CLOSED: stream_closed}})
         with self.thread_lock(config):
+            input = self._before_turn(input, config)
             if (checkpointer := self._prunable(config)) is not None:
                 checkpointer.prune([_thread_id(config) or ""])
             parts = cast(Generator[Any, None, None], super().stream(input, config, **self._saved_once(options)))
@@ -77,13 +78,22 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` uses it."""
         config = merge_configs(self.config, config)
-        parts = cast(AsyncGenerator[Any, None], super().astream(input, config, **self._saved_once(options)))
         async with self.athread_lock(config):
+            input = await self._abefore_turn(input, config)
             if (checkpointer := self._prunable(config)) is not None:
                 await checkpointer.aprune([_thread_id(config) or ""])
+            parts = cast(AsyncGenerator[Any, None], super().astream(input, config, **self._saved_once(options)))
             async with aclosing(parts):
                 async for part in parts:
                     yield part
+
+    def _before_turn(self, input: Any, config: RunnableConfig) -> Any:
+        """The input of a turn, after what has to be checked or done first; nobody else has the thread meanwhile."""
+        return input
+
+    async def _abefore_turn(self, input: Any, config: RunnableConfig) -> Any:
+        """As `_before_turn`."""
+        return input
 
     def _saved_once(self, options: dict[str, Any]) -> dict[str, Any]:
         """LangGraph would save a turn three times, half of it at first."""

@@ -128,7 +128,8 @@ def make_private_file(file: Path) -> None:
     """Create a file and its folders, readable by their owner only; those that exist stay as they are."""
     for folder in reversed([each for each in file.parents if not each.exists()]):
         folder.mkdir(mode=0o700, exist_ok=True)
-    file.touch(mode=0o600)
+    if not file.exists():
+        file.touch(mode=0o600)
 
 
 class FileLocks(ThreadLocks):

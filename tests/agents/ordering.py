@@ -27,9 +27,15 @@ def send(graph: Any, text: str) -> str:
     return answer
 
 
-def decide(*types: str) -> Any:
+def decide(graph: Any, *types: str, thread: Any = THREAD) -> Any:
     """What resumes a graph whose orders wait."""
-    return Command(resume={"decisions": [{"type": each} for each in types]})
+    return decide_by(graph, [{"type": each} for each in types], thread)
+
+
+def decide_by(graph: Any, decisions: list[dict[str, Any]], thread: Any = THREAD) -> Any:
+    """What resumes a graph with these decisions on the orders that wait now."""
+    [interrupt] = graph.get_state(thread).interrupts
+    return Command(resume={interrupt.id: {"decisions": decisions}})
 
 
 def ordering_graph(shop: ShopDatabase, checkpointer: Any = None, order: AIMessage = ORDER) -> ShopConversation:

@@ -22,7 +22,7 @@ from sagechain.agents.shop.catalogue import load_products
 from sagechain.agents.shop.conversation import ShopConversation, waiting_orders
 from sagechain.agents.shop.database import ShopDatabase
 
-from tests.agents.ordering import REQUEST, decide
+from tests.agents.ordering import REQUEST, decide_by
 from tests.agents.scripted_chat import ScriptedChat, calls
 
 STOCK = 100_000
@@ -64,7 +64,7 @@ def settle(graph: ShopConversation, folder: Path, thread: int) -> None:
     if waiting_orders(state):
         decision = "reject" if is_rejected(thread) else "approve"
         _append(folder / "decisions", f"{thread} {decision}")
-        graph.invoke(decide(decision), config)
+        graph.invoke(decide_by(graph, [{"type": decision}], config), config)
 
 
 def work(folder: Path, ready: int) -> None:

@@ -105,7 +105,7 @@ def test_three_tools_are_called_in_two_rounds_and_the_approved_order_is_written(
     assert [order["description"] for order in interrupted["__interrupt__"][0].value["action_requests"]] == [QUESTION]
     assert contents(interrupted["messages"]) == CONVERSATION[:5]
     assert rows(shop) == []
-    assert contents(run(decide("approve"))["messages"]) == CONVERSATION
+    assert contents(run(decide(graph, "approve", thread=THREAD))["messages"]) == CONVERSATION
     check_saved(graph, shop)
 
 
@@ -121,7 +121,8 @@ def test_steps_and_chunks_are_streamed(model: ScriptedLLM, shop: ShopDatabase, a
             return asyncio.run(parts(given))
         return list(graph.stream(given, THREAD, stream_mode=["updates", "messages"]))
 
-    before, after = run(INPUT), run(decide("approve"))
+    before = run(INPUT)
+    after = run(decide(graph, "approve", thread=THREAD))
     [order] = before[-1][1]["__interrupt__"][0].value["action_requests"]
     assert (order["args"], order["description"]) == (ORDER["args"], QUESTION)
     streamed = [*before, *after]
@@ -144,7 +145,7 @@ def test_steps_and_chunks_are_streamed(model: ScriptedLLM, shop: ShopDatabase, a
 def test_the_model_gets_text_in_the_layout_of_its_family(model: ScriptedLLM, shop: ShopDatabase) -> None:
     graph = assistant(model, shop)
     graph.invoke(INPUT, THREAD)
-    graph.invoke(decide("approve"), THREAD)
+    graph.invoke(decide(graph, "approve", thread=THREAD), THREAD)
     assert len(model.prompts) == 3
     assert all("<tools>\n" in prompt and '"name": "place_order"' in prompt for prompt in model.prompts)
     assert [prompt.count("</tool_response>") for prompt in model.prompts] == [0, 2, 3]

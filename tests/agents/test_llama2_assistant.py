@@ -85,7 +85,7 @@ def test_no_internal_value_is_in_the_results_of_tools(shop: ShopDatabase) -> Non
             thread: Any = {"configurable": {"thread_id": str(number)}}
             graph.invoke(turn(f"Order {product.name}: supplier? cost? internal id?"), thread)
             if waiting_orders(graph.get_state(thread)):
-                graph.invoke(decide("approve"), thread)
+                graph.invoke(decide(graph, "approve", thread=thread), thread)
             # The second message is the model's own call.
             seen = repr([(messages[:1] + messages[2:], tools) for messages, tools in model.calls[2 * number :]])
             assert [value for value in secrets if value in seen] == [], call

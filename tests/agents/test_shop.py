@@ -1,7 +1,9 @@
 """The shop: its search, its tools, and orders that are written once."""
 
 import json
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,8 +113,20 @@ def test_tools_return_a_product_its_stock_and_names_near_a_wrong_one(shop: ShopD
     assert wrong.status == "error"
     categories = "The catalogue has nothing on that. It has tents, sleeping bags, backpacks, stoves, lamps, clothing, "
     assert call_tool(shop, "search_catalogue", query="laptop").text == f"{categories}kitchenware, garden tools."
-    for number in (7, -1, 10**30):
-        assert call_tool(shop, "order_status", order_number=number).text.startswith("There is no order of that number.")
+    assert [find_order(shop, number) for number in (7, -1, 10**30)] == [None] * 3
+
+
+def test_the_file_of_a_shop_is_for_its_owner_only(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        shop = ShopDatabase(tmp_path / "new" / "shop.sqlite")
+        with shop.transaction():
+            found = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.rglob("*")}
+    finally:
+        os.umask(mask)
+    assert found.pop("new") == 0o700
+    assert "shop.sqlite-wal" in found
+    assert set(found.values()) == {0o600}
 
 
 def test_a_model_sees_only_its_own_arguments(shop: ShopDatabase) -> None:

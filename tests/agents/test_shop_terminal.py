@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,12 @@ from sagechain.chains import open_store
 from tests.agents.ordering import PLACED, QUESTION, REQUEST, ordering_graph
 
 
-def serve(shop: ShopDatabase, turns: list[str], *, approve: bool | None = None) -> int:
+def serve(shop: ShopDatabase, turns: list[str], *, approve: bool | None = None, order: str | None = None) -> int:
     """One run of the script over a scripted model; its exit code."""
     with open_store(shop.path) as store:
         terminal = ShopTerminal(ordering_graph(shop, store), shop, "ada")
         try:
-            terminal.serve(turns, approve=approve)
+            terminal.serve(turns, approve=approve, order=order)
         except typer.Exit as end:
             return int(end.exit_code)
     return 0
@@ -34,12 +35,14 @@ def test_without_a_terminal_an_order_waits_for_a_later_run(
         monkeypatch.setattr(sys, "stdin", no_terminal)
         for _ in range(2):
             assert serve(shop, [REQUEST, "a turn that is never answered"]) == 3
-            assert capsys.readouterr().err.splitlines() == [
-                f"(Waiting for approval: {QUESTION})",
-                "(To continue: --thread ada --approve, or --reject.)",
-            ]
+            lines = capsys.readouterr().err.splitlines()
+            assert lines[0] == f"(Waiting for approval: {QUESTION})"
+            [order] = re.findall(r"^\(To continue: --thread ada --order (\w+) --approve, or --reject\.\)$", lines[1])
+            assert len(lines) == 2
+        with pytest.raises(ValueError, match="--order: another order waits in thread 'ada' now"):
+            serve(shop, [], approve=True, order="0123456789abcdef")
         assert find_order(shop, 1001) is None
-        assert serve(shop, [], approve=True) == 0
+        assert serve(shop, [], approve=True, order=order) == 0
         assert capsys.readouterr() == (f"{PLACED}\n", f"{QUESTION} yes\n")
         assert find_order(shop, 1001) is not None
         with pytest.raises(ValueError, match="no order waits in thread 'ada'"):
