@@ -22,6 +22,8 @@ from .output_format import ToolCallFormat as ToolCallFormat
 from .output_format import argument_schema as argument_schema
 from .output_format import parse_tool_choice as parse_tool_choice
 from .output_format import to_function as to_function
+from .python_types import ValueType as ValueType
+from .python_types import is_python_type as is_python_type
 from .suggestions import check_known as check_known
 from .suggestions import unknown_name as unknown_name
 from .tool_prompt import RESULT_STARTS as RESULT_STARTS

@@ -14,8 +14,9 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from .json_text.schema_check import checked_schema
-from .suggestions import check_known, unknown_name
+from .json_text.schema_check import checked_schema, reference_lookup, subschemas
+from .python_types import ValueType, is_python_type
+from .suggestions import check_known
 
 AnyTool = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 """What LangChain accepts as a tool: a JSON schema, a pydantic class or TypedDict, a function, a tool."""
@@ -100,7 +101,10 @@ class JsonFormat:
 
     @classmethod
     def from_schema(cls, schema: Mapping[str, Any] | type) -> "JsonFormat":
-        """The format for a pydantic class, a TypedDict, a JSON schema, or a function's schema in OpenAI's form."""
+        """The format for a Python type (`ValueType`), a JSON schema, or a function's schema in OpenAI's form."""
+        if is_python_type(schema):
+            value_type = ValueType(schema)
+            return cls(value_type.schema, value_type.name, value_type.description)
         if isinstance(schema, Mapping) and "title" not in schema and "name" not in schema and "function" not in schema:
             return cls(schema)
         function = _openai_function(schema)
@@ -108,20 +112,25 @@ class JsonFormat:
         return cls(titled or argument_schema(function), function["name"], function.get("description", ""))
 
     @classmethod
-    def from_response_format(cls, response_format: Mapping[str, Any] | type) -> "JsonFormat":
-        """The format for OpenAI's `response_format`, or for a class as in `from_schema`.
+    def from_response_format(cls, response_format: Mapping[str, Any] | type) -> "JsonFormat | None":
+        """The format for OpenAI's `response_format`, or for a type as in `from_schema`; None for any text.
 
         Raises:
             ValueError: the form is unknown.
         """
         if not isinstance(response_format, Mapping):
             return cls.from_schema(response_format)
-        kind, named = response_format.get("type"), response_format.get("json_schema")
+        kind: Any = response_format.get("type")
+        named = response_format.get("json_schema", response_format)
+        check_known("response_format.type", [kind], ("text", "json_object", "json_schema"))
+        if kind == "text":
+            return None
         if kind == "json_object":
             return cls()
-        if kind == "json_schema" and isinstance(named, Mapping) and isinstance(named.get("schema"), Mapping):
-            return cls(named["schema"], str(named.get("name", "answer")), str(named.get("description", "")))
-        raise unknown_name("response_format", kind, ("json_object", "json_schema"))
+        if not isinstance(named, Mapping) or not isinstance(named.get("schema"), Mapping):
+            form = '{"type": "json_schema", "json_schema": {"name": …, "schema": …}}'
+            raise ValueError(f"response_format: the schema is missing; give {form}")
+        return cls(named["schema"], str(named.get("name") or "answer"), str(named.get("description") or ""))
 
     @property
     def response_format(self) -> dict[str, Any]:
@@ -133,9 +142,24 @@ class JsonFormat:
         return {"type": "json_schema", "json_schema": named}
 
     @property
+    def is_object(self) -> bool:
+        """Whether the answer is always an object, as the arguments of a tool call are."""
+        schema: Any = {"type": "object"} if self.schema is None else self.schema
+        while isinstance(schema, Mapping) and "type" not in schema and "$ref" in schema:
+            schema = reference_lookup(self.schema)(schema["$ref"]).contents
+        return isinstance(schema, Mapping) and schema.get("type") == "object"
+
+    @property
     def function(self) -> dict[str, Any]:
-        """A tool in OpenAI's form whose arguments are the answer."""
-        function = {"name": self.name, "description": self.description, "parameters": self.schema or {"type": "object"}}
+        """A tool in OpenAI's form whose arguments are the answer, or whose argument `value` is, if it is not an object."""
+        schema = {"type": "object"} if self.schema is None else dict(self.schema)
+        if not self.is_object:
+            references = {part["$ref"] for part in subschemas(schema) if "$ref" in part}
+            if not all(each.startswith(("#/$defs/", "#/definitions/")) for each in references):
+                raise ValueError("schema: it refers to itself as a whole and is not an object; make it a part of one")
+            definitions = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
+            schema = {"type": "object", "properties": {"value": schema}, "required": ["value"], **definitions}
+        function = {"name": self.name, "description": self.description, "parameters": schema}
         return {"type": "function", "function": function}
 
 
@@ -165,12 +189,26 @@ def parse_tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list
 
 
 def _openai_function(tool: AnyTool) -> Mapping[str, Any]:
-    converted = convert_to_openai_tool(tool)
+    if is_python_type(tool):
+        if not isinstance(tool, type):
+            raise ValueError(f"tools: {tool} is not a class, function or tool; make it a field of a pydantic class")
+        value_type = ValueType(tool)
+        return {"name": value_type.name, "description": value_type.description, "parameters": value_type.schema}
+    try:
+        converted = convert_to_openai_tool(tool)
+    except RecursionError as error:
+        raise ValueError(f"tools: the schema of {tool!r:.80} refers to itself without end") from error
     if not isinstance(converted.get("function"), Mapping):
         raise ValueError(
             f"tools: {converted} is not a function; a tool that only its server can run can't be called here"
         )
-    return converted["function"]  # type: ignore[no-any-return]
+    function: Mapping[str, Any] = converted["function"]
+    arguments = tool.tool_call_schema if isinstance(tool, BaseTool) else None
+    if (
+        is_python_type(arguments) and (value_type := ValueType(arguments)).is_recursive
+    ):  # LangChain leaves the parts out
+        return {**function, "parameters": value_type.schema}
+    return function
 
 
 def _checked_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:

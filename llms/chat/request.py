@@ -72,8 +72,9 @@ def chat_request(
 def output_format_of(options: Mapping[str, Any]) -> OutputFormat | None:
     """What the answer has to be. Raises ValueError if both tools and a response format are given."""
     tools, response_format = options.get("tools"), options.get("response_format")
-    if tools and response_format:
+    json_format = None if response_format is None else JsonFormat.from_response_format(response_format)
+    if tools and json_format:
         raise ValueError("response_format: give it or tools, not both")
     if tools:
         return ToolCallFormat.from_tools(tools, options.get("tool_choice"), options.get("parallel_tool_calls"))
-    return None if response_format is None else JsonFormat.from_response_format(response_format)
+    return json_format

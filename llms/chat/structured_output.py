@@ -12,10 +12,9 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, ValidationError
+from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
-from sagechain.prompts import Escaping, JsonFormat, check_known, correction_request
+from sagechain.prompts import Escaping, JsonFormat, ValueType, check_known, correction_request, is_python_type
 from sagechain.prompts.json_text import JsonSchema, extract_json
 
 from ..errors import StructuredOutputFailed
@@ -76,7 +75,8 @@ def _bound(
     options: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, AIMessage]:
     """The chat model with the schema as a tool that it must call, or as the format of its answer."""
-    traced = {"kwargs": {"method": method}, "schema": {"type": "object"} if schema is None else schema}
+    json_schema = {"title": json_format.name, **(json_format.schema or {"type": "object"})}
+    traced = {"kwargs": {"method": method}, "schema": json_schema}
     if method == "function_calling":
         return chat.bind_tools(
             [json_format.function],
@@ -96,11 +96,12 @@ class _ValueReader:
         self._schema, self._escaping, self._model_name = schema, escaping, model_name
         self.json_format = JsonFormat() if schema is None else JsonFormat.from_schema(schema)
         self._json_schema = JsonSchema(self.json_format.schema or {"type": "object"}, "answer")
+        self._value_type = ValueType(schema) if is_python_type(schema) else None
 
     def read(self, answer: AIMessage) -> tuple[Any, ValueError | None]:
         """The value in an answer, or what is wrong with it."""
         try:
-            return self._validated(self._json_schema.coerce(self._value(answer))), None
+            return self._value(answer), None
         except ValueError as error:
             return None, error
 
@@ -119,24 +120,40 @@ class _ValueReader:
 
     def _value(self, answer: AIMessage) -> Any:
         if answer.tool_calls:
-            return answer.tool_calls[0]["args"]
+            return self._read(self._unwrapped(answer.tool_calls[0]["args"]))
         if answer.invalid_tool_calls:
             invalid = answer.invalid_tool_calls[0]
             errors = answer.response_metadata.get(TOOL_CALL_ERRORS, {})
             raise ValueError(invalid["error"] or errors.get(invalid["id"]) or "the tool call is malformed")
         truncated = answer.response_metadata.get("finish_reason") == "length"
-        return self._escaping.unescape_values(extract_json(answer.text, truncated=truncated))
+        return extract_json(answer.text, self._read_text, truncated=truncated)
 
-    def _validated(self, value: Any) -> Any:
-        """The value as an instance of the schema, if that is a pydantic class."""
-        if not (isinstance(self._schema, type) and is_basemodel_subclass(self._schema)):
-            return value
-        schema: Any = self._schema  # LangChain takes pydantic's v1 classes too
+    def _unwrapped(self, value: Any) -> Any:
+        """The value in the arguments of a call: the only one, where the value is not an object (`JsonFormat.function`)."""
+        is_wrapped = not self.json_format.is_object and isinstance(value, dict) and value.keys() == {"value"}
+        return value["value"] if is_wrapped else value
+
+    def _read_text(self, value: Any) -> Any:
+        value = self._escaping.unescape_values(value)
         try:
-            return schema.model_validate(value) if issubclass(schema, BaseModel) else schema.parse_obj(value)
-        except (ValidationError, ValidationErrorV1) as error:
-            found: Any = error.errors()
-            reasons = (f"{'.'.join(map(str, each['loc'])) or 'the value'}: {each['msg']}" for each in found)
+            return self._read(value)
+        except ValueError:
+            if self._unwrapped(value) is value:
+                raise
+            return self._read(self._unwrapped(value))
+
+    def _read(self, value: Any) -> Any:
+        """The value, coerced to the schema; as an instance of the schema, if that is a Python type."""
+        coerced = self._json_schema.coerce(value)
+        if self._value_type is not None:
+            return self._value_type.read(coerced)
+        schema: Any = self._schema
+        if not (isinstance(schema, type) and issubclass(schema, BaseModelV1)):
+            return coerced
+        try:
+            return schema.parse_obj(coerced)
+        except ValidationErrorV1 as error:
+            reasons = (f"{'.'.join(map(str, each['loc'])) or 'the value'}: {each['msg']}" for each in error.errors())
             raise ValueError("; ".join(reasons)) from error
 
 

@@ -50,16 +50,14 @@ def extract_json(text: str, read: Callable[[Any], Any] = lambda value: value, *,
         ValueError: no value fits, or the last is incomplete; the reason is that of the last value.
     """
     values, rest = _values(text)
-    if truncated and not (values and values[-1][1].complete):
+    if truncated and not (values and values[-1].complete):
         _refuse_truncated(rest, values)
     if not values:
         return read(_scalar(rest))
     reason: ValueError | None = None
-    for raw, extent in reversed(values):
+    for extent in reversed(values):
         try:
-            if extent.fault:
-                raise ValueError(f"{extent.fault}; write the whole value again")
-            return read(parse_json(raw))
+            return read(_whole_value(extent))
         except ValueError as error:
             reason = reason or error
             if extent.fault:
@@ -68,7 +66,7 @@ def extract_json(text: str, read: Callable[[Any], Any] = lambda value: value, *,
     raise reason
 
 
-def _refuse_truncated(rest: str, values: list[tuple[str, Extent]]) -> None:
+def _refuse_truncated(rest: str, values: list[Extent]) -> None:
     is_text = not values and rest[:1] == '"' and rest[-1:] == '"' and len(rest) > 1
     is_word = not values and rest in ("true", "false", "null")
     if not (is_text or is_word):  # the next token may have continued a number
@@ -82,9 +80,9 @@ def _scalar(text: str) -> Any:
         raise ValueError("it contains no JSON") from error
 
 
-def _values(text: str) -> tuple[list[tuple[str, Extent]], str]:
+def _values(text: str) -> tuple[list[Extent], str]:
     """The outermost objects and arrays that may be JSON, outside reasoning; and the text after it, without a fence."""
-    values: list[tuple[str, Extent]] = []
+    values: list[Extent] = []
     position = answer_start = restarts = 0
     while start := _START.search(text, position):
         position = start.end()
@@ -99,7 +97,7 @@ def _values(text: str) -> tuple[list[tuple[str, Extent]], str]:
             if closing and restarts < _MAX_RESTARTS:
                 restarts, position = restarts + 1, closing.start()
                 continue
-            values.append((text[start.start() : extent.end].rstrip(), extent))
+            values.append(extent)
             position = max(position, extent.end)
     rest = text[answer_start:].strip()
     fenced = _FENCED.fullmatch(rest)
@@ -140,9 +138,15 @@ def _mended(text: str) -> Any:
     if text[:1] not in ("{", "["):
         raise ValueError("this is not an object or array of JSON")
     extent = find_extent(text, 0)
-    reason = extent.error or extent.fault
-    if not reason and extent.end < len(text):
-        reason = f"{text[extent.end :]!r:.60} follows it"
-    if reason:
-        raise ValueError(f"this is not valid JSON: {reason}")
+    value = _whole_value(extent)
+    if extent.end < len(text):
+        raise ValueError(f"this is not valid JSON: {text[extent.end :]!r:.60} follows it")
+    return value
+
+
+def _whole_value(extent: Extent) -> Any:
+    if extent.error:
+        raise ValueError(f"this is not valid JSON: {extent.error}")
+    if extent.fault:
+        raise ValueError(f"{extent.fault}; write the whole value again")
     return extent.value

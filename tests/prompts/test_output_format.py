@@ -1,9 +1,10 @@
 """Output formats accept what LangChain and OpenAI accept, and reject the rest with the field that is wrong."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
 from pydantic import BaseModel
 from sagechain.prompts import JsonFormat, ToolCallFormat, get_family
 
@@ -70,15 +71,71 @@ def test_a_response_format_of_openai_is_read(response_format: dict[str, Any], js
 
 
 def test_a_class_is_its_schema_with_its_name_and_description() -> None:
-    json_format = JsonFormat.from_response_format(Offer)
+    json_format = JsonFormat.from_schema(Offer)
+    assert JsonFormat.from_response_format(Offer) == json_format
     assert (json_format.name, json_format.description) == ("Offer", "An offer.")
     assert (json_format.schema or {})["properties"]["price"]["type"] == "integer"
 
 
-@pytest.mark.parametrize("response_format", [{"type": "text"}, {"type": "json_schema"}, {}])
-def test_another_response_format_is_an_error(response_format: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"^response_format: .* is unknown\..* Known: json_object, json_schema$"):
+def test_a_response_format_of_text_is_none() -> None:
+    assert JsonFormat.from_response_format({"type": "text"}) is None
+
+
+def test_a_flat_response_format_is_read_too() -> None:
+    flat = {"type": "json_schema", "name": "n", "schema": SCHEMA, "strict": True}
+    assert JsonFormat.from_response_format(flat) == JsonFormat(SCHEMA, "n")
+
+
+@pytest.mark.parametrize(
+    ("response_format", "message"),
+    [
+        ({"type": "json_schema"}, r"^response_format: the schema is missing; give \{"),
+        ({"type": "json_schema", "json_schema": {"name": "x"}}, r"^response_format: the schema is missing; give \{"),
+        ({"type": "json"}, r"^response_format.type: 'json' is unknown\. Known: json_object, json_schema, text$"),
+        ({}, r"^response_format.type: None is unknown\. Known: json_object, json_schema, text$"),
+    ],
+)
+def test_another_response_format_is_an_error(response_format: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         JsonFormat.from_response_format(response_format)
+
+
+def test_an_answer_that_is_no_object_is_the_argument_of_its_tool() -> None:
+    tree = {"type": "array", "items": {"$ref": "#/$defs/A"}, "$defs": {"A": {"items": {"$ref": "#/$defs/A"}}}}
+    assert JsonFormat(tree, "tree").function["function"]["parameters"] == {
+        "type": "object",
+        "properties": {"value": {"type": "array", "items": {"$ref": "#/$defs/A"}}},
+        "required": ["value"],
+        "$defs": tree["$defs"],
+    }
+    with pytest.raises(ValueError, match="make it a part of one"):
+        _ = JsonFormat({"type": "array", "items": {"$ref": "#"}}).function
+
+
+class Node(BaseModel):
+    """A list."""
+
+    value: int
+    following: "Node | None" = None
+
+
+@tool
+def save(node: Node) -> str:
+    """Save it."""
+    return str(node)
+
+
+@pytest.mark.parametrize("bound", [Node, save])
+def test_recursive_classes_keep_their_schema_as_tools(bound: Any) -> None:
+    parameters = ToolCallFormat.from_tools([bound]).tools[0]["parameters"]
+    node = parameters["$defs"]["Node"]
+    assert node["properties"]["following"]["anyOf"] == [{"$ref": "#/$defs/Node"}, {"type": "null"}]
+
+
+@pytest.mark.parametrize("bound", [Node | None, list[Node], Literal["a"]])
+def test_a_type_that_is_no_object_is_refused_as_a_tool(bound: Any) -> None:
+    with pytest.raises(ValueError, match=r"^tools: .* make it a field of a pydantic class"):
+        ToolCallFormat.from_tools([bound])
 
 
 @pytest.mark.parametrize("name", ["one", "any_", "search"])
