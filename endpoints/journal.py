@@ -47,10 +47,14 @@ class Deployment:
 
 
 class JournalEntry:
-    """The journal's entry of a deployment whose name this process has locked."""
+    """The journal's entry of a deployment whose name this process has locked.
 
-    def __init__(self, deployment: Deployment, path: Path | None = None) -> None:
-        self.deployment = deployment
+    Attributes:
+        host: another machine that may be working on it; empty: this process has locked it.
+    """
+
+    def __init__(self, deployment: Deployment, path: Path | None = None, host: str = "") -> None:
+        self.deployment, self.host = deployment, host
         self.path = path or _path(deployment, f"{deployment.identity}.json")
 
     def write(self, **changes: Any) -> None:
@@ -113,21 +117,20 @@ def try_locked_entry(deployment: Deployment, path: Path | None = None) -> Iterat
         lock.release()
 
 
-def abandoned_entries() -> Iterator[JournalEntry]:
-    """The entries of processes that died, of all regions and accounts; each is locked while the caller has it."""
+def unfinished_entries() -> Iterator[JournalEntry]:
+    """The entries of all regions and accounts that no living process of this machine works on.
+
+    Each is locked while the caller has it, except one of another machine, whose `host` is set.
+    """
     for path, deployment, process in _records():
-        if process is not None and (process.is_of_another_machine or process.is_another_living_process):
+        if process is not None and process.is_of_another_machine:
+            yield JournalEntry(deployment, path, process.host)
+            continue
+        if process is not None and process.is_another_living_process:
             continue
         with try_locked_entry(deployment, path) as entry:
             if entry is not None and path.exists():  # else another process has just removed it
                 yield entry
-
-
-def entries_of_other_machines() -> Iterator[tuple[Deployment, str, Path]]:
-    """The unfinished deployments of other machines that share this folder: with the machine's name, and the file."""
-    for path, deployment, process in _records():
-        if process is not None and process.is_of_another_machine:
-            yield deployment, process.host, path
 
 
 def remember(deployment: Deployment) -> None:

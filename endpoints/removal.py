@@ -10,7 +10,7 @@ from sagechain.llms.sagemaker import TOOL_TAG
 from . import upload
 from .aws import Account
 from .foreign import unshared_resources
-from .journal import Deployment, abandoned_entries, entries_of_other_machines, forget, recall, try_locked_entry
+from .journal import Deployment, JournalEntry, forget, recall, try_locked_entry, unfinished_entries
 from .listing import expires_at
 from .plan import DEPLOYMENT_TAG
 from .progress import note, progress
@@ -126,14 +126,10 @@ def finish_abandoned(
     """
     deleted: list[str] = []
     errors: list[LLMError] = []
-    for entry in abandoned_entries():
-        place = _account_of(entry.deployment, account, everywhere=everywhere)
+    for entry in unfinished_entries():
+        place = None if entry.host else _account_of(entry.deployment, account, everywhere=everywhere)
         if place is None:
-            note(
-                f"Left behind by a process that died: {_text(entry.deployment)}. With the credentials and the address of "
-                f"that account, `sagechain endpoints reap --region {entry.deployment.region}` deletes it; if nothing is "
-                f"left of it, remove {entry.path}."
-            )
+            note(_report(entry))
             continue
         with progress(entry.deployment.name) as show:
             try:
@@ -142,12 +138,6 @@ def finish_abandoned(
                 entry.remove()
             except LLMError as error:
                 errors.append(error)
-    for deployment, host, path in entries_of_other_machines():
-        note(
-            f"The machine {host} is working on {_text(deployment)}. If it no longer is, "
-            f"`sagechain endpoints delete {deployment.name} --region {deployment.region}` deletes it; if nothing is left "
-            f"of it, remove {path}."
-        )
     return deleted, errors
 
 
@@ -161,9 +151,21 @@ def _account_of(deployment: Deployment, account: Account, *, everywhere: bool) -
     return account if is_there else None
 
 
-def _text(deployment: Deployment) -> str:
-    place = f"region {deployment.region}, account {deployment.account}, {deployment.address}"
-    return f"endpoint {deployment.name} ({place})"
+def _report(entry: JournalEntry) -> str:
+    """What a person has to know of a deployment that is not deleted from here."""
+    deployment, command = entry.deployment, "sagechain endpoints"
+    name, region = deployment.name, deployment.region
+    what = f"endpoint {name} (region {region}, account {deployment.account}, {deployment.address})"
+    remove = f"if nothing is left of it, remove {entry.path}."
+    if entry.host:
+        return (
+            f"The machine {entry.host} is working on {what}. If it no longer is, `{command} delete {name} "
+            f"--region {region}` deletes it; {remove}"
+        )
+    return (
+        f"Left behind by a process that died: {what}. With the credentials and the address of that account, "
+        f"`{command} reap --region {region}` deletes it; {remove}"
+    )
 
 
 def _run(teardown: Teardown) -> list[str]:

@@ -54,14 +54,18 @@ def _rename_durably(partial: Path, folder: Path) -> None:
 
     Otherwise a machine that loses power may have the new name without the contents of the files.
     """
-    for path in (*partial.iterdir(), partial):
-        _sync(path)
+    for path in partial.iterdir():
+        with path.open("r+b") as file:  # Windows syncs a handle that may write only
+            os.fsync(file.fileno())
+    _sync_folder(partial)
     partial.rename(folder)
-    _sync(folder.parent)
+    _sync_folder(folder.parent)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows opens no folders, and writes their entries itself
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -259,14 +259,18 @@ def test_a_checkpoint_is_renamed_after_all_of_it_is_on_the_disk(
     partial.mkdir()
     (partial / "weights").write_text("1")
     synced: list[tuple[str, bool]] = []
+    read_only: list[str] = []
 
     def sync(file: int) -> None:
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            read_only.append(Path(f"/proc/self/fd/{file}").resolve().name)
         synced.append((Path(f"/proc/self/fd/{file}").resolve().name, folder.exists()))
 
     monkeypatch.setattr(os, "fsync", sync)
     publish(partial, folder, keep=1)
     assert sorted(synced[:-1]) == [("files.json", False), ("partial", False), ("weights", False)]
     assert synced[-1] == ("checkpoints", True)
+    assert read_only == ["partial", "checkpoints"]  # folders; Windows syncs a file only by a handle that may write
 
 
 def test_the_error_for_a_damaged_checkpoint_names_it_and_the_remedy(data: Path, finished: Path, tmp_path: Path) -> None:
