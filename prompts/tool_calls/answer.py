@@ -10,6 +10,7 @@ counts in
 - a text whose tags are escaped, since the model repeats what it was shown, and a result that it invents.
 """
 
+import json
 import re
 from dataclasses import replace
 
@@ -21,15 +22,18 @@ from .formats import CLOSING_TAG, DECLARED_TAG, FENCE, REASONING_END, REASONING_
 _MENTION = r"(?<![`\"'“‘\\])"
 _EVENT = re.compile(
     rf"(?P<line>\n[^\S\n]*+(?=\S))|(?P<paragraph>\n[^\S\n]*+(?=\n))|(?P<reasoning>{_MENTION}(?:{REASONING_START.pattern}))"
-    rf"|(?P<reasoning_end>{_MENTION}(?:{REASONING_END.pattern}))|(?P<declared>{DECLARED_TAG.pattern})"
+    rf"|(?P<reasoning_end>{_MENTION}(?:{REASONING_END.pattern}))|(?P<declared>(?<!\\)(?:{DECLARED_TAG.pattern}))"
     r"|(?P<escaped><\\+\s{0,9}tool(?:s|_calls?|_response)[\s>])|(?P<result><tool_response[\s>])"
-    rf"|(?P<closing>{CLOSING_TAG.pattern})|(?P<mark>`+|[\"“”„«»])",
+    rf"|(?P<closing>{CLOSING_TAG.pattern})|(?P<mark>`+|[\"'“”„«»‘’「」])"
+    r"|(?P<quoted>(?<!`)<(?:code|pre|blockquote|q)>|(?<!`)<!--)",
     re.IGNORECASE,
 )
 _RESULT_END = re.compile(r"</tool_response>", re.IGNORECASE)
 _INVENTED_RESULT = re.compile(r"\*{0,2}Observation[*\d \t]{0,9}:|<tool_response[\s>]", re.IGNORECASE)
-_OPENING_MARK = re.compile(r"`+|(?<![\w\"])\"(?=\S)|[“„«]")
-_CLOSING_MARKS = {"`": r"`+", '"': r"(?<=\S)\"(?!\w)", "“": "”", "„": "[“”]", "«": "»"}
+_QUOTED_END = re.compile(r"</(?:code|pre|blockquote|q)>|-->", re.IGNORECASE)
+_OPENING_MARK = re.compile(r"`+|(?<![\w\"])\"(?=\S)|[“„«「]|(?<!\w)(?:‘(?=\S)|'(?=<))")
+_CLOSING_MARKS = {"`": "`+", '"': r"(?<=\S)\"(?!\w)", "“": "”", "„": "[“”]", "«": "»", "「": "」"}
+_CLOSING_MARKS |= {"'": r"'(?!\w)", "‘": r"’(?!\w)"}
 _CLOSERS = {mark: re.compile(rf"(?P<mark>{closer})|\n[^\S\n]*+\n") for mark, closer in _CLOSING_MARKS.items()}
 _BETWEEN_CALLS = re.compile(r"[\s,;\]]*+")
 _BLANK = " \t\n\r,;[]"
@@ -48,7 +52,7 @@ def read_answer(text: str, tools: CallableTools, *, truncated: bool, declared_on
     """
     answer = _Answer(text, tools, truncated=truncated, declared_only=declared_only)
     units = _counted(text[: answer.end], answer.units)
-    return _parts(text[: answer.end], units)
+    return _parts(text[: answer.end], _without_drafts(units))
 
 
 class _Answer:
@@ -94,6 +98,8 @@ class _Answer:
                 self._escaped = True
             case "result":
                 self._skip_to(_RESULT_END)
+            case "quoted":
+                self._position = self._end_of_quoted(event.end())
             case "closing":
                 self._escaped = False
                 if self.units:
@@ -104,6 +110,13 @@ class _Answer:
     def _skip_to(self, end: re.Pattern[str]) -> None:
         found = end.search(self._text, self._position)
         self._position = found.end() if found else len(self._text)
+
+    def _end_of_quoted(self, position: int) -> int:
+        """The end of an element of HTML that shows or quotes; the position itself if nothing ends it."""
+        if position >= self._no_closer_before.get("quoted", 0) and (end := _QUOTED_END.search(self._text, position)):
+            return end.end()
+        self._no_closer_before["quoted"] = len(self._text)
+        return position
 
     def _read_mark(self, position: int) -> None:
         """A mark that begins or ends inline code or a quotation."""
@@ -199,6 +212,16 @@ def _counted(text: str, units: list[Unit]) -> list[Unit]:
             counted.append(unit)
         end = unit.start
     return counted[::-1]
+
+
+def _without_drafts(units: list[Unit]) -> list[Unit]:
+    """The units without those that show, in another form, calls that stand in the declared form as well."""
+    declared = {_key(call) for unit in units if unit.declared for call in unit.parts}
+    return [unit for unit in units if unit.declared or not {_key(call) for call in unit.parts} <= declared]
+
+
+def _key(call: str | RawCall) -> str:
+    return call if isinstance(call, str) else json.dumps([call.name, call.arguments], sort_keys=True)
 
 
 def _is_blank_around(text: str, units: list[Unit]) -> bool:

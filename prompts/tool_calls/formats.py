@@ -27,8 +27,11 @@ CLOSING_TAG = re.compile(
     r"|<\|(?:/tool_calls?|tool_calls?_end)\|>|\[/TOOL_CALLS\]",
     re.IGNORECASE,
 )
-REASONING_START = re.compile(r"<(?:think(?:ing)?|thought|reasoning|reflection|scratchpad)>|\[THINK\]", re.IGNORECASE)
-REASONING_END = re.compile(r"</(?:think(?:ing)?|thought|reasoning|reflection|scratchpad)>|\[/THINK\]", re.IGNORECASE)
+_REASONING = r"(?:think(?:ing)?|thoughts?|reasoning|reflection|scratchpad|analysis)"
+REASONING_START = re.compile(
+    rf"<{_REASONING}(?:\s[^<>]{{0,99}})?>|\[THINK\]|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE
+)
+REASONING_END = re.compile(rf"</{_REASONING}>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
 FENCE = re.compile(
     r"(?P<fence>`{3,16}(?!`)(?![^\n]{0,200}`)|~{3,16}(?!~))[^\S\n]{0,9}[\w+.-]{0,40}[^\S\n]{0,9}(?:\n\s{0,64})?"
 )
@@ -54,7 +57,7 @@ _TAG_STARTS = (
 )
 _CLOSING_TAGS = ("</tool_call>", "</tool_calls>", "</toolcall>")
 _LONGEST_START = 16
-_REASONING_TAGS = ("<think>", "<thinking>", "<thought>", "<reasoning>", "<reflection>", "<scratchpad>", "[think]")
+_REASONING_TAGS = ("<think>", "<thinking>", "[think]")
 _LABEL = re.compile(r"\*{0,2}([A-Za-z]{0,16})([*\d \t]{0,9})(:?)")
 _LABELS = ("action", "observation")
 _LIST = re.compile(r"(?:\[\s{0,16}){1,4}")

@@ -60,9 +60,16 @@ def test_no_form_but_the_declared_one_counts_before_prose_or_in_a_line(form: str
         "I think of\n{}\n</think>\nNo.",
         "<thinking>\n{}\n</thinking>",
         "[THINK]\n{}\n[/THINK] No.",
+        "<thoughts>\n{}\n</thoughts>",
+        "<analysis>{}</analysis> No.",
+        "Not <code>{}</code> but words.",
+        "<blockquote>\n{}\n</blockquote>\nis theirs.",
+        "<!-- {} --> No.",
         "Write `{}` for that.",
         "Write ``\n{}\n`` for that.",
         "The page says “{}”.",
+        "The page says «{}».",
+        "The page says ‘{}’.",
         'The mail says "please {}" and I did not.',
         "```\n{}\n```\nis an example.",
         "~~~~markdown\n{}\n~~~~\nis an example.",
@@ -88,6 +95,12 @@ def test_a_draft_in_reasoning_and_the_real_call_are_one_call() -> None:
             assert read(f"{reasoning}\n{TAGGED}") == ([LAMP], reasoning)
             assert read(f"{reasoning}\n{JSON}") == ([LAMP], reasoning)
     assert read(f"I could write\n{JSON}\nNo, wait.\n{TAGGED}") == ([LAMP], f"I could write\n{JSON}\nNo, wait.")
+
+
+def test_a_call_that_is_shown_in_another_form_as_well_is_one_call() -> None:
+    for draft in (JSON, f"```json\n{JSON}\n```", f"```\n{TAGGED}\n```", "search_catalogue(query='lamp')"):
+        assert read(f"{draft}\n{TAGGED}") == ([LAMP], draft)
+    assert read(f"{TAGGED}\n{TAGGED}") == ([LAMP, LAMP], "")
 
 
 def test_a_closing_tag_of_reasoning_in_an_argument_or_in_inline_code_ends_nothing() -> None:
