@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-import boto3
 import botocore.exceptions
 from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
@@ -21,7 +20,7 @@ from sagechain.llms.errors import (
     QuotaExceeded,
     RoleRefused,
 )
-from sagechain.llms.sagemaker import as_llm_error, read_tags
+from sagechain.llms.sagemaker import as_llm_error, create_client, find_session, read_tags
 
 from .progress import poll
 
@@ -35,7 +34,7 @@ class Account:
     """One account in one region.
 
     Args:
-        region: default: boto3's own.
+        region: default: boto3's own, of its default session where the program has one; else `AWS_REGION`.
 
     Attributes:
         is_default_region: whether it is boto3's own region.
@@ -45,20 +44,23 @@ class Account:
     """
 
     def __init__(self, region: str | None = None) -> None:
-        self._session = boto3.Session(region_name=region)
-        if not self._session.region_name:
-            raise ValueError("region: not set; pass region, or set AWS_DEFAULT_REGION")
-        self.region: str = self._session.region_name
-        self.is_default_region = region is None or region == boto3.Session().region_name
+        self._session, default = find_session()
+        if not (region or default):
+            raise ValueError("region: not set; pass region, or set AWS_DEFAULT_REGION or AWS_REGION")
+        self.region: str = region or default or ""
+        self.is_default_region = self.region == default
+
+    def _client(self, service: str) -> Any:
+        return create_client(service, self._session, self.region, config=CONFIG)
 
     @cached_property
     def _sagemaker(self) -> Any:
-        return self._session.client("sagemaker", config=CONFIG)
+        return self._client("sagemaker")
 
     @cached_property
     def s3(self) -> Any:
         """boto3's client for S3."""
-        return self._session.client("s3", config=CONFIG)
+        return self._client("s3")
 
     @cached_property
     def address(self) -> str:
@@ -124,7 +126,7 @@ class Account:
     @cached_property
     def _identity(self) -> dict[str, Any]:
         try:
-            identity: dict[str, Any] = self._session.client("sts", config=CONFIG).get_caller_identity()
+            identity: dict[str, Any] = self._client("sts").get_caller_identity()
         except Exception as error:
             raise self.as_error("account", error) from error
         return identity
@@ -135,7 +137,8 @@ class Account:
             error = error.__context__
         if isinstance(error, botocore.exceptions.ParamValidationError):
             return ValueError(f"{name}: {error}")
-        llm_error = as_llm_error(name, error)
+        client = vars(self).get("_sagemaker")
+        llm_error = as_llm_error(name, error, address=client.meta.endpoint_url if client else "")
         if llm_error is None:
             return error
         if not isinstance(error, botocore.exceptions.ClientError):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from sagechain.llms.errors import AccessDenied, EndpointNotFound, LeftBehind, LLMError, NotOurs
-from sagechain.llms.sagemaker import TOOL_TAG
+from sagechain.llms.sagemaker import TOOL_TAG, check_name
 
 from . import upload
 from .aws import Account
@@ -43,6 +43,7 @@ def delete(
         NotOurs: sagechain did not deploy it, and `force` is not given. Nothing was changed.
         LeftBehind: something still exists; `reap` continues.
     """
+    check_name("name", name)
     account = Account(region)
     teardown = Teardown(account, _deployment(account, name), poll_seconds=poll_seconds)
     # The endpoint decides whose it is; without one, its configuration, else its model.

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sagechain.llms.sagemaker import check_name
 from sagechain.llms.wires import get_wire
 from sagechain.prompts import get_family
 
 ROLE_VARIABLE = "SAGECHAIN_ROLE"
-NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # SageMaker's own pattern of names
 ROLE = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/[a-zA-Z_0-9+=,.@\-_/]+")
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}  # seconds
 MAX_SECONDS = 365 * 86_400
@@ -42,10 +42,7 @@ class DeploymentRequest:
     timeout: float = 3_600
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise ValueError(
-                f"name: {self.name!r} is not an endpoint's name; letters, digits and hyphens between them, 63 at most"
-            )
+        check_name("name", self.name)
         if self.family is not None:
             get_family(self.family)
         if self.wire is not None:

@@ -47,7 +47,7 @@ SETTINGS = ("engine", "slots", *ENDPOINT_FIELDS)
 """Settings of a URI, which may be keywords instead."""
 ENDPOINT_PARAMETERS = (
     *("accept_eula", "client", "tokenizer", "streaming", "endpoint_kwargs", "on_unsupported"),
-    *("region_name", "credentials_profile_name", "endpoint_url", "config"),
+    *("region_name", "inference_component_name", "variant_name", "credentials_profile_name", "endpoint_url", "config"),
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
 )
 """Parameters that every URI accepts, and that have no effect on local models."""

@@ -55,6 +55,7 @@ def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     monkeypatch.setenv("SAGECHAIN_THREADS", str(tmp_path / "threads.sqlite"))
     monkeypatch.setenv("SAGECHAIN_SHOP", str(tmp_path / "shop.sqlite"))
     monkeypatch.setenv("SAGECHAIN_RUNTIME", str(tmp_path / "runtime"))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it would keep the credentials of an earlier test
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDMADEUP")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

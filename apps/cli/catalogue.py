@@ -23,7 +23,8 @@ def show_catalogue(
         bool, typer.Option("--jumpstart", help="Read JumpStart's public files, which have all its models.")
     ] = False,
     region: Annotated[
-        str, typer.Option("--region", envvar="AWS_DEFAULT_REGION", help="The AWS region of the endpoint.")
+        str,
+        typer.Option("--region", envvar=["AWS_DEFAULT_REGION", "AWS_REGION"], help="The AWS region of the endpoint."),
     ] = "us-east-1",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

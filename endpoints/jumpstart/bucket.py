@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-import boto3
 import botocore.exceptions
 from botocore import UNSIGNED
 from botocore.config import Config
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from sagechain.llms import errors
-from sagechain.llms.sagemaker import as_llm_error
+from sagechain.llms.sagemaker import as_llm_error, create_client, find_session
 from sagechain.prompts import check_known, unknown_name
 
 from .images import regions
@@ -53,18 +52,18 @@ class _Reader:
     def __init__(self, model_id: str, region: str, client: Any) -> None:
         self._model_id, self._bucket, self._client = model_id, f"jumpstart-cache-prod-{region}", client
         if client is None:
-            self._client = boto3.client("s3", region_name=region, config=Config(signature_version=UNSIGNED))
+            self._client = create_client("s3", *find_session(region), config=Config(signature_version=UNSIGNED))
 
     def load(self, key: str) -> Any:
         try:
             return json.loads(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
         except botocore.exceptions.ClientError as error:
             raise self._error(key, error) from error
-        except botocore.exceptions.BotoCoreError as error:
-            raise as_llm_error(self._model_id, error) or error from error
         except ValueError as error:
             message = f"s3://{self._bucket}/{key} is not JSON: {error}."
             raise errors.MalformedResponse(self._model_id, message) from error
+        except Exception as error:
+            raise as_llm_error(self._model_id, error) or error from error
 
     def _error(self, key: str, error: botocore.exceptions.ClientError) -> Exception:
         code, address = error.response["Error"].get("Code"), f"s3://{self._bucket}/{key}"

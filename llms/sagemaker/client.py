@@ -1,5 +1,6 @@
 """boto3's session and its client for SageMaker's runtime, created from the fields of a `SageMakerLLM`."""
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
@@ -10,6 +11,8 @@ import botocore.exceptions
 from botocore.config import Config
 from pydantic import SecretStr
 
+from ..forks import RenewedLock
+
 CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 CLIENT_SETTINGS = (
     *("timeout", "max_concurrency", "region_name", "credentials_profile_name", "endpoint_url", "config"),
@@ -17,23 +20,56 @@ CLIENT_SETTINGS = (
 )
 """The fields from which a client is made."""
 CONNECT_TIMEOUT = 10.0  # seconds
-NO_REGION = "region_name: not set; give region_name, ?region=… or AWS_DEFAULT_REGION"
+NO_REGION = "region_name: not set; give region_name or ?region=…, or set AWS_DEFAULT_REGION or AWS_REGION"
+
+_lock = RenewedLock()  # boto3's sessions are not thread-safe while they make a client
 
 
-def make_session(fields: Mapping[str, Any]) -> boto3.Session:
-    """A session with the credentials, profile and region in the fields; boto3 finds what they do not have.
+def find_session(
+    region: str | None = None, *, profile: str | None = None, keys: Mapping[str, str] | None = None
+) -> tuple[boto3.Session, str | None]:
+    """A session and its region: boto3's default session where the program has one and gives neither profile nor keys.
+
+    boto3 itself does not read `AWS_REGION`, which containers on AWS and CI have; it is used where boto3 finds no region.
 
     Raises:
-        botocore.exceptions.BotoCoreError: the profile does not exist, or boto3's configuration cannot be read.
+        ValueError: the profile does not exist, or boto3's configuration cannot be read.
     """
-    secrets = {
+    default = boto3.DEFAULT_SESSION
+    try:
+        with _lock:
+            own = default is None or profile or keys
+            session = boto3.Session(profile_name=profile, **(keys or {})) if own else default
+            found = region or session.region_name or (default.region_name if default is not None else None)
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise _refused_settings(error) from error
+    return session, found or os.environ.get("AWS_REGION") or None
+
+
+def create_client(service: str, session: boto3.Session, region: str | None, **settings: Any) -> Any:
+    """A client of boto3.
+
+    Raises:
+        ValueError: no region is set, or boto3 refuses the settings.
+    """
+    if not region:
+        raise ValueError(NO_REGION)
+    try:
+        with _lock:
+            return session.client(service, region_name=region, **settings)
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise _refused_settings(error) from error
+
+
+def session_of(fields: Mapping[str, Any]) -> tuple[boto3.Session, str | None]:
+    """The session and region for the fields of a `SageMakerLLM`; of a given client it is the client's region."""
+    keys = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name in CREDENTIALS
         if (value := fields.get(name)) is not None
     }
-    client = fields.get("client")
-    region = fields.get("region_name") or getattr(getattr(client, "meta", None), "region_name", None)
-    return boto3.Session(profile_name=fields.get("credentials_profile_name"), region_name=region, **secrets)
+    region = fields.get("region_name") or getattr(getattr(fields.get("client"), "meta", None), "region_name", None)
+    return find_session(region, profile=fields.get("credentials_profile_name"), keys=keys)
 
 
 def make_client(fields: Mapping[str, Any]) -> Any:
@@ -50,16 +86,16 @@ def make_client(fields: Mapping[str, Any]) -> Any:
         user_agent=_user_agent(),
     )
     extra = fields.get("config")
-    try:
-        return make_session(fields).client(
-            "sagemaker-runtime",
-            endpoint_url=fields.get("endpoint_url"),
-            config=config.merge(extra) if extra else config,
-        )
-    except botocore.exceptions.NoRegionError as error:
-        raise ValueError(NO_REGION) from error
-    except (botocore.exceptions.BotoCoreError, ValueError) as error:
-        raise ValueError(f"no client for SageMaker's runtime: {error}") from error
+    return create_client(
+        "sagemaker-runtime",
+        *session_of(fields),
+        endpoint_url=fields.get("endpoint_url"),
+        config=config.merge(extra) if extra else config,
+    )
+
+
+def _refused_settings(error: Exception) -> ValueError:
+    return ValueError(f"boto3 cannot use its settings: {' '.join(str(error).split())}")
 
 
 @cache

@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 
 from .aws_errors import as_llm_error
-from .client import NO_REGION
+from .client import create_client
 
 TOOL_TAG = "sagechain:tool"
 FAMILY_TAG = "sagechain:family"
@@ -31,23 +31,24 @@ def read_tags(client: Any, arn: str) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
-def family_and_wire(endpoint: str, session: boto3.Session) -> Mapping[str, str]:
+def family_and_wire(endpoint: str, session: boto3.Session, region: str | None) -> Mapping[str, str]:
     """`family` and `wire` of an endpoint, as far as its tags have them.
 
     Raises:
         LLMError: the tags cannot be read; the message advises to name family and wire instead.
         ValueError: no tag has either of them, or no region is set.
     """
-    if not session.region_name:
-        raise ValueError(f"{NO_REGION}. {ADD_TO_URI}")
     config = Config(
         connect_timeout=SECONDS, read_timeout=SECONDS, retries={"mode": "standard", "total_max_attempts": 3}
     )
     try:
-        client = session.client("sagemaker", config=config)
+        client = create_client("sagemaker", session, region, config=config)
+    except ValueError as error:
+        raise ValueError(f"{error}. {ADD_TO_URI}") from error
+    try:
         tags = read_tags(client, client.describe_endpoint(EndpointName=endpoint)["EndpointArn"])
     except Exception as error:
-        mapped = as_llm_error(endpoint, error)
+        mapped = as_llm_error(endpoint, error, address=client.meta.endpoint_url)
         if mapped is None:
             raise
         message = f"its tags, which name family and wire, cannot be read: {mapped.message} {ADD_TO_URI}"

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import botocore.exceptions
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family
@@ -24,10 +23,11 @@ from ..text_model import TextModel
 from ..token_counting import load_tokenizer, prompt_too_long
 from ..wires import DEFAULT_WIRES, Wire, get_wire
 from ..wires.base import OnUnsupported
-from .client import CLIENT_SETTINGS, CREDENTIALS, make_client, make_session
+from .client import CLIENT_SETTINGS, CREDENTIALS, make_client, session_of
 from .content_handlers import WireContentHandler
 from .endpoint_tags import ADD_TO_URI, family_and_wire
 from .invocation import EndpointInvocation
+from .names import check_name, name_and_region
 from .transport import prepare
 
 
@@ -78,7 +78,7 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         check_known("parameter", values, cls.model_fields)
         model_kwargs = with_one_name(values.pop("model_kwargs", None) or {})
         check_known("model_kwargs", model_kwargs, PARAMETER_NAMES)
-        values = {**model_kwargs, **values}
+        values = {**model_kwargs, **values, **_place(values)}
         if not any(values.get(name) for name in ("family", "wire", "content_handler")):
             values |= _from_tags(values)
         values["wire"] = _wire_name(values)
@@ -88,8 +88,6 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     @model_validator(mode="after")
     def validate_environment(self) -> Self:
         """Make the client, unless one is given. langchain-aws's own version would not leave the credentials to boto3."""
-        if not self.endpoint_name:
-            raise ValueError("endpoint_name: it is empty; give the endpoint's name")
         self._wire = get_wire(self.wire)
         if self.family is not None and not get_family(self.family).stop and not self._wire.capabilities.takes_roles:
             raise ValueError(f"family: {self.family!r} has no text layout, and the {self.wire} wire accepts text only")
@@ -259,16 +257,27 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
         return super()._resolve_length_limits(prompt, parameters, output_format)
 
 
+def _place(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The endpoint's name and region; the name may be an ARN, which contains both."""
+    name, region = name_and_region(str(values.get("endpoint_name") or ""))
+    check_name("endpoint_name", name)
+    for field in ("inference_component_name", "variant_name"):
+        if values.get(field) is not None:
+            check_name(field, values[field])
+    stated = {
+        "the ARN": region,
+        "region_name": values.get("region_name"),
+        "the client": getattr(getattr(values.get("client"), "meta", None), "region_name", None),
+    }
+    given = {where: each for where, each in stated.items() if each}
+    if len(set(given.values())) > 1:
+        raise ValueError(f"region_name: {' and '.join(f'{each!r} of {where}' for where, each in given.items())} differ")
+    return {"endpoint_name": name, **({"region_name": region} if region else {})}
+
+
 def _from_tags(values: Mapping[str, Any]) -> Mapping[str, str]:
     """Family and wire in the endpoint's tags."""
-    name = values.get("endpoint_name")
-    if not name:
-        return {}  # refused later
-    try:
-        session = make_session(values)
-    except botocore.exceptions.BotoCoreError as error:
-        raise ValueError(f"no session with AWS: {error}. {ADD_TO_URI}") from error
-    return family_and_wire(str(name), session)
+    return family_and_wire(values["endpoint_name"], *session_of(values))
 
 
 def _wire_name(values: Mapping[str, Any]) -> str:

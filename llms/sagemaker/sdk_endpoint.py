@@ -4,11 +4,10 @@ The SDK is never imported. Any object with a name and an ARN works, such as `sag
 `InferenceComponent`, which has the name and ARN of its endpoint.
 """
 
-import re
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-ARN = re.compile(r"arn:[a-z-]+:sagemaker:(?P<region>[a-z0-9-]+):\d{12}:endpoint/[^/]+", re.IGNORECASE)
+from .names import ARN
 
 
 class SDKEndpoint(Protocol):

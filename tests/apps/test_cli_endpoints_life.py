@@ -120,7 +120,7 @@ def test_the_next_command_deletes_leftovers_of_a_killed_one(aws: LocalRuntime) -
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("deploy", "a_b", *GIVEN), 2, "sagechain: name: 'a_b' is not an endpoint's name"),
+        (("deploy", "a_b", *GIVEN), 2, "sagechain: name: 'a_b' is not a name"),
         (("deploy", "mine", "huggingface-llm-falcon-7b-instruct-bf61"), 2, "Did you mean"),
         (("deploy", "mine", *GIVEN, "--ttl", "long"), 2, "ttl: 'long' is not a duration"),
         (("deploy", "mine", *GIVEN, "-e", "X"), 2, "-e 'X' is not NAME=TEXT"),

@@ -98,7 +98,7 @@ def test_a_licence_has_to_be_accepted_before_any_request(aws: LocalRuntime) -> N
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"name": "a_b"}, "name: 'a_b' is not an endpoint's name"),
+        ({"name": "a_b"}, "name: 'a_b' is not a name"),
         ({"name": "x" * 64}, "name: '.*63 at most"),
         ({"image": None}, "model_id: no model is given"),
         ({"model_id": ENTRY}, "model_id: it is given, and so is image"),
@@ -149,7 +149,7 @@ def test_the_error_for_a_missing_role_explains_how_to_give_one(
 
 def test_a_block_refuses_what_deploy_refuses(aws: LocalRuntime) -> None:
     before = len(aws.requests)
-    with pytest.raises(ValueError, match="name: 'a_b' is not an endpoint's name"), deployed("a_b", **FALCON):
+    with pytest.raises(ValueError, match="name: 'a_b' is not a name"), deployed("a_b", **FALCON):
         pass
     assert len(aws.requests) == before
 

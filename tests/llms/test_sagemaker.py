@@ -254,7 +254,7 @@ def test_missing_credentials_are_an_error(runtime: LocalRuntime, monkeypatch: py
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"endpoint_name": ""}, "endpoint_name: it is empty"),
+        ({"endpoint_name": ""}, "endpoint_name: '' is not a name"),
         ({"family": "falcn"}, "Did you mean 'falcon'"),
         ({"family": "messages", "wire": "tgi"}, "the tgi wire accepts text only"),
         ({"wire": "tgl"}, "Did you mean 'tgi'"),
