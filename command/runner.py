@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
+from sagechain.llms.local.llama_cpp import ctrl_c_ends_loading
 
 from .terminal import print_note
 
@@ -40,7 +41,8 @@ def run_app(app: Callable[..., Any], program: str, *, error_prefix: str) -> NoRe
     if isinstance(sys.stdout, TextIOWrapper):
         # A character that the terminal's encoding lacks, or half of one, is printed as \u…, and does not end the command.
         sys.stdout.reconfigure(errors="backslashreplace")
-    code, message = _run(app, program)
+    with ctrl_c_ends_loading():
+        code, message = _run(app, program)
     if message is not None:
         print_note(f"{error_prefix}: {message}")
     sys.exit(code)

@@ -64,6 +64,11 @@ class GenerationFields(BaseModel):
             raise ValueError(f"give a string or a list of strings, not {value!r}")
         if "" in strings:
             raise ValueError("an empty stop string would end every answer before it begins")
+        for item in strings:
+            try:
+                item.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"{item!a} is not valid text at character {error.start}") from error
         return tuple(dict.fromkeys(strings))
 
     @model_validator(mode="after")

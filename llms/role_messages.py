@@ -21,8 +21,15 @@ TEMPLATE_ESCAPING = (
 
 
 def dialog(messages: Sequence[BaseMessage], output_format: OutputFormat | None = None) -> list[dict[str, str]]:
-    """Each message as `{"role", "content"}`; the first shows `output_format`. Errors: as in `to_role_messages`."""
-    return [
-        {"role": turn.role, "content": turn.text}
-        for turn in to_role_messages(messages, TEMPLATE_ESCAPING, output_format)
-    ]
+    """Each message as `{"role", "content"}`; the first shows `output_format`. Errors: as in `to_role_messages`.
+
+    Raises:
+        ValueError: a tool or a schema has half a character in its text.
+    """
+    turns = to_role_messages(messages, TEMPLATE_ESCAPING, output_format)
+    for turn in turns:
+        try:
+            turn.text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"prompt: the {turn.role} text is not valid at character {error.start}") from error
+    return [{"role": turn.role, "content": turn.text} for turn in turns]

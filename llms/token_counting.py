@@ -1,17 +1,19 @@
 """A model's own tokenizer, by a file, a folder or its name on the Hugging Face hub, to count tokens without the model."""
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 from sagechain.prompts import replace_half_characters
 
 from .errors import MissingExtra, ModelNotLoaded
 
 FILE = "tokenizer.json"
+MAX_TOKENIZERS = 32  # in memory
 
 
-@cache
 def load_tokenizer(tokenizer: str, model_name: str) -> Callable[[str], list[int]]:
     """A function that returns the token ids of a text.
 
@@ -25,20 +27,37 @@ def load_tokenizer(tokenizer: str, model_name: str) -> Callable[[str], list[int]
         ModelNotLoaded: the hub has no such tokenizer, or cannot be reached.
     """
     try:
-        from tokenizers import Tokenizer
+        import tokenizers  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtra(model_name, "transformers") from error
     file = _file(tokenizer, model_name)
+    stat = file.stat()
+    found = _Tokenizer(file, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
+    _read(found)
+    return partial(_token_ids, found)
+
+
+@dataclass(frozen=True)
+class _Tokenizer:
+    """A file as it was at one time; copied and pickled as that, and read again where it is not in memory."""
+
+    file: Path
+    version: tuple[int, ...]
+
+
+def _token_ids(tokenizer: _Tokenizer, text: str) -> list[int]:
+    ids: list[int] = _read(tokenizer).encode(replace_half_characters(text)).ids
+    return ids
+
+
+@lru_cache(maxsize=MAX_TOKENIZERS)
+def _read(tokenizer: _Tokenizer) -> Any:
+    from tokenizers import Tokenizer
+
     try:
-        read = Tokenizer.from_file(str(file))
+        return Tokenizer.from_file(str(tokenizer.file))
     except Exception as error:  # tokenizers raises bare Exception
-        raise ValueError(f"tokenizer: {str(file)!r} cannot be read: {error}") from error
-
-    def token_ids(text: str) -> list[int]:
-        ids: list[int] = read.encode(replace_half_characters(text)).ids
-        return ids
-
-    return token_ids
+        raise ValueError(f"tokenizer: {str(tokenizer.file)!r} cannot be read: {error}") from error
 
 
 def estimate_tokens(text: str) -> int:
@@ -74,6 +93,7 @@ def _is_hub_name(tokenizer: str) -> bool:
     return bool(slash and owner.strip(".~") and model) and "/" not in model and not model.endswith(".json")
 
 
+@cache
 def _download(name: str, model_name: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download

@@ -1,7 +1,7 @@
 """The grammar that a constrained answer follows, in llguidance's Lark: both local engines read this text.
 
     answer_grammar(ToolCallFormat.from_tools([search], "any"))
-    # %llguidance {}
+    # %llguidance {"no_forcing": true}
     # start: "<tool_call>\\n" call …
 
 JSON is written as `json.dumps` writes it: where white space is free, a small model may repeat it without end.
@@ -15,7 +15,9 @@ from sagechain.prompts import TOOL_CALL_END, TOOL_CALL_START, JsonFormat, Output
 
 from .schemas import ALTERNATIVES, constrainable_schema
 
-HEADER, START = "%llguidance {}\n", "start: "
+# Text that only one continuation fits is not turned into tokens by llguidance, which would take the name of a special token
+# in it for that token: the model chooses the tokens.
+HEADER, START = '%llguidance {"no_forcing": true}\n', "start: "
 # llguidance's options for one schema; `coerce_one_of` reads `oneOf` as `anyOf`.
 JSON_OPTIONS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "coerce_one_of": True}
 FIRST, NEXT, END = f"{TOOL_CALL_START}\n", f"\n{TOOL_CALL_START}\n", f"}}\n{TOOL_CALL_END}"

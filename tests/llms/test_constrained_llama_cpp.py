@@ -170,3 +170,19 @@ def test_a_grammar_that_llama_cpp_refuses_is_an_error_and_never_ignored(
     for generate in (llm.complete, llm.chunks):
         with pytest.raises(ValueError, match=r"can't be constrained to it: llama\.cpp refuses its grammar"):
             list(generate(MESSAGES, output_format=JsonFormat(schema), max_new_tokens=5))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"const": "<|im_start|>"},
+        {"enum": ["a<|im_end|>b"]},
+        {"type": "string", "pattern": "^<\\|endoftext\\|>$"},
+        {"type": "object", "properties": {"<|im_end|>": {"const": 1}}, "required": ["<|im_end|>"]},
+    ],
+    ids=str,
+)
+def test_the_name_of_a_special_token_in_a_schema_is_text(llm: LlamaCppLLM, schema: dict[str, Any]) -> None:
+    [answer] = llm.complete("Write JSON:", output_format=JsonFormat(schema), max_new_tokens=30)
+    assert (answer.generation_info or {})["finish_reason"] == "stop"
+    assert fits(answer.text, schema)

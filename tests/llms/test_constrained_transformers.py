@@ -131,7 +131,7 @@ def test_an_event_loop_does_not_wait_while_a_grammar_is_compiled(
 
     monkeypatch.setattr(llguidance, "LLMatcher", compile_grammar)
     [answer] = asyncio.run(tiny.acomplete(PROMPT, output_format=JsonFormat({"const": "a"})))
-    assert (answer.text, threads) == ('"a"', ["sagechain-hugging-face"])
+    assert (answer.text, threads) == ('"a"', ["sagechain-generation"])
 
 
 def test_the_name_of_a_special_token_is_written_as_text(tiny: HuggingFaceLLM) -> None:

@@ -16,7 +16,7 @@ from tests.llms.checkpoints import PROMPT, PROMPTS, changed_copy, load_exactly, 
 
 
 def worker_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "sagechain-hugging-face"]
+    return [thread for thread in threading.enumerate() if thread.name == "sagechain-generation"]
 
 
 class Forward:

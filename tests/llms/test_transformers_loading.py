@@ -104,7 +104,7 @@ def test_the_weights_are_freed_with_the_last_model(gpt2: Path, tmp_path: Path) -
     weights = weakref.ref(llm.pipeline.model)
     llm.invoke(PROMPT, max_new_tokens=1)
     for thread in threading.enumerate():
-        if thread.name == "sagechain-hugging-face":
+        if thread.name == "sagechain-generation":
             thread.join()
     del llm
     gc.collect()

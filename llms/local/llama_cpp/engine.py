@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from sagechain.prompts import replace_half_characters
+
 from ...errors import ModelNotLoaded
 from ...forks import RenewedLock, renew_in_child
 from ..gguf_header import check_gguf, gguf_files
@@ -62,8 +64,7 @@ class Engine:
 
     def token_ids(self, text: str) -> list[int]:
         """The tokens of a prompt with this text; half a surrogate pair counts as the replacement character."""
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        body = {"content": text, "add_special": True, "parse_special": True}
+        body = {"content": replace_half_characters(text), "add_special": True, "parse_special": True}
         tokens: list[int] = self._server().post("/tokenize", body)["tokens"]
         return tokens
 

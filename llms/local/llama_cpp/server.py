@@ -15,7 +15,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from contextlib import closing
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,10 +65,13 @@ class Server:
     def post(self, path: str, body: Any) -> Any:
         """llama.cpp's answer to an HTTP request. Raises ModelFailed."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
-        with closing(self._connection()) as connection:
-            connection.request("POST", path, json.dumps(body), headers)
-            response = connection.getresponse()
-            answer = json.load(response)
+        try:
+            with closing(self._connection()) as connection:
+                connection.request("POST", path, json.dumps(body), headers)
+                response = connection.getresponse()
+                answer = json.load(response)
+        except (OSError, HTTPException) as error:
+            raise ModelFailed(self._name, f"llama.cpp's server does not answer: {error}.") from error
         if response.status != 200:
             raise ModelFailed(self._name, f"llama.cpp failed: {answer.get('error', answer)}.")
         return answer

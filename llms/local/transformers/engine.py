@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from sagechain.prompts import replace_half_characters
+
 from ...errors import MissingExtra, ModelNotLoaded
 from ...forks import RenewedLock, renew_in_child
 from ..weights import FileVersion
@@ -84,6 +86,7 @@ class Engine:
         Args:
             from_template: the text comes from a chat template, which wrote the first special token itself.
         """
+        text = replace_half_characters(text)
         has_bos = self._adds_bos and text.startswith(self.tokenizer.bos_token)
         with self._tokenizer_lock:
             # Not verbose: transformers would warn of a text too long for the model, which we refuse or only count.

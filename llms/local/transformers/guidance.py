@@ -1,7 +1,6 @@
 """llguidance over a transformers tokenizer (the extra `constrained`)."""
 
 from collections.abc import Sequence
-from copy import copy
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,33 +27,9 @@ def reads_tokenizer(tokenizer: Any) -> bool:
 
 def guidance_tokenizer(tokenizer: Any, vocabulary_size: int, end_ids: Sequence[int]) -> Any:
     """The vocabulary as llguidance reads it; a second for 50,000 tokens."""
-    from llguidance import LLTokenizer, TokenizerWrapper
     from llguidance.hf import from_tokenizer
 
-    vocabulary = from_tokenizer(tokenizer, n_vocab=vocabulary_size, eos_token=list(end_ids))
-    wrapper = TokenizerWrapper(_PlainTextTokenizer(tokenizer, vocabulary))
-    return LLTokenizer(wrapper, n_vocab=vocabulary_size, eos_token=list(end_ids))
-
-
-class _PlainTextTokenizer:
-    """What llguidance needs of a tokenizer, with the names of special tokens as ordinary text.
-
-    llguidance 1.9.1 alone would write a text that contains such a name, where the grammar leaves no other, as the special
-    token, which has no text in an answer.
-    """
-
-    def __init__(self, tokenizer: Any, vocabulary: Any) -> None:
-        ids = range(vocabulary.vocab_size)
-        self.eos_token_id, self.bos_token_id = vocabulary.eos_token, None
-        self.tokens = [vocabulary.decode_bytes([token_id]) for token_id in ids]
-        self.special_token_ids = [token_id for token_id in ids if vocabulary.is_special_token(token_id)]
-        self._backend = copy(tokenizer.backend_tokenizer)
-        self._backend.no_padding()
-        self._backend.no_truncation()
-        self._backend.encode_special_tokens = True
-
-    def __call__(self, text: str) -> list[int]:
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+    return from_tokenizer(tokenizer, n_vocab=vocabulary_size, eos_token=list(end_ids))
 
 
 def compile_grammar(tokenizer: Any, grammar: str) -> Any:
