@@ -48,7 +48,7 @@ class Server:
         import xllamacpp
 
         try:
-            with signals_while_loading(path.name):
+            with signals_while_loading(path):
                 self._server = xllamacpp.Server(settings)
                 # xllamacpp 2026.10: a server that is deleted before its loop has started waits for the start forever. A
                 # completion is answered by the loop; tokens and templates are not.

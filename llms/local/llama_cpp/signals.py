@@ -13,14 +13,16 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+LARGE = 500_000_000  # bytes: from here on a load is announced, because it takes seconds, or minutes from a slow disk
 SIGACTION_BYTES = 512  # enough for any platform's `struct sigaction`
 _programs: list[object] = []  # one for each `ctrl_c_ends_loading` that is open
 
 
 @contextmanager
 def ctrl_c_ends_loading() -> Iterator[None]:
-    """While it is open, Ctrl-C during a load ends the process, and each load is announced on standard error."""
+    """While it is open, Ctrl-C during a load ends the process, and that of a large file is announced on standard error."""
     program = object()
     _programs.append(program)
     try:
@@ -30,10 +32,10 @@ def ctrl_c_ends_loading() -> Iterator[None]:
 
 
 @contextmanager
-def signals_while_loading(name: str) -> Iterator[None]:
-    """Restore the handlers of SIGINT and SIGTERM that loading the model `name` replaces; works in any thread."""
-    if _programs:
-        print(f"Loading {name} … (Ctrl-C ends the program)", file=sys.stderr, flush=True)
+def signals_while_loading(path: Path) -> Iterator[None]:
+    """Restore the handlers of SIGINT and SIGTERM that loading a model replaces; works in any thread."""
+    if _programs and path.stat().st_size >= LARGE:
+        print(f"Loading {path.name} … (Ctrl-C ends the program)", file=sys.stderr, flush=True)
     if os.name == "nt":
         yield
         return

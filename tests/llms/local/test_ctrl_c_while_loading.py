@@ -21,7 +21,7 @@ xllamacpp.Server = server
 
 
 @pytest.mark.parametrize("arguments", [["ask", "Hi"], ["chat"]])
-def test_a_command_ends_and_says_so_before(smollm2: Path, arguments: list[str]) -> None:
+def test_a_command_ends(smollm2: Path, arguments: list[str]) -> None:
     command = f"sys.argv = {['sagechain', *arguments, '-m', f'local:{smollm2}']!r}\n"
     script = f"{SLOW_LOADING}{command}from sagechain.apps.cli import main\nmain()"
     with processes.start("-c", script) as process:
@@ -30,7 +30,21 @@ def test_a_command_ends_and_says_so_before(smollm2: Path, arguments: list[str]) 
         assert process.stdout.read(1) == "!"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=5) == -signal.SIGINT
-        assert process.stderr.read() == f"Loading {smollm2.name} … (Ctrl-C ends the program)\n"
+        assert process.stderr.read() == ""
+
+
+def test_the_load_of_a_large_file_is_announced(tmp_path: Path) -> None:
+    with (tmp_path / "large.gguf").open("wb") as file:
+        file.write(b"GGUF")
+        file.truncate(600_000_000)
+    command = f"sys.argv = {['sagechain', 'ask', 'Hi', '-m', f'local:{file.name}']!r}\n"
+    with processes.start("-c", f"{SLOW_LOADING}{command}from sagechain.apps.cli import main\nmain()") as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.stdout.read(1) == "!"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=5) == -signal.SIGINT
+        assert process.stderr.read() == "Loading large.gguf … (Ctrl-C ends the program)\n"
 
 
 def test_a_command_that_ignores_ctrl_c_still_does(smollm2: Path) -> None:
