@@ -1,5 +1,6 @@
 from . import errors as errors
 from .chat.model import PromptedChatModel as PromptedChatModel
+from .chat.settings import configure_llm as configure_llm
 from .concurrency import ConcurrencyLimit as ConcurrencyLimit
 from .generation import Prompt as Prompt
 from .load import ENGINES as ENGINES

@@ -29,33 +29,62 @@ class StopCutter:
         if "" in self.stops:
             raise ValueError("stop: an empty stop string would end every answer before it begins")
         self.stopped = False
-        self._buffered = ""
+        self._matchers = [_Matcher(stop) for stop in self.stops]
+        self._buffered: list[str] = []
+        self._buffered_length = 0
 
     def feed(self, text: str) -> str:
         """The text that may be shown, now that `text` has arrived."""
         if self.stopped:
             return ""
-        seen, self._buffered = self._buffered + text, ""
-        cut = self._first_complete(seen)
-        if cut is not None:
+        ends = [(end, -len(matcher.stop)) for matcher in self._matchers if (end := matcher.feed(text)) is not None]
+        if ends:
             self.stopped = True
-            return seen[:cut]
-        shown = len(seen) - self._length_of_started_stop(seen)
-        self._buffered = seen[shown:]
+            end, minus_length = min(ends)
+            shown = self._buffered_length + end + minus_length
+        else:
+            shown = self._buffered_length + len(text) - max((matcher.matched for matcher in self._matchers), default=0)
+        self._buffered.append(text)
+        self._buffered_length += len(text)
+        if not shown and not self.stopped:
+            return ""
+        seen = self.flush()
+        if not self.stopped:
+            self._buffered, self._buffered_length = [seen[shown:]], len(seen) - shown
         return seen[:shown]
 
     def flush(self) -> str:
         """The buffered text, when no more text comes."""
-        rest, self._buffered = self._buffered, ""
+        rest, self._buffered, self._buffered_length = "".join(self._buffered), [], 0
         return rest
 
-    def _first_complete(self, seen: str) -> int | None:
-        found = [(start + len(stop), start) for stop in self.stops if (start := seen.find(stop)) >= 0]
-        return min(found)[1] if found else None
 
-    def _length_of_started_stop(self, seen: str) -> int:
-        longest = max((len(stop) for stop in self.stops), default=1) - 1
-        for length in range(min(longest, len(seen)), 0, -1):
-            if any(stop.startswith(seen[-length:]) for stop in self.stops):
-                return length
-        return 0
+class _Matcher:
+    """Finds one stop string in text that arrives in chunks, in linear time (Knuth, Morris and Pratt's search)."""
+
+    def __init__(self, stop: str) -> None:
+        self.stop = stop
+        self.matched = 0
+        """How many characters of the stop string the text so far ends with."""
+        self._shorter = [0]  # for each beginning of the stop string, the longest other one that it ends with
+        length = 0
+        for character in stop[1:]:
+            length = self._next(length, character)
+            self._shorter.append(length)
+
+    def _next(self, matched: int, character: str) -> int:
+        while matched and self.stop[matched] != character:
+            matched = self._shorter[matched - 1]
+        return matched + (self.stop[matched] == character)
+
+    def feed(self, text: str) -> int | None:
+        """Where in `text` the first stop string ends; None if it is not complete."""
+        position = 0
+        while position < len(text):
+            if not self.matched and (position := text.find(self.stop[0], position)) < 0:
+                return None
+            self.matched = self._next(self.matched, text[position])
+            position += 1
+            if self.matched == len(self.stop):
+                return position
+        return None

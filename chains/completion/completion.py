@@ -21,6 +21,7 @@ from sagechain.llms import (
     PromptedChatModel,
     StopCutter,
     TextModel,
+    configure_llm,
     with_one_name,
 )
 from sagechain.prompts import check_known, unknown_name
@@ -114,7 +115,8 @@ def _prepare(
         )
     if isinstance(model, TextModel):
         return CompletionModel(_configure(model, stops, candidates, parameters, ranked=ranked), stops, {}, candidates)
-    options, own_stop = dict(parameters), parameters.get("stop") or ()
+    model, options = configure_llm(model, parameters)
+    own_stop = parameters.get("stop") or ()
     if stop := [*([own_stop] if isinstance(own_stop, str) else own_stop), *stops]:
         options["stop"] = stop
     return CompletionModel(model, stops, options, candidates)

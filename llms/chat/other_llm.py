@@ -20,7 +20,7 @@ from ..capabilities import Capabilities
 from ..generation import ChunkCutter, Prompt, cut_answer
 from ..token_counting import estimate_tokens
 from ..wires.base import is_count
-from .settings import configured
+from .settings import configure_llm
 
 INPUT_COUNTS = ("input_tokens", "prompt_tokens", "prompt_token_count", "prompt_eval_count", "input_token_count")
 OUTPUT_COUNTS = ("output_tokens", "completion_tokens", "candidates_token_count", "eval_count", "generated_token_count")
@@ -73,7 +73,7 @@ class OtherLLM:
         self, prompt: Prompt, stop: Sequence[str] = (), *, output_format: OutputFormat | None = None, **settings: Any
     ) -> list[GenerationChunk]:
         """As for a `TextModel`. Raises ValueError on a setting that the LLM cannot honour."""
-        llm, options = configured(self.llm, settings)
+        llm, options = configure_llm(self.llm, settings)
         try:
             result = llm.generate([_text(prompt)], _sent(stop), **options)
         except (ValueError, NotImplementedError) as error:
@@ -86,7 +86,7 @@ class OtherLLM:
         self, prompt: Prompt, stop: Sequence[str] = (), *, output_format: OutputFormat | None = None, **settings: Any
     ) -> list[GenerationChunk]:
         """As `complete`."""
-        llm, options = configured(self.llm, settings)
+        llm, options = configure_llm(self.llm, settings)
         try:
             result = await llm.agenerate([_text(prompt)], _sent(stop), **options)
         except (ValueError, NotImplementedError) as error:
@@ -99,7 +99,7 @@ class OtherLLM:
         self, prompt: Prompt, stop: Sequence[str] = (), *, output_format: OutputFormat | None = None, **settings: Any
     ) -> Generator[GenerationChunk, None, None]:
         """As for a `TextModel`. A stop string ends the LLM's stream."""
-        llm, options = configured(self.llm, settings)
+        llm, options = configure_llm(self.llm, settings)
         cutter, figures = ChunkCutter(stop), _Figures()
         try:
             with closing(llm.stream(_text(prompt), figures.config, stop=_sent(stop), **options)) as texts:  # type: ignore[type-var]
@@ -114,7 +114,7 @@ class OtherLLM:
         self, prompt: Prompt, stop: Sequence[str] = (), *, output_format: OutputFormat | None = None, **settings: Any
     ) -> AsyncGenerator[GenerationChunk, None]:
         """As `chunks`."""
-        llm, options = configured(self.llm, settings)
+        llm, options = configure_llm(self.llm, settings)
         cutter, figures = ChunkCutter(stop), _Figures()
         for sent in (_sent(stop), None):
             try:

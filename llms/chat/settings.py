@@ -22,7 +22,7 @@ AT_CONSTRUCTION = ("timeout", "max_retries", *BaseLLM.model_fields)
 METHODS = ("_call", "_generate", "_stream", "_acall", "_agenerate", "_astream")
 
 
-def configured(llm: BaseLLM, settings: Mapping[str, Any]) -> tuple[BaseLLM, dict[str, Any]]:
+def configure_llm(llm: BaseLLM, settings: Mapping[str, Any]) -> tuple[BaseLLM, dict[str, Any]]:
     """The LLM with settings as its fields, and the options of a request for the others.
 
     Raises:
@@ -48,11 +48,11 @@ def configured(llm: BaseLLM, settings: Mapping[str, Any]) -> tuple[BaseLLM, dict
 
 
 def check_settings(llm: BaseLLM, settings: Mapping[str, Any]) -> None:
-    """Raises ValueError on what `configured` would refuse, and on settings that an LLM reads only when it is made."""
+    """Raises ValueError on what `configure_llm` would refuse, and on settings that an LLM reads only when it is made."""
     for name in settings:
         if name in AT_CONSTRUCTION:
             raise _refused(llm, name)
-    configured(llm, settings)
+    configure_llm(llm, settings)
 
 
 def can_honour(llm: BaseLLM, settings: Mapping[str, Any]) -> bool:

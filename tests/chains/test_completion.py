@@ -317,3 +317,9 @@ def test_a_prompt_without_text_is_refused(prompt: Any, words: str) -> None:
                 ask(prompt)
         with pytest.raises(ValueError, match=words):
             asyncio.run(chain.ainvoke(prompt))
+
+
+def test_a_setting_that_another_llm_cannot_honour_is_a_value_error() -> None:
+    for parameters in ({"temperature": 0.5}, {"max_tokens": 5}, {"seed": 1}):
+        with pytest.raises(ValueError, match=r"(temperature|max_tokens|seed)\b.* FakeListLLM cannot be given it"):
+            code_completion(FakeListLLM(responses=["x"]), **parameters)

@@ -58,3 +58,10 @@ def test_only_the_beginning_of_a_stop_string_is_buffered() -> None:
 def test_an_empty_stop_string_is_refused() -> None:
     with pytest.raises(ValueError, match="an empty stop string"):
         StopCutter(["a", ""])
+
+
+def test_a_stop_string_that_the_text_nearly_repeats_is_found_when_it_comes() -> None:
+    cutter = StopCutter(["a" * 3_000 + "b", "aab"])
+    assert [cutter.feed("a") for _ in range(4_000)] == [""] * 3_000 + ["a"] * 1_000
+    assert cutter.feed("b") == ""
+    assert cutter.stopped
