@@ -9,6 +9,7 @@ from contextlib import aclosing, closing
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LangSmithParams
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
@@ -23,6 +24,11 @@ class TextModel(TextGenerator, LLM, ABC):
     def _identifying_params(self) -> dict[str, Any]:
         """All that an answer depends on: the key of LangChain's cache."""
         return {"model": self.display_name, "family": self.family, **self._parameters(None, {}).given()}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        """The names in traces: those of the chat model over this model."""
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        return {**params, "ls_provider": "sagechain", "ls_model_name": str(kwargs.get("model") or self.display_name)}
 
     def generate(self, prompts: list[str], stop: list[str] | None = None, *args: Any, **options: Any) -> LLMResult:
         """As LangChain's. A request's parameters become the model's, because LangChain's cache is keyed by the model."""

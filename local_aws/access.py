@@ -22,6 +22,7 @@ from .requests import AwsRequest
 FORM_TYPES = ("text/plain", "application/x-www-form-urlencoded", "multipart/")  # what a page sends without asking
 
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]{1,5})?")
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
 _ACCESS_KEY = re.compile(r"[\w.+=@-]{1,128}", re.ASCII)
 
 
@@ -102,6 +103,9 @@ class Access:
                 if content_type.strip().lower().startswith(FORM_TYPES):
                     message = f"The local runtime does not accept {content_type!r} here; send application/json."
                     raise AwsError(request.denied_code, message, 415)
+        if not _REGION.fullmatch(signer.region):
+            message = "Credential should be scoped to a valid region."
+            raise AwsError("IncompleteSignature", message)
         if self._access_key and not hmac.compare_digest(signer.access_key.encode(), self._access_key.encode()):
             message = "The security token included in the request is invalid: it is not the runtime's access key."
             raise AwsError(request.unknown_key_code, message, 403)

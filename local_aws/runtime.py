@@ -24,7 +24,7 @@ from .s3.service import S3Service
 from .sagemaker.control_plane import ControlPlane
 from .sagemaker.models import Deployments
 from .sagemaker.preconfigured import EndpointSettings, default_endpoints, endpoint_of, records_of
-from .sagemaker.records import Store
+from .sagemaker.records import EVERY_REGION, Store
 
 STOP_SECONDS = 2  # that requests in flight have to end when the runtime stops
 BACKLOG = 512  # connections that wait to be accepted
@@ -211,13 +211,13 @@ class LocalRuntime:
         )
         self._open_parts.callback(self._deployments.close)
         for name, endpoint in self._preconfigured.items():
-            if store.find("endpoints", name):
+            if any(key[1] == name for key in store.all("endpoints")):
                 raise ValueError(
                     f"endpoint {name!r}: an endpoint with that name is deployed in {folder}; give another name"
                 )
             for kind, record in records_of(name, self._models[name], self._now()).items():
-                store.put(kind, name, record, in_memory=True)
-            self._deployments.add(name, endpoint)
+                store.put(kind, (EVERY_REGION, name), record)
+            self._deployments.add((EVERY_REGION, name), endpoint)
         control_plane = ControlPlane(store, self._deployments, clock=self._now, **self._seconds)
         self._inference = InferenceServer(self._deployments)
         s3 = S3Service(objects, Uploads(folder / "uploads"), self._now)

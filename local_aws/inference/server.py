@@ -30,10 +30,11 @@ from ..sagemaker.models import Deployments, Endpoint
 from . import event_stream
 from .broken_responses import FAILURE_TEXT, break_connection, broken_frames
 from .containers import Reply, chunks_of, whole_body
+from .targets import targeted_variant
 
 RUNTIME_PATH = re.compile(r"/ping|/invocations|/endpoints/([^/]+)/(.+)")
 ATTRIBUTES_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
-VARIANT_HEADER = {"x-Amzn-Invoked-Production-Variant": "AllTraffic"}
+INVOKED_HEADER = "x-Amzn-Invoked-Production-Variant"
 CLIENT_LEFT = 499  # the status of a response that is not read any more
 MAX_BODY_BYTES = 6_291_456  # of a request, in AWS
 
@@ -111,21 +112,27 @@ class InferenceRequest(AwsRequest):
         if name not in names:
             return JSONResponse({"error": f"no endpoint {name!r} in service; known: {', '.join(names)}"}, 404)
         try:
-            endpoint = await self._server.deployments.endpoint(name)
+            endpoint = await self._server.deployments.endpoint(names[name])
         except CannotServe as error:
             return JSONResponse({"error": str(error)}, 500)
         reply = await self._reply(endpoint)
         return ReplyResponse(self._server, chunks_of(reply), reply.status, media_type=reply.content_type)
 
     async def _endpoint_response(self) -> Response:
-        if self._name not in self._server.deployments.in_service():
+        deployments = self._server.deployments
+        key = deployments.in_service(self.region).get(self._name)
+        if key is None:
             raise AwsError("ValidationError", f"Endpoint {self._name} of account {ACCOUNT} not found.")
+        variant = targeted_variant(deployments.record(key), self.http.headers, deployments.has_model)
         try:
-            endpoint = await self._server.deployments.endpoint(self._name)
+            endpoint = await deployments.endpoint(key)
         except CannotServe as error:
             return self._model_error(500, str(error))
         fault = endpoint.next_fault()
-        return self._fault_response(fault) or await self._reply_response(endpoint, fault)
+        response = self._fault_response(fault) or await self._reply_response(endpoint, fault)
+        if response.status_code == 200:
+            response.headers[INVOKED_HEADER] = variant
+        return response
 
     def _fault_response(self, fault: Mapping[str, Any]) -> Response | None:
         """The response to a fault that needs no container."""
@@ -148,10 +155,8 @@ class InferenceRequest(AwsRequest):
         if reply.status != 200:
             return self._model_error(reply.status, (await whole_body(reply)).decode("utf-8", "replace"))
         if self.operation == "InvokeEndpoint":
-            headers = {**VARIANT_HEADER, "Content-Type": reply.content_type}
-            return ReplyResponse(self._server, chunks_of(reply), headers=headers)
+            return ReplyResponse(self._server, chunks_of(reply), headers={"Content-Type": reply.content_type})
         headers = {
-            **VARIANT_HEADER,
             "Content-Type": event_stream.CONTENT_TYPE,
             "X-Amzn-SageMaker-Content-Type": reply.content_type,
         }
@@ -192,7 +197,7 @@ class InferenceRequest(AwsRequest):
             f"See {log} in account {ACCOUNT} for more information.",
             "OriginalMessage": message,
             "OriginalStatusCode": status,
-            "LogStreamArn": f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{log_group}",
+            "LogStreamArn": f"arn:aws:logs:{self.region}:{ACCOUNT}:log-group:{log_group}",
         }
         return JSONResponse(body, 424, headers={"x-amzn-ErrorType": "ModelError"})
 

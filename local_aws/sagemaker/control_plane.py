@@ -13,10 +13,10 @@ from typing import Any
 from ..account import sagemaker_arn
 from ..errors import AwsError, validation_error
 from ..failures import Failure
-from .endpoint_states import describe, is_gone, status_of
+from .endpoint_states import current, describe, is_gone, status_of
 from .models import Deployments
 from .pages import page
-from .records import Record, Store
+from .records import Key, Record, Store
 from .validation import check
 
 MAX_TAGS = 50  # of one resource, in AWS
@@ -68,6 +68,8 @@ class ControlPlane:
             "CreateModel": self._create_model,
             "CreateEndpointConfig": self._create_config,
             "CreateEndpoint": self._create_endpoint,
+            "UpdateEndpoint": self._update_endpoint,
+            "UpdateEndpointWeightsAndCapacities": self._update_weights,
             "DeleteEndpoint": self._delete_endpoint,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
@@ -93,10 +95,10 @@ class ControlPlane:
 
     def _remove_gone_endpoints(self) -> None:
         now = self._clock()
-        for name, endpoint in self._store.all(ENDPOINT.records).items():
+        for key, endpoint in self._store.all(ENDPOINT.records).items():
             if is_gone(endpoint, now):
-                self._store.remove(ENDPOINT.records, name)
-                self._deployments.remove(endpoint)
+                self._store.remove(ENDPOINT.records, key)
+                self._deployments.remove(key, endpoint)
 
     def _create_model(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
         if "PrimaryContainer" not in parameters and not parameters.get("Containers"):
@@ -131,8 +133,46 @@ class ControlPlane:
         )
         ready = self._clock() + failure.scaled_seconds("creating", self._creating_seconds)
         response = self._create(ENDPOINT, parameters, region, Variants=variants, ready=ready, outcome=failure.reason)
-        self._deployments.start(self._store.all(ENDPOINT.records)[parameters["EndpointName"]])
+        self._deployments.start((region, parameters["EndpointName"]))
         return response
+
+    def _update_endpoint(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        key, _ = self._find_steady(parameters["EndpointName"], region)
+        config = self._find(CONFIG, parameters["EndpointConfigName"], region)
+        variants = [self._with_container(variant, region) for variant in config["ProductionVariants"]]
+        return self._update(key, region, EndpointConfigName=parameters["EndpointConfigName"], Variants=variants)
+
+    def _update_weights(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
+        key, endpoint = self._find_steady(parameters["EndpointName"], region)
+        variants = {variant["VariantName"]: dict(variant) for variant in endpoint["Variants"]}
+        desired = parameters["DesiredWeightsAndCapacities"]
+        if unknown := [one["VariantName"] for one in desired if one["VariantName"] not in variants]:
+            raise validation_error(
+                f'The variant name(s) "{", ".join(unknown)}" is/are not present within endpoint configuration '
+                f'"{endpoint["EndpointConfigName"]}".'
+            )
+        names = {"DesiredWeight": "InitialVariantWeight", "DesiredInstanceCount": "InitialInstanceCount"}
+        for one in desired:
+            variants[one["VariantName"]] |= {ours: one[name] for name, ours in names.items() if name in one}
+        return self._update(key, region, Variants=list(variants.values()))
+
+    def _find_steady(self, name: str, region: str) -> tuple[Key, Record]:
+        """An endpoint that can be updated: its key and its record. Raises AwsError: it is in another state."""
+        arn, now = sagemaker_arn(ENDPOINT.arn, name, region), self._clock()
+        endpoint = self._find(ENDPOINT, name, region)
+        if (status := status_of(endpoint, now)) == "Failed":
+            raise validation_error(f'Cannot update endpoint "{arn}" with status Failed.')
+        if status != "InService":
+            raise validation_error(f'Cannot update in-progress endpoint "{arn}".')
+        return self._key(ENDPOINT, name, region), current(endpoint, now)
+
+    def _update(self, key: Key, region: str, **changes: Any) -> dict[str, Any]:
+        """Start an update of an endpoint, on top of those that are over."""
+        now, endpoint = self._clock(), current(self._store.get(ENDPOINT.records, key), self._clock())
+        update = {"started": now, "ready": now + self._creating_seconds, "outcome": None, "changes": changes}
+        self._store.put(ENDPOINT.records, key, {**endpoint, "update": update})
+        self._deployments.update(key)
+        return {"EndpointArn": sagemaker_arn(ENDPOINT.arn, key[1], region)}
 
     def _with_container(self, variant: Mapping[str, Any], region: str) -> dict[str, Any]:
         """The variant and its container, since its configuration and its model may be deleted before the endpoint is."""
@@ -143,32 +183,34 @@ class ControlPlane:
 
     def _delete_endpoint(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
         endpoint, now = self._find(ENDPOINT, parameters["EndpointName"], region), self._clock()
-        if status_of(endpoint, now) in ("Creating", "Deleting"):
-            raise validation_error(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
+        if status_of(endpoint, now) not in ("InService", "Failed"):
+            arn = sagemaker_arn(ENDPOINT.arn, parameters["EndpointName"], region)
+            raise validation_error(f'Cannot update in-progress endpoint "{arn}".')
         gone = now + failure.scaled_seconds("deleting", self._deleting_seconds)
-        self._store.change(ENDPOINT.records, parameters["EndpointName"], deleted=now, gone=gone)
+        key = self._key(ENDPOINT, parameters["EndpointName"], region)
+        self._store.change(ENDPOINT.records, key, deleted=now, gone=gone)
         return {}
 
     def _add_tags(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
-        kind, name, record = self._find_tagged(parameters["ResourceArn"])
+        kind, key, record = self._find_tagged(parameters["ResourceArn"])
         tags = {tag["Key"]: tag for tag in [*record["Tags"], *_checked_tags(parameters["Tags"])]}
         if len(tags) > MAX_TAGS:
             raise validation_error(f"{parameters['ResourceArn']} would have {len(tags)} tags, more than {MAX_TAGS}.")
-        self._store.change(kind.records, name, Tags=list(tags.values()))
+        self._store.change(kind.records, key, Tags=list(tags.values()))
         return {"Tags": list(tags.values())}
 
     def _list_tags(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
         return {"Tags": self._find_tagged(parameters["ResourceArn"])[2]["Tags"]}  # they always fit one page
 
     def _delete_tags(self, parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
-        kind, name, record = self._find_tagged(parameters["ResourceArn"])
+        kind, key, record = self._find_tagged(parameters["ResourceArn"])
         remaining = [tag for tag in record["Tags"] if tag["Key"] not in parameters["TagKeys"]]
-        self._store.change(kind.records, name, Tags=remaining)
+        self._store.change(kind.records, key, Tags=remaining)
         return {}
 
     def _describe_handler(self, kind: Kind) -> Handler:
         def describe_one(parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
-            return self._description(kind, self._find(kind, parameters[f"{kind.member}Name"], region))
+            return self._description(kind, self._find(kind, parameters[f"{kind.member}Name"], region), region)
 
         return describe_one
 
@@ -176,7 +218,8 @@ class ControlPlane:
         members = {"CreationTime", "LastModifiedTime"} | {kind.member + part for part in ("Name", "Arn", "Status")}
 
         def list_page(parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
-            descriptions = [self._description(kind, record) for record in self._store.all(kind.records).values()]
+            records = self._store.all(kind.records, region).values()
+            descriptions = [self._description(kind, record, region) for record in records]
             summaries = [{name: one[name] for name in one if name in members} for one in descriptions]
             listed, token = page(summaries, parameters, member=kind.member)
             return {f"{kind.member}s": listed, **({"NextToken": token} if token else {})}
@@ -185,16 +228,16 @@ class ControlPlane:
 
     def _delete_handler(self, kind: Kind) -> Handler:
         def delete(parameters: Parameters, region: str, failure: Failure) -> dict[str, Any]:
-            self._find(kind, parameters[f"{kind.member}Name"], region)
-            self._store.remove(kind.records, parameters[f"{kind.member}Name"])
+            self._store.remove(kind.records, self._key(kind, parameters[f"{kind.member}Name"], region))
             return {}
 
         return delete
 
-    def _description(self, kind: Kind, record: Record) -> dict[str, Any]:
+    def _description(self, kind: Kind, record: Record, region: str) -> dict[str, Any]:
+        arn = {f"{kind.member}Arn": sagemaker_arn(kind.arn, record[f"{kind.member}Name"], region)}
         if kind is ENDPOINT:
-            return describe(record, self._clock())
-        return {name: value for name, value in record.items() if name != "Tags"}
+            return describe(record, self._clock()) | arn
+        return {name: value for name, value in record.items() if name != "Tags"} | arn
 
     def _create(self, kind: Kind, parameters: Parameters, region: str, **fields: Any) -> dict[str, Any]:
         name = parameters[f"{kind.member}Name"]
@@ -202,28 +245,32 @@ class ControlPlane:
         arn = sagemaker_arn(kind.arn, name, region)
         tags = _checked_tags(parameters.get("Tags", []))
         record = {**parameters, f"{kind.member}Arn": arn, "CreationTime": self._clock(), "Tags": tags, **fields}
-        self._store.put(kind.records, name, record)
+        self._store.put(kind.records, (region, name), record)
         return {f"{kind.member}Arn": arn}
 
     def _check_is_new(self, kind: Kind, name: str, region: str) -> None:
-        if self._store.find(kind.records, name) is not None:
+        if self._store.key(kind.records, name, region) is not None:
             arn = sagemaker_arn(kind.arn, name, region)
             raise validation_error(f'Cannot create already existing {kind.noun} "{arn}".')
 
     def _find(self, kind: Kind, name: str, region: str) -> Record:
-        record = self._store.find(kind.records, name)
-        if record is None:
-            raise validation_error(f'Could not find {kind.noun} "{sagemaker_arn(kind.arn, name, region)}".')
-        return record
+        return self._store.get(kind.records, self._key(kind, name, region))
 
-    def _find_tagged(self, arn: str) -> tuple[Kind, str, Record]:
+    def _key(self, kind: Kind, name: str, region: str) -> Key:
+        key = self._store.key(kind.records, name, region)
+        if key is None:
+            raise validation_error(f'Could not find {kind.noun} "{sagemaker_arn(kind.arn, name, region)}".')
+        return key
+
+    def _find_tagged(self, arn: str) -> tuple[Kind, Key, Record]:
         parts = arn.split(":", 5)
         if len(parts) != 6:
             raise validation_error(f"ResourceArn: {arn!r} is not an ARN.")
         region, (type_name, _, name) = parts[3], parts[5].partition("/")
         for kind in KINDS:
             if kind.arn == type_name:
-                return kind, name, self._find(kind, name, region)
+                key = self._key(kind, name, region)
+                return kind, key, self._store.get(kind.records, key)
         known = ", ".join(kind.arn for kind in KINDS)
         raise validation_error(f"ResourceArn: the local runtime has no {type_name}; it has {known}.")
 

@@ -1,10 +1,14 @@
 """The state of an endpoint, from the times in its record and the outcome of creating its container.
 
+                 Updating
+                    ▲▼
     Creating ──► InService ──► Deleting ──► gone
         └──────► Failed ─────────┘
 
 An endpoint's record has: `ready`, the earliest time at which it is created; `outcome`, None until its container is
 created, then "" or the reason why that failed; and once it is being deleted `deleted`, when that started, and `gone`.
+An `update` has its `started` and `ready`, an `outcome` of its own, and the fields of the record that it `changes` once
+that is ""; if it fails, the endpoint stays as it was.
 Times are seconds since the epoch.
 """
 
@@ -20,13 +24,30 @@ def status_of(endpoint: Record, now: float) -> str:
         return "Deleting"
     if endpoint["outcome"] is None or now < endpoint["ready"]:
         return "Creating"
-    return "Failed" if endpoint["outcome"] else "InService"
+    if endpoint["outcome"]:
+        return "Failed"
+    return "Updating" if _is_updating(endpoint, now) else "InService"
+
+
+def current(endpoint: Record, now: float) -> Record:
+    """The record with what an update has changed once it is over."""
+    update = endpoint.get("update")
+    if not update or _is_updating(endpoint, now) or update["outcome"]:
+        return endpoint
+    return {**endpoint, **update["changes"]}
+
+
+def _is_updating(endpoint: Record, now: float) -> bool:
+    update = endpoint.get("update")
+    return update is not None and (update["outcome"] is None or now < update["ready"])
 
 
 def last_modified(endpoint: Record, now: float) -> float:
     """When its status last changed, in seconds since the epoch."""
     if "deleted" in endpoint:
         return float(endpoint["deleted"])
+    if update := endpoint.get("update"):
+        return float(update["started"] if _is_updating(endpoint, now) else update["ready"])
     return float(endpoint["CreationTime"] if status_of(endpoint, now) == "Creating" else endpoint["ready"])
 
 
@@ -37,10 +58,10 @@ def is_gone(endpoint: Record, now: float) -> bool:
 
 def describe(endpoint: Record, now: float) -> dict[str, Any]:
     """The response to DescribeEndpoint."""
-    status = status_of(endpoint, now)
+    status, failed_update = status_of(endpoint, now), (endpoint.get("update") or {}).get("outcome")
+    endpoint = current(endpoint, now)
     description = {
         "EndpointName": endpoint["EndpointName"],
-        "EndpointArn": endpoint["EndpointArn"],
         "EndpointConfigName": endpoint["EndpointConfigName"],
         "EndpointStatus": status,
         "CreationTime": endpoint["CreationTime"],
@@ -48,7 +69,9 @@ def describe(endpoint: Record, now: float) -> dict[str, Any]:
     }
     if status == "Failed":
         description["FailureReason"] = endpoint["outcome"]
-    if status == "InService":
+    elif status == "InService" and failed_update:
+        description["FailureReason"] = failed_update
+    if status in ("InService", "Updating"):
         variants = endpoint["Variants"]
         description["ProductionVariants"] = [_variant_summary(variant, endpoint["ready"]) for variant in variants]
     return description

@@ -24,9 +24,9 @@ from sagechain.llms.wires import get_wire, list_wires
 from ..inference.containers import CONTAINERS, Container
 from ..inference.faults import FaultPlan
 from ..s3.objects import Objects
-from .endpoint_states import status_of
+from .endpoint_states import current, status_of
 from .model_data import CannotServe, bucket_url, unpack
-from .records import Record, Store
+from .records import Key, Record, Store
 
 LOADING_THREADS = 4  # models that are loaded at the same time
 
@@ -68,75 +68,111 @@ class Deployments:
         self._store, self._objects, self._folder, self._clock = store, objects, folder, clock
         self._stand_in, self._upstream = stand_in, upstream
         self._workers = ThreadPoolExecutor(LOADING_THREADS, thread_name_prefix="deploying")
-        self._endpoints: dict[str, Future[Endpoint]] = {}
+        self._endpoints: dict[tuple[Key, str], Future[Endpoint]] = {}  # by the name of their configuration too
         self._unpacking = threading.Lock()
         self._closed = False
         folder.mkdir(exist_ok=True)
         self._remove_unused_data()
-        for record in store.all("endpoints").values():
-            self.start(record)
+        for key, record in store.all("endpoints").items():
+            self.start(key)
+            if (record.get("update") or {"outcome": ""})["outcome"] is None:
+                self.update(key)
 
     def close(self) -> None:
         """Start nothing more. What is unfinished starts again when the folder is next opened."""
         self._closed = True
         self._workers.shutdown(wait=False, cancel_futures=True)
 
-    def add(self, name: str, endpoint: Endpoint) -> None:
-        """Put an endpoint that exists already under a name."""
-        self._endpoints[name] = Future()
-        self._endpoints[name].set_result(endpoint)
+    def add(self, key: Key, endpoint: Endpoint) -> None:
+        """Put an endpoint that exists already under a key."""
+        created: Future[Endpoint] = Future()
+        created.set_result(endpoint)
+        self._endpoints[key, self.record(key)["EndpointConfigName"]] = created
 
-    def start(self, record: Record) -> None:
+    def start(self, key: Key) -> None:
         """Create what an endpoint needs before it can be in service, unless its outcome is known."""
-        name = record["EndpointName"]
-        if record["outcome"] is not None:
-            return
+        record = self._store.get("endpoints", key)
+        if record["outcome"] is None:
+            self._prepare(key, record, lambda problem: self._store.change("endpoints", key, outcome=problem))
+
+    def update(self, key: Key) -> None:
+        """Create what an endpoint's update needs; until then, and if that fails, it answers as before."""
+        before = self._store.get("endpoints", key)
+        update, data = before["update"], before.get("data")
+
+        def finish(problem: str) -> None:
+            kept = {"data": data} if problem else {}
+            self._store.change("endpoints", key, update={**update, "outcome": problem}, **kept)
+
+        after = {**before, **update["changes"], "data": None}
+        if _container(after) == _container(before):
+            finish("")
+        else:
+            self._prepare(key, after, finish)
+
+    def _prepare(self, key: Key, record: Record, finish: Callable[[str], None]) -> None:
+        """Create an endpoint, and call `finish` with what kept it from serving, or ""."""
         if self._upstream or bucket_url(_container(record), self._objects) is None:
-            self._set_outcome(name, "" if self._upstream else _wire_problem(record))
+            self._endpoints.pop((key, record["EndpointConfigName"]), None)  # the first request creates it
+            finish("" if self._upstream else _wire_problem(record))
             return
-        self._endpoints[name] = self._workers.submit(self._create, record)
-        self._endpoints[name].add_done_callback(lambda created: self._finish(name, created))
+        creation = self._workers.submit(self._create, key, record)
+        self._endpoints[key, record["EndpointConfigName"]] = creation
 
-    def in_service(self) -> list[str]:
-        """The names of the endpoints that answer."""
-        now = self._clock()
-        return [name for name, one in self._store.all("endpoints").items() if status_of(one, now) == "InService"]
+        def created(creation: Future[Endpoint]) -> None:
+            if self._closed or creation.cancelled():
+                return
+            error = creation.exception()
+            finish("" if error is None else str(error) if isinstance(error, CannotServe) else repr(error))
 
-    async def endpoint(self, name: str) -> Endpoint:
+        creation.add_done_callback(created)
+
+    def in_service(self, region: str | None = None) -> dict[str, Key]:
+        """The endpoints that answer, in a region or in all, by name."""
+        now, answering = self._clock(), ("InService", "Updating")
+        endpoints = self._store.all("endpoints", region)
+        return {key[1]: key for key, one in endpoints.items() if status_of(one, now) in answering}
+
+    def record(self, key: Key) -> Record:
+        """An endpoint's record as it is now."""
+        return current(self._store.get("endpoints", key), self._clock())
+
+    def has_model(self, container: Mapping[str, Any], name: str) -> bool:
+        """Whether a container's model data has an archive of this name; true where it is in no bucket here."""
+        url = bucket_url(container, self._objects)
+        if url is None:
+            return True
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        return self._objects.find(bucket, prefix + name) is not None
+
+    async def endpoint(self, key: Key) -> Endpoint:
         """An endpoint that is in service; its container is created if it has not been.
 
         Raises:
             CannotServe: it cannot be created.
         """
-        if name not in self._endpoints:
-            self._endpoints[name] = self._workers.submit(self._create, self._store.all("endpoints")[name])
+        record = self.record(key)
+        version = (key, record["EndpointConfigName"])
+        if version not in self._endpoints:
+            self._endpoints[version] = self._workers.submit(self._create, key, record)
         try:
-            return await asyncio.shield(asyncio.wrap_future(self._endpoints[name]))
+            return await asyncio.shield(asyncio.wrap_future(self._endpoints[version]))
         except CannotServe:
-            self._endpoints.pop(name, None)  # the next request tries again
+            self._endpoints.pop(version, None)  # the next request tries again
             raise
 
-    def remove(self, record: Record) -> None:
+    def remove(self, key: Key, record: Record) -> None:
         """Drop an endpoint, and its model data if no other endpoint uses it."""
-        self._endpoints.pop(record["EndpointName"], None)
-        if "data" in record:
+        for version in [version for version in self._endpoints if version[0] == key]:
+            self._endpoints.pop(version, None)
+        if record.get("data"):
             self._workers.submit(self._remove_unused_data)
 
-    def _finish(self, name: str, created: Future[Endpoint]) -> None:
-        if self._closed or created.cancelled():
-            return
-        error = created.exception()
-        reason = str(error) if isinstance(error, CannotServe) else repr(error)
-        self._set_outcome(name, "" if error is None else reason)
-
-    def _set_outcome(self, name: str, problem: str) -> None:
-        self._store.change("endpoints", name, outcome=problem)
-
-    def _create(self, record: Record) -> Endpoint:
+    def _create(self, key: Key, record: Record) -> Endpoint:
         if self._upstream:
             return Endpoint(self._upstream)
         wire = wire_of(record)
-        data = self._data(record)
+        data = self._data(key, record)
         uri = self._stand_in if data is None else f"local:{quote(str(data))}"
         try:
             return Endpoint(CONTAINERS[wire](load_llm(uri)))
@@ -147,16 +183,16 @@ class Deployments:
                 f"Please check CloudWatch logs for this endpoint. ({error})"
             ) from error
 
-    def _data(self, record: Record) -> Path | None:
+    def _data(self, key: Key, record: Record) -> Path | None:
         """The folder with an endpoint's own model data, if it has any."""
-        if "data" in record:
+        if record.get("data"):
             return self._folder / str(record["data"])
         url = bucket_url(_container(record), self._objects)
         if url is None:
             return None
         with self._unpacking:
             folder = unpack(url, self._objects, self._folder)
-            self._store.change("endpoints", record["EndpointName"], data=folder.name)
+            self._store.change("endpoints", key, data=folder.name)
         return folder
 
     def _remove_unused_data(self) -> None:

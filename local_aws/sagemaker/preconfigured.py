@@ -1,6 +1,6 @@
 """The endpoints that the local runtime serves from the start: their settings, and records as if they had been deployed.
 
-They end with the runtime. They lack the tag `sagechain:tool`: sagechain did not deploy them.
+They answer in every region, and end with the runtime. They lack the tag `sagechain:tool`: sagechain did not deploy them.
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,12 @@ from sagechain.llms import TextModel, load_llm
 from sagechain.llms.wires import DEFAULT_WIRES, get_wire
 from sagechain.prompts import get_family, read_yaml, unknown_name
 
-from ..account import ACCOUNT, sagemaker_arn
+from ..account import ACCOUNT, DEFAULT_REGION
 from ..inference.containers import CONTAINERS, Container, UpstreamContainer
 from ..inference.faults import FaultPlan
 from .models import Endpoint
 from .records import Record
 
-REGION = "us-east-1"
 INSTANCE_TYPE = "ml.m5.large"  # a configuration needs one; nothing runs on it
 
 FAULT_SETTINGS = ("fault", "times", "frames", "seconds")
@@ -74,24 +73,21 @@ def records_of(name: str, settings: EndpointSettings, now: float) -> dict[str, R
         "InstanceType": INSTANCE_TYPE,
         "InitialVariantWeight": 1.0,
     }
-    image = {"Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/local:latest"}
+    image = {"Image": f"{ACCOUNT}.dkr.ecr.{DEFAULT_REGION}.amazonaws.com/local:latest"}
     return {
         "models": {
             "ModelName": name,
-            "ModelArn": sagemaker_arn("model", name, REGION),
             "PrimaryContainer": image,
             "ExecutionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/local",
             **common,
         },
         "endpoint-configs": {
             "EndpointConfigName": name,
-            "EndpointConfigArn": sagemaker_arn("endpoint-config", name, REGION),
             "ProductionVariants": [variant],
             **common,
         },
         "endpoints": {
             "EndpointName": name,
-            "EndpointArn": sagemaker_arn("endpoint", name, REGION),
             "EndpointConfigName": name,
             "Variants": [{**variant, "Container": image}],
             "ready": now,

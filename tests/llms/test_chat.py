@@ -99,6 +99,13 @@ def test_a_message_has_the_models_name_and_the_finish_reason(runtime: LocalRunti
     assert load_chat_model(FALCON_URI)._get_ls_params()["ls_model_name"] == FALCON
 
 
+@pytest.mark.parametrize("uri", [FALCON_URI, LLAMA_URI, "local:smollm2"])
+def test_traces_name_a_text_model_as_its_chat_model(runtime: LocalRuntime, uri: str) -> None:
+    text, chat = load_llm(uri)._get_ls_params(), load_chat_model(uri)._get_ls_params()
+    assert text["ls_provider"] == chat["ls_provider"] == "sagechain"
+    assert text["ls_model_name"] == chat["ls_model_name"]
+
+
 def test_any_other_llm_becomes_a_chat_model() -> None:
     chat = PromptedChatModel(llm=FakeListLLM(responses=["Hello."]))
     assert chat.family == "plain"

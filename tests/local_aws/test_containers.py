@@ -208,7 +208,7 @@ def test_each_container_refuses_what_the_real_server_refuses(
     with pytest.raises(ClientError) as caught:
         request_by(any_client, wire, body)
     assert caught.value.response["OriginalStatusCode"] == 400
-    assert words in json.loads(caught.value.response["OriginalMessage"]).get("error", {}).__str__()
+    assert words in caught.value.response["OriginalMessage"]
 
 
 def test_a_seed_makes_sampling_repeatable(any_client: Any) -> None:

@@ -203,10 +203,10 @@ def test_a_name_can_be_used_once(cloud: Cloud) -> None:
 
 def test_an_operation_that_the_runtime_lacks_is_named(cloud: Cloud) -> None:
     code, message = refused(
-        lambda: cloud.sagemaker.update_endpoint(EndpointName="mine", EndpointConfigName="mine"),
+        cloud.sagemaker.list_training_jobs,
     )
     assert code == "UnknownOperationException"
-    assert message.startswith("The local runtime has no UpdateEndpoint; it has AddTags, CreateEndpoint, ")
+    assert message.startswith("The local runtime has no ListTrainingJobs; it has AddTags, CreateEndpoint, ")
 
 
 @pytest.mark.parametrize("body", [b"{broken", b"[]", b'{"EndpointName": 3}', b'{"EndpointName": ["x"]}'])

@@ -119,6 +119,7 @@ class ChatRequest(RequestModel):
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_tokens: Annotated[int, Field(gt=0)] | None = None
+    max_completion_tokens: Annotated[int, Field(gt=0)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1)] | None = None
@@ -128,7 +129,7 @@ class ChatRequest(RequestModel):
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
-    stream: bool = False
+    stream: bool | None = None
     stream_options: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -147,6 +148,11 @@ class ChatRequest(RequestModel):
             raise ValueError(f"`tools`: two functions have one name: {names}")
         _ = self.output_format  # a ValueError where a function's parameters are not an object
         return self
+
+    @property
+    def token_limit(self) -> int | None:
+        """The number of tokens that the answer may have; the newer name of the parameter goes first, as in vLLM."""
+        return self.max_completion_tokens or self.max_tokens
 
     def conversation(self) -> list[BaseMessage]:
         """The messages as LangChain's."""

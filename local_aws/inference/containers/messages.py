@@ -34,7 +34,7 @@ class ChatContainer(ModelContainer):
         request = ChatRequest.model_validate(json.loads(body))
         prompt, settings = self._prompt_and_settings(request)
         # Without a limit the answer may fill the rest of the context.
-        await self.check_context(prompt, request.max_tokens or 1, request.output_format)
+        await self.check_context(prompt, request.token_limit or 1, request.output_format)
         if request.stream:
             return await stream_reply(self._events(request, prompt, settings), "text/event-stream")
         answers = await self.llm.acomplete(prompt, **settings)
@@ -54,7 +54,7 @@ class ChatContainer(ModelContainer):
     def _prompt_and_settings(self, request: ChatRequest) -> tuple[Prompt, dict[str, Any]]:
         names = {"temperature": "temperature", "top_p": "top_p", "seed": "seed", "num_return_sequences": "n"}
         sampling = {ours: value for ours, openai in names.items() if (value := getattr(request, openai)) is not None}
-        limit = {} if request.max_tokens is None else {"max_new_tokens": request.max_tokens}
+        limit = {} if request.token_limit is None else {"max_new_tokens": request.token_limit}
         settings = {**limit, **greedy_unless(sampling), "output_format": request.output_format}
         stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
         messages = request.conversation()

@@ -1,4 +1,4 @@
-"""Any real container behind the runtime's framing: requests are passed on to its `/invocations`."""
+"""Any real container behind the runtime's framing: requests are passed on to its `/invocations`, or the path of its URL."""
 
 from collections.abc import AsyncGenerator
 
@@ -14,16 +14,20 @@ class UpstreamContainer(Container):
     """A container at another address.
 
     Args:
-        url: its address, without `/invocations`.
+        url: its address; `/invocations` is added if it has no path.
 
     Raises:
         ValueError: not an http:// or https:// address.
     """
 
     def __init__(self, url: str) -> None:
-        if httpx.URL(url).scheme not in ("http", "https"):
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"upstream: {url!r} is not an http:// or https:// address: {error}") from error
+        if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"upstream: {url!r} is not an http:// or https:// address")
-        self.url = url.rstrip("/")
+        self.url = str(parsed.copy_with(path="/invocations") if parsed.path in ("", "/") else parsed)
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
 
     async def invoke(self, body: bytes, attributes: str) -> Reply:
@@ -31,7 +35,7 @@ class UpstreamContainer(Container):
         headers = {"Content-Type": "application/json"}
         if attributes:
             headers["X-Amzn-SageMaker-Custom-Attributes"] = attributes
-        request = self._client.build_request("POST", f"{self.url}/invocations", content=body, headers=headers)
+        request = self._client.build_request("POST", self.url, content=body, headers=headers)
         try:
             response = await self._client.send(request, stream=True)
         except httpx.TransportError as error:
