@@ -9,6 +9,7 @@ endpoint running until `delete`, or until `reap` runs after the end of its time 
 """
 
 import atexit
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,6 +177,7 @@ class _Rollout:
 
     def __init__(self, plan: Plan, account: Account, entry: JournalEntry) -> None:
         self._plan, self._account, self._entry = plan, account, entry
+        self._process = os.getpid()
         self._expected: set[Resource] = set()  # requested, and not seen yet
 
     def create(self, *, is_kept: bool) -> EndpointInfo:
@@ -222,7 +224,9 @@ class _Rollout:
             raise LeftBehind(self._plan.name, f"{reason} {left_behind.message}", left_behind.left) from error
 
     def tear_down(self, *, patient: bool = True) -> None:
-        """Delete everything. Arguments as for `Teardown`."""
+        """Delete everything, unless this is a forked child: the endpoint is its parent's. Arguments as for `Teardown`."""
+        if os.getpid() != self._process:
+            return
         with progress(self._plan.name) as show:
             Teardown(
                 self._account,

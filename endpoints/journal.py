@@ -102,6 +102,7 @@ def try_locked_entry(deployment: Deployment, path: Path | None = None) -> Iterat
     lock_path = _path(deployment, "lock")
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_path, thread_local=False)  # a block may be left in another thread than it was entered in
+    process = os.getpid()
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -112,9 +113,11 @@ def try_locked_entry(deployment: Deployment, path: Path | None = None) -> Iterat
         try:
             yield entry
         finally:
-            entry.release()
+            if os.getpid() == process:  # a forked child leaves the block of its parent
+                entry.release()
     finally:
-        lock.release()
+        if os.getpid() == process:
+            lock.release()
 
 
 def unfinished_entries() -> Iterator[JournalEntry]:

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
+from botocore.exceptions import BotoCoreError
 from sagechain.llms.errors import AccessDenied, EndpointNotFound, LeftBehind, LLMError, NotOurs
 from sagechain.llms.sagemaker import TOOL_TAG, check_name
 
@@ -18,7 +18,7 @@ from .resources import KINDS, Resource, resources_of
 from .teardown import Teardown
 
 POLL_SECONDS = 15.0
-UPLOAD_TIME = timedelta(days=1)  # that an upload may take; parts that are older belong to one that was interrupted
+UPLOAD_SECONDS = 86_400  # that an upload may take; parts that are older belong to one that was interrupted
 
 
 def delete(
@@ -96,7 +96,7 @@ def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region
         except LLMError as error:
             errors.append(error)
     try:
-        unfinished = upload.abort_unfinished(account, datetime.fromtimestamp(now, UTC) - UPLOAD_TIME)
+        unfinished = upload.abort_unfinished(account, now - UPLOAD_SECONDS)
         deleted += [f"unfinished upload {address}" for address in unfinished]
     except AccessDenied as error:
         note(f"Unfinished uploads were not looked for: {error}")
@@ -144,12 +144,13 @@ def finish_abandoned(
 
 def _account_of(deployment: Deployment, account: Account, *, everywhere: bool) -> Account | None:
     """The account with a deployment, in its region; None if these credentials or this address belong to another one."""
-    if deployment.region != account.region:
-        if not everywhere:
-            return None
-        account = Account(deployment.region)
-    is_there = (deployment.account, deployment.address) == (account.number, account.address)
-    return account if is_there else None
+    if deployment.account != account.number or not (everywhere or deployment.region == account.region):
+        return None
+    try:
+        place = account if deployment.region == account.region else Account(deployment.region)
+        return place if deployment.address == place.address else None
+    except BotoCoreError:  # there is no such region
+        return None
 
 
 def _report(entry: JournalEntry) -> str:

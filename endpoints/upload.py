@@ -9,7 +9,6 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +123,16 @@ def remove(account: Account, name: str, address: str, identity: str, *, is_known
     return version is not None
 
 
-def abort_unfinished(account: Account, before: datetime) -> list[str]:
-    """Remove the parts of uploads of sagechain that began before a time and never ended; returns their addresses."""
+def abort_unfinished(account: Account, before: float) -> list[str]:
+    """Remove the parts of uploads of sagechain that began before a time and never ended; returns their addresses.
+
+    Args:
+        before: seconds since the epoch.
+    """
     bucket, aborted = _bucket(account.region, account.number), []
     try:
         for row in _unfinished_uploads(account, bucket, PREFIX):
-            if KEY.fullmatch(row["Key"]) and row["Initiated"] < before:
+            if KEY.fullmatch(row["Key"]) and row["Initiated"].timestamp() < before:
                 address = f"s3://{bucket}/{row['Key']}"
                 _abort(account, _where(account, address), row["UploadId"])
                 aborted.append(address)

@@ -284,6 +284,29 @@ def test_the_end_of_python_deletes_the_endpoint_of_an_unfinished_block(aws: Loca
     assert there() == set()
 
 
+FORKS = """
+import json, os, sys, time
+from sagechain.endpoints import deployed
+with deployed("mine", **json.loads(sys.argv[2])):
+    if (child := os.fork()) == 0:
+        {ending}
+    os.waitpid(child, 0)
+    print("child ended", flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(0)", "raise ZeroDivisionError", "raise KeyboardInterrupt"])
+def test_a_forked_child_leaves_its_parents_endpoint_alone(ending: str, aws: LocalRuntime) -> None:
+    process = start("-c", FORKS.format(ending=ending), "", json.dumps(QUICK))
+    assert process.stdout.readline() == "child ended\n"
+    assert reap(poll_seconds=0.02) == []
+    assert there() == ALL
+    process.communicate("\n", timeout=60)
+    assert process.returncode == 0
+    assert there() == set()
+
+
 def test_ctrl_c_while_creating_waits_until_it_can_delete_and_deletes(aws: LocalRuntime) -> None:
     aws.fail("CreateEndpoint", "slow-create", 1)
     process = started("deploy")

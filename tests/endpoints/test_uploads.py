@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -124,24 +125,37 @@ def test_parts_of_a_failed_upload_are_removed_even_if_boto3_could_not(aws: Local
     assert keys() == []
 
 
-def test_parts_of_a_killed_upload_are_removed_by_reap(aws: LocalRuntime, large: Path) -> None:
-    script = """
+INTERRUPTED = """
 import os, sys, botocore.client
 real = botocore.client.BaseClient._make_api_call
 def call(self, operation, parameters):
     if operation == "UploadPart":
-        os.kill(os.getpid(), 9)
+        os.kill(os.getpid(), int(sys.argv[2]))
     return real(self, operation, parameters)
 botocore.client.BaseClient._make_api_call = call
 from sagechain.endpoints import deploy
 deploy("parrot", model_data=sys.argv[1], family="plain")
 """
-    process = start("-c", script, str(large))
+
+
+def interrupt(number: signal.Signals, checkpoint: Path) -> None:
+    process = start("-c", INTERRUPTED, str(checkpoint), str(int(number)))
     process.communicate(timeout=60)
-    assert process.returncode == -9
+    assert process.returncode != 0
+
+
+def test_parts_of_a_killed_upload_are_removed_by_reap(aws: LocalRuntime, large: Path) -> None:
+    interrupt(signal.SIGKILL, large)
     assert [key.split("/")[-1] for key in keys()] == ["model.tar.gz"]
     assert reap(poll_seconds=0.02) == []
     assert keys() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_upload_leaves_no_parts(number: signal.Signals, aws: LocalRuntime, large: Path) -> None:
+    interrupt(number, large)
+    assert keys() == []
+    assert there() == set()
 
 
 def test_parts_without_a_record_are_removed_by_reap_after_a_day(aws: LocalRuntime) -> None:
