@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sagechain.prompts.json_text import reference_lookup, subschemas
+from sagechain.prompts.json_text import subschemas
 
 # llguidance 1.9.1 refuses each of these (tests/llms/test_constrained_schemas.py).
 UNSUPPORTED_KEYWORDS = frozenset(
@@ -55,7 +55,6 @@ def constrainable_schema(schema: Schema, name: str) -> dict[str, Any]:
     Raises:
         UnsupportedSchema: a part that cannot be left out cannot be enforced; the message names it.
     """
-    _check_references(schema, name)
     reduced: dict[str, Any] = _reduced(schema, name, close_objects=not any(map(_combines_objects, subschemas(schema))))
     return reduced
 
@@ -119,23 +118,3 @@ def _lists_all_properties(schema: Schema) -> bool:
     """Whether properties are listed, and all required ones are among them."""
     listed = {"properties", "patternProperties"} & schema.keys()
     return bool(listed) and schema.get("properties", {}).keys() >= set(schema.get("required", ()))
-
-
-def _check_references(schema: Schema, name: str) -> None:
-    """Raise UnsupportedSchema for a part that refers, through references alone, to itself: no value can ever start."""
-    lookup = reference_lookup(schema)
-    checked: set[int] = set()
-
-    def check(part: Any, path: tuple[int, ...]) -> None:
-        if not isinstance(part, Mapping) or id(part) in checked:
-            return
-        if id(part) in path:
-            raise unsupported(name, f"a part that refers to itself and to nothing else: {dict(part)}")
-        same = [each for keyword in ("allOf", *ALTERNATIVES) for each in part.get(keyword, ())]
-        same += [lookup(part["$ref"]).contents] if "$ref" in part else []
-        for each in same:
-            check(each, (*path, id(part)))
-        checked.add(id(part))
-
-    for part in subschemas(schema):
-        check(part, ())

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from .extent import MAX_NESTING, Extent, find_extent
 from .scalars import read_number
 
-_FENCED = re.compile(r"```\w*\s*(.*?)\s*```", re.DOTALL)
+_FENCE = re.compile(r"```\w*")
 # A bracket that may begin JSON, or a tag of reasoning.
 _START = re.compile(
     r"\{(?=\s*[\"'“‘{}]|\s*[\w$-]{1,200}\s*:)|\[(?=\s*[\"'“‘{\[\d\-\]tfnTFN])|(?P<opening><think>)|(?P<closing></think>)",
@@ -100,8 +100,9 @@ def _values(text: str) -> tuple[list[Extent], str]:
             values.append(extent)
             position = max(position, extent.end)
     rest = text[answer_start:].strip()
-    fenced = _FENCED.fullmatch(rest)
-    return values, fenced[1] if fenced else rest
+    fence = _FENCE.match(rest)
+    is_fenced = fence and len(rest) >= fence.end() + 3 and rest.endswith("```")
+    return values, rest[fence.end() : -3].strip() if fence and is_fenced else rest
 
 
 def _is_deep(value: Any) -> bool:

@@ -19,6 +19,7 @@ from sagechain.prompts.json_text.repair import extract_json, parse_json
         ('"red"', "red"),
         ("```json\n[1, 2]\n```", [1, 2]),
         ("```\ntrue\n```", True),
+        ("```json\n" + "\n" * 100_000 + "1\n```", 1),
         ("Here it is:\n```json\n{'a': 1,}\n```\nEnjoy!", {"a": 1}),
         ('As in [1], {"a": {"b": 2}} it is.', {"a": {"b": 2}}),
         ('{"a": [1, {"b": "c"}', {"a": [1, {"b": "c"}]}),
