@@ -1,4 +1,4 @@
-"""The newest turns of a conversation that fit the model's context, counted with the model's own tokenizer.
+"""The newest turns of a conversation that fit the model's context, counted with the model's own tokenizer if it has one.
 
 LangChain's `trim_messages` counts messages in another order than they are sent in; here the prompt that would be sent is
 counted, so that it fits to the token. `trim_messages` also drops one turn at every turn, so each prompt starts differently
@@ -13,6 +13,7 @@ from langchain_core.messages import BaseMessage
 from sagechain.llms import PromptedChatModel
 
 from ..turns import turn_starts
+from .counting import TokenCounter
 
 MAX_TURNS = 80  # without a limit: the cost of a turn must not grow with what a large or unknown context has room for
 TRIMMED_SHARE = 0.75  # of the room, filled after trimming: the rest is for the turns to come
@@ -33,6 +34,7 @@ class History:
         self, chat: BaseChatModel, prefix: Sequence[BaseMessage], tokens: int | None, reserved: int = 0
     ) -> None:
         self._chat, self._prefix, self._tokens, self._reserved = chat, list(prefix), tokens, reserved
+        self._counter = TokenCounter(chat)
         self._room: int | None = None
         self._prefix_tokens = 0
 
@@ -76,7 +78,10 @@ class History:
         if not isinstance(self._chat, PromptedChatModel):
             return False
         texts = (f"{message.content}{getattr(message, 'tool_calls', '')}" for message in messages)
-        return self._prefix_tokens + sum(len(text.encode()) * 4 // 3 + LAYOUT_BYTES for text in texts) <= room
+        return (
+            self._prefix_tokens + sum(len(text.encode(errors="replace")) * 4 // 3 + LAYOUT_BYTES for text in texts)
+            <= room
+        )
 
     def _count(self, messages: Sequence[BaseMessage]) -> int:
-        return self._chat.get_num_tokens_from_messages([*self._prefix, *messages])
+        return self._counter.count([*self._prefix, *messages])

@@ -11,6 +11,8 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ge
 from sagechain.llms import PromptedChatModel
 from sagechain.prompts import load_prompt
 
+from .counting import TokenCounter
+
 MARGIN = 16  # tokens: a summary may have a few more in the system text than it had as an answer
 CHARACTERS_PER_TOKEN = 16  # more than a token of a summary has on average, for models whose tokens can't be counted
 
@@ -26,7 +28,7 @@ class Summaries:
     """
 
     def __init__(self, chat: BaseChatModel) -> None:
-        self._chat = chat
+        self._chat, self._counter = chat, TokenCounter(chat)
         self._request = load_prompt("conversation-summary")
         self._insertion = load_prompt("conversation-so-far")
         parameters = self._request.metadata["parameters"]
@@ -67,7 +69,7 @@ class Summaries:
         return room - max(0, self._max_tokens - profile.get("max_output_tokens", self._max_tokens))
 
     def _count(self, message: BaseMessage) -> int:
-        return self._chat.get_num_tokens_from_messages([message])
+        return self._counter.count([message])
 
     def _shortened(self, summary: str) -> str:
         """Without its end where the model wrote more than its limit, so that no prompt grows with the thread."""

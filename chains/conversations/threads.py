@@ -18,6 +18,7 @@ from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from sagechain.llms import ConcurrencyLimit
+from sagechain.prompts import convert_messages
 from typing_extensions import TypedDict
 
 from ..stores.buffered_turns import BufferedTurns
@@ -41,10 +42,15 @@ class FinishedTurns(BinaryOperatorAggregate[list[AnyMessage]]):
         return cast(list[AnyMessage], finished_turns(self.value))
 
 
+def _with_messages(stored: Any, added: Any) -> Any:
+    """LangGraph's `add_messages`; what is not a message is a ValueError that names it."""
+    return add_messages(stored, cast(Any, convert_messages(added if isinstance(added, list) else [added])))
+
+
 class ConversationState(TypedDict):
     """The state of a conversation: LangGraph's `MessagesState`, and a summary of the turns trimmed from it."""
 
-    messages: Annotated[list[AnyMessage], FinishedTurns(list, add_messages)]
+    messages: Annotated[list[AnyMessage], FinishedTurns(list, _with_messages)]
     summary: NotRequired[str]
 
 

@@ -100,3 +100,29 @@ def test_resetting_a_graph_without_a_checkpointer_is_an_error(runtime: LocalRunt
     graph.checkpointer = None
     with pytest.raises(ValueError, match="it has no checkpointer"):
         reset(graph, "a")
+
+
+@pytest.mark.parametrize("arguments", ["", None, "{broken", "[1]"])
+def test_a_history_of_dicts_is_continued_whatever_its_calls_have_as_arguments(arguments: Any) -> None:
+    graph = conversation(FakeListLLM(responses=["Hello."]))
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    history: list[Any] = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "r"},
+        {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "a"}]},
+        {"role": "user", "content": "b"},
+    ]
+    graph.invoke({"messages": history}, THREAD)
+    assert say(graph, "And now?") == "Hello."
+    assert len(graph.get_state(THREAD).values["messages"]) == 8
+
+
+@pytest.mark.parametrize("wrong", [{"role": "critic", "content": "x"}, {"role": "user"}, 5])
+def test_what_is_not_a_message_is_named_and_leaves_the_thread_usable(wrong: Any) -> None:
+    graph = conversation(FakeListLLM(responses=["Hello."]))
+    say(graph, "Hi")
+    with pytest.raises(ValueError, match=r"^messages\[1\]: "):
+        graph.invoke({"messages": [HumanMessage("a"), wrong]}, THREAD)
+    assert say(graph, "And now?") == "Hello."
+    assert len(graph.get_state(THREAD).values["messages"]) == 4
