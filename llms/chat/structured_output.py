@@ -75,7 +75,8 @@ def _bound(
     options: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, AIMessage]:
     """The chat model with the schema as a tool that it must call, or as the format of its answer."""
-    json_schema = {"title": json_format.name, **(json_format.schema or {"type": "object"})}
+    described = {"title": json_format.name, "description": json_format.description}
+    json_schema = schema if isinstance(schema, Mapping) else {**described, **(json_format.schema or {"type": "object"})}
     traced = {"kwargs": {"method": method}, "schema": json_schema}
     if method == "function_calling":
         return chat.bind_tools(
