@@ -152,7 +152,7 @@ def join_tool_calls(deltas: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     calls, arguments = dict[int, dict[str, Any]](), dict[int, list[str]]()
     for delta in deltas:
         call = calls.setdefault(delta["index"], {"index": delta["index"], "id": None, "name": None})
-        call["id"], call["name"] = call["id"] or delta["id"], call["name"] or delta["name"]
+        call["id"], call["name"] = call["id"] or delta["id"], f"{call['name'] or ''}{delta['name'] or ''}" or None
         arguments.setdefault(delta["index"], []).append(delta["arguments"])
     return [{**call, "arguments": "".join(arguments[index])} for index, call in calls.items()]
 

@@ -4,6 +4,7 @@ They come as OpenAI's deltas (`{"index", "id", "name", "arguments"}`) in an answ
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -14,8 +15,7 @@ from langchain_core.utils.json import parse_partial_json
 
 from ..generation import join_tool_calls
 
-SPOILING_ENDS = ("]", "}", '"]', '"}', '\\"]', '\\"}')
-"""Appended to the beginning of a JSON object, one of these makes it invalid: a bracket that does not match."""
+_STRING_OR_BRACKET = re.compile(r'"(?:\\.|[^"\\])*+("|\\?\Z)|[{}\[\]]', re.DOTALL)
 
 MOST_REPAIRED = 1_000  # characters; LangChain's repair of partial JSON takes quadratic time
 
@@ -69,19 +69,33 @@ class NativeToolCallStream:
         for delta, call in zip(calls, to_tool_calls(calls, truncated=truncated), strict=True):
             if call["type"] == "invalid_tool_call":
                 errors[str(call["id"])] = str(call["error"])
-                candidates = ("", *SPOILING_ENDS)
-                end = next((end for end in candidates if not _is_repairable(f"{call['args']}{end}")), SPOILING_ENDS[0])
+                end = _spoiling_end(str(call["args"])) if _is_repairable(str(call["args"])) else ""
                 chunks += [tool_call_chunk(name=None, args=end, id=None, index=delta["index"])] if end else []
         return chunks, errors
 
 
 def unrepairable(args: str) -> str:
     """Invalid arguments as a text that LangChain's chunks do not repair into an object."""
-    return json.dumps(args, ensure_ascii=False) if len(args) > MOST_REPAIRED or _is_repairable(args) else args
+    return json.dumps(args, ensure_ascii=False) if _is_repairable(args) else args
+
+
+def _spoiling_end(args: str) -> str:
+    """What makes the beginning of a JSON object invalid: the end of an open string, and a bracket that does not match."""
+    string_end, brackets = "", list[str]()
+    for match in _STRING_OR_BRACKET.finditer(args):
+        if match[0] in ("{", "["):
+            brackets.append(match[0])
+        elif match[0] in ("}", "]"):
+            del brackets[-1:]
+        elif match[1] != '"':
+            string_end = f'{match[1]}"'
+    return string_end + ("}" if brackets[-1:] == ["["] else "]")
 
 
 def _is_repairable(args: str) -> bool:
-    """Whether LangChain's chunks would read an object out of this; they take an empty text for an empty object."""
+    """Whether LangChain's chunks may read an object out of this; they take an empty text for an empty object."""
+    if len(args) > MOST_REPAIRED:
+        return True
     try:
         return not args or isinstance(parse_partial_json(args), dict)
     except (ValueError, RecursionError):
