@@ -120,6 +120,7 @@ def test_the_tags_of_an_endpoint_of_the_sdk_are_read_in_its_region(monkeypatch: 
         monkeypatch.setenv("AWS_ENDPOINT_URL", runtime.url)
         with pytest.raises(errors.EndpointNotFound, match=re.escape(ARN)):
             load_llm(Endpoint())
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
         deploy_without_sagechain("my-falcon", {"sagechain:family": "falcon", "sagechain:wire": "tgi"})
         llm = load_llm(Endpoint())
     assert isinstance(llm, SageMakerLLM)
