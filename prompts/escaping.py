@@ -30,7 +30,7 @@ INVISIBLE = (
 BLANKS = rf"(?:[^\S\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]|[{INVISIBLE}])*"
 
 Marker = tuple[str, str]
-"""Head and tail, as regular expressions without groups; letter case does not matter."""
+"""Head and tail, as regular expressions without groups; letter case does not matter. Repeats are bounded or possessive."""
 
 
 def role_label(*names: str) -> Marker:

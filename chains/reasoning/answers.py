@@ -11,12 +11,12 @@ from decimal import Decimal
 
 from sagechain.prompts.library import AnswerKind
 
-_NEXT_QUESTION = re.compile(r"^\s*Q:", re.MULTILINE)
+_NEXT_QUESTION = re.compile(r"^[^\S\n]*+Q:", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n\s*\n")
-_ANSWER = re.compile(r"\banswer(?:\s*\([^)]*\))?\s*(?:is|:|=)\s*:?\s*", re.IGNORECASE)
+_ANSWER = re.compile(r"\banswer(?:\s*+\([^()]{0,200}\))?\s*+(?:is|:|=)\s*+:?\s*+", re.IGNORECASE)
 _NUMBER = re.compile(r"-?(?:\$\s*)?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
-_SEPARATORS = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+|\s*;\s*")
+_SEPARATORS = re.compile(r"[,;](?:\s*+and(?=\s))?|(?<=\s)and(?=\s)")
 _AROUND = " \t\n\"'`*.!"
 
 
@@ -70,7 +70,9 @@ def _value(answer: str, kind: AnswerKind) -> object:
         digits = re.sub(r"[$,\s]", "", answer)
         return Decimal(digits) if re.fullmatch(r"-?(\d+(\.\d+)?|\.\d+)", digits) else answer
     if kind == "list":
-        return [item.strip(_AROUND + "[]").casefold() for item in _SEPARATORS.split(answer.strip(_AROUND + "[]"))]
+        return [
+            item.strip().strip(_AROUND + "[]").casefold() for item in _SEPARATORS.split(answer.strip(_AROUND + "[]"))
+        ]
     return answer.strip(_AROUND + ",").casefold()
 
 

@@ -21,7 +21,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 COMMON_ESCAPING = Escaping(
     [
-        ("<", r"\s*/?\s*tool(?:s|_calls?|_response)(?:\s[^<>]{0,200})?>"),
+        ("<", r"\s*+/?+\s*+tool(?:s|_calls?|_response)(?:\s[^<>]{0,200})?>"),
         # The form of special tokens in most tokenizers: a model of another family may be behind a layout.
         ("<", r"\|[^|<>\s]{1,40}\|>"),
     ]

@@ -18,9 +18,9 @@ class Llama2(PromptFamily):
     context: ClassVar[int | None] = 4096  # arXiv 2307.09288, table 1
     escaping: ClassVar[Escaping] = Escaping(
         [
-            (r"\[", r"\s*/?\s*INST\s*\]"),
-            (r"<", r"<\s*/?\s*SYS\s*>>"),
-            (r"<", r"\s*/?\s*s\s*>"),
+            (r"\[", r"\s*+/?+\s*+INST\s*+\]"),
+            (r"<", r"<\s*+/?+\s*+SYS\s*+>>"),
+            (r"<", r"\s*+/?+\s*+s\s*+>"),
             (r"<", r"(?:unk|pad)>"),
         ]
     )
