@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from statistics import median
@@ -18,7 +19,7 @@ from sagechain.llms.errors import LLMError
 from .entry_points import ENTRY_POINTS
 from .texts import KINDS
 
-CPU_LIMIT = 3  # seconds
+CPU_LIMIT = 10  # seconds
 NEGLIGIBLE = 0.05  # seconds: below, the ratio of two times is noise
 MOST = 3.0  # times the process time for a text of twice the size
 
@@ -59,12 +60,15 @@ def _process_time(read: Callable[[str], Any], text: str) -> float | None:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
         started = time.process_time()
         code = 1
-        with suppress(BaseException):
+        try:
             with suppress(ValueError, LLMError):
                 read(text)
             os.write(writer, repr(time.process_time() - started).encode())
             code = 0
-        os._exit(code)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     os.close(writer)
     with os.fdopen(reader) as pipe:
         seconds = pipe.read()
