@@ -57,24 +57,27 @@ def _process_time(read: Callable[[str], Any], text: str) -> float | None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
-        started = time.process_time()
-        code = 1
-        try:
-            with suppress(ValueError, LLMError):
-                read(text)
-            os.write(writer, repr(time.process_time() - started).encode())
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
+        os._exit(_report_time(read, text, writer))
     os.close(writer)
     with os.fdopen(reader) as pipe:
         seconds = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code <= 0, f"reading {text[:40]!r}… raised neither a ValueError nor an LLMError"
     return float(seconds) if code == 0 else None
+
+
+def _report_time(read: Callable[[str], Any], text: str, writer: int) -> int:
+    """Read the text and write the seconds; the exit code."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
+    started = time.process_time()
+    try:
+        with suppress(ValueError, LLMError):
+            read(text)
+    except BaseException:  # this process is a copy of its parent, which must not be continued here
+        traceback.print_exc()
+        return 1
+    os.write(writer, repr(time.process_time() - started).encode())
+    return 0
 
 
 if __name__ == "__main__":
