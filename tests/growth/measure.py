@@ -73,7 +73,7 @@ def _report_time(read: Callable[[str], Any], text: str, writer: int) -> int:
     try:
         with suppress(ValueError, LLMError):
             read(text)
-    except BaseException:  # this process is a copy of its parent, which must not be continued here
+    except Exception:
         traceback.print_exc()
         return 1
     os.write(writer, repr(time.process_time() - started).encode())
