@@ -57,7 +57,12 @@ def _process_time(read: Callable[[str], Any], text: str) -> float | None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        os._exit(_report_time(read, text, writer))
+        try:
+            _report_time(read, text, writer)
+        finally:
+            if (error := sys.exc_info()[1]) is not None:
+                traceback.print_exception(error)
+            os._exit(error is not None)
     os.close(writer)
     with os.fdopen(reader) as pipe:
         seconds = pipe.read()
@@ -66,18 +71,13 @@ def _process_time(read: Callable[[str], Any], text: str) -> float | None:
     return float(seconds) if code == 0 else None
 
 
-def _report_time(read: Callable[[str], Any], text: str, writer: int) -> int:
-    """Read the text and write the seconds; the exit code."""
+def _report_time(read: Callable[[str], Any], text: str, writer: int) -> None:
+    """Read the text and write the seconds."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
     started = time.process_time()
-    try:
-        with suppress(ValueError, LLMError):
-            read(text)
-    except Exception:
-        traceback.print_exc()
-        return 1
+    with suppress(ValueError, LLMError):
+        read(text)
     os.write(writer, repr(time.process_time() - started).encode())
-    return 0
 
 
 if __name__ == "__main__":
