@@ -1,7 +1,8 @@
 """Any LangChain LLM that is not a `TextModel`, with the methods of one that `PromptedChatModel` uses.
 
-Stop strings are sent to the LLM and cut here as well, since many LLMs ignore them. A setting reaches the LLM as a field of
-that name (in a copy), or with the request where its methods take it (`settings.py`); otherwise it is a ValueError.
+Stop strings are cut here, since many LLMs ignore them, and sent to LLMs that read them as they are. A setting reaches the
+LLM as a field of that name (in a copy), or with the request where its methods take it (`settings.py`); otherwise it is a
+ValueError.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
@@ -20,7 +21,7 @@ from ..capabilities import Capabilities
 from ..generation import ChunkCutter, Prompt, cut_answer
 from ..token_counting import estimate_tokens
 from ..wires.base import is_count
-from .settings import configure_llm
+from .settings import configure_llm, stop_to_send
 
 INPUT_COUNTS = ("input_tokens", "prompt_tokens", "prompt_token_count", "prompt_eval_count", "input_token_count")
 OUTPUT_COUNTS = ("output_tokens", "completion_tokens", "candidates_token_count", "eval_count", "generated_token_count")
@@ -75,7 +76,7 @@ class OtherLLM:
         """As for a `TextModel`. Raises ValueError on a setting that the LLM cannot honour."""
         llm, options = configure_llm(self.llm, settings)
         try:
-            result = llm.generate([_text(prompt)], _sent(stop), **options)
+            result = llm.generate([_text(prompt)], stop_to_send(self.llm, stop), **options)
         except (ValueError, NotImplementedError) as error:
             if not _refuses_stop(error, stop):
                 raise
@@ -88,7 +89,7 @@ class OtherLLM:
         """As `complete`."""
         llm, options = configure_llm(self.llm, settings)
         try:
-            result = await llm.agenerate([_text(prompt)], _sent(stop), **options)
+            result = await llm.agenerate([_text(prompt)], stop_to_send(self.llm, stop), **options)
         except (ValueError, NotImplementedError) as error:
             if not _refuses_stop(error, stop):
                 raise
@@ -102,7 +103,8 @@ class OtherLLM:
         llm, options = configure_llm(self.llm, settings)
         cutter, figures = ChunkCutter(stop), _Figures()
         try:
-            with closing(llm.stream(_text(prompt), figures.config, stop=_sent(stop), **options)) as texts:  # type: ignore[type-var]
+            sent = stop_to_send(self.llm, stop)
+            with closing(llm.stream(_text(prompt), figures.config, stop=sent, **options)) as texts:  # type: ignore[type-var]
                 yield from cutter.chunks(map(_chunk, texts), figures.info)
         except (ValueError, NotImplementedError) as error:
             if cutter.has_received or not _refuses_stop(error, stop):
@@ -116,7 +118,7 @@ class OtherLLM:
         """As `chunks`."""
         llm, options = configure_llm(self.llm, settings)
         cutter, figures = ChunkCutter(stop), _Figures()
-        for sent in (_sent(stop), None):
+        for sent in (stop_to_send(self.llm, stop), None):
             try:
                 async with aclosing(llm.astream(_text(prompt), figures.config, stop=sent, **options)) as texts:  # type: ignore[type-var]
                     async for text in texts:
@@ -162,10 +164,6 @@ def _chunk(text: str) -> GenerationChunk:
 def _text(prompt: Prompt) -> str:
     assert isinstance(prompt, str)
     return prompt
-
-
-def _sent(stop: Sequence[str]) -> list[str] | None:
-    return list(stop) or None
 
 
 def _refuses_stop(error: Exception, stop: Sequence[str]) -> bool:

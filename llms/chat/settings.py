@@ -7,7 +7,8 @@ counts as taking a setting if it names it, or uses its `**kwargs` for anything.
 
 import dis
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from langchain_core.language_models.llms import LLM, BaseLLM
@@ -62,6 +63,22 @@ def can_honour(llm: BaseLLM, settings: Mapping[str, Any]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def stop_to_send(llm: BaseLLM, stop: Sequence[str]) -> list[str] | None:
+    """The stop strings for a request; None for an LLM that would cut in other places."""
+    return None if _misreads_stop(type(llm)) else list(stop) or None
+
+
+@cache
+def _misreads_stop(llm_class: type[BaseLLM]) -> bool:
+    """Whether an LLM cuts by LangChain's `enforce_stop_tokens`.
+
+    langchain-aws 1.9.1 (SagemakerEndpoint, BedrockLLM) and langchain-community join stop strings into a regular expression,
+    unescaped, so that `<|im_end|>` cuts at every `<`; in a stream each chunk is cut for itself, and the next one follows.
+    """
+    functions = (each for base in llm_class.__mro__ for each in vars(base).values() if inspect.isfunction(each))
+    return any("enforce_stop_tokens" in inspect.unwrap(each).__code__.co_names for each in functions)
 
 
 def _refused(llm: BaseLLM, name: str) -> ValueError:

@@ -1,11 +1,13 @@
 """PromptedChatModel over LLMs that are not sagechain's: stop strings, settings that they can and cannot honour, usage."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_aws.llms.sagemaker_endpoint import SagemakerEndpoint, enforce_stop_tokens
 from langchain_core.language_models import FakeListLLM
 from langchain_core.language_models.fake import FakeStreamingListLLM
 from langchain_core.language_models.llms import LLM, BaseLLM
@@ -13,7 +15,9 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import PrivateAttr
 from sagechain.chains import conversation
-from sagechain.llms import PromptedChatModel
+from sagechain.llms import FalconContentHandler, PromptedChatModel
+
+from tests.scripted_server import ScriptedServer
 
 
 class RecordingLLM(LLM):
@@ -71,6 +75,17 @@ class NoStopLLM(BareLLM):
         return self.text
 
 
+class PatternLLM(BareLLM):
+    """Reads stop strings as a regular expression, and in each chunk for itself, as langchain-aws's LLMs do."""
+
+    def _call(self, prompt: str, stop: Any = None, run_manager: Any = None) -> str:  # type: ignore[override]
+        return self.text if stop is None else enforce_stop_tokens(self.text, stop)
+
+    def _stream(self, prompt: str, stop: Any = None, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
+        for text in self.text.splitlines(keepends=True):
+            yield GenerationChunk(text=text if stop is None else enforce_stop_tokens(text, stop))
+
+
 class EndlessLLM(BareLLM):
     """Streams for ever; `closed` once its stream was closed."""
 
@@ -109,6 +124,7 @@ LLMS: list[BaseLLM] = [
     FakeStreamingListLLM(responses=["One. END Two.\nUser: more"]),
     RecordingLLM(text="One. END Two.\nUser: more"),
     NoStopLLM(text="One. END Two.\nUser: more"),
+    PatternLLM(text="One. END Two.\nUser: more"),
 ]
 
 
@@ -118,6 +134,14 @@ def test_stop_strings_of_family_model_and_call_are_cut_over_every_llm(llm: BaseL
     assert set(every_way(PromptedChatModel(llm=llm, family="falcon", stop=["END"]))) == {"One."}
     assert set(every_way(PromptedChatModel(llm=llm, family="falcon"), stop=["ne"])) == {"O"}
     assert PromptedChatModel(llm=llm, family="falcon").invoke("Hi").response_metadata["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("stop", ["<|im_end|>", "[/INST]", "(", "**", "?"])
+def test_langchains_endpoint_llm_cuts_at_stop_strings_as_they_are(server: ScriptedServer, stop: str) -> None:
+    server.replies["other"] = [json.dumps([{"generated_text": f"If a < b, IS it so{stop} Or not"}]).encode()]
+    llm = SagemakerEndpoint(endpoint_name="other", region_name="us-east-1", content_handler=FalconContentHandler())
+    assert PromptedChatModel(llm=llm).invoke("Hi", stop=[stop]).text == "If a < b, IS it so"
+    assert set(every_way(PromptedChatModel(llm=PatternLLM(text=f"a < b\nIS{stop}x\ny")), stop=[stop])) == {"a < b\nIS"}
 
 
 def test_stop_strings_are_sent_to_the_llm_too() -> None:
