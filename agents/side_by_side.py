@@ -13,7 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from sagechain.chains import Reasoning
-from sagechain.command import print_text, visible, visible_line
+from sagechain.command import print_text
+from sagechain.prompts import visible, visible_line
 
 DIRECT = "direct"
 

@@ -24,5 +24,3 @@ from .terminal import talk as talk
 from .terminal import typed_turns as typed_turns
 from .terminal import warn_if_truncated as warn_if_truncated
 from .visible_text import print_text as print_text
-from .visible_text import visible as visible
-from .visible_text import visible_line as visible_line

@@ -18,6 +18,7 @@ import typer
 from sagechain.llms.local.llama_cpp import ctrl_c_ends_loading
 
 from .terminal import print_note
+from .visible_text import show_log_visibly
 
 FAILURE, USAGE, NOT_READY, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 
@@ -41,6 +42,7 @@ def run_app(app: Callable[..., Any], program: str, *, error_prefix: str) -> NoRe
     if isinstance(sys.stdout, TextIOWrapper):
         # A character that the terminal's encoding lacks, or half of one, is printed as \u…, and does not end the command.
         sys.stdout.reconfigure(errors="backslashreplace")
+    show_log_visibly()
     with ctrl_c_ends_loading():
         code, message = _run(app, program)
     if message is not None:

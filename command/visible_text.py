@@ -1,32 +1,28 @@
-"""Text of models, servers and tools on a terminal, which would execute its control characters.
+"""Print text of models, servers and tools: its control characters are visible on a terminal; a pipe gets it unchanged."""
 
-An answer may contain `\\x1b]52;c;…\\x07`, which in many terminals writes the clipboard, or `\\x1b[2K`, which erases a line.
-On a terminal such characters are shown as Python writes them in a string; a pipe gets the text unchanged.
-"""
-
-import re
+import logging
 import sys
 from typing import TextIO
 
-# C0 without tab and line feed, DEL, C1, what reorders the text around it (CVE-2021-42574), and halves of characters.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    """The text with `\\x1b` and the like in place of control characters; tabs and line ends are kept."""
-    return _CONTROL.sub(_escape, text.replace("\r\n", "\n"))
-
-
-def visible_line(text: str) -> str:
-    """As `visible`, with line ends and tabs as `\\n` and `\\t`: for a cell of a table."""
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+from sagechain.prompts import visible
 
 
 def print_text(text: str, *, end: str = "\n", file: TextIO | None = None) -> None:
-    """Print text that is not ours, on standard output by default; on a terminal its control characters are visible."""
+    """Print text that is not ours, on standard output by default."""
     stream = sys.stdout if file is None else file
-    print(visible(text) if stream.isatty() else text, end=end, file=stream, flush=True)
+    print(_shown(text, stream), end=end, file=stream, flush=True)
 
 
-def _escape(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode()
+def show_log_visibly() -> None:
+    """Let what a program logs without a handler of its own, such as the exception of a tool, be printed so too."""
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Formatter())
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _shown(super().format(record), sys.stderr)
+
+
+def _shown(text: str, stream: TextIO) -> str:
+    return visible(text) if stream.isatty() else text

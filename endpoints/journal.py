@@ -8,7 +8,6 @@ machine may be invisible: a file also names its process (`live_process.py`).
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from .live_process import ProcessRecord, this_process
+from .progress import note
 
 FOLDER_VARIABLE = "SAGECHAIN_STATE"
 
@@ -78,6 +78,7 @@ class JournalEntry:
 
     def _write(self, process: dict[str, Any] | None) -> None:
         partial = self.path.with_suffix(".partial")
+        partial.touch(mode=0o600)
         with partial.open("w", encoding="utf-8") as file:
             json.dump(asdict(self.deployment) | {"process": process}, file)
             file.flush()
@@ -100,7 +101,7 @@ def locked_entry(deployment: Deployment) -> Iterator[JournalEntry]:
 def try_locked_entry(deployment: Deployment, path: Path | None = None) -> Iterator[JournalEntry | None]:
     """As `locked_entry`; None if another process, or another block of this one, has locked the name."""
     lock_path = _path(deployment, "lock")
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(lock_path, thread_local=False)  # a block may be left in another thread than it was entered in
     process = os.getpid()
     try:
@@ -161,9 +162,7 @@ def _records() -> Iterator[tuple[Path, Deployment, ProcessRecord | None]]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            print(
-                f"The journal's file {path} cannot be read ({error}); its deployment is not deleted.", file=sys.stderr
-            )
+            note(f"The journal's file {path} cannot be read ({error}); its deployment is not deleted.")
 
 
 def _folder() -> Path:

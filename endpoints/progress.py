@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from sagechain.prompts import visible, visible_line
+
 ShowProgress = Callable[[str], None]
 
 FIRST_PAUSE = 0.5  # seconds
@@ -17,7 +19,7 @@ ERASE_LINE = "\r\x1b[2K"
 @contextmanager
 def progress(name: str) -> Iterator[ShowProgress]:
     """A function that shows the progress of one endpoint."""
-    is_terminal = bool(sys.stderr) and sys.stderr.isatty()
+    is_terminal = _is_terminal()
     last = ""
 
     def show(text: str) -> None:
@@ -25,7 +27,7 @@ def progress(name: str) -> Iterator[ShowProgress]:
         # The part after the comma (minutes, MB) changes every second; a pipe gets no line for that.
         step = text.partition(",")[0]
         if is_terminal:
-            _write(f"{ERASE_LINE}{name}: {text}")
+            _write(f"{ERASE_LINE}{visible_line(f'{name}: {text}')}")
         elif step != last:
             _write(f"{name}: {text}\n")
         last = step
@@ -38,8 +40,8 @@ def progress(name: str) -> Iterator[ShowProgress]:
 
 
 def note(text: str) -> None:
-    """Write a line for people."""
-    _write(f"{text}\n")
+    """Write a line for people; control characters of AWS's text are visible on a terminal."""
+    _write(f"{visible(text) if _is_terminal() else text}\n")
 
 
 def poll(longest: float) -> Iterator[float]:
@@ -57,6 +59,10 @@ def format_duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _is_terminal() -> bool:
+    return bool(sys.stderr) and sys.stderr.isatty()
 
 
 def _write(text: str) -> None:

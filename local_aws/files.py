@@ -12,6 +12,7 @@ UNFINISHED = ".unfinished"
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, now or after a crash, finds all of the old or all of the new contents."""
     unfinished = path.with_name(path.name + UNFINISHED)
+    unfinished.touch(mode=0o600)
     with unfinished.open("wb") as file:
         file.write(data)
         file.flush()

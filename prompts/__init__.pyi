@@ -30,4 +30,6 @@ from .tool_prompt import RESULT_STARTS as RESULT_STARTS
 from .tool_prompt import TOOL_CALL_END as TOOL_CALL_END
 from .tool_prompt import TOOL_CALL_START as TOOL_CALL_START
 from .tool_prompt import correction_request as correction_request
+from .visible_text import visible as visible
+from .visible_text import visible_line as visible_line
 from .yaml_data import read_yaml as read_yaml

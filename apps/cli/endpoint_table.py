@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sagechain.command import print_note, visible_line
+from sagechain.command import print_note
+from sagechain.prompts import visible_line
 
 if TYPE_CHECKING:
     from sagechain.endpoints import EndpointInfo
@@ -28,10 +29,10 @@ def print_endpoints(endpoints: "Sequence[EndpointInfo]") -> None:
     for heading in ("time left", "deployed by"):
         table.add_column(heading)
     for info in endpoints:
-        instances = ", ".join(f"{count} × {kind}" for kind, count in info.bill.instances.items()) or "–"
-        name, family, wire = (visible_line(text or "–") for text in (info.name, info.family, info.wire))
+        instances = ", ".join(f"{count} × {kind}" for kind, count in info.bill.instances.items())
+        texts = (info.name, info.status, info.family, info.wire, instances)
         table.add_row(
-            name, info.status, family, wire, instances, format_duration(info.age),
+            *(visible_line(text or "–") for text in texts), format_duration(info.age),
             hourly_price(info), format_usd(info.cost_so_far), _time_left(info), _owner(info),
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False).print(table)

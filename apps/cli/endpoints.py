@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import print_note
+from sagechain.command import print_note, print_text
 
 from .catalogue import show_catalogue
 from .confirmation import confirm
@@ -148,7 +148,7 @@ def delete(
     elif not yes:
         confirm(f"Delete {name}?")
     for resource in delete_endpoint(name, force=force, poll_seconds=poll_seconds, region=region):
-        print(resource)
+        print_text(resource)
 
 
 @app.command("reap")
@@ -160,7 +160,7 @@ def reap(poll_seconds: PollOption = 15.0, region: RegionOption = None) -> None:
     from sagechain.endpoints import reap as reap_endpoints
 
     for resource in reap_endpoints(poll_seconds=poll_seconds, region=region):
-        print(resource)
+        print_text(resource)
 
 
 def _model_argument(model: str | None) -> dict[str, Any]:

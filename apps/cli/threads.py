@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sagechain.command import print_note, print_text, visible, visible_line
+from sagechain.command import print_note, print_text
+from sagechain.prompts import visible_line
 
 from .confirmation import confirm
 from .store_option import StoreOption, is_missing, open_threads
@@ -60,7 +61,7 @@ def show(name: NameArgument, location: StoreOption = None) -> None:
     with open_threads(location, create=False) as store:
         for entry in _entries(store, name):
             for line in _lines(entry.message):
-                print(visible(line))
+                print_text(line)
 
 
 @app.command("export")

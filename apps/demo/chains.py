@@ -16,11 +16,10 @@ from langchain_core.runnables import RunnableConfig
 from rich.console import Console
 from sagechain.agents import falcon_chain_of_thought, falcon_chatbot, llama2_assistant, llama2_chatbot
 from sagechain.chains import reset, same_answer
-from sagechain.command import visible
 from sagechain.llms import load_chat_model, load_llm
 from sagechain.llms.local import pull
 from sagechain.local_aws import LocalRuntime
-from sagechain.prompts import load_prompt, read_yaml
+from sagechain.prompts import load_prompt, read_yaml, visible
 
 LLAMA = "sagemaker:llama-2-7b-chat?family=llama2&wire=llama2-dialog"
 FALCON = "sagemaker:falcon-7b-instruct?family=falcon"

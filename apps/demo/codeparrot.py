@@ -6,8 +6,7 @@ from pathlib import Path
 from langchain_core.language_models.llms import BaseLLM
 from rich.console import Console
 from sagechain.agents import codeparrot_completion, falcon_chatbot
-from sagechain.command import visible
-from sagechain.prompts import load_prompt, read_yaml
+from sagechain.prompts import load_prompt, read_yaml, visible
 
 PROMPT = "def mean(numbers):\n"
 CANDIDATES = 8  # the first completions of a barely trained model are often empty

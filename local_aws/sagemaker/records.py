@@ -36,7 +36,9 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # records have the environments of models, with their keys
         self.folder = folder
         self._file_lock = FileLock(folder / "lock", thread_local=False)
         try:

@@ -51,6 +51,10 @@ def test_a_thread_is_shown_with_its_tool_calls(stored: str) -> None:
     assert done.stderr == ""
 
 
+def test_a_pipe_gets_a_thread_unchanged(stored: str) -> None:
+    assert run("threads", "show", "ada").stdout.splitlines()[0] == "You: A [red]tent[/red]\x1b[31m?"
+
+
 def test_an_export_has_every_message_unchanged(stored: str) -> None:
     exported = json.loads(run("threads", "export", "ada").stdout)
     assert exported["thread"] == "ada"
@@ -113,7 +117,7 @@ def test_a_long_thread_is_exported_completely(long: list[BaseMessage]) -> None:
     assert run("threads", "export", "long", "--format", "markdown").stdout.count("**You:** ") == 225
 
 
-def test_a_terminal_without_utf_8_gets_escapes_and_none_gets_control_characters(long: list[BaseMessage]) -> None:
+def test_an_output_without_utf_8_gets_escapes(long: list[BaseMessage]) -> None:
     for encoding, tent in (("ascii", "\\xe9t\\xe9 \\u26fa"), ("utf-8", "été ⛺")):
         # An interpreter takes the encoding from its environment when it starts.
         environment = {**os.environ, "PYTHONIOENCODING": encoding}
@@ -121,7 +125,7 @@ def test_a_terminal_without_utf_8_gets_escapes_and_none_gets_control_characters(
             [SAGECHAIN, "threads", "show", "long"], env=environment, encoding=encoding, capture_output=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith(f"You: 0 {tent} \\x1b[31m \\ud800\n0 ")
+        assert done.stdout.startswith(f"You: 0 {tent} \x1b[31m \\ud800\n0 ")
 
 
 @pytest.mark.parametrize("command", ["show", "export"])

@@ -1,6 +1,7 @@
 """Text of models, servers and tools on a terminal: control characters are shown, not executed."""
 
 import io
+import logging
 import sys
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from sagechain.chains import conversation, reset
-from sagechain.command import print_note, print_text, talk, visible, visible_line
+from sagechain.command import print_note, print_text, run_app, talk
+from sagechain.prompts import visible, visible_line
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJmIH4=\x07"  # writes the clipboard in xterm, kitty, iTerm2 and others
 
@@ -64,3 +66,23 @@ def test_answers_and_notes_are_visible_on_a_terminal(monkeypatch: pytest.MonkeyP
     print_note(f"e: the container answered: {CLIPBOARD}")
     shown = r"\x1b]52;c;cm0gLXJmIH4=\x07"
     assert (answers.getvalue(), notes.getvalue()) == (f"{shown}\n", f"e: the container answered: {shown}\n")
+
+
+@pytest.mark.parametrize(("stream", "shown"), [(Terminal(), r"\x1b]52;c;cm0gLXJmIH4=\x07"), (io.StringIO(), CLIPBOARD)])
+def test_what_a_command_logs_is_visible_on_a_terminal(
+    stream: io.StringIO, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(prog_name: str) -> None:
+        try:
+            raise OSError(f"the shop answered: {CLIPBOARD}")
+        except OSError:
+            logger.exception("tool order failed")
+
+    logger = logging.getLogger("tests.without_a_handler")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logging, "lastResort", type(logging.lastResort)(logging.WARNING))  # type: ignore[misc]
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.raises(SystemExit):
+        run_app(command, "program", error_prefix="program")
+    assert stream.getvalue().startswith("tool order failed\n")
+    assert stream.getvalue().endswith(f"OSError: the shop answered: {shown}\n")

@@ -1,10 +1,12 @@
 """Records of unfinished deployments: of dead and living processes, of other machines, regions and accounts."""
 
 import fcntl
+import io
 import json
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +159,23 @@ def test_a_file_that_is_not_a_record_ends_nothing(
     assert reap(poll_seconds=0.02) == []
     assert capsys.readouterr().err.count("cannot be read") == 5
     assert [each.name for each in list_endpoints()] == ["theirs"]
+
+
+def test_what_reap_reports_on_a_terminal_has_no_control_characters(
+    aws: LocalRuntime, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / "endpoints").mkdir(parents=True)
+    (state / "endpoints" / "a\x1b]52;c;eA==\x07.json").write_text("[]")
+    monkeypatch.setattr(sys, "stderr", terminal := io.StringIO())
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    assert reap(poll_seconds=0.02) == []
+    assert r"a\x1b]52;c;eA==\x07.json cannot be read" in terminal.getvalue()
+    assert "\x1b]" not in terminal.getvalue()
+
+
+def test_records_are_readable_by_their_owner_only(living: Process, state: Path) -> None:
+    [record] = (state / "endpoints").glob("*.json")
+    assert [each.stat().st_mode & 0o777 for each in (record.parent, record)] == [0o700, 0o600]
 
 
 def test_records_are_synced_by_a_handle_that_may_write(aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:

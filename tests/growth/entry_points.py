@@ -15,13 +15,12 @@ from langchain_core.runnables import RunnableConfig
 from sagechain.agents.shop.database import ShopDatabase
 from sagechain.agents.shop.matching_products import matching_products
 from sagechain.chains import chain_of_thought, code_completion, conversation, extract_answer, same_answer
-from sagechain.command import visible
 from sagechain.llms import PromptedChatModel, load_chat_model
 from sagechain.llms.sagemaker.content_handlers import WireContentHandler
 from sagechain.llms.testing import ScriptedLLM
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.wire_error import WireError
-from sagechain.prompts import get_family, list_families, load_prompt
+from sagechain.prompts import get_family, list_families, load_prompt, visible
 from sagechain.prompts.library import AnswerKind
 
 Read = Callable[[str], Any]

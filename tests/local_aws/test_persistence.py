@@ -41,6 +41,14 @@ def test_deployments_and_uploads_survive_a_restart(tmp_path: Path) -> None:
         assert [endpoint["EndpointName"] for endpoint in listed] == ["mine", "coming"]
 
 
+def test_the_folder_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    with LocalRuntime({}, folder=folder, clock=lambda: NOW) as runtime:
+        cloud_of(runtime).create("mine", Environment={"HF_TOKEN": "secret"})
+    [record] = (folder / "models").glob("*.json")
+    assert [each.stat().st_mode & 0o777 for each in (folder, record)] == [0o700, 0o600]
+
+
 def test_a_folder_has_one_runtime_at_a_time(tmp_path: Path) -> None:
     with (
         LocalRuntime({}, folder=tmp_path),
