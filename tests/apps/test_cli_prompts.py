@@ -117,7 +117,7 @@ def test_a_chosen_parameter_excludes_a_default_that_contradicts_it(every_wire: L
     done = run("ask", "-t", "translation", "-m", "sagemaker:hf?family=falcon&wire=hf", *chosen, env=at(every_wire))
     assert (done.returncode, sent(every_wire)["parameters"]["max_length"]) == (0, 90)
     assert sent(every_wire)["parameters"]["do_sample"] is True
-    assert "max_new_tokens" not in sent(every_wire)["parameters"]
+    assert sent(every_wire)["parameters"]["max_new_tokens"] is None  # or the containers would ignore max_length
 
 
 @pytest.mark.parametrize(

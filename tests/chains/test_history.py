@@ -112,7 +112,7 @@ def test_a_turn_that_cannot_fit_is_refused_before_it_is_sent_and_not_stored(
     ):
         graph.invoke({"messages": [HumanMessage("hello " * 200)]}, THREAD)
     assert server.requests == []
-    assert graph.get_state(THREAD).values == {"messages": []}
+    assert graph.get_state(THREAD).values == {}
     graph.invoke({"messages": [HumanMessage("Hi")]}, THREAD)
     assert json.loads(server.requests[0])["inputs"] == "User: Hi\nAssistant:"
 

@@ -107,7 +107,9 @@ def test_a_required_call_is_the_whole_answer(llm: LlamaCppLLM, choice: str, sett
 
 
 def test_an_answer_may_contain_parallel_calls(llm: LlamaCppLLM) -> None:
-    [answer] = llm.complete(WEATHER, output_format=ToolCallFormat.from_tools(TOOLS, "weather"), max_new_tokens=80)
+    [answer] = llm.complete(
+        WEATHER, output_format=ToolCallFormat.from_tools(TOOLS, "weather", parallel=True), max_new_tokens=80
+    )
     assert answer.text.count("\n</tool_call>\n<tool_call>\n") == answer.text.count("</tool_call>") > 1
 
 
