@@ -76,7 +76,10 @@ def test_one_name_in_two_regions_is_two_endpoints_also_after_a_restart(tmp_path:
     with LocalRuntime({}, folder=tmp_path) as runtime:
         runtime.advance(60)
         for region in ("eu-west-1", "us-west-2"):
-            found = client(runtime, region).describe_endpoint(EndpointName="mine")
+            sagemaker = client(runtime, region)
+            # The container is created in the background; the runtime's clock does not wait for it.
+            sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="mine", WaiterConfig={"Delay": 0.05})
+            found = sagemaker.describe_endpoint(EndpointName="mine")
             assert found["EndpointArn"].split(":")[3] == region
             assert [variant["VariantName"] for variant in found["ProductionVariants"]] == [region]
         assert client(runtime, "eu-west-1").list_models()["Models"] == []
