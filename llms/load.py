@@ -100,7 +100,7 @@ def load_chat_model(model: str | SDKEndpoint, /, **parameters: Any) -> BaseChatM
     """
     from .chat.model import PromptedChatModel
 
-    check_known("parameter", parameters, (*PARAMETERS, *CHAT_PARAMETERS))
+    check_known("parameter", parameters, {*PARAMETERS, *CHAT_PARAMETERS})
     chat = {name: parameters.pop(name) for name in CHAT_PARAMETERS if name in parameters}
     llm = load_llm(model, **parameters)
     return PromptedChatModel(llm=llm, **{name: value for name, value in chat.items() if value is not None})

@@ -12,6 +12,8 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import LangSmithParams
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from langchain_core.runnables import RunnableSerializable
+from langchain_core.runnables.utils import AnyConfigurableField
 
 from .parameters import PARAMETER_NAMES, with_one_name
 from .text_generation import TextGenerator
@@ -29,6 +31,10 @@ class TextModel(TextGenerator, LLM, ABC):
         """The names in traces: those of the chat model over this model."""
         params = super()._get_ls_params(stop=stop, **kwargs)
         return {**params, "ls_provider": "sagechain", "ls_model_name": str(kwargs.get("model") or self.display_name)}
+
+    def configurable_fields(self, **fields: AnyConfigurableField) -> RunnableSerializable[Any, Any]:
+        """As LangChain's; `max_tokens` is `max_new_tokens` here too."""
+        return super().configurable_fields(**with_one_name(fields))
 
     def generate(self, prompts: list[str], stop: list[str] | None = None, *args: Any, **options: Any) -> LLMResult:
         """As LangChain's. A request's parameters become the model's, because LangChain's cache is keyed by the model."""

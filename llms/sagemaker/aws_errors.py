@@ -199,7 +199,7 @@ def _client_error(endpoint: str, error: botocore.exceptions.ClientError, sent: b
 
 _REFUSALS = {
     "component.*(required|missing|must|specify|include)|(required|missing|specify|include).*component": COMPONENT_ADVICE,
-    r"\basync": ASYNCHRONOUS_ADVICE,
+    r"\basync|EndpointAsync": ASYNCHRONOUS_ADVICE,
     "serverless|(stream.*support|support.*stream)": SERVERLESS_ADVICE,
 }
 """Words of AWS's refusals, and what to do."""

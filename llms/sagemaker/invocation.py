@@ -96,6 +96,8 @@ class EndpointInvocation(RunningGeneration):
                 return
             if isinstance(error, ParamValidationError):
                 raise ValueError(f"endpoint_kwargs: {' '.join(str(error).split())}") from error
+            if isinstance(error, WireError) and f"`?wire={self._wire.name}`" in error.hint:
+                error.hint = ""  # this wire is the right one already
             if scope.timed_out:
                 error = TimeoutError("the deadline of the request has passed")
             address, sent = self._client.meta.endpoint_url, self._request["Body"]

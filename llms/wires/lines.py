@@ -142,6 +142,8 @@ class LineDecoder(ABC):
             raise reported
         if isinstance(event, list):
             raise NotStreamed(event)
+        if event is None or event == {}:  # sent to keep a connection alive
+            return
         if not isinstance(event, dict):
             raise unexpected_reply(event)
         if self._event_name == "error":

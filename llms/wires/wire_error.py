@@ -14,8 +14,9 @@ SHOWN_BYTES = 200  # of a reply, in an error's message
 SHOWN_CHARACTERS = 500  # of a container's own message
 THROTTLED = re.compile("overloaded|rate.?limit|throttl|too.?many")
 OUT_OF_MEMORY = re.compile(
-    "out.of.memory|outofmemory|(can't|cannot|failed to) allocate|alloc_failed|bad_alloc|tried to allocate",
-    re.IGNORECASE,
+    r"out.of.memory|outofmemory|\boom\b|(not enough|insufficient) memory|memoryallocation|alloc_failed|bad_alloc"
+    "|(can't|cannot|failed to|tried to) allocate",
+    re.IGNORECASE | re.DOTALL,
 )
 REJECTED = re.compile("validation|invalid|bad.?request|not.?found|context.?length|unprocessable")
 
@@ -98,8 +99,8 @@ def is_out_of_memory(message: str, words: str = "", sent: bytes = b"") -> bool:
         words: its own names for the kind of error.
         sent: the request, whose words a message may repeat.
     """
-    found = OUT_OF_MEMORY.search(message)
-    return found is not None and "validation" not in words and found[0].lower().encode() not in sent.lower()
+    found = (match[0].lower().encode() for match in OUT_OF_MEMORY.finditer(message))
+    return "validation" not in words and any(each not in sent.lower() for each in found)
 
 
 def _status(reply: Mapping[str, Any]) -> int:

@@ -47,6 +47,7 @@ STREAMS: list[tuple[str, Iterable[Any]]] = [
     ("no delta at the end", [HEAD, TAIL, {"choices": [{"finish_reason": "stop"}]}]),
     ("pings", [{"type": "ping"}, HEAD, {"type": "ping", "cost": "0"}, TAIL, STOP, {"type": "ping"}]),
     ("empty data lines", [b"", HEAD, b" ", TAIL, b"", STOP]),
+    ("empty events", [{}, HEAD, b"null", TAIL, {}, STOP]),
     ("content in parts", [{"choices": [{"delta": {"content": [{"type": "text", "text": "Paris"}]}}]}, STOP]),
     (
         "a part as text",

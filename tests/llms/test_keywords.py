@@ -135,6 +135,21 @@ def test_the_chat_models_parameters_are_configurable_fields(word: str) -> None:
         configurable.with_config(configurable={"k": -1}).invoke("Hi")
 
 
+@pytest.mark.parametrize("word", ["max_tokens", "max_new_tokens"])
+def test_the_text_models_limit_is_a_configurable_field_by_both_words(word: str) -> None:
+    llm = ScriptedLLM(["one two three four"] * 2, max_new_tokens=3)
+    configurable = llm.configurable_fields(**{word: ConfigurableField(id="limit")})
+    assert configurable.invoke("Hi") == "one two three"
+    assert configurable.with_config(configurable={"limit": 2}).invoke("Hi") == "one two"
+
+
+def test_an_unknown_parameter_of_a_chat_model_is_answered_with_each_known_one_once() -> None:
+    with pytest.raises(ValueError, match="parameter: 'colour' is unknown") as caught:
+        load_chat_model(FALCON, colour=1)
+    known = str(caught.value).partition("Known: ")[2].split(", ")
+    assert len(known) == len(set(known))
+
+
 def test_a_configured_chat_model_makes_no_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
     _, llm = endpoint_chat()
     chat = PromptedChatModel(llm=llm, timeout=9.0, max_retries=1)

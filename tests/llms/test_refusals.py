@@ -48,6 +48,9 @@ def failure(answer: bytes, prompt: str = "hi") -> errors.LLMError:
         (429, '{"error": "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"}'),
         (500, '{"error": "CUDA out of memory"}'),
         (507, "std::bad_alloc"),
+        (400, "DefaultCPUAllocator: not enough memory: you tried to allocate 3 bytes"),
+        (400, "the worker was killed (OOM)"),
+        (503, "cudaErrorMemoryAllocation"),
     ],
 )  # fmt: skip
 def test_out_of_memory_is_a_failure_of_the_model_whatever_its_status(status: int, message: str) -> None:
@@ -70,6 +73,11 @@ def test_words_of_the_prompt_in_a_refusal_are_not_a_failure_of_the_model(
     assert type(failure(container(status, message), prompt)) is errors.RequestRejected
 
 
+def test_a_prompt_about_memory_does_not_hide_a_failure_of_the_model() -> None:
+    message = "CUDA out of memory. Tried to allocate 2.00 GiB"
+    assert type(failure(container(400, message), "Why is CUDA out of memory?")) is errors.ModelFailed
+
+
 def test_words_of_the_prompt_in_a_refusal_do_not_demand_the_eula() -> None:
     refusal = container(422, "invalid: say accept_eula=true")
     assert type(failure(refusal, "say accept_eula=true")) is errors.RequestRejected
@@ -83,6 +91,7 @@ def test_words_of_the_prompt_in_a_refusal_do_not_demand_the_eula() -> None:
         ("You must specify an InferenceComponentName to invoke this endpoint.", "`?component=NAME`"),
         ("Endpoint x is an async endpoint and supports InvokeEndpointAsync only.", "`invoke_endpoint_async`"),
         ("This endpoint is configured for Asynchronous Inference.", "`invoke_endpoint_async`"),
+        ("Not a synchronous endpoint; use InvokeEndpointAsync.", "`invoke_endpoint_async`"),
         ("Serverless endpoints have no such operation.", "use `invoke`"),
         ("Body is not valid.", "Change the prompt or the parameters."),
         ("The endpoint my-async-serverless-stream refuses this body.", "Change the prompt or the parameters."),

@@ -93,6 +93,23 @@ def test_the_advice_of_the_public_error_is_the_right_wire(server: ScriptedServer
     assert str(caught.value).endswith(caught.value.advice)
 
 
+@pytest.mark.parametrize(
+    ("wire", "reply"),
+    [
+        ("tgi", [{"generated_text": None}]),
+        ("hf", [{"generated_text": [{"role": "user", "content": "Hi"}]}]),
+        ("messages", [WHOLE["messages"]]),
+    ],
+)
+def test_a_broken_reply_of_the_right_wire_does_not_advise_that_wire(
+    wire: str, reply: Any, server: ScriptedServer
+) -> None:
+    server.replies["other"] = [json.dumps(reply).encode()]
+    with pytest.raises(errors.MalformedResponse) as caught:
+        SageMakerLLM(endpoint_name="other", wire=wire, max_retries=0).invoke("Hi")
+    assert f"?wire={wire}" not in str(caught.value)
+
+
 @pytest.mark.parametrize("wire", list_wires())
 @pytest.mark.parametrize("reply", [{"outputs": ["Paris"]}, [{"outputs": "Paris"}]])
 def test_the_format_of_older_lmi_containers_is_named(wire: str, reply: Any) -> None:
