@@ -9,6 +9,7 @@ from typing import Any
 from .pricing import Price, cost, price_of
 
 VARIANTS = ("ProductionVariants", "ShadowProductionVariants")
+UNSCALED = ("Creating", "Failed")  # in these states the number of instances described is not a wanted one
 CLOCK_SECONDS = timedelta(seconds=1)  # by which the times of an endpoint and of its first configuration may differ
 
 Description = Mapping[str, Any]
@@ -49,6 +50,9 @@ def bill(endpoint: Description, config: Description, *, region: str, now: dateti
     if _was_updated(endpoint, config, is_ours=is_ours):
         so_far = None
         unknown.append("it was updated, and what it cost with its earlier configuration is not known")
+    elif endpoint["EndpointStatus"] not in UNSCALED and _was_scaled(endpoint, config):
+        so_far = None
+        unknown.append("it was scaled, and what it cost with its earlier number of instances is not known")
     return Bill(running, prices, per_hour, so_far, tuple(unknown))
 
 
@@ -89,6 +93,13 @@ def _was_updated(endpoint: Description, config: Description, *, is_ours: bool) -
     if is_ours and endpoint["EndpointConfigName"] != endpoint["EndpointName"]:
         return True
     return bool(config["CreationTime"] > endpoint["CreationTime"] + CLOCK_SECONDS)
+
+
+def _was_scaled(endpoint: Description, config: Description) -> bool:
+    """Whether a variant has another number of instances than the endpoint started with."""
+    initial = {each["VariantName"]: each.get("InitialInstanceCount") for each in _variants(config)}
+    counts = [(each.get("CurrentInstanceCount"), initial.get(each["VariantName"])) for each in _variants(endpoint)]
+    return any(None not in (current, first) and current != first for current, first in counts)
 
 
 def _sum(costs: Iterable[float | None]) -> float | None:

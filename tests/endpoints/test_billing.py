@@ -53,6 +53,13 @@ def test_running_instances_count_rather_than_the_initial_ones() -> None:
     assert result.usd_per_hour == pytest.approx(5 * SMALL_USD)
 
 
+@pytest.mark.parametrize("running", [0, 3])
+def test_a_scaled_endpoint_has_a_price_now_and_an_unknown_cost_so_far(running: int) -> None:
+    result = bill_of(variant("a", LARGE, 1), ProductionVariants=[{"VariantName": "a", "CurrentInstanceCount": running}])
+    assert (result.usd_per_hour, result.usd_so_far) == (running * LARGE_USD, None)
+    assert "it was scaled" in result.unknown[0]
+
+
 def test_shadow_variants_cost_as_much_as_others() -> None:
     result = bill_of(variant("a", SMALL, 1), shadows=[variant("b", LARGE, 1)])
     assert result.usd_per_hour == pytest.approx(SMALL_USD + LARGE_USD)
