@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sagechain.llms.errors import LLMError, NameTaken, NotPermitted
+from sagechain.llms.errors import AccessDenied, LLMError, NameTaken, NotPermitted
 
 from . import upload
 from .aws import Account
@@ -72,11 +72,13 @@ def _s3_request(account: Account, name: str, request: Callable[[], Any]) -> None
 def _try(name: str, action: str, request: Callable[[], Any]) -> Any:
     """The response to a request; None if it fails in any other way than for a missing permission.
 
-    Such a failure is no answer to the question; if it lasts, creating fails too.
+    Such a failure does not show that it is missing; if it lasts, creating fails too.
     """
     try:
         return request()
     except NotPermitted as error:
         raise NotPermitted(name, f"{error.message} {action} is needed later. Nothing was created.") from error
+    except AccessDenied:  # refused in other words, or the credentials have expired
+        raise
     except LLMError:
         return None

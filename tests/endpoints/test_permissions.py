@@ -6,12 +6,14 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from sagechain.endpoints import delete, deploy, deployed, list_endpoints
 from sagechain.llms import errors
 from sagechain.local_aws import LocalRuntime
 
 from tests.endpoints.account import QUICK, changes, there
 from tests.endpoints.checkpoints import checkpoint, keys
+from tests.endpoints.replies import replace_replies
 
 __all__ = ["checkpoint"]
 
@@ -106,6 +108,21 @@ def test_the_missing_permission_is_named(aws: LocalRuntime) -> None:
     aws.fail("DeleteEndpoint", "access-denied")
     with pytest.raises(errors.NotPermitted, match=r"sagemaker:DeleteEndpoint is needed later\. Nothing was created\."):
         deploy("mine", **QUICK)
+
+
+@pytest.mark.parametrize("operation", ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel", "ListTags"])
+def test_a_refusal_in_other_words_is_one_too(
+    operation: str, aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(send: object, parameters: object) -> dict[str, Any]:
+        details = {"Error": {"Code": "AccessDeniedException", "Message": "Denied by your organisation."}}
+        raise ClientError(details | {"ResponseMetadata": {"HTTPStatusCode": 400}}, operation)
+
+    replace_replies(monkeypatch, operation, refused)
+    before = changes(aws)
+    with pytest.raises(errors.AccessDenied):
+        deploy("mine", **QUICK)
+    assert not any(each.startswith("Create") for each in changes(aws)[len(before) :])
 
 
 def test_a_name_that_is_taken_is_found_before_anything_is_uploaded(aws: LocalRuntime, checkpoint: Path) -> None:
