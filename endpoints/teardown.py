@@ -4,6 +4,7 @@ Each step checks first whether there is something to delete, so a teardown can b
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -206,13 +207,13 @@ class Teardown:
             self._delete_archive(address)
 
     def _other_models_with(self, address: str, model: Mapping[str, Any]) -> list[str]:
-        """The names of the models, created after this one, whose description contains the address."""
+        """The names of the models, created after this one, whose data is at the address or under a prefix of it."""
         created = model["CreationTime"] - timedelta(seconds=1)
         names = (row["ModelName"] for row in self.account.rows("list_models", "Models", CreationTimeAfter=created))
         return [
             name
             for name in names
-            if name != model["ModelName"] and address in json.dumps(self.describe(Resource("model", name)), default=str)
+            if name != model["ModelName"] and _uses(self.describe(Resource("model", name)), address)
         ]
 
     def _delete_archive(self, address: str) -> None:
@@ -230,6 +231,12 @@ class Teardown:
             except LLMError:
                 left.append(f"perhaps {resource}")
         return (*left, *([self.deployment.archive] if self._has_archive else []))
+
+
+def _uses(model: Mapping[str, Any] | None, address: str) -> bool:
+    """Whether a model's description contains an S3 address, or a prefix of it: that of a multi-model endpoint."""
+    text = json.dumps(model, default=str)
+    return address in text or any(address.startswith(each) for each in re.findall(r'"(s3://[^"]+/)"', text))
 
 
 def _not_deleted(description: Mapping[str, Any], seconds: float, *, is_requested: bool) -> str:

@@ -150,8 +150,15 @@ def removal_requests(account: Account, address: str) -> dict[str, Callable[[], A
         "s3:ListBucketMultipartUploads": lambda: list(_unfinished_uploads(account, bucket, key)),
         "s3:AbortMultipartUpload": lambda: account.s3.abort_multipart_upload(**where, UploadId="none"),
         "s3:GetObject": lambda: account.s3.head_object(**where),
-        "s3:DeleteObject": lambda: account.s3.delete_object(**where),
+        "s3:DeleteObject": lambda: _delete_nothing(account, where),
     }
+
+
+def _delete_nothing(account: Account, where: dict[str, str]) -> None:
+    """Delete an object that does not exist, and the marker that a bucket with versions puts there."""
+    marker = account.s3.delete_object(**where).get("VersionId", "null")
+    if marker != "null":
+        account.s3.delete_object(**where, VersionId=marker)
 
 
 def is_refused(error: Exception) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 from sagechain.endpoints import delete, deploy, deployed, reap
 from sagechain.endpoints.aws import Account
-from sagechain.endpoints.upload import remove
+from sagechain.endpoints.upload import removal_requests, remove
 from sagechain.llms import errors
 from sagechain.local_aws import LocalRuntime
 
@@ -81,6 +81,18 @@ def test_an_upload_stays_while_another_model_uses_it(
     assert keys() == [address]
 
 
+def test_an_upload_stays_while_a_multi_model_endpoint_serves_a_folder_above_it(
+    aws: LocalRuntime, checkpoint: Path
+) -> None:
+    deploy("first", model_data=checkpoint, **QUICK)
+    (address,) = keys()
+    prefix = address.partition("sagechain/")[0] + "sagechain/"
+    container = {"Image": IMAGE, "ModelDataUrl": prefix, "Mode": "MultiModel"}
+    boto3.client("sagemaker").create_model(ModelName="all", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    delete("first", poll_seconds=0.02)
+    assert keys() == [address]
+
+
 def test_another_object_at_the_address_of_an_upload_stays(aws: LocalRuntime, checkpoint: Path, archive: bytes) -> None:
     with deployed("parrot", model_data=checkpoint, **QUICK):
         (address,) = keys()
@@ -106,6 +118,18 @@ def test_in_a_bucket_with_versions_exactly_the_uploaded_version_is_deleted(aws: 
         s3.add_response("head_object", {"Metadata": {"sagechain-deployment": "x"}, "VersionId": "v7"}, where)
         s3.add_response("delete_object", {}, where | {"VersionId": "v7"})
         assert remove(account, "parrot", "s3://b/k", "x", is_known=False)
+        s3.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("is_versioned", [True, False])
+def test_in_a_bucket_with_versions_trying_to_delete_leaves_no_marker(is_versioned: bool, aws: LocalRuntime) -> None:
+    account = Account()
+    where = {"Bucket": "b", "Key": "k", "ExpectedBucketOwner": account.number}
+    with Stubber(account.s3) as s3:
+        s3.add_response("delete_object", {"DeleteMarker": True, "VersionId": "v7" if is_versioned else "null"}, where)
+        if is_versioned:
+            s3.add_response("delete_object", {}, where | {"VersionId": "v7"})
+        removal_requests(account, "s3://b/k")["s3:DeleteObject"]()
         s3.assert_no_pending_responses()
 
 
