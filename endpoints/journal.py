@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
+from sagechain.llms.errors import LLMError
 
 from .live_process import ProcessRecord, this_process
 from .progress import note
@@ -62,33 +63,43 @@ class JournalEntry:
 
         Args:
             changes: fields of the deployment that have changed.
+
+        Raises:
+            LLMError: the file cannot be written.
         """
         self.deployment = replace(self.deployment, **changes)
         self._write(asdict(this_process()))
 
     def release(self) -> None:
         """Leave the deployment to the next command, on whichever machine, if it is neither finished nor deleted."""
-        with suppress(OSError):  # then the entry is abandoned when this process ends
+        with suppress(LLMError, OSError):  # then the entry is abandoned when this process ends
             if self.path.exists():
                 self._write(None)
 
     def remove(self) -> None:
-        """Remove the entry: the deployment is finished, or deleted."""
-        self.path.unlink(missing_ok=True)
+        """Remove the entry: the deployment is finished, or deleted. Raises LLMError if the file cannot be removed."""
+        with _failures_as_llm_errors(self.deployment):
+            self.path.unlink(missing_ok=True)
 
     def _write(self, process: dict[str, Any] | None) -> None:
         partial = self.path.with_suffix(".partial")
-        partial.touch(mode=0o600)
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self.deployment) | {"process": process}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        with _failures_as_llm_errors(self.deployment):
+            partial.touch(mode=0o600)
+            with partial.open("w", encoding="utf-8") as file:
+                json.dump(asdict(self.deployment) | {"process": process}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.path)
 
 
 @contextmanager
 def locked_entry(deployment: Deployment) -> Iterator[JournalEntry]:
-    """The entry of a deployment, its name locked. Raises ValueError if another process has locked it."""
+    """The entry of a deployment, its name locked.
+
+    Raises:
+        ValueError: another process has locked the name.
+        LLMError: names cannot be locked in the journal's folder.
+    """
     with try_locked_entry(deployment) as entry:
         if entry is None:
             raise ValueError(
@@ -101,11 +112,12 @@ def locked_entry(deployment: Deployment) -> Iterator[JournalEntry]:
 def try_locked_entry(deployment: Deployment, path: Path | None = None) -> Iterator[JournalEntry | None]:
     """As `locked_entry`; None if another process, or another block of this one, has locked the name."""
     lock_path = _path(deployment, "lock")
-    lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(lock_path, thread_local=False)  # a block may be left in another thread than it was entered in
     process = os.getpid()
     try:
-        lock.acquire(timeout=0)
+        with _failures_as_llm_errors(deployment):
+            lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
     except Timeout:
         yield None
         return
@@ -132,9 +144,12 @@ def unfinished_entries() -> Iterator[JournalEntry]:
             continue
         if process is not None and process.is_another_living_process:
             continue
-        with try_locked_entry(deployment, path) as entry:
-            if entry is not None and path.exists():  # else another process has just removed it
-                yield entry
+        try:
+            with try_locked_entry(deployment, path) as entry:
+                if entry is not None and path.exists():  # else another process has just removed it
+                    yield entry
+        except LLMError as error:  # of the lock: perhaps another process is working on it
+            note(f"The journal's file {path} is left alone, and its deployment is not deleted: {error.message}")
 
 
 def remember(deployment: Deployment) -> None:
@@ -163,6 +178,19 @@ def _records() -> Iterator[tuple[Path, Deployment, ProcessRecord | None]]:
             continue
         except (OSError, ValueError, TypeError, AttributeError) as error:
             note(f"The journal's file {path} cannot be read ({error}); its deployment is not deleted.")
+
+
+@contextmanager
+def _failures_as_llm_errors(deployment: Deployment) -> Iterator[None]:
+    """Raise what a full or read-only disk causes, or a file system without locks, as an LLMError."""
+    try:
+        yield
+    except Timeout:
+        raise
+    except (OSError, NotImplementedError) as error:
+        failure = LLMError(deployment.name, f"the journal of unfinished deployments cannot be written: {error}.")
+        failure.advice = f"Free space on the disk, or name another folder in {FOLDER_VARIABLE}."
+        raise failure from error
 
 
 def _folder() -> Path:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 from botocore.exceptions import BotoCoreError
 from sagechain.llms.errors import AccessDenied, EndpointNotFound, LeftBehind, LLMError, NotOurs
@@ -14,6 +15,7 @@ from .journal import Deployment, JournalEntry, forget, recall, try_locked_entry,
 from .listing import expires_at
 from .plan import DEPLOYMENT_TAG
 from .progress import note, progress
+from .request import check_seconds
 from .resources import KINDS, Resource, resources_of
 from .teardown import Teardown
 
@@ -42,8 +44,10 @@ def delete(
         EndpointNotFound: no resource has that name.
         NotOurs: sagechain did not deploy it, and `force` is not given. Nothing was changed.
         LeftBehind: something still exists; `reap` continues.
+        ValueError: a name that no endpoint can have, or `poll_seconds` is not above 0; before any request.
     """
     check_name("name", name)
+    check_seconds("poll_seconds", poll_seconds)
     account = Account(region)
     teardown = Teardown(account, _deployment(account, name), poll_seconds=poll_seconds)
     # The endpoint decides whose it is; without one, its configuration, else its model.
@@ -87,7 +91,9 @@ def reap(*, now: float | None = None, poll_seconds: float = POLL_SECONDS, region
 
     Raises:
         LeftBehind: something still exists; everything else was deleted.
+        ValueError: `poll_seconds` is not above 0; before any request.
     """
+    check_seconds("poll_seconds", poll_seconds)
     account, now = Account(region), time.time() if now is None else now
     deleted, errors = finish_abandoned(account, patient=True, poll_seconds=poll_seconds, everywhere=region is None)
     for deployment in _expired(account, now, errors):
@@ -171,11 +177,16 @@ def _report(entry: JournalEntry) -> str:
 
 
 def _run(teardown: Teardown) -> list[str]:
-    """Run a teardown with an entry in the journal: if it is interrupted, the next command continues."""
-    with progress(teardown.name) as teardown.show, try_locked_entry(teardown.deployment) as entry:
-        # Resources that sagechain did not create are deleted on request only, never by a later command.
-        if entry is not None and teardown.deployment.identity and not teardown.forced:
-            entry.write()
+    """Run a teardown with an entry in the journal, if it can be written: then the next command continues after a stop."""
+    with progress(teardown.name) as teardown.show, ExitStack() as stack:
+        try:
+            entry = stack.enter_context(try_locked_entry(teardown.deployment))
+            # Resources that sagechain did not create are deleted on request only, never by a later command.
+            if entry is not None and teardown.deployment.identity and not teardown.forced:
+                entry.write()
+        except LLMError as error:  # a full disk must not keep an endpoint alive
+            teardown.show(error.message)
+            entry = None
         deleted = teardown.run()
         if entry is not None:
             entry.remove()

@@ -47,9 +47,11 @@ class DeploymentRequest:
             get_family(self.family)
         if self.wire is not None:
             get_wire(self.wire)
-        for number in ("poll_seconds", "timeout"):
-            if not getattr(self, number) > 0:
-                raise ValueError(f"{number}: {getattr(self, number)!r} is out of range; more than 0 seconds")
+        check_seconds("poll_seconds", self.poll_seconds)
+        check_seconds("timeout", self.timeout)
+        for variable, value in self.environment.items():
+            if not (isinstance(variable, str) and isinstance(value, str)):  # the value may be a secret
+                raise ValueError(f"environment: {variable!r} is {type(value).__name__}; give name and value as text")
         _ = self.role_arn, self.seconds  # raise for a bad role or time to live
         if self.model_id is not None and (self.image is not None or self.model_data is not None):
             raise ValueError("model_id: it is given, and so is image or model_data; give one or the other")
@@ -76,6 +78,12 @@ class DeploymentRequest:
         if not ROLE.fullmatch(role):
             raise ValueError(f"role: {role!r} is not the ARN of a role, such as arn:aws:iam::123456789012:role/NAME")
         return role
+
+
+def check_seconds(field: str, seconds: float) -> None:
+    """Raise ValueError unless it is a number of seconds above 0."""
+    if not seconds > 0:
+        raise ValueError(f"{field}: {seconds!r} is out of range; more than 0 seconds")
 
 
 def parse_duration(ttl: float | str) -> float:

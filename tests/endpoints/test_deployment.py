@@ -109,6 +109,7 @@ def test_a_licence_has_to_be_accepted_before_any_request(aws: LocalRuntime) -> N
         ({"ttl": "two hours"}, "ttl: 'two hours' is not a duration"),
         ({"ttl": 0}, "ttl: 0 is not a duration"),
         ({"poll_seconds": 0}, "poll_seconds: 0 is out of range"),
+        ({"environment": {"TOKENS": 5}}, "environment: 'TOKENS' is int; give name and value as text"),
         ({"timeout": -1}, "timeout: -1 is out of range"),
         ({"image": "me/mine:1", "family": None}, "wire: it cannot be derived from the image 'me/mine:1'"),
         (
@@ -127,6 +128,16 @@ def test_bad_input_is_refused_before_any_request(given: dict[str, Any], message:
     arguments = {"name": "mine", **FALCON, **given}
     with pytest.raises(ValueError, match=message):
         deploy(**{name: value for name, value in arguments.items() if value is not None})
+    assert len(aws.requests) == before
+
+
+def test_a_deletion_with_an_impossible_pause_is_refused_before_any_request(aws: LocalRuntime) -> None:
+    before = len(aws.requests)
+    for poll_seconds in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match=r"poll_seconds: .* is out of range"):
+            delete("theirs", force=True, poll_seconds=poll_seconds)
+        with pytest.raises(ValueError, match=r"poll_seconds: .* is out of range"):
+            reap(poll_seconds=poll_seconds)
     assert len(aws.requests) == before
 
 

@@ -1,5 +1,6 @@
 """Records of unfinished deployments: of dead and living processes, of other machines, regions and accounts."""
 
+import errno
 import fcntl
 import io
 import json
@@ -7,17 +8,21 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from sagechain.endpoints import list_endpoints, reap
+from sagechain.endpoints import delete, deploy, list_endpoints, reap
+from sagechain.llms import errors
 from sagechain.local_aws import LocalRuntime
 
 from tests import processes
 from tests.endpoints.account import QUICK, there
+from tests.endpoints.replies import replace_replies
 from tests.processes import SAGECHAIN, Process, start
 
 ALL = {"endpoint mine", "configuration mine", "model mine"}
@@ -178,9 +183,57 @@ def test_records_are_readable_by_their_owner_only(living: Process, state: Path) 
     assert [each.stat().st_mode & 0o777 for each in (record.parent, record)] == [0o700, 0o600]
 
 
-def test_records_are_synced_by_a_handle_that_may_write(aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sagechain.endpoints import deploy
+@contextmanager
+def a_journal_without(what: str) -> Iterator[None]:
+    """`space` on its disk, or `locks` in its file system. The runtime's own files, of other threads, have both."""
+    functions: dict[str, Callable[..., None]] = {"space": os.fsync, "locks": fcntl.flock}
+    function = functions[what]
 
+    def fail(*arguments: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            function(*arguments)
+            return
+        raise OSError({"space": errno.ENOSPC, "locks": errno.ENOLCK}[what], f"no {what}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*{"space": (os, "fsync"), "locks": (fcntl, "flock")}[what], fail)
+        yield
+
+
+@pytest.mark.parametrize("what", ["space", "locks"])
+def test_without_a_journal_nothing_is_deployed_but_what_is_there_is_deleted(what: str, aws: LocalRuntime) -> None:
+    deploy("mine", **QUICK)
+    with a_journal_without(what):
+        with pytest.raises(errors.LLMError, match=rf"journal .* cannot be written: .*no {what}.* SAGECHAIN_STATE"):
+            deploy("other", **QUICK)
+        assert there() == ALL
+        assert set(delete("mine", poll_seconds=0.02)) == ALL
+
+
+def test_a_disk_that_fills_while_deploying_leaves_nothing(aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as stack:
+
+        def fill(send: Callable[[], dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
+            stack.enter_context(a_journal_without("space"))
+            return send()
+
+        replace_replies(monkeypatch, "CreateEndpoint", fill)
+        with pytest.raises(errors.LLMError, match="journal of unfinished deployments cannot be written"):
+            deploy("mine", **QUICK)
+        assert there() == set()
+
+
+def test_a_record_that_cannot_be_locked_is_reported_and_kept(
+    aws: LocalRuntime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed()
+    with a_journal_without("locks"):
+        assert reap(poll_seconds=0.02) == []
+    assert "is not deleted: the journal of unfinished deployments cannot be written" in capsys.readouterr().err
+    assert there() == ALL
+
+
+def test_records_are_synced_by_a_handle_that_may_write(aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     modes = []
     monkeypatch.setattr(os, "fsync", lambda handle: modes.append(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE))
     deploy("mine", **QUICK)
