@@ -15,7 +15,7 @@ def piped_text(*, is_needed: bool) -> str:
 
     Args:
         is_needed: whether the command has no other text. Otherwise a pipe that stays silent is not waited for: a process
-            in the background often inherits one that nobody closes.
+            in the background often inherits one that is never closed.
 
     Raises:
         ValueError: the bytes are not text.
