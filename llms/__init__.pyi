@@ -2,6 +2,9 @@ from . import errors as errors
 from .chat.model import PromptedChatModel as PromptedChatModel
 from .chat.settings import configure_llm as configure_llm
 from .concurrency import ConcurrencyLimit as ConcurrencyLimit
+from .forks import RenewedLock as RenewedLock
+from .forks import never_delete as never_delete
+from .forks import renew_in_child as renew_in_child
 from .generation import Prompt as Prompt
 from .load import ENGINES as ENGINES
 from .load import load_chat_model as load_chat_model

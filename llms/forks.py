@@ -9,6 +9,7 @@ worked is missing. Objects with such parts replace them in the child:
 gunicorn with `preload` and multiprocessing's `fork` are where this happens. Windows has no fork.
 """
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable
@@ -30,6 +31,11 @@ def renew_in_child(owner: Owner, renew: Callable[[Owner], object]) -> None:
     """
     number = next(_numbers)
     _renewals[number] = ref(owner, lambda _: _renewals.pop(number, None)), renew
+
+
+def never_delete(value: object) -> None:
+    """Leave a parent's object in memory for ever, through the end of Python too: its destructor would wait, or do harm."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
 
 
 class RenewedLock:

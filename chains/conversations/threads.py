@@ -17,7 +17,7 @@ from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
 from langgraph.graph.state import CompiledStateGraph
-from sagechain.llms import ConcurrencyLimit
+from sagechain.llms import ConcurrencyLimit, RenewedLock
 from sagechain.prompts import convert_messages
 from typing_extensions import TypedDict
 
@@ -145,7 +145,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
 
 
 _locks: "WeakValueDictionary[tuple[int, str], ConcurrencyLimit]" = WeakValueDictionary()
-_locks_guard = threading.Lock()
+_locks_guard = RenewedLock()
 
 
 def _thread_id(config: RunnableConfig) -> str | None:

@@ -7,6 +7,8 @@ Until then its checkpoints are in memory; only the graphs of the turn see them. 
 an interrupt, a breakpoint or a crash, acts on what a person approved: it is saved step by step, so that no tool runs twice
 and what was approved can be resumed. If its first step fails, the thread waits for the decision as before.
 
+A turn belongs to the process that started it: a child that is forked inside the block saves nothing at its end.
+
 The end of the block decides: an exception that is caught inside, or a stream that is left by `break` there, ends no turn.
 """
 
@@ -25,6 +27,7 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     DeltaChannelHistory,
 )
+from sagechain.llms import renew_in_child
 
 from .locks import ThreadLocks
 from .names import check_name, with_checked_name
@@ -42,7 +45,12 @@ class BufferedTurns(BaseCheckpointSaver[str]):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._turns: dict[str, TurnBuffer] = {}
+        renew_in_child(self, BufferedTurns._leave_turns)
         super().__init__(*args, **{"serde": ThreadSerializer(), **options})
+
+    def _leave_turns(self) -> None:
+        """In a forked child: the running turns are its parent's."""
+        self._turns = {}
 
     def turn(self, thread: str) -> AbstractContextManager[None]:
         """A turn of a thread: waits while another process, Python thread or task has one, and is saved when it ends.
@@ -91,16 +99,16 @@ class BufferedTurns(BaseCheckpointSaver[str]):
         return self._turns.get(config["configurable"]["thread_id"])
 
     def _finish(self, turn: TurnBuffer) -> None:
-        with turn.lock:
-            self._turns.pop(turn.thread, None)
-            self._save_buffer(turn)
+        if self._turns.pop(turn.thread, None) is turn:
+            with turn.lock:
+                self._save_buffer(turn)
 
     def _cancel(self, turn: TurnBuffer) -> None:
-        with turn.lock:
-            self._turns.pop(turn.thread, None)
-            turn.clear()
-            if turn.decisions:
-                self._delete_decisions(turn.thread, turn.decisions)
+        if self._turns.pop(turn.thread, None) is turn:
+            with turn.lock:
+                turn.clear()
+                if turn.decisions:
+                    self._delete_decisions(turn.thread, turn.decisions)
 
     def _save_buffer(self, turn: TurnBuffer) -> None:
         checkpoints, writes = turn.checkpoints(), turn.writes()

@@ -4,7 +4,8 @@
         ...
 
 A lock is acquired without blocking, by a lock file or a database's lock (`sqlite.py`, `postgres.py`), and polled while
-another has it: so waiting blocks no Python thread, connection or event loop, and Ctrl-C and a cancellation end it.
+another has it: so waiting blocks no Python thread, connection or event loop, and Ctrl-C and a cancellation end it. A forked
+child has none of its parent's locks.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
+from sagechain.llms import renew_in_child
+
 POLL_SECONDS = 0.02
 
 
@@ -23,6 +26,12 @@ class ThreadLocks(ABC):
     """The locks of all threads of a store."""
 
     def __init__(self) -> None:
+        self._renew()
+        renew_in_child(self, lambda locks: locks._renew())
+
+    def _renew(self) -> None:
+        """Start without locks; in a forked child without a connection of its parent's too."""
+        self._guard = threading.Lock()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="thread-locks")
 
     @abstractmethod
@@ -74,9 +83,9 @@ class ThreadLocks(ABC):
 class ProcessLocks(ThreadLocks):
     """The locks of threads that no other process has."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._guard, self._acquired = threading.Lock(), set[str]()
+    def _renew(self) -> None:
+        super()._renew()
+        self._acquired = set[str]()
 
     def try_acquire(self, thread: str) -> bool:
         """Acquire a thread's lock if it is free."""

@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
 from langgraph.checkpoint.memory import InMemorySaver
+from sagechain.llms import renew_in_child
 
 from .buffered_turns import RESUME, BufferedTurns
 from .locks import ProcessLocks
@@ -19,6 +20,10 @@ class LockedInMemorySaver(InMemorySaver):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self._renew_guard()
+        renew_in_child(self, LockedInMemorySaver._renew_guard)
+
+    def _renew_guard(self) -> None:
         self._guard = threading.RLock()
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

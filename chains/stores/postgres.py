@@ -16,6 +16,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg_pool import ConnectionPool
+from sagechain.llms import never_delete, renew_in_child
 
 from .base import Store
 from .errors import StoreFailed, store_errors
@@ -47,19 +48,12 @@ class PostgresStore(Store, PostgresSaver):
 
     def __init__(self, url: str) -> None:
         self.place = _without_password(url)
-        url = make_conninfo("", **{**KEEPALIVE, **conninfo_to_dict(url)})
-        self.thread_locks = SessionLocks(self.place, url)
+        self._url = make_conninfo("", **{**KEEPALIVE, **conninfo_to_dict(url)})
+        self.thread_locks = SessionLocks(self.place, self._url)
         with self._errors():
-            self._pool = ConnectionPool[psycopg.Connection[DictRow]](
-                url,
-                kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
-                min_size=1,
-                max_size=CONNECTIONS,
-                timeout=CONNECT_SECONDS,
-                check=ConnectionPool.check_connection,
-                open=True,
-            )
+            self._closed, self._pool = False, self._new_pool()
             super().__init__(self._pool)
+            renew_in_child(self, PostgresStore._renew)
             try:
                 # Processes that created LangGraph's tables at the same time would deadlock.
                 with self.thread_locks.lock(SETUP_LOCK):
@@ -69,8 +63,27 @@ class PostgresStore(Store, PostgresSaver):
                 self.close()
                 raise
 
+    def _new_pool(self) -> "Pool":
+        return Pool(
+            self._url,
+            kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=CONNECT_SECONDS,
+            check=Pool.check_connection,
+            open=False,
+        )
+
+    def _renew(self) -> None:
+        """In a forked child: the parent's connections are left alone, and the threads of its pool do not exist."""
+        if not self._closed:
+            never_delete(self._pool)
+            self.lock = threading.Lock()
+            self.conn = self._pool = self._new_pool()
+
     def close(self) -> None:
         """Close all connections and release the remaining locks."""
+        self._closed = True
         self._pool.close()
         self.thread_locks.close()
 
@@ -90,6 +103,17 @@ class PostgresStore(Store, PostgresSaver):
         PostgresSaver.prune(self, threads)
 
 
+class Pool(ConnectionPool[psycopg.Connection[DictRow]]):
+    """A pool that connects when it is first used: a forked child may never use its own."""
+
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[psycopg.Connection[DictRow]]:
+        """As psycopg's."""
+        self.open()
+        with super().connection(timeout) as connection:
+            yield connection
+
+
 class SessionLocks(ThreadLocks):
     """Advisory locks of one long-lived connection.
 
@@ -101,14 +125,19 @@ class SessionLocks(ThreadLocks):
         StoreFailed: the server cannot be reached, or refuses.
     """
 
+    _session: psycopg.Connection[tuple[Any, ...]] | None
+
     def __init__(self, place: str, url: str) -> None:
-        super().__init__()
         self._place, self._url, self._closed = place, url, False
-        # A session may acquire its own lock again, so the locks of this process are recorded here.
-        self._acquired: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
-        self._guard = threading.Lock()
+        super().__init__()
         with store_errors(place, FAILURES):
             self._session = self._connection()
+
+    def _renew(self) -> None:
+        super()._renew()
+        # A session may acquire its own lock again, so the locks of this process are recorded here.
+        self._acquired: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
+        self._session = None
 
     def try_acquire(self, thread: str) -> bool:
         """Acquire a thread's lock if it is free; over a new connection if the old one broke."""
@@ -117,15 +146,16 @@ class SessionLocks(ThreadLocks):
                 raise psycopg.OperationalError("the store is closed")
             if thread in self._acquired:
                 return False
+            session = self._session = self._session or self._connection()
             try:
-                acquired = self._select(self._session, "SELECT pg_try_advisory_lock(%s)", thread)
+                acquired = self._select(session, "SELECT pg_try_advisory_lock(%s)", thread)
             except psycopg.OperationalError:
-                if self._is_alive():
+                if self._is_alive(session):
                     raise
-                self._session = self._connection()
-                acquired = self._select(self._session, "SELECT pg_try_advisory_lock(%s)", thread)
+                session = self._session = self._connection()
+                acquired = self._select(session, "SELECT pg_try_advisory_lock(%s)", thread)
             if acquired:
-                self._acquired[thread] = self._session
+                self._acquired[thread] = session
             return acquired
 
     def release(self, thread: str) -> None:
@@ -140,7 +170,8 @@ class SessionLocks(ThreadLocks):
     def check(self, thread: str) -> None:
         """Raise StoreFailed if this process has lost a lock it acquired: another process may have run a turn since."""
         with self._guard:
-            if thread in self._acquired and not (self._acquired[thread] is self._session and self._is_alive()):
+            session = self._acquired.get(thread)
+            if session is not None and not (session is self._session and self._is_alive(session)):
                 reason = f"The connection that owned the lock of thread {thread!r} broke; the turn is not saved."
                 raise StoreFailed(self._place, reason)
 
@@ -149,15 +180,16 @@ class SessionLocks(ThreadLocks):
         with self._guard:
             self._closed = True
             self._acquired.clear()
-            self._session.close()
+            if self._session is not None:
+                self._session.close()
 
     def _connection(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_SECONDS)
 
-    def _is_alive(self) -> bool:
+    def _is_alive(self, session: psycopg.Connection[tuple[Any, ...]]) -> bool:
         with suppress(psycopg.OperationalError):
-            self._session.execute("SELECT 1")
-        return not self._session.closed
+            session.execute("SELECT 1")
+        return not session.closed
 
     def _select(self, session: psycopg.Connection[tuple[Any, ...]], statement: LiteralString, thread: str) -> bool:
         row = session.execute(statement, [_key("turn", thread)]).fetchone()

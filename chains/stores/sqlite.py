@@ -15,6 +15,7 @@ from typing import Any, cast
 from filelock import FileLock, Timeout
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
+from sagechain.llms import never_delete, renew_in_child
 
 from .async_in_threads import AsyncInThreads
 from .base import Store
@@ -71,9 +72,10 @@ class SqliteStore(Store, SqliteSaver):
             make_private_file(file)
             locks.mkdir(mode=0o700, exist_ok=True)
             self.thread_locks = FileLocks(self.place, locks)
-            super().__init__(sqlite3.connect(file, check_same_thread=False, timeout=BUSY_SECONDS))
-            # Reentrant, since it is acquired around LangGraph's statements, which may run inside a statement of this class.
-            self.lock = cast(threading.Lock, threading.RLock())
+            self._file, self._closed = file, False
+            super().__init__(self._connection())
+            self._make_lock()
+            renew_in_child(self, SqliteStore._renew)
             try:
                 with FileLock(locks / "setup.lock", mode=0o600):
                     self.setup()
@@ -81,6 +83,24 @@ class SqliteStore(Store, SqliteSaver):
             except BaseException:
                 self.conn.close()
                 raise
+
+    def _connection(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._file, check_same_thread=False, timeout=BUSY_SECONDS)
+
+    def _make_lock(self) -> None:
+        # Reentrant, since it is acquired around LangGraph's statements, which may run inside a statement of this class.
+        self.lock = cast(threading.Lock, threading.RLock())
+
+    def _renew(self) -> None:
+        """In a forked child: SQLite's connections belong to the process that made them."""
+        if self._closed:
+            return
+        if self.lock.acquire(blocking=False):
+            self.conn.close()  # else its locks on the file would be counted as the child's
+        else:
+            never_delete(self.conn)  # a thread of the parent's was in it
+        self._make_lock()
+        self.conn = self._connection()
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:
@@ -95,6 +115,7 @@ class SqliteStore(Store, SqliteSaver):
 
     def close(self) -> None:
         """Close the file and release the remaining locks."""
+        self._closed = True
         self.conn.close()
         self.thread_locks.close()
 
@@ -143,7 +164,10 @@ class FileLocks(ThreadLocks):
     def __init__(self, place: str, folder: Path) -> None:
         super().__init__()
         self._place, self._folder = place, folder
-        self._acquired: dict[str, FileLock] = {}
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._acquired: dict[str, FileLock] = {}  # filelock's own fork handler leaves the parent's locks as they are
 
     def try_acquire(self, thread: str) -> bool:
         """Acquire a thread's lock if it is free."""

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import MissingExtra, ModelFailed, ModelNotLoaded
+from ...forks import never_delete
 from .signals import signals_while_loading
 
 SOCKET = "llama.sock"  # llama.cpp takes a host name with this ending for a Unix socket
@@ -82,8 +83,8 @@ class Server:
         return _UnixConnection(self._socket)
 
     def never_delete(self) -> None:
-        """Leave the server in memory for ever, through the end of Python too, where modules are cleared."""
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
+        """Leave the server in memory for ever."""
+        never_delete(self._server)
 
 
 def end_without_destructors() -> None:
