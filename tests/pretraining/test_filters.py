@@ -1,6 +1,7 @@
 """Each filter with a document that it passes and one that it removes, and the order in which they count."""
 
 import string
+from time import process_time
 
 import pytest
 from datatrove.data import Document
@@ -96,6 +97,17 @@ def test_text_that_only_resembles_a_credential_is_not_removed(text: str) -> None
 )
 def test_code_that_breaks_the_parser_is_just_removed(text: str) -> None:
     assert Syntax().removes(document(text))
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r", "\x0c", "\x85", "\u2028"])
+def test_the_search_for_credentials_is_linear_whatever_ends_the_short_lines(line_end: str) -> None:
+    filters, seconds = (LineLengths(100, 1000), Secrets()), []
+    for lines in (600, 1_200):
+        text = f"{'//abc' * 19}{line_end}" * lines
+        started = process_time()
+        assert not any(each.removes(document(text)) for each in filters)
+        seconds.append(process_time() - started)
+    assert seconds[1] <= max(0.1, 3 * seconds[0])
 
 
 def test_documents_without_a_listed_licence_are_removed() -> None:
