@@ -173,6 +173,8 @@ def _records() -> Iterator[tuple[Path, Deployment, ProcessRecord | None]]:
             content = json.loads(path.read_text(encoding="utf-8"))
             process = content.pop("process", None)
             deployment = Deployment(**content | {"created": tuple(content.get("created", ()))})
+            if not all(isinstance(content[key], str) for key in ("name", "region", "account", "address", "identity")):
+                raise TypeError("a field that is not text")
             yield path, deployment, ProcessRecord(**process) if process else None
         except FileNotFoundError:
             continue

@@ -52,7 +52,7 @@ def _later_requests(account: Account, plan: Plan, *, is_kept: bool) -> Iterator[
     absent = f"{plan.name[:NAME_CHARACTERS]}-{plan.identity[:IDENTITY_CHARACTERS]}"
     for resource in resources_of(absent):
         request = partial(account.send, plan.name, f"delete_{resource.kind}", **resource.parameters)
-        yield f"sagemaker:Delete{resource.api_name}", request
+        yield f"On names that start with {plan.name[:NAME_CHARACTERS]}, sagemaker:Delete{resource.api_name}", request
     if is_kept:
         partition = account.caller.split(":")[1]
         arn = f"arn:{partition}:sagemaker:{account.region}:{account.number}:endpoint/{absent.lower()}"
