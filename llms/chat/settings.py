@@ -20,6 +20,7 @@ NAMES = {"max_new_tokens": ("max_new_tokens", "max_tokens"), "num_return_sequenc
 """Other names of a setting in LangChain's LLMs."""
 AT_CONSTRUCTION = ("timeout", "max_retries", *BaseLLM.model_fields)
 """What an LLM reads when it is made: another value later would change nothing."""
+SAMPLING = {"do_sample", "temperature", "top_k", "top_p"}
 METHODS = ("_call", "_generate", "_stream", "_acall", "_agenerate", "_astream")
 
 
@@ -91,13 +92,19 @@ def _is_setting(llm: BaseLLM, name: str) -> bool:
 
 
 def _pipeline_options(llm: BaseLLM, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """langchain-huggingface 1.2.3 takes settings of a request in `pipeline_kwargs` only, and ignores all others."""
+    """langchain-huggingface 1.2.3 takes settings of a request in `pipeline_kwargs` only, and ignores all others.
+
+    Of several answers it returns the first; before a whole one stands the prompt, unless the pipeline leaves it out. How
+    the pipeline samples stays as it is where no setting is about that.
+    """
     for name in settings:
-        if name not in HuggingFace.parameter_names:
+        if name not in HuggingFace.parameter_names or name == "num_return_sequences":
             raise _refused(llm, name)
-    if not settings:
-        return {}
-    return {"pipeline_kwargs": HuggingFace().encode_parameters(GenerationParameters(**settings))}
+    sent = HuggingFace().encode_parameters(GenerationParameters(**settings)) if settings else {}
+    if not settings.keys() & SAMPLING:
+        sent.pop("do_sample", None)
+    continues_text = getattr(getattr(llm, "pipeline", None), "task", None) == "text-generation"
+    return {"pipeline_kwargs": {**(HuggingFace.fixed_parameters if continues_text else {}), **sent}}
 
 
 def _methods(llm: BaseLLM) -> Iterator[Callable[..., Any]]:

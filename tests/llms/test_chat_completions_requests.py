@@ -1,7 +1,9 @@
 """What the `messages` wire sends: messages, tools and schemas in the form of OpenAI's chat completions."""
 
+import datetime
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +90,13 @@ def test_tool_calls_and_their_results_are_sent_in_openais_form() -> None:
         {"role": "assistant", "content": "It rains."},
         {"role": "user", "content": "And now?"},
     ]
+
+
+@pytest.mark.parametrize("value", [datetime.date(2026, 12, 1), b"bytes", {1}, Path("a/b")])
+def test_arguments_that_are_not_json_are_sent_as_their_text(value: Any) -> None:
+    call: Any = {"id": "1", "name": "f", "args": {"x": value}}
+    [_, answer] = sent_messages(HumanMessage("Hi"), AIMessage("", tool_calls=[call]))
+    assert json.loads(answer["tool_calls"][0]["function"]["arguments"]) == {"x": str(value)}
 
 
 def test_text_beside_tool_calls_is_sent_too() -> None:

@@ -303,5 +303,32 @@ def test_langchains_hugging_face_pipeline_gets_settings_in_its_own_form(gpt2: Pa
     llm = HuggingFacePipeline.from_model_id(str(gpt2), task="text-generation", pipeline_kwargs={"max_new_tokens": 3})
     chat = PromptedChatModel(llm=llm, max_tokens=1)
     assert len(chat.invoke("the fox", max_tokens=9).text) > len(chat.invoke("the fox").text)
-    with pytest.raises(ValueError, match="seed: HuggingFacePipeline cannot be given it"):
-        PromptedChatModel(llm=llm, seed=1)
+    for setting in ({"seed": 1}, {"num_return_sequences": 2}):
+        with pytest.raises(ValueError, match=f"{next(iter(setting))}: HuggingFacePipeline cannot be given it"):
+            PromptedChatModel(llm=llm, **setting)
+
+
+def test_langchains_hugging_face_pipeline_answers_without_the_prompt_and_samples_as_it_was_made(gpt2: Path) -> None:
+    pytest.importorskip("langchain_huggingface")
+    from langchain_huggingface import HuggingFacePipeline
+
+    own = {"max_new_tokens": 6, "do_sample": True, "temperature": 9.0}
+    llm = HuggingFacePipeline.from_model_id(str(gpt2), task="text-generation", pipeline_kwargs=own)
+    for family in ("chatml", "llama2", "plain"):
+        chat = PromptedChatModel(llm=llm, family=family, temperature=0.0)
+        assert "the fox" not in chat.invoke("the fox").text
+        assert chat.invoke("the fox").text == "".join(chunk.text for chunk in chat.stream("the fox"))
+    asked: list[dict[str, Any]] = []
+    call = llm.pipeline.__call__
+
+    def record(*args: Any, **kwargs: Any) -> Any:
+        asked.append(kwargs)
+        return call(*args, **kwargs)
+
+    llm.pipeline = type("Recorded", (), {"task": "text-generation", "__call__": staticmethod(record)})()
+    PromptedChatModel(llm=llm, max_tokens=2).invoke("the fox")
+    PromptedChatModel(llm=llm, top_k=3).invoke("the fox")
+    assert asked == [
+        {"return_full_text": False, "max_new_tokens": 2},
+        {"return_full_text": False, "top_k": 3, "do_sample": True},
+    ]

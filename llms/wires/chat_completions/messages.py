@@ -144,7 +144,7 @@ def _assistant_message(message: AIMessage, position: int) -> dict[str, Any]:
             "type": "function",
             "function": {
                 "name": call["name"],
-                "arguments": replace_half_characters(json.dumps(call["args"], ensure_ascii=False)),
+                "arguments": replace_half_characters(json.dumps(call["args"], ensure_ascii=False, default=str)),
             },
         }
         for number, call in enumerate(message.tool_calls)
