@@ -9,16 +9,17 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ..reasoning_tags import REASONING_END, REASONING_START
 from .extent import MAX_NESTING, Extent, find_extent
-from .scalars import read_number
+from .scalars import check_backslashes, read_number
 
 _FENCE = re.compile(r"```\w*")
 # A bracket that may begin JSON, or a tag of reasoning.
 _START = re.compile(
-    r"\{(?=\s*[\"'“‘{}]|\s*[\w$-]{1,200}\s*:)|\[(?=\s*[\"'“‘{\[\d\-\]tfnTFN])|(?P<opening><think>)|(?P<closing></think>)",
+    rf"(?P<opening>{REASONING_START.pattern})|(?P<closing>{REASONING_END.pattern})"
+    r"|\{(?=\s*[\"'“‘{}]|\s*[\w$-]{1,200}\s*:)|\[(?=\s*[\"'“‘{\[\d\-\]tfnTFN])",
     re.IGNORECASE,
 )
-_THOUGHTS_END = re.compile("</think>", re.IGNORECASE)
 _MAX_RESTARTS = 16
 """How often reading resumes inside a value that can't be read, at the end of reasoning; each costs a scan of the rest."""
 
@@ -87,13 +88,13 @@ def _values(text: str) -> tuple[list[Extent], str]:
     while start := _START.search(text, position):
         position = start.end()
         if start["opening"]:
-            closing = _THOUGHTS_END.search(text, position)
+            closing = REASONING_END.search(text, position)
             position = answer_start = closing.end() if closing else len(text)
         elif start["closing"]:
             values, answer_start = [], position
         else:
             extent = find_extent(text, start.start())
-            closing = _THOUGHTS_END.search(text, position, extent.end) if extent.fault or extent.error else None
+            closing = REASONING_END.search(text, position, extent.end) if extent.fault or extent.error else None
             if closing and restarts < _MAX_RESTARTS:
                 restarts, position = restarts + 1, closing.start()
                 continue
@@ -119,6 +120,8 @@ def _parse_strictly(text: str) -> Any:
     value = json.loads(
         text, strict=False, object_pairs_hook=_without_duplicates, parse_constant=_refuse, parse_float=read_number
     )
+    if ":\\" in text:
+        check_backslashes(text)
     if "\\u" in text:
         json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair, which can't be sent anywhere
     return value

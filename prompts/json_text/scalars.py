@@ -7,6 +7,7 @@ read_word("5%")            # "5%": an unquoted text
 
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 CLOSING_QUOTES = {'"': '"', "'": "'", "“": '”“"', "‘": "’‘'"}
@@ -22,6 +23,13 @@ _LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": 
 _NO_TEXT = re.compile(r"[+-]?(?:NaN|nan|Infinity|inf)|undefined|\.\.\.|…|[+-]?0[0-9].*", re.DOTALL)
 # Quotes that are no apostrophes, and colons outside `http://`, may be structure.
 _AMBIGUOUS = re.compile(r"[\"`“”‘]|(?<!\w)['’]|['’](?!\w)|:(?!//)")
+# A quotation inside a text: a quote before a word, and one after a word.
+_QUOTATIONS = {
+    quote: re.compile(rf"(?<!\w)[{closing}](?=\S)[^{closing}]*+(?<=\S)[{closing}](?!\w)")
+    for quote, closing in CLOSING_QUOTES.items()
+}
+_SINGLE_BACKSLASHES = re.compile(r"(?<![rR])([\"'])[A-Za-z]:(?:\\[^\\\s\"'/:*?<>|]{1,255}){1,100}\\?\1")
+"""A Windows path in quotes whose backslashes are not doubled: `\\t` in it is no tab."""
 _MAX_QUOTED = 40
 """Characters of the text that an error quotes."""
 
@@ -32,15 +40,16 @@ def read_string(raw: str) -> str:
     A quote inside that is not escaped must be an apostrophe or one of a pair: otherwise it may be the end of the text.
 
     Raises:
-        ValueError: an escape that JSON does not have, half a surrogate pair, or an unpaired quote.
+        ValueError: an escape that JSON does not have, half a surrogate pair, an unpaired quote, or a path whose backslashes
+            may be meant as they are.
     """
     if raw[:3] in TRIPLE_QUOTES and len(raw) > 5:
         if "\\" in raw:
             raise ValueError(f"{_shown(raw)} has a backslash in triple quotes; write the text in JSON's own quotes")
         return raw[3:-3]
     quote, inner = raw[0], raw[1:-1]
-    unescaped_quotes = re.findall(f"[{CLOSING_QUOTES[quote]}]", _APOSTROPHE.sub("", _ESCAPE.sub("", inner)))
-    if len(unescaped_quotes) % 2:
+    single_quotes = _QUOTATIONS[quote].sub("", _APOSTROPHE.sub("", _ESCAPE.sub("", inner)))
+    if re.search(f"[{CLOSING_QUOTES[quote]}]", single_quotes):
         raise ValueError(f'{_shown(raw)} may end at a quote inside it; write quotes inside a text as \\"')
     allowed = _ESCAPES | {"'": "'"} if quote != '"' else _ESCAPES
 
@@ -51,7 +60,15 @@ def read_string(raw: str) -> str:
             raise ValueError(f"{_shown(raw)} has {escape[0]!s}, which JSON does not know; write each backslash as \\\\")
         return allowed[escape[1]]
 
-    return _whole_characters(_ESCAPE.sub(unescaped, inner))
+    text = _whole_characters(_ESCAPE.sub(unescaped, inner))
+    check_backslashes(raw)
+    return text
+
+
+def check_backslashes(text: str) -> None:
+    """Raise ValueError if the text has a Windows path in quotes whose backslashes are not doubled."""
+    if path := _SINGLE_BACKSLASHES.search(text):
+        raise ValueError(f"{_shown(path[0])} may be a path; write each backslash as \\\\")
 
 
 def read_word(raw: str) -> Any:
@@ -75,7 +92,7 @@ def read_number(text: str) -> int | float:
     """The value of a number in JSON's form.
 
     Raises:
-        ValueError: it is too large, or too near to zero.
+        ValueError: it is too large, too near to zero, or would lose its fraction.
     """
     number = _NUMBER.fullmatch(text)
     if number and not number[1] and not number[2]:
@@ -83,6 +100,10 @@ def read_number(text: str) -> int | float:
     value = float(text)
     if not math.isfinite(value) or (not value and re.search("[1-9]", text.lower().partition("e")[0])):
         raise ValueError(f"the number {_shown(text)} is out of range")
+    if value.is_integer() and (exact := Decimal(text)) != Decimal(repr(value)):  # it has more digits than a float
+        if exact != exact.to_integral_value():
+            raise ValueError(f"the number {_shown(text)} has too many digits")
+        return int(exact)
     return value
 
 

@@ -5,8 +5,8 @@ in any form that begins on a line of its own and ends the answer; a run of calls
 counts in
 
 - reasoning: `<think>…</think>`, and all before a `</think>` that nothing opens, because the prompt opened it;
-- lines that quote (`> …`), text between quotation marks, and inline code;
-- a fence that prose continues after;
+- lines that quote (`> …`), text between quotation marks, struck out text, and inline code;
+- a fence or an indented block of code that prose continues after;
 - a text whose tags are escaped, since the model repeats what it was shown, and a result that it invents.
 """
 
@@ -14,27 +14,38 @@ import json
 import re
 from dataclasses import replace
 
+from ..reasoning_tags import REASONING_END, REASONING_START
 from .call_parser import CallParser, Unit
 from .callable_tools import CallableTools
 from .envelopes import RawCall
-from .formats import CLOSING_TAG, DECLARED_TAG, FENCE, REASONING_END, REASONING_START
+from .formats import CLOSING_TAG, DECLARED_TAG, FENCE
 
 _MENTION = r"(?<![`\"'“‘\\])"
 _EVENT = re.compile(
     rf"(?P<line>\n[^\S\n]*+(?=\S))|(?P<paragraph>\n[^\S\n]*+(?=\n))|(?P<reasoning>{_MENTION}(?:{REASONING_START.pattern}))"
     rf"|(?P<reasoning_end>{_MENTION}(?:{REASONING_END.pattern}))|(?P<declared>(?<!\\)(?:{DECLARED_TAG.pattern}))"
     r"|(?P<escaped><\\+\s{0,9}tool(?:s|_calls?|_response)[\s>])|(?P<result><tool_response[\s>])"
-    rf"|(?P<closing>{CLOSING_TAG.pattern})|(?P<mark>`+|[\"'“”„«»‘’「」])"
-    r"|(?P<quoted>(?<!`)<(?:code|pre|blockquote|q)>|(?<!`)<!--)",
+    rf"|(?P<closing>{CLOSING_TAG.pattern})|(?P<mark>`+|~~|\"{3}|'{3}|[\"'“”„«»‘’‚‹›「」『』《》])"
+    r"|(?P<quoted>(?<!`)<(?:code|pre|samp|kbd|tt|del|s|blockquote|q)(?:\s[^<>]{0,200})?>|(?<!`)<!--)",
     re.IGNORECASE,
 )
 _RESULT_END = re.compile(r"</tool_response>", re.IGNORECASE)
 _INVENTED_RESULT = re.compile(r"\*{0,2}Observation[*\d \t]{0,9}:|<tool_response[\s>]", re.IGNORECASE)
-_QUOTED_END = re.compile(r"</(?:code|pre|blockquote|q)>|-->", re.IGNORECASE)
-_OPENING_MARK = re.compile(r"`+|(?<![\w\"])\"(?=\S)|[“„«「]|(?<!\w)(?:‘(?=\S)|'(?=<))")
-_CLOSING_MARKS = {"`": "`+", '"': r"(?<=\S)\"(?!\w)", "“": "”", "„": "[“”]", "«": "»", "「": "」"}
-_CLOSING_MARKS |= {"'": r"'(?!\w)", "‘": r"’(?!\w)"}
-_CLOSERS = {mark: re.compile(rf"(?P<mark>{closer})|\n[^\S\n]*+\n") for mark, closer in _CLOSING_MARKS.items()}
+_QUOTED_END = re.compile(r"</(?:code|pre|samp|kbd|tt|del|s|blockquote|q)\s*+>|-->", re.IGNORECASE)
+_OPENING_MARK = re.compile(
+    r"`+|(?P<double>~~|\"{3}|'{3})|(?<![\w\"])\"(?=\S)|[“„«‹「『《]|(?<!\w)(?:[‘‚](?=\S)|'(?=<))"
+)
+# Inline code, struck out text, and what may be an apostrophe end with the paragraph; other quotations may have several.
+_IN_PARAGRAPH = {"`": "`+", "~~": "~~", "'": r"'(?!\w)", "‘": r"’(?!\w)", "‚": r"[‘’](?!\w)"}
+_IN_PARAGRAPHS = {'"': r"(?<=\S)\"(?!\w)", '"""': '"""', "'''": "'''"}
+_IN_PARAGRAPHS |= {"“": "”", "„": "[“”]", "«": "»", "‹": "›", "「": "」", "『": "』", "《": "》"}
+_CLOSERS = {
+    **{mark: re.compile(rf"(?P<mark>{closer})|\n[^\S\n]*+\n") for mark, closer in _IN_PARAGRAPH.items()},
+    **{mark: re.compile(rf"(?P<mark>{closer})|{re.escape(mark)}") for mark, closer in _IN_PARAGRAPHS.items()},
+}
+_QUOTED_LINE = re.compile(r"(?:(?:[-*+]|\d{1,9}[.)])[^\S\n]{1,9})?>")
+_INDENTED = re.compile(r"\n[^\S\n]*+\n(?: {4}|\t)[^\S\n]*+\Z")
+_MAX_INDENT = 200
 _BETWEEN_CALLS = re.compile(r"[\s,;\]]*+")
 _BLANK = " \t\n\r,;[]"
 _BLANKS = re.compile(r"\s*+")
@@ -71,8 +82,10 @@ class _Answer:
         self._text, self._tools = text, tools
         self._truncated, self._declared_only, self._in_fence = truncated, declared_only, in_fence
         self._parser = CallParser(text, tools, truncated=truncated)
-        self._mark: str | None = None
-        self._no_closer_before: dict[str, int] = {}
+        self._mark: str | None = None  # began in this paragraph
+        self._outer_mark: str | None = None  # began in an earlier one
+        self._closers: dict[str, re.Match[str] | None] = {}
+        self._no_end_of_quoted = False
         self._escaped = False
         self._position = 0
         self._read_line(0)
@@ -85,6 +98,7 @@ class _Answer:
             case "line":
                 self._read_line(event.end())
             case "paragraph":
+                self._outer_mark = self._mark if self._mark in _IN_PARAGRAPHS else self._outer_mark
                 self._mark = None
             case "reasoning":
                 self._skip_to(REASONING_END)
@@ -113,36 +127,39 @@ class _Answer:
 
     def _end_of_quoted(self, position: int) -> int:
         """The end of an element of HTML that shows or quotes; the position itself if nothing ends it."""
-        if position >= self._no_closer_before.get("quoted", 0) and (end := _QUOTED_END.search(self._text, position)):
-            return end.end()
-        self._no_closer_before["quoted"] = len(self._text)
-        return position
+        end = None if self._no_end_of_quoted else _QUOTED_END.search(self._text, position)
+        self._no_end_of_quoted = end is None
+        return end.end() if end else position
 
     def _read_mark(self, position: int) -> None:
         """A mark that begins or ends inline code or a quotation."""
-        if self._mark is None:
-            self._mark = self._text[position] if _OPENING_MARK.match(self._text, position) else None
-        elif (closer := _CLOSERS[self._mark].match(self._text, position)) and closer["mark"]:
-            self._mark = None
+        if self._mark:
+            self._mark = None if self._is_closer(self._mark, position) else self._mark
+        elif self._outer_mark and self._is_closer(self._outer_mark, position):
+            self._outer_mark = None
+        elif opening := _OPENING_MARK.match(self._text, position):
+            self._mark = opening["double"] or self._text[position]
+
+    def _is_closer(self, mark: str, position: int) -> bool:
+        closer = _CLOSERS[mark].match(self._text, position)
+        return closer is not None and bool(closer["mark"])
 
     def _read_declared(self, tag: re.Match[str]) -> None:
         unit = self._parser.tagged(tag.start(), declared=True)
-        mark_end = self._mark_end(self._mark, unit.end) if self._mark else None
-        self._mark, self._escaped = None, False
+        marks = [mark for mark in (self._mark, self._outer_mark) if mark]
+        mark_end = next(filter(None, (self._mark_end(mark, unit.end) for mark in marks)), None)
+        self._mark, self._outer_mark, self._escaped = None, None, False
         if mark_end is None:
             self._read_line(self._add(unit))
         else:
             self._position = mark_end
 
     def _mark_end(self, mark: str, position: int) -> int | None:
-        """Where the inline code or quotation ends that a mark began; None if nothing ends it in the paragraph."""
-        if position < self._no_closer_before.get(mark, 0):
-            return None
-        closer = _CLOSERS[mark].search(self._text, position)
-        if closer and closer["mark"]:
-            return closer.end()
-        self._no_closer_before[mark] = closer.start() if closer else len(self._text)
-        return None
+        """Where the inline code or quotation ends that a mark began; None if nothing ends it, or the next one begins."""
+        closer = self._closers.get(mark)
+        if mark not in self._closers or (closer and closer.start() < position):
+            closer = self._closers[mark] = _CLOSERS[mark].search(self._text, position)
+        return closer.end() if closer and closer["mark"] else None
 
     def _add(self, unit: Unit) -> int | None:
         """Add a unit; returns where the next may begin."""
@@ -159,7 +176,7 @@ class _Answer:
     def _read_unit(self, position: int) -> int | None:
         """The unit there, if there is one; returns where the next may begin."""
         text = self._text
-        if text.startswith(">", position):
+        if _QUOTED_LINE.match(text, position):
             end = text.find("\n", position)
             self._position = len(text) if end < 0 else end
         elif not self._in_fence and _INVENTED_RESULT.match(text, position):
@@ -208,7 +225,7 @@ def _counted(text: str, units: list[Unit]) -> list[Unit]:
     counted, end, ends_answer = list[Unit](), len(text), True
     for unit in reversed(units):
         ends_answer = ends_answer and bool(unit.parts) and not text[unit.end : end].strip(_BLANK)
-        if unit.declared or ends_answer:
+        if ends_answer or (unit.declared and not _INDENTED.search(text, max(0, unit.start - _MAX_INDENT), unit.start)):
             counted.append(unit)
         end = unit.start
     return counted[::-1]

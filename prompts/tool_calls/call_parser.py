@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from ..json_text.extent import Extent, find_extent
 from ..json_text.repair import parse_json
+from ..reasoning_tags import REASONING_END
 from .callable_tools import CallableTools
 from .envelopes import RawCall, calls_in_json
-from .formats import ANY_TAG, CLOSING_TAG, DECLARED_TAG, FENCE, NAMED_CALL, REASONING_END, may_begin_call
+from .formats import ANY_TAG, CLOSING_TAG, DECLARED_TAG, FENCE, NAMED_CALL, may_begin_call
 from .python_calls import call_end, parse_python_call
 from .react import ACTION, ACTION_INPUT, plain_input_call
 

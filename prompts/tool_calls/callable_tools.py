@@ -8,7 +8,8 @@ from ..json_text.coercion import JsonSchema
 from ..output_format import ToolCallFormat, argument_schema
 from ..suggestions import did_you_mean, normalize
 
-_NAMESPACE = re.compile("(functions|function|tools|tool|default_api)[.:]")
+NAMESPACE = re.compile("(functions|function|tools|tool|default_api)[.:]")
+"""What models write before a tool's name."""
 
 
 class CallableTools:
@@ -33,7 +34,7 @@ class CallableTools:
         """The tool with this name, or the only one whose name differs in namespace, letter case, `-` and `_` at most."""
         if name in self._tools:
             return name
-        local_name = name.rpartition(".")[2].rpartition(":")[2] if _NAMESPACE.match(name) else name
+        local_name = name.rpartition(".")[2].rpartition(":")[2] if NAMESPACE.match(name) else name
         matches = [each for each in self._tools if normalize(each) == normalize(local_name)]
         return matches[0] if len(matches) == 1 else None
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from ..suggestions import normalize
-from .callable_tools import CallableTools
+from .callable_tools import NAMESPACE, CallableTools
 from .envelopes import ENVELOPE_KEYS
 
 _ATTRIBUTES = r"(?:\s[^<>]{0,200})?"
@@ -27,11 +27,6 @@ CLOSING_TAG = re.compile(
     r"|<\|(?:/tool_calls?|tool_calls?_end)\|>|\[/TOOL_CALLS\]",
     re.IGNORECASE,
 )
-_REASONING = r"(?:think(?:ing)?|thoughts?|reasoning|reflection|scratchpad|analysis)"
-REASONING_START = re.compile(
-    rf"<{_REASONING}(?:\s[^<>]{{0,99}})?>|\[THINK\]|<\|begin_of_thought\|>|◁think▷", re.IGNORECASE
-)
-REASONING_END = re.compile(rf"</{_REASONING}>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷", re.IGNORECASE)
 FENCE = re.compile(
     r"(?P<fence>`{3,16}(?!`)(?![^\n]{0,200}`)|~{3,16}(?!~))[^\S\n]{0,9}[\w+.-]{0,40}[^\S\n]{0,9}(?:\n\s{0,64})?"
 )
@@ -56,7 +51,23 @@ _TAG_STARTS = (
     ),
 )
 _CLOSING_TAGS = ("</tool_call>", "</tool_calls>", "</toolcall>")
+_OTHER_TAGS = (
+    *("<tool_response>", "<tools>", "<tool_use>", "<function_calls>", "<invoke name=", "<|python_tag|>"),
+    *("<|tool_call|>", "<|tool_calls_start|>", "<|tool_calls_begin|>", "[tool_calls]", "</tool_response>", "</tools>"),
+    *(
+        "</tool_use>",
+        "</function>",
+        "</function_calls>",
+        "</invoke>",
+        "<|/tool_calls|>",
+        "<|tool_calls_end|>",
+        "[/tool_calls]",
+    ),
+)
+_NAMED_TAG = re.compile(r"<(?:function|invoke)(?:\s[^<>]{0,128}|=[^<>]{0,128})?\Z", re.IGNORECASE)
+_TAG_START = re.compile(r"[<\[][^<\[]{0,140}\Z")
 _LONGEST_START = 16
+_LONGEST_CUT_TAG = 150
 _REASONING_TAGS = ("<think>", "<thinking>", "[think]")
 _LABEL = re.compile(r"\*{0,2}([A-Za-z]{0,16})([*\d \t]{0,9})(:?)")
 _LABELS = ("action", "observation")
@@ -111,11 +122,12 @@ def begins_reasoning(text: str, position: int) -> bool | None:
 
 
 def length_of_partial_tag(text: str, *, truncated: bool) -> int:
-    """The length of the partial tag at the end of the text; one shorter than `<tool_` counts only at the token limit."""
-    start = text.rfind("<", max(0, len(text) - _LONGEST_START))
-    rest = text[start:].lower()
-    is_part = start >= 0 and any(tag.startswith(rest) and tag != rest for tag in ("<tool_call>", *_CLOSING_TAGS))
-    return len(rest) if is_part and (truncated or "_" in rest) else 0
+    """The length of the partial tag at the end of the text; one without `_` counts only at the token limit."""
+    start = _TAG_START.search(text, max(0, len(text) - _LONGEST_CUT_TAG))
+    rest = start[0].lower() if start else ""
+    tags = ("<tool_call>", *_CLOSING_TAGS, *_OTHER_TAGS)
+    is_part = bool(_NAMED_TAG.match(rest)) or any(tag.startswith(rest) and tag != rest for tag in tags)
+    return len(rest) if rest and is_part and (truncated or "_" in rest) else 0
 
 
 def _or(first: bool | None, second: bool | None) -> bool | None:
@@ -175,7 +187,8 @@ def _named(text: str, position: int, tools: CallableTools, *, final: bool) -> bo
     if word.end() == len(text):
         names = {normalize(word[0]), normalize(re.split("[.:]", word[0])[-1])}
         spellings = [*map(normalize, tools.names), *_NAMESPACES]
-        return None if any(each.startswith(name) for each in spellings for name in names) else False
+        is_possible = NAMESPACE.match(word[0]) or any(each.startswith(name) for each in spellings for name in names)
+        return None if is_possible else False
     after = _AFTER_NAME.match(text, word.end())
     assert after is not None
     return None if after.end() == len(text) and tools.resolve(word[0].rstrip(":")) else False

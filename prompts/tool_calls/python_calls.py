@@ -6,6 +6,7 @@ import re
 import warnings
 from typing import Any
 
+from ..json_text.scalars import check_backslashes
 from .callable_tools import CallableTools
 from .envelopes import RawCall
 
@@ -37,6 +38,7 @@ def parse_python_call(raw: str, name: str, arguments: str, tools: CallableTools)
     if not isinstance(parsed, ast.Call):
         return RawCall(raw, name, error="arguments: they can't be read; give each as name=value")
     try:
+        check_backslashes(arguments)
         return RawCall(raw, name, _arguments(parsed, tools.properties(tools.resolve(name))))
     except ValueError as error:
         return RawCall(raw, name, error=str(error))
@@ -63,6 +65,12 @@ def _arguments(parsed: ast.Call, properties: list[str]) -> dict[str, Any]:
 class _JsonConstants(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.Constant(_JSON_CONSTANTS[node.id]) if node.id in _JSON_CONSTANTS else node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        names = [str(ast.literal_eval(key)) for key in node.keys if key]
+        if len({*names}) < len(names):
+            raise ValueError("a name is given twice")
+        return self.generic_visit(node)
 
 
 def _json_value(node: ast.expr) -> Any:

@@ -59,8 +59,9 @@ class ToolCallReader:
             truncated: the answer ended at the token limit, so its last call may be incomplete.
         """
         text = "".join(self._chunks)
-        if partial := length_of_partial_tag(text, truncated=truncated):
-            text = text[:-partial]
+        partial = length_of_partial_tag(text, truncated=truncated)
+        if partial <= len(text) - self._shown:
+            text = text[: len(text) - partial]
         found = read_answer(text, self._tools, truncated=truncated, declared_only=self._declared_only)
         if found and isinstance(found[0], str):
             found[0] = found[0][self._shown :]

@@ -9,8 +9,9 @@ What the rest means, the end of the answer decides (`answer.py`): after a call m
 
 import re
 
+from ..reasoning_tags import REASONING_END
 from .callable_tools import CallableTools
-from .formats import REASONING_END, begins_declared_call, begins_reasoning, may_begin_call
+from .formats import begins_declared_call, begins_reasoning, may_begin_call
 
 _BLANKS = re.compile(r"\s*+")
 _LINE_OR_TAG = re.compile(r"[\n<]")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sagechain.prompts.json_text.coercion import JsonSchema
+from sagechain.prompts.json_text.repair import parse_json
 from sagechain.prompts.json_text.schema_check import checked_schema
 
 TREE = {
@@ -47,6 +48,14 @@ def test_an_error_lists_up_to_three_mismatches() -> None:
     ) as error:
         JsonSchema(schema, "answer").coerce(dict.fromkeys("abcd", "x"))
     assert "c: " not in str(error.value)
+
+
+def test_an_integer_is_the_number_that_was_written() -> None:
+    schema = JsonSchema({"type": "integer"}, "n")
+    for written, number in (("1e5", 100_000), ("9007199254740993.0", 9007199254740993), ("7.0", 7)):
+        coerced = schema.coerce(parse_json(f"[{written}]")[0])
+        assert coerced == number
+        assert isinstance(coerced, int)
 
 
 def test_a_number_that_is_too_large_is_an_error() -> None:

@@ -30,6 +30,8 @@ from sagechain.prompts.json_text.repair import extract_json, parse_json
         ('"never closed {"a": </THINK>{"a": 2}', {"a": 2}),
         ('<think>a <think>b</think> {"a": 1} c</think>```json\n{"a": 2}\n```', {"a": 2}),
         ("<think>5?</think> 7", 7),
+        ('<thinking>{"a": 1}? no</thinking>\n"none"', "none"),
+        ('[THINK]{"a": 1}? no[/THINK]\n{"a": 2}', {"a": 2}),
         ('{"a": "<think>", "b": "</think>"}', {"a": "<think>", "b": "</think>"}),
     ],
 )
@@ -37,7 +39,17 @@ def test_the_last_value_of_an_answer_outside_its_reasoning_is_extracted(text: st
     assert extract_json(text) == value
 
 
-@pytest.mark.parametrize("text", ["Sure.", "<think>{}", '<think>{"a": 1}', '{"a": 1}</think>', "[x]</think>{y}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sure.",
+        "<think>{}",
+        '<thinking>{"a": 1}</thinking> No.',
+        '<think>{"a": 1}',
+        '{"a": 1}</think>',
+        "[x]</think>{y}",
+    ],
+)
 def test_an_answer_without_a_value_outside_its_reasoning_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"^it contains no JSON$"):
         extract_json(text)

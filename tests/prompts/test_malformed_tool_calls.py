@@ -17,8 +17,8 @@ INTRODUCTION = """# Tool calls
 Whatever a model quotes, considers, rejects or repeats is text. A tool call is one in the form that the prompt describes
 (`<tool_call>…</tool_call>`), or one in any other form that begins on a line of its own and ends the answer; a run of calls
 that ends the answer counts as a whole. Neither counts in reasoning (`<think>…</think>`), on quoted lines (`> …`), between
-quotation marks, in inline code, or in a fence that prose continues after. Where decoding is constrained, only the form that
-the prompt describes counts.
+quotation marks, in inline code, in struck out text, or in a fence or indented block that prose continues after. Where
+decoding is constrained, only the form that the prompt describes counts.
 
 Text models write tool calls wrongly in many ways. sagechain accepts a call from which the tool and its arguments are clear.
 What can't be trusted (a truncated call, an unknown tool, arguments that don't match the schema) becomes an entry of

@@ -72,6 +72,8 @@ AS_WRITTEN: list[tuple[str, Any]] = [
     ('{"a": 7 "b": "S"\n"c": {}}', {"a": 7, "b": "S", "c": {}}),
     ('{"a": [1, {"b": 2}', {"a": [1, {"b": 2}]}),
     ('[{"a": 1} {"a": 2}]', [{"a": 1}, {"a": 2}]),
+    ("[9007199254740993.0, 1e23]", [9007199254740993, 1e23]),
+    (r'{"a": "Q: b\nA: c\n", "b": "C:\\temp"}', {"a": "Q: b\nA: c\n", "b": r"C:\temp"}),
 ]
 
 
@@ -84,6 +86,10 @@ def test_a_value_is_read_as_it_is_written(text: str, value: Any) -> None:
     ("text", "reason"),
     [
         (r'{"a": "C:\Users\new\temp.txt"}', r"has \U, which JSON does not know; write each backslash as \\"),
+        (r'{"a": "C:\temp"}', r'"C:\temp" may be a path; write each backslash as \\'),
+        (r"{'a': 'D:\new\report.txt'}", "may be a path"),
+        ('{"a": "x" + "y"}', "may end at a quote inside it"),
+        ('{"a": 7.00000000000000000001}', "the number 7.00000000000000000001 has too many digits"),
         (r'{"a": "\d+"}', r"has \d, which JSON does not know"),
         (r"""{"a": "echo 'it'\''s'"}""", r"has \', which JSON does not know"),
         (r"{'a': '\x41'}", r"has \x, which JSON does not know"),

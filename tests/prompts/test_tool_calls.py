@@ -142,6 +142,20 @@ def test_a_python_call_may_have_a_string_of_several_lines() -> None:
     assert parts_of([text]) == parts_of(text) == [call("search_catalogue", query="red (or\nblue) lamp")]
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (r'"C:\temp"', r"may be a path; write each backslash as \\"),
+        ('{"a": 1, "a": 2}', "a value is not a number, a text in quotes, a list or a dict"),
+        ('{1: "a", "1": "b"}', "a value is not a number, a text in quotes, a list or a dict"),
+    ],
+)
+def test_a_value_of_a_python_call_that_would_lose_something_is_invalid(value: str, reason: str) -> None:
+    (invalid,) = parts_of([f"search_catalogue(query={value})"])
+    assert reason in invalid["error"]
+    assert parts_of([r"search_catalogue(query=r'C:\temp')"]) == [call("search_catalogue", query=r"C:\temp")]
+
+
 def test_half_a_surrogate_pair_in_a_python_call_is_invalid() -> None:
     (invalid,) = parts_of(['search_catalogue(query="\\ud800")'])
     assert invalid["type"] == "invalid_tool_call"

@@ -63,6 +63,18 @@ def test_no_form_but_the_declared_one_counts_before_prose_or_in_a_line(form: str
         "<thoughts>\n{}\n</thoughts>",
         "<analysis>{}</analysis> No.",
         "Not <code>{}</code> but words.",
+        'Not <code class="json">{}</code> but words.',
+        "<samp>{}</samp> was printed.",
+        "I rejected <del>{}</del> that.",
+        "I rejected ~~{}~~ that.",
+        "<seed:think>{}</seed:think> No.",
+        "The mail says “Hi,\n\n{}\n\nBest” and I did not.",
+        'The mail says "Hi,\n\n{}\n\nBest" and I did not.',
+        "She wrote «Hi,\n\n{}\n\nBye».",
+        "The page says 『{}』.",
+        "The page says ‹{}›.",
+        'The docstring is\n"""\n{}\n"""\nand more.',
+        'A docstring begins with """.\n\nWrite `{}` for that.',
         "<blockquote>\n{}\n</blockquote>\nis theirs.",
         "<!-- {} --> No.",
         "Write `{}` for that.",
@@ -77,7 +89,7 @@ def test_no_form_but_the_declared_one_counts_before_prose_or_in_a_line(form: str
     ],
 )
 def test_what_is_considered_shown_or_quoted_is_text(form: str, text: str) -> None:
-    if form.startswith(("`", "~")) and text.startswith(("`", "~", "Write")):
+    if form.startswith(("`", "~")) and text.startswith(("`", "~", "Write", "I rejected ~")):
         return
     text = text.format(form)
     assert read(text) == ([], text)
@@ -85,8 +97,31 @@ def test_what_is_considered_shown_or_quoted_is_text(form: str, text: str) -> Non
 
 @pytest.mark.parametrize("form", [JSON, TAGGED, "search_catalogue(query='lamp')"])
 def test_a_quoted_mail_is_text(form: str) -> None:
-    text = "They wrote:\n\n" + "\n".join(f"> {line}" for line in form.splitlines())
+    for mark in ("> ", ">", "- > ", "1. > "):
+        text = "They wrote:\n\n" + "\n".join(f"{mark}{line}" for line in form.splitlines())
+        assert read(text) == ([], text)
+
+
+def test_an_indented_block_of_code_that_prose_continues_after_is_text() -> None:
+    block = TAGGED.replace("\n", "\n    ")
+    text = f"The manual shows:\n\n    {block}\n\nI did not follow it."
     assert read(text) == ([], text)
+    assert read(f"Let me look:\n\n    {block}") == ([LAMP], "Let me look:")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'He said "yes.\n\n{}\nI found "lamp".',
+        'An unclosed “ here, and "here.\n\n{}',
+        'A docstring begins with """.\n\n{}\n\nDone.',
+        "“Sure!” I said.\n\n{}\n\nIt is “good”.",
+        "~~Not that.~~ {} One moment.",
+        "> They asked.\n\n{}\nOne moment.",
+    ],
+)
+def test_a_quotation_that_ends_elsewhere_hides_no_declared_call(text: str) -> None:
+    assert read(text.replace("{}", TAGGED))[0] == [LAMP]
 
 
 def test_a_draft_in_reasoning_and_the_real_call_are_one_call() -> None:
@@ -174,6 +209,20 @@ def test_nothing_of_a_tag_that_the_token_limit_cut_is_shown(part: str) -> None:
     assert read(part, truncated=True) == ([], "")
     assert read(f"{TAGGED}\n{part}", truncated=True) == ([LAMP], "")
     assert read(f"Let me look.\n{part}", truncated=True)[1].strip() == "Let me look."
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form[0] in "<["])
+def test_nothing_of_another_tag_that_the_token_limit_cut_is_shown(form: str) -> None:
+    opening = form.find("]" if form[0] == "[" else ">")
+    for end in range(2, opening + 1 if form.startswith(("<", "[TOOL")) else 2):
+        assert read(f"Let me look.\n{form[:end]}", truncated=True)[1].strip() == "Let me look."
+    closing = form.rfind("</")
+    for end in range(closing + 1, len(form)) if closing > 0 else ():
+        assert read(form[:end], truncated=True) == ([LAMP], "")
+
+
+def test_a_name_after_a_namespace_is_read_the_same_however_it_is_chunked() -> None:
+    assert read('functions.shop:search_catalogue {"query": "lamp"}') == ([LAMP], "")
 
 
 def test_a_sign_at_the_end_of_a_whole_answer_is_shown() -> None:
