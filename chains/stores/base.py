@@ -30,11 +30,11 @@ from sagechain.prompts import unknown_name
 
 from ..turns import finished_turns
 from .async_in_threads import AsyncInThreads
-from .buffered_turns import RESUME, BufferedTurns
+from .buffered_turns import BufferedTurns
 from .errors import store_errors
 from .names import check_name, with_checked_name
 from .transcripts import COLUMNS, TABLE, Entry, ThreadInfo, Transcript
-from .turn_buffer import SavedCheckpoint, SavedWrites
+from .turn_buffer import RESUME, SavedCheckpoint, SavedWrites
 
 NOT_IN_TRANSCRIPT = """
 SELECT DISTINCT thread_id FROM checkpoints

@@ -9,10 +9,13 @@ and what was approved can be resumed. If its first step fails, the thread waits 
 
 A turn belongs to the process that started it: a child that is forked inside the block saves nothing at its end.
 
-The end of the block decides: an exception that is caught inside, or a stream that is left by `break` there, ends no turn.
+If a node of the last run in the block failed, the thread stays as it was too, where the exception is caught inside. A
+stream that is left by `break` there fails no turn, nor does a caught KeyboardInterrupt or GraphRecursionError: what
+LangGraph saves then looks like a breakpoint.
 """
 
 import asyncio
+import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
@@ -32,10 +35,9 @@ from sagechain.llms import renew_in_child
 from .locks import ThreadLocks
 from .names import check_name, with_checked_name
 from .serialization import ThreadSerializer
-from .turn_buffer import SavedCheckpoint, SavedWrites, TurnBuffer, address_of, current_caller
+from .turn_buffer import ERROR, RESUME, SavedCheckpoint, SavedWrites, TurnBuffer, address_of, current_caller
 
-# langgraph 1.2: the channels of a person's decisions, and of a failed node
-RESUME, ERROR = "__resume__", "__error__"
+logger = logging.getLogger("sagechain.chains")
 
 
 class BufferedTurns(BaseCheckpointSaver[str]):
@@ -55,7 +57,8 @@ class BufferedTurns(BaseCheckpointSaver[str]):
     def turn(self, thread: str) -> AbstractContextManager[None]:
         """A turn of a thread: waits while another process, Python thread or task has one, and is saved when it ends.
 
-        An exception that leaves the block leaves the thread as it was, whatever graph ran in it.
+        An exception that leaves the block leaves the thread as it was, whatever graph ran in it; so does a node's that is
+        caught inside, with a warning of the logger `sagechain.chains`.
         """
         return self._run_turn(check_name(thread))
 
@@ -99,6 +102,10 @@ class BufferedTurns(BaseCheckpointSaver[str]):
         return self._turns.get(config["configurable"]["thread_id"])
 
     def _finish(self, turn: TurnBuffer) -> None:
+        if turn.failed:
+            logger.warning("thread %r: the turn failed, and is not saved", turn.thread)
+            self._cancel(turn)
+            return
         if self._turns.pop(turn.thread, None) is turn:
             with turn.lock:
                 self._save_buffer(turn)

@@ -9,10 +9,10 @@ from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory
 from langgraph.checkpoint.memory import InMemorySaver
 from sagechain.llms import renew_in_child
 
-from .buffered_turns import RESUME, BufferedTurns
+from .buffered_turns import BufferedTurns
 from .locks import ProcessLocks
 from .names import check_name
-from .turn_buffer import SavedCheckpoint, SavedWrites, in_namespace
+from .turn_buffer import RESUME, SavedCheckpoint, SavedWrites, in_namespace
 
 
 class LockedInMemorySaver(InMemorySaver):

@@ -10,6 +10,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
+# langgraph 1.2: the channels of a person's decisions, and of a failed node
+RESUME, ERROR = "__resume__", "__error__"
+
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
@@ -57,6 +60,17 @@ class TurnBuffer:
     @property
     def has_checkpoints(self) -> bool:
         return any(self._buffer.storage[self.thread].values())
+
+    @property
+    def failed(self) -> bool:
+        """Whether a node failed after the latest checkpoint of the root graph."""
+        latest = max(self._buffer.storage[self.thread].get("", ()), default="")
+        return any(
+            write[1] == ERROR
+            for (_, namespace, checkpoint), writes in self._buffer.writes.items()
+            if namespace == "" and checkpoint >= latest
+            for write in writes.values()
+        )
 
     def continues(self, config: RunnableConfig, metadata: CheckpointMetadata) -> bool:
         """Whether a new checkpoint is the first of a run that continues a stopped one."""

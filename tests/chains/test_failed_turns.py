@@ -89,6 +89,19 @@ def test_a_failed_turn_of_an_agent_leaves_no_trace(saver: BufferedTurns, error: 
     assert texts(agent) == ["one", "good", "three", "later"]
 
 
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_a_failure_that_is_caught_inside_the_turn_leaves_no_trace(saver: BufferedTurns, durability: str) -> None:
+    agent = failing_agent(saver, RuntimeError("bang"), [calls("boom"), calls("boom"), says("good")])
+    with saver.turn("ada"), pytest.raises(RuntimeError):
+        agent.invoke(say("one"), THREAD, durability=durability)
+    assert everything(saver) == ([], [])
+    with saver.turn("ada"):
+        with pytest.raises(RuntimeError):
+            agent.invoke(say("two"), THREAD, durability=durability)
+        agent.invoke(say("three"), THREAD, durability=durability)
+    assert texts(agent)[-2:] == ["three", "good"]
+
+
 async def test_a_failed_async_turn_leaves_no_trace(saver: BufferedTurns) -> None:
     agent = failing_agent(saver, RuntimeError("bang"), [calls("boom"), says("good")])
     with pytest.raises(RuntimeError, match="bang"):
