@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.llms import LLM, BaseLLM
 
 from ..parameters import PARAMETER_NAMES, GenerationParameters
@@ -35,7 +36,7 @@ def configure_llm(llm: BaseLLM, settings: Mapping[str, Any]) -> tuple[BaseLLM, d
     # Whether the LLM samples is not known; a number of answers alone is not refused.
     GenerationParameters(**{"temperature": 1.0, **known})
     if "pipeline_kwargs" in type(llm).model_fields:
-        return llm, _pipeline_options(llm, settings)
+        return _uncached(llm), _pipeline_options(llm, settings)
     fields: dict[str, Any] = {}
     options: dict[str, Any] = {}
     for name, value in settings.items():
@@ -46,7 +47,14 @@ def configure_llm(llm: BaseLLM, settings: Mapping[str, Any]) -> tuple[BaseLLM, d
             options[argument] = value
         else:
             raise _refused(llm, name)
-    return llm.model_copy(update=fields) if fields else llm, options
+    llm = llm.model_copy(update=fields) if fields else llm
+    return _uncached(llm) if settings else llm, options
+
+
+def _uncached(llm: BaseLLM) -> BaseLLM:
+    """The LLM without LangChain's cache, whose key lacks the settings of a request; the chat model's own has them."""
+    is_cached = get_llm_cache() is not None if llm.cache is None else llm.cache is not False
+    return llm.model_copy(update={"cache": False}) if is_cached else llm
 
 
 def check_settings(llm: BaseLLM, settings: Mapping[str, Any]) -> None:

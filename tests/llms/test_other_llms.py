@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain_aws.llms.sagemaker_endpoint import SagemakerEndpoint, enforce_stop_tokens
+from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import FakeListLLM
 from langchain_core.language_models.fake import FakeStreamingListLLM
 from langchain_core.language_models.llms import LLM, BaseLLM
@@ -222,6 +223,17 @@ def test_settings_are_fields_of_the_llm_or_arguments_of_its_requests() -> None:
         ["<|im_end|>", "<|endoftext|>"],
         {"temperature": 0.5, "max_new_tokens": 5},
     )
+
+
+@pytest.mark.parametrize("own", [None, True])
+def test_langchains_cache_does_not_answer_for_other_settings(monkeypatch: pytest.MonkeyPatch, own: bool | None) -> None:
+    monkeypatch.setattr("langchain_core.globals._llm_cache", InMemoryCache())
+    llm = RecordingLLM(cache=own)
+    for temperature in (None, 0.5, 0.25, 0.5):
+        PromptedChatModel(llm=llm).invoke("Hi", temperature=temperature)
+        PromptedChatModel(llm=llm, temperature=temperature).invoke("Hi")
+    assert {request.get("temperature") for request in llm._requests} == {None, 0.5, 0.25}
+    assert len(llm._requests) < 8  # the chat model's own answers are cached
 
 
 @pytest.mark.parametrize(
