@@ -111,7 +111,7 @@ class Teardown:
 
         Without an identity: whether sagechain created it.
         """
-        if self.is_recorded(resource, description):
+        if self.is_recorded(resource, description) or self._has_own_configuration(resource, description):
             return True
         tags = self.tags_of(resource, description)
         return TOOL_TAG in tags and self.deployment.identity in ("", tags.get(DEPLOYMENT_TAG))
@@ -125,6 +125,15 @@ class Teardown:
         if resource.kind == "endpoint" and recorded:
             self._record_is_valid = description is not None and description["CreationTime"].timestamp() == recorded
         return self._record_is_valid and resource.kind in self.deployment.created
+
+    def _has_own_configuration(self, resource: Resource, description: Mapping[str, Any]) -> bool:
+        """Whether it is the requested endpoint, its response lost: it has the configuration of this deployment."""
+        return (
+            resource.kind == "endpoint"
+            and resource in self.expected
+            and "endpoint_config" in self.deployment.created
+            and description["EndpointConfigName"] == self.name
+        )
 
     def _describe_deletable(self, resource: Resource) -> dict[str, Any] | None:
         """The description of a resource that exists and may be deleted."""

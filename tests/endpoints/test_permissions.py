@@ -1,12 +1,13 @@
 """A role that lacks one permission leaves nothing: it is refused before anything is created, or what it made is deleted."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from sagechain.endpoints import delete, deploy, deployed, list_endpoints
 from sagechain.llms import errors
 from sagechain.local_aws import LocalRuntime
@@ -72,6 +73,20 @@ def test_a_failed_deployment_is_undone_without_reading_tags(aws: LocalRuntime) -
     aws.fail("ListTags", "access-denied")
     aws.fail("CreateEndpoint", "no-capacity")
     with pytest.raises(errors.DeploymentFailed), deployed("mine", **QUICK):
+        pass
+    assert there() == set()
+
+
+def test_an_endpoint_whose_response_was_lost_is_deleted_without_reading_tags(
+    aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(send: Callable[[], dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
+        send()
+        raise ReadTimeoutError(endpoint_url=aws.url)
+
+    aws.fail("ListTags", "access-denied")
+    replace_replies(monkeypatch, "CreateEndpoint", lost)
+    with pytest.raises(errors.TimedOut), deployed("mine", **QUICK):
         pass
     assert there() == set()
 
