@@ -59,11 +59,11 @@ class SqliteStore(Store, SqliteSaver):
 
     def __init__(self, file: Path, create: bool) -> None:
         self.place = str(file)
-        if self.place == ":memory:" or file.is_dir():
-            raise ValueError(f"store: {self.place!r} is not a file")
-        if not create and not file.exists():
-            raise ValueError(f"store: the file {self.place!r} does not exist")
         with self._errors():
+            if self.place == ":memory:" or file.is_dir():
+                raise ValueError(f"store: {self.place!r} is not a file")
+            if not create and not file.exists():
+                raise ValueError(f"store: the file {self.place!r} does not exist")
             # Links to one file share its folder of locks.
             file = file.resolve()
             if file.exists() and not _is_database(file):

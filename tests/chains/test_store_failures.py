@@ -121,6 +121,12 @@ def test_a_read_only_store_can_still_be_read(tmp_path: Path) -> None:
         assert [thread.name for thread in store.threads()] == ["ada"]
 
 
+@pytest.mark.parametrize("create", [True, False])
+def test_a_path_that_the_system_refuses_is_one_error(tmp_path: Path, create: bool) -> None:
+    with pytest.raises(StoreFailed, match="File name too long"):
+        open_store(tmp_path / ("x" * 300), create=create)
+
+
 def test_a_place_that_cannot_be_a_file_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed, match="Not a directory"):
