@@ -11,7 +11,8 @@ import botocore.exceptions
 from botocore.config import Config
 from pydantic import SecretStr
 
-from ..forks import RenewedLock
+from ..forks import RenewedLock, renew_in_child
+from .transport import renew_connections
 
 CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 CLIENT_SETTINGS = (
@@ -56,9 +57,11 @@ def create_client(service: str, session: boto3.Session, region: str | None, **se
         raise ValueError(NO_REGION)
     try:
         with _lock:
-            return session.client(service, region_name=region, **settings)
+            client = session.client(service, region_name=region, **settings)
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise _refused_settings(error) from error
+    renew_in_child(client, renew_connections)
+    return client
 
 
 def session_of(fields: Mapping[str, Any]) -> tuple[boto3.Session, str | None]:

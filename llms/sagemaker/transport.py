@@ -170,10 +170,10 @@ def prepare(client: Any) -> None:
     for manager in (session._manager, *session._proxy_managers.values()):
         manager.pool_classes_by_scheme = _POOLS
         manager.clear()  # closes idle connections only
-    renew_in_child(client, _renew)
+    renew_in_child(client, renew_connections)
 
 
-def _renew(client: Any) -> None:
+def renew_connections(client: Any) -> None:
     """In a forked child: no connection of the parent's is used, and no lock that one of its threads held.
 
     Closing a connection does not reach the parent: that would need a shutdown, or TLS's own farewell.

@@ -144,3 +144,22 @@ print(ask(), codes([fork(ask), fork(ask)]))
 """)
             == "True [0, 0]\n"
         )
+
+
+def test_children_get_their_own_answers_of_every_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("parent", "first", "second")
+    with LocalRuntime({name: {"model": EchoLLM(), "family": "falcon"} for name in names}) as runtime:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", runtime.url)
+        assert (
+            output_of("""
+from sagechain.endpoints.aws import Account
+
+account = Account()
+def reads(name):
+    return all(account.send(name, "describe_endpoint", EndpointName=name)["EndpointName"] == name for _ in range(20))
+assert reads("parent")
+children = [fork(lambda: reads(name)) for name in ("first", "second")]
+print(reads("parent"), codes(children))
+""")
+            == "True [0, 0]\n"
+        )
