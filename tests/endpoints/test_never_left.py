@@ -14,6 +14,7 @@ from sagechain.llms import errors
 from sagechain.local_aws import LocalRuntime
 
 from tests.endpoints.account import FOREIGN, LONGER_THAN_CREATING, QUICK, there
+from tests.endpoints.replies import replace_replies
 from tests.processes import Process, start
 from tests.waiting import wait_until
 
@@ -125,14 +126,8 @@ CASES = {
         left={MODEL},
         in_block=True,
     ),
-    "credentials expire half-way": case(
-        ("CreateEndpoint", "expired-token", None),
-        ("DescribeEndpoint", "expired-token", None),
-        ("DescribeEndpointConfig", "expired-token", None),
-        ("DescribeModel", "expired-token", None),
-        error=errors.LeftBehind,
-        message="perhaps configuration mine, perhaps model mine; .*expired",
-        left={CONFIG, MODEL},
+    "credentials have expired": case(
+        ("DescribeEndpoint", "expired-token", None), error=errors.AccessDenied, message="expired"
     ),
     "the network is lost": case(
         *((operation, "reset", None) for operation in
@@ -173,6 +168,22 @@ def test_a_failure_leaves_nothing_or_names_leftovers_that_reap_removes(name: str
     assert set(reap(poll_seconds=0.02)) == case.left
     assert there() == set()
     assert reap(poll_seconds=0.02) == []
+
+
+def test_credentials_that_expire_half_way_leave_what_the_error_names(
+    aws: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def expire(send: Callable[[], dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
+        for operation in ("CreateEndpoint", "DescribeEndpoint", "DescribeEndpointConfig", "DescribeModel"):
+            aws.fail(operation, "expired-token")
+        return send()
+
+    replace_replies(monkeypatch, "CreateEndpoint", expire)
+    with pytest.raises(errors.LeftBehind, match=r"perhaps configuration mine, perhaps model mine; .*expired"):
+        run_block(lambda: None)
+    aws.recover()
+    assert there() == {CONFIG, MODEL}
+    assert set(reap(poll_seconds=0.02)) == {CONFIG, MODEL}
 
 
 def test_an_error_in_the_block_is_raised_unchanged_after_the_deletion(aws: LocalRuntime) -> None:
