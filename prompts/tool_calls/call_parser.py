@@ -98,7 +98,7 @@ class CallParser:
     def _values(self, position: int, tool_name: str | None) -> tuple[list[str | RawCall], int]:
         """The calls in JSON values, one after another."""
         calls, end = list[str | RawCall](), position
-        while self.text[position : position + 1] in ("{", "["):
+        while self.text[position : position + 1] in ("{", "[") and not ANY_TAG.match(self.text, position):
             extent = self._extent(position)
             calls += self._calls_in(position, extent, tool_name)
             end = extent.end
@@ -146,8 +146,9 @@ class CallParser:
         bracket = text.find("{", position, end)
         if bracket >= 0:
             before = text[position:bracket].strip(" \n:")
-            is_name = self.tools.resolve(before) is not None
-            calls, end = self._values(bracket, before if is_name else tool_name)
+            name = before.removesuffix("[ARGS]")  # Mistral's, from its tokenizer v11 on
+            is_name = self.tools.resolve(name) is not None
+            calls, end = self._values(bracket, name if is_name else tool_name)
             return ([] if is_name else [before]) + calls, end
         body = text[position:end].strip()
         if self.truncated and not closed:

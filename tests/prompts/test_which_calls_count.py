@@ -25,6 +25,7 @@ FORMS = [
     '<function=search_catalogue>{"query": "lamp"}</function>',
     '<invoke name="search_catalogue"><parameter name="query">lamp</parameter></invoke>',
     f"[TOOL_CALLS] [{JSON}]",
+    '[TOOL_CALLS]search_catalogue[ARGS]{"query": "lamp"}',
     "<|python_tag|>search_catalogue(query='lamp')",
 ]
 
@@ -162,6 +163,7 @@ def test_a_run_of_calls_that_ends_the_answer_counts_as_a_whole() -> None:
         f"```json\n{JSON}\n{written}\n```",
         f"```json\n{JSON}\n```\n\n```json\n{written}\n```",
         "search_catalogue(query='lamp')\ncheck_stock(7)",
+        '[TOOL_CALLS]search_catalogue[ARGS]{"query": "lamp"}[TOOL_CALLS]check_stock[ARGS]{"product_id": 7}',
         "[search_catalogue(query='lamp'), check_stock(product_id=7)]",
     ):
         assert read(f"Both.\n{text}") == ([LAMP, stock], "Both.")
