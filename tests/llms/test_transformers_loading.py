@@ -33,6 +33,17 @@ def test_a_missing_part_of_the_weights_is_named(gpt2: Path, tmp_path: Path) -> N
         load_llm(f"local:{folder}")
 
 
+@pytest.mark.parametrize(
+    "index", ["{", "[1]", "null", '{"metadata": {}}', '{"weight_map": {"a": 5}}', '{"weight_map": [1]}']
+)
+def test_a_broken_index_of_weights_is_named(tmp_path: Path, index: str) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json' (is not an index of weights|names files)"):
+        load_llm(f"local:{tmp_path}")
+
+
 def test_missing_weights_are_not_filled_with_random_numbers(gpt2: Path, tmp_path: Path) -> None:
     folder = changed_copy(gpt2, tmp_path / "more", config={"n_layer": 3})
     with pytest.raises(errors.ModelNotLoaded, match=r"weights are missing, transformer\.h\.2"):

@@ -22,11 +22,22 @@ def check_checkpoint(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     files = {path for path in folder.iterdir() if path.is_file()}
     if index.is_file() and not (folder / "model.safetensors").is_file():
-        for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())):
+        for name in _files_of_weights(index):
             if not (folder / name).is_file():
                 raise _missing(folder, name)
             files.add(folder / name)
     return sorted(files)
+
+
+def _files_of_weights(index: Path) -> list[str]:
+    """The files that an index names. Raises ValueError if it is not one."""
+    try:
+        files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"path: {str(index)!r} is not an index of weights; save the checkpoint again") from error
+    if not all(isinstance(name, str) for name in files):
+        raise ValueError(f"path: {str(index)!r} names files that are not text; save the checkpoint again")
+    return files
 
 
 def working_dtype() -> Any:
