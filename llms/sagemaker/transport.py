@@ -25,7 +25,7 @@ from contextvars import ContextVar, Token
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from urllib3.exceptions import HTTPError
@@ -48,20 +48,21 @@ class CancelScope:
 
     def __init__(self, deadline: Deadline) -> None:
         self.deadline = deadline
-        self.cancelled = self.timed_out = False
+        self.cancelled = self.timed_out = self._is_waiting = False
         self._reason = "the request was cancelled"
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
     def __enter__(self) -> Self:
         self._token: Token[CancelScope | None] = _current_scope.set(self)
+        self._is_waiting = True
         _watcher.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _watcher.discard(self)
+        self._is_waiting = False
         _current_scope.reset(self._token)
 
     def cancel(self) -> None:
@@ -81,8 +82,8 @@ class CancelScope:
         self._reason = "the process was forked while the answer was read, and its connection is the parent's"
 
     def cancel_if_late(self) -> None:
-        """Cancel once the deadline has passed."""
-        if not self.deadline.remaining():
+        """Cancel once the deadline has passed, if the other side is waited for; not while a consumer takes its time."""
+        if self._is_waiting and not self.deadline.remaining():
             self.timed_out = True
             self.cancel()
 
@@ -131,12 +132,12 @@ class CancelScope:
     def _read(self, response: Any) -> bytes:
         self._check_cancelled()
         self.time_limit(None)
-        # One read may take many: a chunk's header can arrive byte by byte.
-        _watcher.add(self)
+        # One read may take many: a chunk's header can arrive byte by byte, so the watching thread looks at it too.
+        self._is_waiting = True
         try:
             data: bytes = response.read1(READ_BYTES)
         finally:
-            _watcher.discard(self)
+            self._is_waiting = False
         self._check_cancelled()  # the end of the bytes may be that of the connection
         return data
 
@@ -211,20 +212,17 @@ class _Watcher:
         renew_in_child(self, _Watcher._reset)
 
     def _reset(self) -> None:
-        self._scopes: set[CancelScope] = set()
+        self._scopes: WeakSet[CancelScope] = WeakSet()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def add(self, scope: CancelScope) -> None:
+        """Watch a scope for as long as it exists: adding it again for each read would cost more than the read."""
         with self._lock:
             self._scopes.add(scope)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="sagechain-deadlines", daemon=True)
                 self._thread.start()
-
-    def discard(self, scope: CancelScope) -> None:
-        with self._lock:
-            self._scopes.discard(scope)
 
     def _run(self) -> None:
         idle = 0.0
