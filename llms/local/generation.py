@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..constrained.schemas import UnsupportedSchema
+from ..deadline import Deadline
 from ..errors import LLMError, ModelFailed, TimedOut
 from ..forks import renew_in_child
 from ..generation import RunningGeneration
-from ..sagemaker.deadline import Deadline
 
 
 class LocalGeneration(RunningGeneration):

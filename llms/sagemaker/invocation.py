@@ -15,11 +15,11 @@ from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import ClientError, EventStreamError, ParamValidationError
 from langchain_core.outputs import GenerationChunk
 
+from ..deadline import Deadline
 from ..generation import RunningGeneration, has_answer, join_chunks
 from ..wires import Wire
 from ..wires.wire_error import WireError
 from .aws_errors import as_llm_error, refuses_streams
-from .deadline import Deadline
 from .retry import retry
 from .transport import CancelScope, send
 

@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..deadline import Deadline
 from ..errors import LLMError
-from .deadline import Deadline
 
 FIRST_WAIT = 0.5  # seconds: the first wait is a random part of this, the next of twice as much …
 LONGEST_WAIT = 20.0  # seconds

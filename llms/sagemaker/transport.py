@@ -31,8 +31,8 @@ from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
+from ..deadline import Deadline
 from ..forks import renew_in_child
-from .deadline import Deadline
 
 READ_BYTES = 65_536
 WATCH_SECONDS = 0.2  # how late the end of a deadline may be noticed while a reply's headers or bytes dribble

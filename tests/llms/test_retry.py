@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from sagechain.llms import errors
-from sagechain.llms.sagemaker.deadline import Deadline
+from sagechain.llms.deadline import Deadline
 from sagechain.llms.sagemaker.retry import FIRST_WAIT, LONGEST_WAIT, retry
 
 
