@@ -19,7 +19,8 @@ from .account import DEFAULT_REGION
 from .errors import AwsError
 from .requests import AwsRequest
 
-FORM_TYPES = ("text/plain", "application/x-www-form-urlencoded", "multipart/")  # what a page sends without asking
+# What a page may send without a preflight request.
+FORM_TYPES = ("text/plain", "application/x-www-form-urlencoded", "multipart/")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]{1,5})?")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Self
 
 WHOLE = 8 << 20  # bytes: a file up to this size is read as a whole
-SAMPLES, SAMPLE = 64, 64 << 10  # of a larger one so many parts of so many bytes, its first and its last among them
+SAMPLES, SAMPLE = 64, 64 << 10  # of a larger one 64 samples of 64 KiB each, its first and its last bytes among them
 
 
 @dataclass(frozen=True)
 class FileVersion:
-    """What tells one version of a model's files from another.
+    """What distinguishes one version of a model's files from another.
 
     Attributes:
         content: a digest of names, sizes, times of change, and samples of the files' bytes. LangChain's cache has it in its

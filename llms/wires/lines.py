@@ -26,7 +26,7 @@ class LineDecoder(ABC):
     """Reads one streamed reply: server-sent events, or one JSON object a line (`tgi_compat` switches LMI between them).
 
     Comments, which keep a connection alive, other fields than `data:`, events with other names and pings are skipped. A
-    `data:` line that is JSON by itself is an event, since not all servers send the blank line that ends one; otherwise the
+    `data:` line that is complete JSON is an event, since not all servers send the blank line that ends one; otherwise the
     event's `data:` lines are joined, as the specification says.
 
     Source: the HTML Living Standard, "Server-sent events".
@@ -89,7 +89,7 @@ class LineDecoder(ABC):
             yield from self._add(payload, is_json_line=self._is_bare(line))
 
     def _add(self, payload: bytes, *, is_json_line: bool) -> Iterator[GenerationChunk]:
-        """Read a line that is JSON by itself; buffer one that is not, until the event ends."""
+        """Read a line that is complete JSON; buffer one that is not, until the event ends."""
         if not self._unfinished_event:
             try:
                 event = json.loads(payload)

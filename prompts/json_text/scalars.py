@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 # Other languages' numbers, and the dots for what the model left out: as a text each would be another value.
 _NO_TEXT = re.compile(r"[+-]?(?:NaN|nan|Infinity|inf)|undefined|\.\.\.|…|[+-]?0[0-9].*", re.DOTALL)
-# Quotes that are no apostrophes, and colons outside `http://`, may be structure.
+# Quotes that are not apostrophes, and colons outside `http://`, may be structure.
 _AMBIGUOUS = re.compile(r"[\"`“”‘]|(?<!\w)['’]|['’](?!\w)|:(?!//)")
 # A quotation inside a text: a quote before a word, and one after a word.
 _QUOTATIONS = {
@@ -29,7 +29,7 @@ _QUOTATIONS = {
     for quote, closing in CLOSING_QUOTES.items()
 }
 _SINGLE_BACKSLASHES = re.compile(r"(?<![rR])([\"'])[A-Za-z]:(?:\\[^\\\s\"'/:*?<>|]{1,255}){1,100}\\?\1")
-"""A Windows path in quotes whose backslashes are not doubled: `\\t` in it is no tab."""
+"""A Windows path in quotes whose backslashes are not doubled: `\\t` in it is not a tab."""
 _MAX_QUOTED = 40
 """Characters of the text that an error quotes."""
 

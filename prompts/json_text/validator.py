@@ -19,9 +19,9 @@ from .patterns import matches
 MAX_EXACT_FLOAT = 2**53
 """Beyond it neighbouring integers are the same float."""
 _MAX_ERRORS = 10
-"""Mismatches that are kept of one value behind a reference."""
+"""Mismatches stored of one value behind a reference."""
 
-# By reference and value: the value, held so that its id stays its own, and the errors.
+# By reference and value: the value, stored so that no other object gets its id, and the errors.
 _Memo = dict[tuple[str, int], tuple[Any, list[Any]]]
 _memo: ContextVar[_Memo] = ContextVar("memo")
 
