@@ -6,6 +6,7 @@ from .forks import RenewedLock as RenewedLock
 from .forks import never_delete as never_delete
 from .forks import renew_in_child as renew_in_child
 from .generation import Prompt as Prompt
+from .installation import install_command as install_command
 from .load import ENGINES as ENGINES
 from .load import load_chat_model as load_chat_model
 from .load import load_llm as load_llm

@@ -32,6 +32,8 @@ same request may succeed later. Errors pickle. The original exception is the `__
 from copy import copy
 from typing import ClassVar, Self
 
+from .installation import install_command
+
 
 class LLMError(Exception):
     """A language model did not answer, or a deployment failed.
@@ -215,8 +217,7 @@ class PullFailed(LLMError):
 class MissingExtra(LLMError, ImportError):
     """A part of sagechain that is not installed is needed."""
 
-    advice = ""
-
     def __init__(self, endpoint: str, extra: str) -> None:
-        super().__init__(endpoint, f'this needs an extra: pip install "sagechain[{extra}]"')
+        super().__init__(endpoint, f"this needs the extra `{extra}`, which is not installed.")
         self.args = (endpoint, extra)
+        self.advice = f"Run: {install_command(extra)}"

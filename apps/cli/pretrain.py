@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from sagechain.command import FAILURE, parameters_by_name, parse_parameter, print_note
+from sagechain.llms import install_command
 from sagechain.pretraining import is_first
 
 from .pretrain_options import (
@@ -264,7 +265,7 @@ def _error_lines() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("sagechain"):
             raise
-        print_note(f'sagechain: {error.name} is not installed: pip install "sagechain[pretraining]"')
+        print_note(f"sagechain: {error.name} is not installed. Run: {install_command('pretraining')}")
         raise typer.Exit(FAILURE) from error
     except Exception as error:
         from sagechain.pretraining.errors import PretrainingError

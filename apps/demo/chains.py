@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from rich.console import Console
 from sagechain.agents import falcon_chain_of_thought, falcon_chatbot, llama2_assistant, llama2_chatbot
 from sagechain.chains import reset, same_answer
-from sagechain.llms import load_chat_model, load_llm
+from sagechain.llms import install_command, load_chat_model, load_llm
 from sagechain.llms.local import pull
 from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import load_prompt, read_yaml, visible
@@ -113,9 +113,8 @@ def _show_word_problems() -> None:
 def _pretrain(seconds: float) -> None:
     missing = [name for name in ("torch", "datatrove", "datasets") if find_spec(name) is None]
     if missing:
-        console.print(
-            f'Left out: {", ".join(missing)} not installed. pip install "sagechain[pretraining]"', markup=False
-        )
+        command = install_command("pretraining")
+        console.print(f"Left out: {', '.join(missing)} not installed. Run: {command}", markup=False)
         return
     from .codeparrot import pretrain
 
