@@ -1,8 +1,8 @@
 """The shell command that adds an extra to this installation, made from where it came from.
 
-pip and uv record that in `direct_url.json` (PEP 610): a checkout, a wheel's file, a repository's commit. Without that record,
-or when the file is gone, the command names the packages of the extra themselves. It never asks an index for `sagechain`:
-the project is not published, so anybody may hold the name there.
+pip and uv record that in `direct_url.json` (PEP 610): a checkout, a wheel's file, a repository's commit. Without that
+record, or when the file is gone, the command names the packages of the extra themselves. It never requests `sagechain`
+from an index: the project is not published, so anybody may hold the name there.
 """
 
 import json
