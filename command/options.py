@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-DEFAULT_MODEL = "local:smollm2"
+from sagechain.llms import DEFAULT_MODEL as DEFAULT_MODEL
+from sagechain.llms import MODEL_VARIABLE
 
 
 def parse_parameter(text: str) -> tuple[str, Any]:
@@ -49,7 +49,7 @@ def _split(text: str, form: str) -> tuple[str, str]:
 
 ModelOption = Annotated[
     str,
-    typer.Option("-m", "--model", metavar="URI", envvar="SAGECHAIN_MODEL", help="Where the model is."),
+    typer.Option("-m", "--model", metavar="URI", envvar=MODEL_VARIABLE, help="Where the model is."),
 ]
 ParameterOption = Annotated[
     list[Any] | None,

@@ -2,11 +2,16 @@ from . import errors as errors
 from .chat.model import PromptedChatModel as PromptedChatModel
 from .chat.settings import configure_llm as configure_llm
 from .concurrency import ConcurrencyLimit as ConcurrencyLimit
+from .default_model import DEFAULT_MODEL as DEFAULT_MODEL
+from .default_model import MODEL_VARIABLE as MODEL_VARIABLE
 from .forks import RenewedLock as RenewedLock
 from .forks import never_delete as never_delete
 from .forks import renew_in_child as renew_in_child
 from .generation import Prompt as Prompt
 from .installation import install_command as install_command
+from .keywords import ChatModelKeywords as ChatModelKeywords
+from .keywords import ModelKeywords as ModelKeywords
+from .keywords import ParameterKeywords as ParameterKeywords
 from .load import ENGINES as ENGINES
 from .load import load_chat_model as load_chat_model
 from .load import load_llm as load_llm

@@ -17,17 +17,19 @@ Settings may be keywords too. An endpoint object of the sagemaker SDK can replac
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import parse_qsl, unquote
 
-from langchain_core.language_models.chat_models import BaseChatModel
 from sagechain.prompts import check_known, unknown_name
 
+from .default_model import default_model
 from .errors import MissingExtra
-from .parameters import PARAMETER_NAMES, with_one_name
+from .keywords import ChatModelKeywords, EndpointKeywords, LangChainKeywords, ModelKeywords, UriKeywords, names
+from .parameters import with_one_name
 from .sagemaker.sdk_endpoint import SDKEndpoint, uri_of
 
 if TYPE_CHECKING:
+    from .chat.model import PromptedChatModel
     from .text_model import TextModel
 
 ENGINES = {"llama.cpp": ("family", "context", "slots"), "transformers": ("family", "context")}
@@ -43,36 +45,20 @@ ENDPOINT_FIELDS = {
     "tokenizer": "tokenizer",
 }
 """The settings of an endpoint, and the fields of `SageMakerLLM` for them."""
-SETTINGS = ("engine", "slots", *ENDPOINT_FIELDS)
-"""Settings of a URI, which may be keywords instead."""
-ENDPOINT_PARAMETERS = (
-    *("accept_eula", "client", "tokenizer", "streaming", "endpoint_kwargs", "on_unsupported"),
-    *("region_name", "inference_component_name", "variant_name", "credentials_profile_name", "endpoint_url", "config"),
-    *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
-)
-"""Parameters that every URI accepts, and that have no effect on local models."""
-LANGCHAIN_PARAMETERS = ("callbacks", "tags", "metadata", "verbose", "cache", "name", "custom_get_token_ids")
-"""Those of every LangChain model."""
-PARAMETERS = (
-    *(*PARAMETER_NAMES, "max_tokens", "timeout", "max_retries", "max_concurrency"),
-    *(*ENDPOINT_PARAMETERS, *LANGCHAIN_PARAMETERS, *SETTINGS),
-)
 CHAT_PARAMETERS = (
-    *LANGCHAIN_PARAMETERS[:-1],
+    *(name for name in names(LangChainKeywords) if name != "custom_get_token_ids"),
+    *(name for name in names(ChatModelKeywords) if name not in names(ModelKeywords)),
     "streaming",
-    "disable_streaming",
-    "rate_limiter",
-    "output_version",
-    "profile",
 )
-"""Parameters of a chat model itself; its LLM gets the others."""
+"""Keywords of a chat model itself; its LLM gets the others."""
 
 
-def load_llm(model: str | SDKEndpoint, /, **parameters: Any) -> "TextModel":
+def load_llm(model: "str | SDKEndpoint | None" = None, /, **parameters: Unpack[ModelKeywords]) -> "TextModel":
     """The text model at `model`: text in, text out. The prompt is sent as it is, and no stop string is added.
 
     Args:
-        model: a URI, or an endpoint of the sagemaker SDK; see above.
+        model: a URI, or an endpoint of the sagemaker SDK; see above. Default: the environment variable `SAGECHAIN_MODEL`,
+            else `local:smollm2`.
         parameters: the fields of `GenerationParameters` (`max_tokens` is `max_new_tokens`); `timeout` (seconds),
             `max_retries`, `max_concurrency`; `callbacks`, `tags` and the others of every LangChain model; those of an
             endpoint, which local models ignore (`accept_eula`, `client`, `tokenizer`, `region_name`,
@@ -82,28 +68,38 @@ def load_llm(model: str | SDKEndpoint, /, **parameters: Any) -> "TextModel":
         ValueError: a scheme, name, setting or parameter that is unknown or out of range; an object that is not an endpoint.
         LLMError: the model could not be downloaded or loaded.
     """
-    check_known("parameter", parameters, PARAMETERS)
+    check_known("parameter", parameters, names(ModelKeywords))
     given = {name: value for name, value in with_one_name(parameters).items() if value is not None}
-    scheme, place, settings = _parse(model if isinstance(model, str) else uri_of(model))
-    keywords = {name: given.pop(name) for name in SETTINGS if name in given}
+    scheme, place, settings = _parse(_uri(model))
+    keywords = {name: given.pop(name) for name in names(UriKeywords) if name in given}
     if scheme == "sagemaker":
         return _endpoint(place, settings, keywords, given)
-    parameters = {name: value for name, value in given.items() if name not in ENDPOINT_PARAMETERS}
     keywords.pop("tokenizer", None)
-    return _local_model(place, _united(settings, keywords), parameters)
+    fields = {name: value for name, value in given.items() if name not in names(EndpointKeywords)}
+    return _local_model(place, _united(settings, keywords), fields)
 
 
-def load_chat_model(model: str | SDKEndpoint, /, **parameters: Any) -> BaseChatModel:
+def load_chat_model(
+    model: "str | SDKEndpoint | None" = None, /, **parameters: Unpack[ChatModelKeywords]
+) -> "PromptedChatModel":
     """The chat model at `model`: the family's layout and stop strings are applied here.
 
     Arguments and errors as for `load_llm`; the chat model also has `streaming`, `rate_limiter` and `disable_streaming`.
     """
     from .chat.model import PromptedChatModel
 
-    check_known("parameter", parameters, {*PARAMETERS, *CHAT_PARAMETERS})
-    chat = {name: parameters.pop(name) for name in CHAT_PARAMETERS if name in parameters}
-    llm = load_llm(model, **parameters)
+    check_known("parameter", parameters, names(ChatModelKeywords))
+    given: dict[str, Any] = dict(parameters)
+    chat = {name: given.pop(name) for name in CHAT_PARAMETERS if name in given}
+    llm = load_llm(model, **given)
     return PromptedChatModel(llm=llm, **{name: value for name, value in chat.items() if value is not None})
+
+
+def _uri(model: "str | SDKEndpoint | None") -> str:
+    """The URI of what was given; of the default model for nothing."""
+    if model is None:
+        return default_model()
+    return model if isinstance(model, str) else uri_of(model)
 
 
 def _united(settings: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def test_every_model_hides_its_input_in_errors(folder: str) -> None:
         lambda: SageMakerLLM.model_validate({"endpoint_name": "e", "region_name": "us-east-1", "secret": KEY}),
         lambda: GenerationParameters.model_validate({"temperature": -1, "stop": [KEY]}),
         lambda: GenerationParameters.model_validate({"api_key": KEY}),
-        lambda: load_llm("local:smollm2", api_key=KEY),
-        lambda: load_chat_model("sagemaker:e?family=falcon&region=us-east-1", timeout=KEY),
+        lambda: load_llm("local:smollm2", api_key=KEY),  # type: ignore[call-arg]
+        lambda: load_chat_model("sagemaker:e?family=falcon&region=us-east-1", timeout=KEY),  # type: ignore[arg-type]
     ],
 )
 def test_a_refused_setting_does_not_show_a_key(refused: Callable[[], Any]) -> None:

@@ -60,9 +60,11 @@ def test_the_script_completes_its_own_programs_over_the_falcon_wire(runtime: Loc
 
 
 def test_the_script_shows_the_best_candidate_of_the_embedded_model(smollm2: Path, llm: LlamaCppLLM) -> None:
-    options = {"max_new_tokens": 12, "seed": 1}
     done = run("codeparrot_completion", PROMPT, "-n", "3", "-p", "max_new_tokens=12", "-p", "seed=1")
     assert done.returncode == 0
-    assert done.stdout == chain(load_llm(f"local:{llm.path}", **options), candidates=3).invoke(PROMPT) + "\n"
+    assert (
+        done.stdout
+        == chain(load_llm(f"local:{llm.path}", max_new_tokens=12, seed=1), candidates=3).invoke(PROMPT) + "\n"
+    )
     assert "of 3 candidates parse as Python.)" in done.stderr
     assert "-m local:FOLDER" in done.stderr

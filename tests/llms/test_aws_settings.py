@@ -140,7 +140,7 @@ def test_a_name_that_sagemaker_can_have_is_accepted(name: str) -> None:
 
 
 def test_the_words_of_the_constructor_are_good_in_load_too() -> None:
-    words = {"region_name": "eu-west-1", "inference_component_name": "c", "variant_name": "v"}
+    words: dict[str, Any] = {"region_name": "eu-west-1", "inference_component_name": "c", "variant_name": "v"}
     for llm in (
         endpoint("sagemaker:ep?family=falcon", **words),
         endpoint("sagemaker:ep?family=falcon", region="eu-west-1", component="c", variant="v"),

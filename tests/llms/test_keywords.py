@@ -68,7 +68,13 @@ def test_settings_of_a_uri_may_be_keywords() -> None:
 
 
 def test_local_models_ignore_the_keywords_of_endpoints(llm: LlamaCppLLM) -> None:
-    ignored = {"tokenizer": "a/b", "client": None, "accept_eula": True, "region_name": "x", "streaming": True}
+    ignored: dict[str, Any] = {
+        "tokenizer": "a/b",
+        "client": None,
+        "accept_eula": True,
+        "region_name": "x",
+        "streaming": True,
+    }
     local = load_llm(
         f"local:{llm.path}", **ignored, endpoint_kwargs={"a": 1}, max_tokens=3, max_concurrency=2, tags=["t"]
     )
@@ -145,7 +151,7 @@ def test_the_text_models_limit_is_a_configurable_field_by_both_words(word: str) 
 
 def test_an_unknown_parameter_of_a_chat_model_is_answered_with_each_known_one_once() -> None:
     with pytest.raises(ValueError, match="parameter: 'colour' is unknown") as caught:
-        load_chat_model(FALCON, colour=1)
+        load_chat_model(FALCON, colour=1)  # type: ignore[call-arg]
     known = str(caught.value).partition("Known: ")[2].split(", ")
     assert len(known) == len(set(known))
 

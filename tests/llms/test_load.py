@@ -104,8 +104,16 @@ def test_bad_input_is_a_value_error_that_names_what_is_known(
 
 
 def test_an_endpoint_of_the_sdk_has_name_and_region_and_keywords_have_the_rest() -> None:
-    given = {"component": "c", "variant": "v", "context": 512}
-    llm = load_llm(Endpoint(), family="falcon", wire="lmi", **given, temperature=0.5, max_retries=0)
+    llm = load_llm(
+        Endpoint(),
+        family="falcon",
+        wire="lmi",
+        component="c",
+        variant="v",
+        context=512,
+        temperature=0.5,
+        max_retries=0,
+    )
     assert isinstance(llm, SageMakerLLM)
     assert (llm.endpoint_name, llm.client.meta.region_name) == ("my-falcon", "eu-west-1")
     assert (llm.family, llm.wire, llm.temperature, llm.max_retries) == ("falcon", "lmi", 0.5, 0)
@@ -130,7 +138,7 @@ def test_the_tags_of_an_endpoint_of_the_sdk_are_read_in_its_region(monkeypatch: 
 @pytest.mark.parametrize(
     ("model", "parameters", "message"),
     [
-        (None, {}, "model: a NoneType is neither a URI, such as 'sagemaker:ENDPOINT' or 'local:smollm2', nor an"),
+        (3, {}, "model: a int is neither a URI, such as 'sagemaker:ENDPOINT' or 'local:smollm2', nor an"),
         (Path("model.gguf"), {}, "model: a PosixPath is neither a URI"),
         (Endpoint(endpoint_name=""), {}, "model: a Endpoint is neither a URI"),
         (Endpoint(endpoint_arn=None), {}, r"endpoint_arn: None of endpoint 'my-falcon' .* Endpoint.get\('my-falcon'\)"),
