@@ -4,6 +4,9 @@ from .completion.completion import ranked_completions as ranked_completions
 from .conversations.graph import areset as areset
 from .conversations.graph import conversation as conversation
 from .conversations.graph import reset as reset
+from .conversations.undo import again as again
+from .conversations.undo import last_turn as last_turn
+from .conversations.undo import undo as undo
 from .reasoning.answers import extract_answer as extract_answer
 from .reasoning.answers import same_answer as same_answer
 from .reasoning.chain import chain_of_thought as chain_of_thought

@@ -12,7 +12,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontex
 from typing import Annotated, Any, NotRequired, cast
 from weakref import WeakValueDictionary
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, RemoveMessage
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
@@ -70,6 +70,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
             config = merge_configs(config, {"configurable": {STREAM_CLOSED: stream_closed}})
         with self.thread_lock(config):
             input = self._before_turn(input, config)
+            self._note_removed(input, config)
             if (checkpointer := self._prunable(config)) is not None:
                 checkpointer.prune([_thread_id(config) or ""])
             parts = cast(Generator[Any, None, None], super().stream(input, config, **self._saved_once(options)))
@@ -86,12 +87,20 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationState,
         config = merge_configs(self.config, config)
         async with self.athread_lock(config):
             input = await self._abefore_turn(input, config)
+            self._note_removed(input, config)
             if (checkpointer := self._prunable(config)) is not None:
                 await checkpointer.aprune([_thread_id(config) or ""])
             parts = cast(AsyncGenerator[Any, None], super().astream(input, config, **self._saved_once(options)))
             async with aclosing(parts):
                 async for part in parts:
                     yield part
+
+    def _note_removed(self, input: Any, config: RunnableConfig) -> None:
+        """Let the messages that the input removes from the end of the thread leave its transcript too."""
+        messages = input.get("messages") if isinstance(input, dict) else None
+        removed = [str(each.id) for each in messages or () if isinstance(each, RemoveMessage)]
+        if removed and isinstance(self.checkpointer, BufferedTurns):
+            self.checkpointer.remove_last(_thread_id(config) or "", removed)
 
     def _before_turn(self, input: Any, config: RunnableConfig) -> Any:
         """The input of a turn, after what has to be checked or done first; nobody else has the thread meanwhile."""

@@ -12,7 +12,7 @@ transcript (`transcripts.py`); the turns of a thread run one after another acros
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 
@@ -33,7 +33,7 @@ from .async_in_threads import AsyncInThreads
 from .buffered_turns import BufferedTurns
 from .errors import store_errors
 from .names import check_name, with_checked_name
-from .transcripts import COLUMNS, TABLE, Entry, ThreadInfo, Transcript
+from .transcripts import COLUMNS, SETTINGS_TABLE, TABLE, Entry, ThreadInfo, Transcript
 from .turn_buffer import RESUME, SavedCheckpoint, SavedWrites
 
 NOT_IN_TRANSCRIPT = """
@@ -77,6 +77,25 @@ class Store(BufferedTurns, AsyncInThreads):
         with self._errors():
             return Transcript(self._run).entries(check_name(thread), after, most)
 
+    def newest_turns(self, thread: str, turns: int) -> list[Entry]:
+        """The messages of a thread's last turns, oldest first; an unknown thread has none."""
+        with self._errors():
+            return Transcript(self._run).newest(check_name(thread), turns)
+
+    def settings(self, thread: str) -> dict[str, Any]:
+        """What `set_settings` stored with a thread; empty if nothing is stored."""
+        with self._errors():
+            return Transcript(self._run).settings(check_name(thread))
+
+    def set_settings(self, thread: str, settings: Mapping[str, Any]) -> None:
+        """Store with a thread what is needed to continue it, as JSON, in place of what was stored before.
+
+        It is stored as plain text: never pass keys, passwords or tokens.
+        """
+        thread = check_name(thread)
+        with self._errors(), self._transaction(thread) as (transcript, _):
+            transcript.set_settings(thread, settings)
+
     @abstractmethod
     def close(self) -> None:
         """Close the database."""
@@ -100,22 +119,32 @@ class Store(BufferedTurns, AsyncInThreads):
         """Delete all checkpoints of each thread but the latest."""
 
     def _check_tables(self) -> None:
-        """Create the transcript's table if it is missing. Raises ValueError if a foreign table has its name."""
-        self._run(TABLE, [])
-        try:
-            self._run(COLUMNS, [])
-        except self.failures as error:
-            raise ValueError(
-                f"store: {self.place!r} has a table 'transcript' that this version of sagechain does not know; "
-                "upgrade sagechain, or name another place"
-            ) from error
+        """Create our tables if they are missing. Raises ValueError if a foreign table has the name of one."""
+        for name, table, columns in zip(
+            ("transcript", "thread_settings"), (TABLE, SETTINGS_TABLE), COLUMNS, strict=True
+        ):
+            self._run(table, [])
+            try:
+                self._run(columns, [])
+            except self.failures as error:
+                raise ValueError(
+                    f"store: {self.place!r} has a table {name!r} that this version of sagechain does not know; "
+                    "upgrade sagechain, or name another place"
+                ) from error
 
     def _errors(self) -> AbstractContextManager[None]:
         return store_errors(self.place, self.failures)
 
-    def _save(self, thread: str, checkpoints: Sequence[SavedCheckpoint], writes: Sequence[SavedWrites]) -> None:
+    def _save(
+        self,
+        thread: str,
+        checkpoints: Sequence[SavedCheckpoint],
+        writes: Sequence[SavedWrites],
+        removed: Collection[str] = (),
+    ) -> None:
         """Save checkpoints, and those of their finished turns that the transcript lacks, in one transaction."""
         with self._errors(), self._transaction(thread) as (transcript, saver):
+            transcript.remove_last(thread, removed)
             for each in checkpoints:
                 if not each.config["configurable"].get("checkpoint_ns"):
                     transcript.append(thread, _finished_messages(each.checkpoint))
@@ -150,7 +179,7 @@ class Store(BufferedTurns, AsyncInThreads):
         await asyncio.to_thread(self._put_writes, self._turn_of(saved.config), saved)
 
     def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread, its transcript and its lock file."""
+        """Delete a thread, its transcript, its settings and its lock file."""
         thread_id = check_name(thread_id)
         self._forget_turn(thread_id)
         with self._errors(), self._transaction(thread_id) as (transcript, saver):

@@ -17,7 +17,7 @@ LangGraph saves then looks like a breakpoint.
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -94,6 +94,18 @@ class BufferedTurns(BaseCheckpointSaver[str]):
                 raise
             await _uncancelled(self._finish, turn)
 
+    def remove_last(self, thread: str, message_ids: Collection[str]) -> None:
+        """Remove a thread's last messages from its transcript too, when the running turn is saved; called inside it.
+
+        Args:
+            thread: its name.
+            message_ids: those of messages that the turn removes from the thread's state. One that stands before a
+                message with another id stays in the transcript.
+        """
+        if turn := self._turns.get(thread):
+            with turn.lock:
+                turn.removed.update(message_ids)
+
     def _is_inside(self, thread: str) -> bool:
         turn = self._turns.get(thread)
         return turn is not None and turn.owner == current_caller()
@@ -120,7 +132,7 @@ class BufferedTurns(BaseCheckpointSaver[str]):
     def _save_buffer(self, turn: TurnBuffer) -> None:
         checkpoints, writes = turn.checkpoints(), turn.writes()
         if checkpoints or writes:
-            self._save(turn.thread, checkpoints, writes)
+            self._save(turn.thread, checkpoints, writes, turn.removed)
             turn.clear()
 
     def _forget_turn(self, thread: str) -> None:
@@ -131,8 +143,14 @@ class BufferedTurns(BaseCheckpointSaver[str]):
                 turn.decisions = []
 
     @abstractmethod
-    def _save(self, thread: str, checkpoints: Sequence[SavedCheckpoint], writes: Sequence[SavedWrites]) -> None:
-        """Save all or nothing."""
+    def _save(
+        self,
+        thread: str,
+        checkpoints: Sequence[SavedCheckpoint],
+        writes: Sequence[SavedWrites],
+        removed: Collection[str] = (),
+    ) -> None:
+        """Save all or nothing; `removed` are the ids of messages that leave the transcript."""
 
     @abstractmethod
     def _delete_decisions(self, thread: str, decisions: Sequence[tuple[str, str, str]]) -> None:

@@ -45,6 +45,9 @@ class ThreadLocks(ABC):
     def forget(self, thread: str) -> None:  # noqa: B027 - most have nothing to delete
         """Delete what the lock of a deleted thread leaves behind."""
 
+    def close(self) -> None:  # noqa: B027 - as `forget`
+        """Release all locks."""
+
     @contextmanager
     def lock(self, thread: str) -> Iterator[None]:
         """A thread's lock; waits until it is free."""

@@ -1,7 +1,7 @@
 """Threads in this process's memory."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -81,7 +81,13 @@ class PrunableInMemorySaver(BufferedTurns, LockedInMemorySaver):
         self._forget_turn(thread_id)
         super().delete_thread(thread_id)
 
-    def _save(self, thread: str, checkpoints: Sequence[SavedCheckpoint], writes: Sequence[SavedWrites]) -> None:
+    def _save(
+        self,
+        thread: str,
+        checkpoints: Sequence[SavedCheckpoint],
+        writes: Sequence[SavedWrites],
+        removed: Collection[str] = (),
+    ) -> None:
         with self._guard:
             for each in checkpoints:
                 InMemorySaver.put(self, in_namespace(each.config), each.checkpoint, each.metadata, each.new_versions)

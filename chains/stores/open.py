@@ -1,4 +1,4 @@
-"""`open_store`: the one way to a store of threads, a SQLite file or a PostgreSQL database."""
+"""`open_store`: the one way to a store of threads: a SQLite file, a PostgreSQL database, or this process's memory."""
 
 import os
 import re
@@ -18,7 +18,7 @@ def open_store(place: str | Path, *, create: bool = True) -> Store:
 
     Args:
         place: a SQLite file, also as `sqlite:///FILE`, or a PostgreSQL database, `postgresql://USER:PASSWORD@HOST:PORT/NAME`
-            (the extra `postgres`). Missing tables are created.
+            (the extra `postgres`). Missing tables are created. `:memory:` stores nothing on disk.
         create: create the file and its folder if they are missing; a PostgreSQL database must exist.
 
     Raises:
@@ -30,6 +30,10 @@ def open_store(place: str | Path, *, create: bool = True) -> Store:
     if not isinstance(place, str | Path) or not str(place).strip() or "\x00" in str(place):
         shown = repr(place) if place is None or isinstance(place, str) else type(place).__name__
         raise ValueError(f"store: {shown} is not a place; give {ACCEPTED}")
+    if str(place) == ":memory:":
+        from .sqlite import MemoryStore
+
+        return MemoryStore()
     scheme, is_url, rest = str(place).partition("://")
     if isinstance(place, str) and not is_url and (match := SCHEME.match(place)):
         raise ValueError(f"store: {match[0]!r} begins no address that is known here; give {ACCEPTED}")

@@ -7,7 +7,7 @@ process dies.
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from sagechain.llms import never_delete, renew_in_child
 from .async_in_threads import AsyncInThreads
 from .base import Store
 from .errors import store_errors
-from .locks import ThreadLocks
+from .locks import ProcessLocks, ThreadLocks
 from .transcripts import Transcript
 
 BUSY_SECONDS = 30.0  # how long a statement waits for another process
@@ -55,12 +55,11 @@ class SqliteStore(Store, SqliteSaver):
 
     failures = FAILURES
     writes_table = "writes"
-    thread_locks: "FileLocks"
 
     def __init__(self, file: Path, create: bool) -> None:
         self.place = str(file)
         with self._errors():
-            if self.place == ":memory:" or file.is_dir():
+            if file.is_dir():
                 raise ValueError(f"store: {self.place!r} is not a file")
             if not create and not file.exists():
                 raise ValueError(f"store: the file {self.place!r} does not exist")
@@ -71,18 +70,22 @@ class SqliteStore(Store, SqliteSaver):
             locks = Path(f"{file}.locks")
             make_private_file(file)
             locks.mkdir(mode=0o700, exist_ok=True)
-            self.thread_locks = FileLocks(self.place, locks)
-            self._file, self._closed = file, False
-            super().__init__(self._connection())
-            self._make_lock()
-            renew_in_child(self, SqliteStore._renew)
-            try:
-                with FileLock(locks / "setup.lock", mode=0o600):
-                    self.setup()
-                    self._check_tables()
-            except BaseException:
-                self.conn.close()
-                raise
+            self._open(file, FileLocks(self.place, locks), FileLock(locks / "setup.lock", mode=0o600))
+
+    def _open(self, file: Path, locks: ThreadLocks, setup_lock: AbstractContextManager[Any]) -> None:
+        """Connect, and create the tables under a lock."""
+        self.thread_locks = locks
+        self._file, self._closed = file, False
+        super().__init__(self._connection())
+        self._make_lock()
+        renew_in_child(self, SqliteStore._renew)
+        try:
+            with setup_lock:
+                self.setup()
+                self._check_tables()
+        except BaseException:
+            self.conn.close()
+            raise
 
     def _connection(self) -> sqlite3.Connection:
         return sqlite3.connect(self._file, check_same_thread=False, timeout=BUSY_SECONDS)
@@ -137,6 +140,14 @@ class SqliteStore(Store, SqliteSaver):
                     )
                 for statement in KEEP_LATEST:
                     self._run(statement, [thread])
+
+
+class MemoryStore(SqliteStore):
+    """Threads in this process's memory, for as long as the store is open; a forked child has none of them."""
+
+    def __init__(self) -> None:
+        self.place = ":memory:"
+        self._open(Path(":memory:"), ProcessLocks(), nullcontext())
 
 
 def _is_database(file: Path) -> bool:

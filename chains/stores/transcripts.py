@@ -1,4 +1,6 @@
-"""The transcript of a thread: every message of every finished turn, as rows that are added and never changed.
+"""The transcript of a thread: every message of every finished turn, as rows that are added, and removed only by `undo`.
+
+Beside it are a thread's settings: what a program needs to continue it, such as the model and the system text.
 
 A thread's state contains only the messages that the model is still sent. The transcript is in the same database; threads
 are listed, shown and exported from it:
@@ -13,7 +15,7 @@ A message is identified by its id, so the same messages can be appended repeated
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +36,20 @@ CREATE TABLE IF NOT EXISTS transcript (
     PRIMARY KEY (thread, position),
     UNIQUE (thread, message_id)
 )"""
-COLUMNS = "SELECT thread, position, message_id, turn, created_at, message FROM transcript LIMIT 0"
+SETTINGS_TABLE = "CREATE TABLE IF NOT EXISTS thread_settings (thread TEXT PRIMARY KEY, settings TEXT NOT NULL)"
+COLUMNS = (
+    "SELECT thread, position, message_id, turn, created_at, message FROM transcript LIMIT 0",
+    "SELECT thread, settings FROM thread_settings LIMIT 0",
+)
 LAST = "SELECT position, message_id, turn, message FROM transcript WHERE thread = ? ORDER BY position DESC LIMIT 1"
 KNOWN = "SELECT message_id FROM transcript WHERE thread = ?"
 INSERT = "INSERT INTO transcript (thread, position, message_id, turn, created_at, message) VALUES (?, ?, ?, ?, ?, ?)"
 ENTRIES = """
 SELECT position, turn, created_at, message FROM transcript
 WHERE thread = ? AND position > ? ORDER BY position LIMIT ?"""
+NEWEST = """
+SELECT position, turn, created_at, message FROM transcript
+WHERE thread = ? AND turn > (SELECT MAX(turn) FROM transcript WHERE thread = ?) - ? ORDER BY position"""
 # Reads only the first and last row of each thread.
 THREADS = """
 SELECT last.thread, last.turn, last.position + 1, opening.created_at, last.created_at, opening.message
@@ -49,7 +58,12 @@ JOIN transcript AS last ON last.thread = ends.thread AND last.position = ends.po
 JOIN transcript AS opening ON opening.thread = ends.thread AND opening.position = 0
 ORDER BY last.created_at DESC, last.thread"""
 ALL = 2**62  # more than a thread has messages
-DELETE = "DELETE FROM transcript WHERE thread = ?"
+DELETE_ROW = "DELETE FROM transcript WHERE thread = ? AND position = ?"
+DELETE = ("DELETE FROM transcript WHERE thread = ?", "DELETE FROM thread_settings WHERE thread = ?")
+SETTINGS = "SELECT settings FROM thread_settings WHERE thread = ?"
+SET_SETTINGS = """
+INSERT INTO thread_settings (thread, settings) VALUES (?, ?)
+ON CONFLICT (thread) DO UPDATE SET settings = excluded.settings"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class Entry:
 
 
 class Transcript:
-    """The transcripts of all threads of a database.
+    """The transcripts and settings of all threads of a database.
 
     Args:
         run: executes a statement with values for its question marks and returns the rows.
@@ -120,9 +134,29 @@ class Transcript:
         rows = self._run(ENTRIES, [thread, after, ALL if most is None else most])
         return [Entry(place, turn, at, _message(text)) for place, turn, at, text in rows]
 
+    def newest(self, thread: str, turns: int) -> list[Entry]:
+        """The messages of a thread's last turns, oldest first."""
+        rows = self._run(NEWEST, [thread, thread, turns])
+        return [Entry(place, turn, at, _message(text)) for place, turn, at, text in rows]
+
+    def remove_last(self, thread: str, message_ids: Collection[str]) -> None:
+        """Remove the last messages, as long as their ids are among these."""
+        while (last := self._run(LAST, [thread])) and last[0][1] in message_ids:
+            self._run(DELETE_ROW, [thread, last[0][0]])
+
     def delete(self, thread: str) -> None:
-        """Delete a thread."""
-        self._run(DELETE, [thread])
+        """Delete a thread and its settings."""
+        for statement in DELETE:
+            self._run(statement, [thread])
+
+    def settings(self, thread: str) -> dict[str, Any]:
+        """A thread's settings; empty if none are stored."""
+        rows = self._run(SETTINGS, [thread])
+        return dict(json.loads(rows[0][0])) if rows else {}
+
+    def set_settings(self, thread: str, settings: Mapping[str, Any]) -> None:
+        """Store a thread's settings in place of the earlier ones."""
+        self._run(SET_SETTINGS, [thread, json.dumps(settings)])
 
 
 def _json(message: BaseMessage) -> str:

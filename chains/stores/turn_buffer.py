@@ -49,6 +49,8 @@ class TurnBuffer:
         """Whether the turn continues a stopped one."""
         self.decisions: list[tuple[str, str, str]] = []
         """Namespace, checkpoint and task of decisions that are saved and not acted on yet."""
+        self.removed = set[str]()
+        """The ids of messages that leave the transcript when the turn is saved."""
         self._serde = serde
         self._first_step: int | None = None
         self.clear()
@@ -56,6 +58,7 @@ class TurnBuffer:
     def clear(self) -> None:
         """Forget all."""
         self._buffer = InMemorySaver(serde=self._serde)
+        self.removed.clear()
 
     @property
     def has_checkpoints(self) -> bool:

@@ -131,9 +131,8 @@ def test_a_place_that_cannot_be_a_file_is_a_one_line_error(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed, match="Not a directory"):
         open_store(tmp_path / "file" / "threads.sqlite")
-    for place in (tmp_path, ":memory:"):
-        with pytest.raises(ValueError, match="is not a file"):
-            open_store(place)
+    with pytest.raises(ValueError, match="is not a file"):
+        open_store(tmp_path)
 
 
 def test_a_table_of_another_program_or_version_is_refused(place: str) -> None:
