@@ -13,8 +13,8 @@ from .options import model_parameters as model_parameters
 from .options import parameters_by_name as parameters_by_name
 from .options import parse_parameter as parse_parameter
 from .options import variables_by_name as variables_by_name
-from .runner import FAILURE as FAILURE
-from .runner import NOT_READY as NOT_READY
+from .exit_codes import FAILURE as FAILURE
+from .exit_codes import NOT_READY as NOT_READY
 from .runner import run as run
 from .runner import run_app as run_app
 from .terminal import announced as announced

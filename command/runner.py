@@ -12,15 +12,15 @@ import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 from sagechain.llms.local.llama_cpp import ctrl_c_ends_loading
 
+from .exit_codes import BROKEN_PIPE, FAILURE, INTERRUPTED
+from .library_messages import hide_library_messages
 from .terminal import print_note
 from .visible_text import show_log_visibly
-
-FAILURE, USAGE, NOT_READY, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 
 
 def run(script: Callable[..., None]) -> NoReturn:
@@ -39,14 +39,20 @@ def run_app(app: Callable[..., Any], program: str, *, error_prefix: str) -> NoRe
         program: the program's name in its help.
         error_prefix: what an error line starts with.
     """
+    _open_closed_outputs()
     if isinstance(sys.stdout, TextIOWrapper):
         # A character that the terminal's encoding lacks, or half of one, is printed as \u…, and does not end the command.
         sys.stdout.reconfigure(errors="backslashreplace")
     show_log_visibly()
+    hide_library_messages()
     with ctrl_c_ends_loading():
         code, message = _run(app, program)
-    if message is not None:
-        print_note(f"{error_prefix}: {message}")
+    try:
+        if message is not None:
+            print_note(f"{error_prefix}: {message}")
+        sys.stderr.flush()
+    except OSError:  # nobody reads standard error
+        _discard(sys.stderr)
     sys.exit(code)
 
 
@@ -54,57 +60,40 @@ def _run(app: Callable[..., Any], program: str) -> tuple[int, str | None]:
     """The exit code, and the message of the error that ended the app."""
     try:
         try:
-            app(prog_name=program)
+            code = app(prog_name=program, standalone_mode=False)
         finally:
             sys.stdout.flush()
     except SystemExit as end:
-        # Typer turns a broken pipe into exit code 1, and raises SystemExit while it handles the real error.
-        if isinstance(end.__context__, BrokenPipeError):
-            _discard_output()
-            return BROKEN_PIPE, None
         if end.code is None or isinstance(end.code, int):
             return end.code or 0, None
         return FAILURE, str(end.code)
     except BrokenPipeError:
-        _discard_output()
+        _discard(sys.stdout)
         return BROKEN_PIPE, None
     except KeyboardInterrupt:
         return INTERRUPTED, None
-    except OSError as error:
-        _discard_output()
-        return FAILURE, str(error)
-    except ValueError as error:
-        return USAGE, _one_line(error)
-    except RuntimeError as error:
-        if "home directory" not in str(error):  # pathlib's and platformdirs' words
-            raise
-        return FAILURE, f"{error}. Without a home, files are stored where XDG_DATA_HOME and XDG_CACHE_HOME point."
     except Exception as error:
-        from sagechain.llms.errors import LLMError, ModelNotReady, Throttled
+        from .error_lines import error_line
 
-        if not isinstance(error, LLMError):
+        if isinstance(error, OSError):
+            _discard(sys.stdout)
+        line = error_line(error, app, program)
+        if line is None:
             raise
-        return (NOT_READY if isinstance(error, ModelNotReady | Throttled) else FAILURE), str(error)
-    return 0, None
+        return line
+    return code if isinstance(code, int) else 0, None
 
 
-def _discard_output() -> None:
+def _open_closed_outputs() -> None:
+    """Discard what is printed to a stream that the shell has closed (`2>&-`); Python's is None then."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+
+
+def _discard(stream: TextIO) -> None:
     """Discard what cannot be written (a closed pipe, a full disk): Python would fail on it again at exit."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _one_line(error: ValueError) -> str:
-    """The message; pydantic's report, which has several lines, as `field: what is wrong; …`."""
-    from pydantic import ValidationError
-
-    if not isinstance(error, ValidationError):
-        return str(error)
-    problems = []
-    for each in error.errors(include_url=False, include_input=False):
-        field, problem = ".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")
-        is_named = not field or problem.startswith(f"{field}: ")  # our own validators name it themselves
-        problems.append(problem if is_named else f"{field}: {problem}")
-    return "; ".join(problems)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

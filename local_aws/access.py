@@ -77,8 +77,8 @@ class Access:
         if not is_loopback(host) and access_key is None and not allow_anyone:
             raise ValueError(
                 f"host: other machines reach {host!r}, and would use these models and buckets. Give an access key that "
-                "their requests must be signed with (--access-key ID, access_key=), or allow everybody "
-                "(--allow-anyone, allow_anyone=True)"
+                "their requests must be signed with (`access_key=ID`), or allow everybody "
+                "(`allow_anyone=True`)"
             )
         self._access_key = access_key
         self._allowed = {_allowed_name(name) for name in allowed_hosts}

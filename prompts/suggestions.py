@@ -10,14 +10,19 @@ from difflib import get_close_matches
 
 MAX_NAMES_SHOWN = 50
 """Known names that one error lists."""
+FEW_NAMES = 12
+"""Known names that one error lists beside a suggestion; a longer list would hide it."""
 
 
 def unknown_name(field: str, value: object, known: Iterable[str]) -> ValueError:
     """The error for a `value` of `field` that is not among the `known` names."""
     names = sorted(known)
+    hint = did_you_mean(str(value), names)
+    if hint and len(names) > FEW_NAMES:
+        return ValueError(f"{field}: {value!r} is unknown.{hint}")
     more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
     listed = f"{', '.join(names[:MAX_NAMES_SHOWN])}{more}"
-    return ValueError(f"{field}: {value!r} is unknown.{did_you_mean(str(value), names)} Known: {listed}")
+    return ValueError(f"{field}: {value!r} is unknown.{hint} Known: {listed}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

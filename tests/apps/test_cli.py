@@ -93,7 +93,7 @@ def test_models_lists_and_pulls(smollm2: Path) -> None:
         (
             ["ask", "Hi", "-p", "temperature=-1"],
             2,
-            "sagechain: temperature: Input should be greater than or equal to 0",
+            "sagechain: -p temperature: Input should be greater than or equal to 0",
         ),
         (["ask", "Hi", "-m", "local:/no/file"], 2, "the file '/no/file' does not exist"),
         (["ask", "Hi", "-m", "sagemaker:x?family=falcn"], 2, "Did you mean 'falcon'"),
@@ -104,7 +104,7 @@ def test_models_lists_and_pulls(smollm2: Path) -> None:
         (["solve", "Hi", "--strategy", "guess"], 2, "strategy: 'guess' is unknown"),
         (["complete"], 2, "give the start of some code"),
         (["complete", "x", "--until", "lin"], 2, "until: 'lin' is unknown. Did you mean 'line'?"),
-        (["complete", "x", "--candidates", "0"], 2, "'--candidates': Input should be greater than or equal to 1"),
+        (["complete", "x", "--candidates", "0"], 2, "--candidates: Input should be greater than or equal to 1"),
         (["complete", "x", "-p", "num_beams=2", "-m", FALCON_URI], 2, "num_beams: the tgi wire does not carry it"),
         (["models", "pull", "smollm3"], 2, "Did you mean 'smollm2'"),
         (["local-aws", "x"], 2, "no wire is given"),

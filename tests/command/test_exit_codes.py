@@ -23,12 +23,59 @@ def script(body: str) -> "subprocess.CompletedProcess[str]":
         ("sys.exit('fatal: no stock')", 1, "-c: fatal: no stock\n"),
         ("raise SystemExit(['no', 'stock'])", 1, "-c: ['no', 'stock']\n"),
         ("raise ValueError('tent: 5 is too many')", 2, "-c: tent: 5 is too many\n"),
-        ("raise PermissionError(13, 'Permission denied', 'a.txt')", 1, "-c: [Errno 13] Permission denied: 'a.txt'\n"),
+        (
+            "raise PermissionError(13, 'Permission denied', 'a.txt')",
+            1,
+            "-c: Permission denied: 'a.txt'. XDG_CACHE_HOME, XDG_DATA_HOME and XDG_CONFIG_HOME name other folders for what sagechain stores.\n",
+        ),
     ],
 )
 def test_an_exit_or_an_error_is_its_code_and_its_message(body: str, code: int, errors: str) -> None:
     done = script(body)
     assert (done.returncode, done.stderr) == (code, errors)
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("torch.nn", "-c: torch.nn: this needs an extra: "),
+        ("xllamacpp", "-c: xllamacpp: this needs an extra: "),
+        ("huggingface_hub", "-c: huggingface_hub: this needs an extra: "),
+        ("nosuch_package", "-c: the module 'nosuch_package' is not installed. `sagechain doctor` shows what is."),
+    ],
+)
+def test_a_missing_module_is_one_line_that_names_its_extra(module: str, line: str) -> None:
+    package = module.partition(".")[0]
+    done = script(f"sys.modules[{package!r}] = None; raise ModuleNotFoundError('no module', name={module!r})")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(line)
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
+    assert "Traceback" in script("import sagechain.nosuch").stderr
+
+
+def test_notes_never_reach_standard_output_where_standard_error_is_closed() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{SAGECHAIN} ask -m nosuch Hi 2>&-"], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("redirection", ["2>&1 | true", "2>/dev/full", ">&- 2>&-"])
+def test_an_error_that_nobody_can_read_keeps_its_exit_code(redirection: str) -> None:
+    line = f"{SAGECHAIN} ask -m nosuch Hi {redirection}; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
+def test_libraries_warn_and_log_nothing_to_users() -> None:
+    done = script(
+        "import logging, warnings; warnings.warn('deprecated', UserWarning)\n"
+        "    logging.getLogger('urllib3.connectionpool').warning('Retrying (Retry(total=4)) after connection broken')\n"
+        "    logging.getLogger('botocore.credentials').warning('Refreshing temporary credentials failed')"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_bug_keeps_its_traceback() -> None:
@@ -52,7 +99,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(command: list[str]) -> None:
         done = subprocess.run(
             [SAGECHAIN, *command], stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False
         )
-    assert (done.returncode, done.stderr) == (1, "sagechain: [Errno 28] No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "sagechain: No space left on device. Free space on the disk.\n")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without an account")

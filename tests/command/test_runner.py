@@ -25,7 +25,7 @@ PROMPT = "def add(a, b):\n"
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["llama2_chatbot", "Hi", "-p", "temprature=1"], 2, "llama2_chatbot: parameter: 'temprature' is unknown."),
+        (["llama2_chatbot", "Hi", "-p", "temprature=1"], 2, "llama2_chatbot: -p: 'temprature' is unknown."),
         (["llama2_chatbot", "Hi", "-m", LLAMA_URI], 1, "accept_eula"),
         (["llama2_assistant", "A tent?", "-m", "sagemaker:nowhere?family=falcon"], 1, "Endpoint nowhere of account"),
         (["llama2_assistant", "--beams", "2", "-m", FALCON_URI], 2, "num_beams: the tgi wire does not carry it"),
@@ -35,7 +35,7 @@ PROMPT = "def add(a, b):\n"
         (["falcon_chatbot", "sentiment", "-v", "text"], 2, "not NAME=TEXT"),
         (["falcon_chain_of_thought", "coin-flips"], 2, "Did you mean 'coin-flip'"),
         (["codeparrot_completion", PROMPT, "--until", "blok"], 2, "until: 'blok' is unknown. Did you mean 'block'?"),
-        (["codeparrot_completion", PROMPT, "-n", "0"], 2, "'--candidates': Input should be greater than or equal to 1"),
+        (["codeparrot_completion", PROMPT, "-n", "0"], 2, "--candidates: Input should be greater than or equal to 1"),
         (["codeparrot_completion", ""], 2, "codeparrot_completion: prompt: '' is empty"),
         (["codeparrot_completion", PROMPT, "-m", "local:/no/folder"], 2, "the file '/no/folder' does not exist"),
         (["codeparrot_completion", PROMPT, "-n", "2", "-p", "temperature=0"], 2, "candidates: "),

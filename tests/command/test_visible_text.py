@@ -72,7 +72,7 @@ def test_answers_and_notes_are_visible_on_a_terminal(monkeypatch: pytest.MonkeyP
 def test_what_a_command_logs_is_visible_on_a_terminal(
     stream: io.StringIO, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def command(prog_name: str) -> None:
+    def command(**settings: object) -> None:
         try:
             raise OSError(f"the shop answered: {CLIPBOARD}")
         except OSError:

@@ -306,7 +306,7 @@ def test_a_wide_address_is_reached_under_the_address_that_was_connected_to(locke
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "fe80::1", "example.com"])
 def test_a_wide_address_needs_a_key_or_a_permission(host: str) -> None:
-    with pytest.raises(ValueError, match=r"--access-key ID.*--allow-anyone"):
+    with pytest.raises(ValueError, match=r"access_key=ID.*allow_anyone=True"):
         LocalRuntime({}, host=host)
     LocalRuntime({}, host=host, allow_anyone=True)
     LocalRuntime({}, host=host, access_key="TEAM")
