@@ -1,6 +1,8 @@
 from .default_parameters import OVERRIDES as OVERRIDES
 from .default_parameters import carriers as carriers
 from .default_parameters import with_defaults as with_defaults
+from .exit_codes import FAILURE as FAILURE
+from .exit_codes import NOT_READY as NOT_READY
 from .options import DEFAULT_MODEL as DEFAULT_MODEL
 from .options import CandidatesOption as CandidatesOption
 from .options import EulaOption as EulaOption
@@ -13,8 +15,6 @@ from .options import model_parameters as model_parameters
 from .options import parameters_by_name as parameters_by_name
 from .options import parse_parameter as parse_parameter
 from .options import variables_by_name as variables_by_name
-from .exit_codes import FAILURE as FAILURE
-from .exit_codes import NOT_READY as NOT_READY
 from .runner import run as run
 from .runner import run_app as run_app
 from .terminal import announced as announced

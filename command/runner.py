@@ -88,7 +88,7 @@ def _open_closed_outputs() -> None:
     """Discard what is printed to a stream that the shell has closed (`2>&-`); Python's is None then."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _discard(stream: TextIO) -> None:

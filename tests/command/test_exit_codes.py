@@ -23,11 +23,7 @@ def script(body: str) -> "subprocess.CompletedProcess[str]":
         ("sys.exit('fatal: no stock')", 1, "-c: fatal: no stock\n"),
         ("raise SystemExit(['no', 'stock'])", 1, "-c: ['no', 'stock']\n"),
         ("raise ValueError('tent: 5 is too many')", 2, "-c: tent: 5 is too many\n"),
-        (
-            "raise PermissionError(13, 'Permission denied', 'a.txt')",
-            1,
-            "-c: Permission denied: 'a.txt'. XDG_CACHE_HOME, XDG_DATA_HOME and XDG_CONFIG_HOME name other folders for what sagechain stores.\n",
-        ),
+        ("raise FileNotFoundError(2, 'No such file', 'a.txt')", 1, "-c: No such file: 'a.txt'\n"),
     ],
 )
 def test_an_exit_or_an_error_is_its_code_and_its_message(body: str, code: int, errors: str) -> None:
