@@ -20,6 +20,7 @@ OTHER_NAMES = {
     "store": "location",
     "failure": "fail",
     "parameter": "parameters",
+    "setting": "settings",
 }
 """Arguments of public functions whose parameter in a command has another name."""
 MODEL_ARGUMENTS = ("max_tokens", "timeout", "max_retries", "max_concurrency", "tokenizer", "accept_eula")

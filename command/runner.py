@@ -64,6 +64,10 @@ def _run(app: Callable[..., Any], program: str) -> tuple[int, str | None]:
         finally:
             sys.stdout.flush()
     except SystemExit as end:
+        # Typer turns a broken pipe into exit code 1, and raises SystemExit while it handles the real error.
+        if isinstance(end.__context__, BrokenPipeError):
+            _discard(sys.stdout)
+            return BROKEN_PIPE, None
         if end.code is None or isinstance(end.code, int):
             return end.code or 0, None
         return FAILURE, str(end.code)

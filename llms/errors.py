@@ -189,7 +189,7 @@ class DeploymentFailed(LLMError):
 class NotOurs(LLMError):
     """The endpoint was not deployed by sagechain."""
 
-    advice = "To delete it all the same, use `force=True` or `--force`."
+    advice = "To delete it all the same, use `force=True`."
 
 
 class LeftBehind(LLMError):

@@ -75,7 +75,7 @@ def test_a_foreign_endpoint_is_deleted_only_with_force_and_its_name_typed(aws: L
     refused = endpoints("delete", "theirs", "--yes")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.endswith("theirs: sagechain did not deploy it; nothing was changed. To delete it all the same, "
-                                   "use `force=True` or `--force`.\n")  # fmt: skip
+                                   "use `--force`.\n")  # fmt: skip
     assert endpoints("delete", "theirs", "--force", "--yes", typed="their\n").returncode == 2
     assert changes(aws) == before
     done = endpoints("delete", "theirs", "--force", "--poll-seconds", "0.02", typed="theirs\n")
@@ -120,7 +120,7 @@ def test_the_next_command_deletes_leftovers_of_a_killed_one(aws: LocalRuntime) -
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("deploy", "a_b", *GIVEN), 2, "sagechain: name: 'a_b' is not a name"),
+        (("deploy", "a_b", *GIVEN), 2, "sagechain: NAME: 'a_b' is not a name"),
         (("deploy", "mine", "huggingface-llm-falcon-7b-instruct-bf61"), 2, "Did you mean"),
         (("deploy", "mine", *GIVEN, "--ttl", "long"), 2, "ttl: 'long' is not a duration"),
         (("deploy", "mine", *GIVEN, "-e", "X"), 2, "-e 'X' is not NAME=TEXT"),

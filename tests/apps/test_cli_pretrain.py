@@ -145,17 +145,17 @@ def test_a_name_with_its_own_option_is_refused_as_a_setting(
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        (("--preset", "tinny"), "preset: there is no 'tinny'. Did you mean 'tiny'?"),
-        (("-p", "layer=2"), "setting: there is no 'layer'. Did you mean 'layers'?"),
-        (("-p", "layers=few"), "layers: Input should be a valid integer"),
-        (("-p", "near_duplicates=perhaps"), "near_duplicates: Input should be a valid boolean"),
+        (("--preset", "tinny"), "--preset: there is no 'tinny'. Did you mean 'tiny'?"),
+        (("-p", "layer=2"), "-p: there is no 'layer'. Did you mean 'layers'?"),
+        (("-p", "layers=few"), "-p layers: Input should be a valid integer"),
+        (("-p", "near_duplicates=perhaps"), "-p near_duplicates: Input should be a valid boolean"),
         (
             ("--preset", "codeparrot-small", "-p", "batch_tokens=100"),
-            "batch_tokens: 100 is not a multiple of context=1024",
+            "-p batch_tokens: 100 is not a multiple of context=1024",
         ),
-        (("--context", "64", "-p", "batch_tokens=100"), "batch_tokens: 100 is not a multiple of context=64"),
-        (("-p", "context=100", "-p", "batch_tokens=300", "-p", "device_batch=2"), "device_batch: 2 does not divide"),
-        (("--report-to", "tensorbord"), "report_to: there is no 'tensorbord'. Did you mean 'tensorboard'?"),
+        (("--context", "64", "-p", "batch_tokens=100"), "-p batch_tokens: 100 is not a multiple of context=64"),
+        (("-p", "context=100", "-p", "batch_tokens=300", "-p", "device_batch=2"), "-p device_batch: 2 does not divide"),
+        (("--report-to", "tensorbord"), "--report-to: there is no 'tensorbord'. Did you mean 'tensorboard'?"),
     ],
 )
 def test_run_checks_training_settings_before_it_prepares(
@@ -198,10 +198,10 @@ def test_plan_overrides_preset_settings_and_refuses_unknown_ones() -> None:
     for wrong, message in [
         (
             ("-p", "device_bach=4"),
-            "sagechain: setting: there is no 'device_bach'. Did you mean 'device_batch'? Known: ",
+            "sagechain: -p: there is no 'device_bach'. Did you mean 'device_batch'? Known: ",
         ),
-        (("-p", "mfu=fast"), "sagechain: mfu: Input should be a valid number"),
-        (("--tokens", "0"), "sagechain: tokens: 0 is not above 0\n"),
+        (("-p", "mfu=fast"), "sagechain: -p mfu: Input should be a valid number"),
+        (("--tokens", "0"), "sagechain: --tokens: 0 is not above 0\n"),
     ]:
         refused = sagechain(*plan, *wrong)
         assert (refused.returncode, refused.stdout) == (2, "")
