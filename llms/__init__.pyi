@@ -17,6 +17,7 @@ from .load import load_chat_model as load_chat_model
 from .load import load_llm as load_llm
 from .local.llama_cpp.llm import LlamaCppLLM as LlamaCppLLM
 from .local.transformers.llm import HuggingFaceLLM as HuggingFaceLLM
+from .model_defaults import ModelDefaults as ModelDefaults
 from .parameters import PARAMETER_NAMES as PARAMETER_NAMES
 from .parameters import GenerationParameters as GenerationParameters
 from .parameters import with_one_name as with_one_name

@@ -30,6 +30,7 @@ from .sagemaker.sdk_endpoint import SDKEndpoint, uri_of
 
 if TYPE_CHECKING:
     from .chat.model import PromptedChatModel
+    from .model_defaults import ModelDefaults
     from .text_model import TextModel
 
 ENGINES = {"llama.cpp": ("family", "context", "slots"), "transformers": ("family", "context")}
@@ -85,14 +86,27 @@ def load_chat_model(
     """The chat model at `model`: the family's layout and stop strings are applied here.
 
     Arguments and errors as for `load_llm`; the chat model also has `streaming`, `rate_limiter` and `disable_streaming`.
+    A model of the catalogue (`local:NAME`) has the defaults of its entry: a system text for requests without one, and
+    parameters; what is given replaces them.
     """
     from .chat.model import PromptedChatModel
 
     check_known("parameter", parameters, names(ChatModelKeywords))
     given: dict[str, Any] = dict(parameters)
     chat = {name: given.pop(name) for name in CHAT_PARAMETERS if name in given}
-    llm = load_llm(model, **given)
-    return PromptedChatModel(llm=llm, **{name: value for name, value in chat.items() if value is not None})
+    chat = {name: value for name, value in chat.items() if value is not None}
+    uri = _uri(model)
+    return PromptedChatModel(llm=load_llm(uri if model is None else model, **given), defaults=_defaults(uri), **chat)
+
+
+def _defaults(uri: str) -> "ModelDefaults | None":
+    """The defaults of a model of the catalogue."""
+    from .local.downloads import embedded_models
+    from .model_defaults import ModelDefaults
+
+    scheme, place, _ = _parse(uri)
+    entry = embedded_models().get(place) if scheme == "local" else None
+    return ModelDefaults(**entry.defaults) if entry and entry.defaults else None
 
 
 def _uri(model: "str | SDKEndpoint | None") -> str:

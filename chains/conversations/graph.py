@@ -43,7 +43,8 @@ def conversation(
 
     Args:
         model: a chat model, or an LLM, which is wrapped in a `PromptedChatModel` (its own family, else `plain`).
-        system: the system text sent before every turn; not stored in the thread.
+        system: the system text sent before every turn; not stored in the thread. Default: the model's own, if its catalogue
+            entry has one; `""` for none.
         examples: pairs of a question and the desired answer, sent before every turn; not stored in the thread.
         history_tokens: most tokens of the thread that are sent, including the new turn; never more than the model's
             context leaves beside system text, examples and answer. Default: all that the context leaves, and at most the

@@ -23,6 +23,7 @@ from langchain_core.messages import (
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.constants import TAG_NOSTREAM
+from sagechain.llms import PromptedChatModel
 from sagechain.prompts import check_characters
 
 from ..turns import open_turn
@@ -36,7 +37,7 @@ class AnswerNode(Runnable[ConversationState, ConversationState]):
 
     Args:
         chat: the model.
-        system: the system text, or None.
+        system: the system text; None for the model's own, where it has one; empty for none.
         examples: messages sent before every turn.
         history_tokens: most tokens of the thread that are sent; None: as many as fit.
         summarise: whether trimmed turns are summarised by the model.
@@ -51,16 +52,18 @@ class AnswerNode(Runnable[ConversationState, ConversationState]):
         summarise: bool,
     ) -> None:
         self._chat, self._system, self._examples = chat, system, examples
+        defaults = chat.defaults if isinstance(chat, PromptedChatModel) else None
+        self._default_system = (defaults and defaults.system) or ""
         self._summaries = Summaries(chat) if summarise else None
         reserved = self._summaries.tokens if self._summaries else 0
-        self._history = History(chat, self._prefix(""), history_tokens, reserved)
+        self._history = History(chat, self._prefix("", []), history_tokens, reserved)
 
     def invoke(self, input: ConversationState, config: RunnableConfig | None = None, **_: Any) -> ConversationState:
         window, trimmed = self._split(input["messages"])
         summary = input.get("summary", "")
         if trimmed and self._summaries:
             summary = self._summaries.invoke(summary, trimmed, partial(_reply, self._chat, config=_unstreamed(config)))
-        reply = _reply(self._chat, [*self._prefix(summary), *window], config)
+        reply = _reply(self._chat, [*self._prefix(summary, window), *window], config)
         return _state_update(input["messages"], trimmed, summary, reply)
 
     async def ainvoke(
@@ -71,7 +74,7 @@ class AnswerNode(Runnable[ConversationState, ConversationState]):
         if trimmed and self._summaries:
             generate = partial(self._chat.ainvoke, config=_unstreamed(config))
             summary = await self._summaries.ainvoke(summary, trimmed, generate)
-        reply = await self._chat.ainvoke([*self._prefix(summary), *window], config)
+        reply = await self._chat.ainvoke([*self._prefix(summary, window), *window], config)
         return _state_update(input["messages"], trimmed, summary, reply)
 
     def _split(self, messages: list[AnyMessage]) -> tuple[list[BaseMessage], list[BaseMessage]]:
@@ -84,11 +87,15 @@ class AnswerNode(Runnable[ConversationState, ConversationState]):
         window = self._history.window(messages)
         return window, list(messages[: len(messages) - len(window)])
 
-    def _prefix(self, summary: str) -> list[BaseMessage]:
+    def _prefix(self, summary: str, window: list[BaseMessage]) -> list[BaseMessage]:
         """The messages before the turns: system text with the summary, and examples."""
-        texts = [self._system or "", self._summaries.system_text(summary) if summary and self._summaries else ""]
+        has_own = any(isinstance(message, SystemMessage) for message in window)
+        given = ("" if has_own else self._default_system) if self._system is None else self._system
+        texts = [given, self._summaries.system_text(summary) if summary and self._summaries else ""]
         system = "\n\n".join(text for text in texts if text)
-        return [*([SystemMessage(system)] if system else []), *self._examples]
+        # An empty system message keeps the model from adding its default.
+        is_needed = bool(system) or bool(self._default_system and not has_own)
+        return [*([SystemMessage(system)] if is_needed else []), *self._examples]
 
 
 def _state_update(

@@ -9,7 +9,7 @@
 prompt describes tools and schemas, unless the LLM accepts roles, tools or schemas itself (`capabilities.py`).
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from sagechain.prompts import (
 )
 from sagechain.prompts.families import COMMON_ESCAPING, to_role_messages
 
+from ..model_defaults import ModelDefaults
 from ..parameters import GenerationFields, GenerationParameters, with_one_name
 from ..text_model import TextModel
 from ..token_counting import load_tokenizer
@@ -70,6 +71,8 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
         tokenizer: the model's own, to count by: a `tokenizer.json`, a folder with it, or the model's name on the Hugging
             Face hub; models on this machine have theirs.
         streaming: stream inside `invoke` too.
+        defaults: a system text and parameters for requests that have none of their own; `load_chat_model` gives a model
+            of the catalogue those of its entry.
         api_key: accepted, because every chat model of LangChain's has it, and not used: the LLM has its own credentials.
 
     Raises:
@@ -86,6 +89,7 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
     max_retries: int | None = None
     tokenizer: str | Path | None = None
     streaming: bool = False
+    defaults: ModelDefaults | None = None
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
     @model_validator(mode="before")
@@ -160,7 +164,8 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {**self.llm._identifying_params, **self.given(), "family": self.family}
+        defaults = {} if self.defaults is None else {"defaults": self.defaults.model_dump(exclude_none=True)}
+        return {**self.llm._identifying_params, **self.given(), "family": self.family, **defaults}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -177,7 +182,9 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
         context = self._text_model.context_size
         if context is None:
             return profile
-        answer = self.max_tokens or getattr(self.llm, "max_new_tokens", None) or context // ANSWER_SHARE
+        share = context // ANSWER_SHARE
+        default = self._default_parameters({}).get("max_new_tokens", share)
+        answer = self.max_tokens or getattr(self.llm, "max_new_tokens", None) or min(default, share)
         return {**profile, "max_input_tokens": max(1, context - answer), "max_output_tokens": answer}
 
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
@@ -193,7 +200,7 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
         """Number of tokens of the prompt that these messages make, the description of the tools included."""
         if not messages:
             return 0
-        messages = text_messages(convert_messages(messages))
+        messages = self._with_system(text_messages(convert_messages(messages)))
         output_format = ToolCallFormat.from_tools(tools) if tools else None
         if self._layout is not None:
             return self.get_num_tokens(self._layout.render(messages, output_format=output_format).text)
@@ -331,13 +338,25 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
                 yield chunk
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
-        options = self.given() | with_one_name({name: value for name, value in kwargs.items() if value is not None})
+        given = self.given() | with_one_name({name: value for name, value in kwargs.items() if value is not None})
+        options = self._default_parameters(given) | given
         own_stops = options.pop("stop", None)
         stops = [stop] if isinstance(stop, str) else own_stops if stop is None else stop
         if stops is None:
             stops = list(getattr(self.llm, "stop", None) or ())
         native_tools = self._text_model.capabilities.native_tools
-        return chat_request(messages, stops, options, self._layout, native_tools=native_tools)
+        return chat_request(self._with_system(messages), stops, options, self._layout, native_tools=native_tools)
+
+    def _with_system(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        return messages if self.defaults is None else self.defaults.with_system(messages)
+
+    def _default_parameters(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that neither a request's options nor the LLM sets."""
+        if self.defaults is None:
+            return {}
+        set_on_llm = self.llm.given() if isinstance(self.llm, TextModel) else {}
+        has_format = bool(options.get("tools") or options.get("response_format"))
+        return self.honoured(**self.defaults.missing({**set_on_llm, **options}, has_format=has_format))
 
     def _message_builder(self, request: ChatRequest, options: dict[str, Any]) -> MessageBuilder:
         capabilities = self._text_model.capabilities

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 from sagechain.prompts import check_known, read_yaml
@@ -36,6 +38,8 @@ class EmbeddedModel:
     hub_revision: str
     wheel: str
     wheel_member: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Of its chat model: the fields of `ModelDefaults`."""
 
     @property
     def path(self) -> Path:
