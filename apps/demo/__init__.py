@@ -1,1 +1,1 @@
-"""The demo: conversations, chain of thought and code completion on this machine, and a code model trained in a minute."""
+"""The demo: conversations, chain of thought and code completion on this machine, and a code model trained in 20 seconds."""

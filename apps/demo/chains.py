@@ -41,10 +41,10 @@ def run(*, seconds: float) -> None:
         _show_assistant()
         _print_heading("3. One model, many uses, streamed over the Falcon wire (tgi)")
         _show_uses()
-        _print_heading("4. Twenty word problems over the Falcon wire: direct against chain of thought")
+        _print_heading("4. Ten word problems over the Falcon wire: direct against chain of thought")
         _show_word_problems()
         requests = len(runtime.requests)
-    _print_heading("5. A CodeParrot from scratch: corpus, tokenizer, a minute of training, completions")
+    _print_heading(f"5. A CodeParrot from scratch: corpus, tokenizer, {seconds:.0f} s of training, completions")
     _pretrain(seconds)
     _print_heading("What was real, and what was local")
     console.print(
@@ -70,7 +70,7 @@ def _show_chatbot() -> None:
 
 
 def _show_assistant() -> None:
-    graph = llama2_assistant.chain(load_chat_model(LLAMA, accept_eula=True, max_new_tokens=120, temperature=0))
+    graph = llama2_assistant.chain(load_chat_model(LLAMA, accept_eula=True, max_new_tokens=60, temperature=0))
     for turn in ASSISTANT_TURNS:
         _show_turn(graph, turn)
 
@@ -111,9 +111,9 @@ def _show_word_problems() -> None:
 
 
 def _pretrain(seconds: float) -> None:
-    missing = [name for name in ("torch", "datatrove", "datasets") if find_spec(name) is None]
+    missing = [name for name in ("torch", "datatrove", "detect_secrets") if find_spec(name) is None]
     if missing:
-        command = install_command("pretraining")
+        command = install_command("demo")
         console.print(f"Left out: {', '.join(missing)} not installed. Run: {command}", markup=False)
         return
     from .codeparrot import pretrain

@@ -10,17 +10,18 @@ from sagechain.prompts import load_prompt, read_yaml, visible
 
 PROMPT = "def mean(numbers):\n"
 CANDIDATES = 8  # the first completions of a barely trained model are often empty
+VALIDATION_SHARE = 0.02  # of the files: evaluating the usual tenth would take longer than the training
 
 
 def pretrain(console: Console, *, seconds: float) -> None:
-    """Corpus, tokenizer, a minute of training, report, export, completions."""
+    """Corpus, tokenizer, a short training, report, export, completions."""
     from sagechain.llms import load_llm
 
     with tempfile.TemporaryDirectory() as folder:
         model = _train(console, Path(folder), seconds)
         llm = load_llm(f"local:{model}", max_new_tokens=48, temperature=0.7, seed=0)
         console.print(
-            "After a minute expect words, indents and phrases of Python, and no program that works. "
+            "After so short a training expect words, indents and phrases of Python, and no program that works. "
             f"Of {CANDIDATES} completions each the best: one that parses, then the likeliest."
         )
         programs = read_yaml("sagechain.agents", "codeparrot_completion.yaml")["prompts"][:2]
@@ -37,12 +38,12 @@ def _train(console: Console, folder: Path, seconds: float) -> Path:
     from sagechain.pretraining import corpus_table, export, prepare, read_manifest, tokenizer_summary, train
     from sagechain.pretraining.publishing import read_history, terminal_curve, write_report
 
-    data = prepare("stdlib", folder / "data")
+    data = prepare("stdlib", folder / "data", validation_share=VALIDATION_SHARE)
     corpus_manifest = read_manifest(data) or {}
     console.print("The corpus is this Python's own standard library; what each filter took:")
     console.print(corpus_table(corpus_manifest["corpus"]))
     console.print(tokenizer_summary(corpus_manifest))
-    run = train(data, folder / "run", preset="demo", seconds=seconds)
+    run = train(data, folder / "run", preset="demo", seconds=seconds, evaluations=2)
     manifest = read_manifest(run) or {}
     console.print(terminal_curve(read_history(run)), markup=False)
     console.print(
