@@ -1,4 +1,4 @@
-"""The keywords of `load_llm` and `load_chat_model`: their names and types, for editors and type checkers and at run time.
+"""The keywords of `load_llm`, `load_chat_model` and the model classes: names and types, for editors and at run time.
 
 The names stand here once: `load.py` refuses every other keyword, and a test compares the inference parameters with the
 fields of `GenerationParameters`, from which their meaning, their ranges and the guide's table come.
@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
+    from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler
     from langchain_core.caches import BaseCache
     from langchain_core.callbacks import Callbacks
     from langchain_core.language_models import ModelProfile
     from langchain_core.rate_limiters import BaseRateLimiter
     from pydantic import SecretStr
 
+    from .model_defaults import ModelDefaults
     from .wires.base import OnUnsupported
 
 
@@ -94,17 +96,45 @@ class RequestKeywords(TypedDict, total=False):
     max_concurrency: int | None
 
 
-class ModelKeywords(ParameterKeywords, RequestKeywords, EndpointKeywords, LangChainKeywords, UriKeywords, total=False):
-    """All keywords of `load_llm`."""
-
-
-class ChatModelKeywords(ModelKeywords, total=False):
-    """All keywords of `load_chat_model`: those of `load_llm`, and those of LangChain's chat models."""
+class ChatOnlyKeywords(TypedDict, total=False):
+    """Those of LangChain's chat models only."""
 
     disable_streaming: bool | Literal["tool_calling"] | None
     rate_limiter: "BaseRateLimiter | None"
     output_version: str | None
     profile: "ModelProfile | None"
+
+
+class ModelKeywords(ParameterKeywords, RequestKeywords, EndpointKeywords, LangChainKeywords, UriKeywords, total=False):
+    """All keywords of `load_llm`."""
+
+
+class ChatModelKeywords(ModelKeywords, ChatOnlyKeywords, total=False):
+    """All keywords of `load_chat_model`: those of `load_llm`, and those of LangChain's chat models."""
+
+
+class PromptedKeywords(ParameterKeywords, LangChainKeywords, ChatOnlyKeywords, total=False):
+    """The keywords of `PromptedChatModel` beside `llm`."""
+
+    family: str | None
+    timeout: float | None
+    max_retries: int | None
+    tokenizer: str | Path | None
+    streaming: bool
+    defaults: "ModelDefaults | None"
+    api_key: "str | SecretStr | None"
+
+
+class SageMakerKeywords(ParameterKeywords, RequestKeywords, EndpointKeywords, LangChainKeywords, total=False):
+    """The keywords of `SageMakerLLM` beside `endpoint_name`."""
+
+    family: str | None
+    wire: str
+    model: str | None
+    context: int | None
+    tokenizer: str | Path | None
+    content_handler: "LLMContentHandler"
+    model_kwargs: Mapping[str, Any] | None
 
 
 def names(keywords: Any) -> tuple[str, ...]:

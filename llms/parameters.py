@@ -6,10 +6,13 @@ LangChain's other models have, is accepted everywhere as another name of `max_ne
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from sagechain.prompts import check_known
+
+from .field_errors import in_one_line
+from .keywords import ParameterKeywords, names
 
 
 class GenerationFields(BaseModel):
@@ -54,22 +57,16 @@ class GenerationFields(BaseModel):
     seed: Annotated[int | None, Field(ge=0, strict=True)] = None
     """Makes sampling repeatable, as far as the server supports it."""
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise in_one_line(error, type(self).model_fields) from None
+
     @field_validator("stop", mode="before")
     @classmethod
     def _stop_strings(cls, value: object) -> object:
-        if value is None:
-            return None
-        strings = [value] if isinstance(value, str) else value
-        if not isinstance(strings, list | tuple) or not all(isinstance(item, str) for item in strings):
-            raise ValueError(f"give a string or a list of strings, not {value!r}")
-        if "" in strings:
-            raise ValueError("an empty stop string would end every answer before it begins")
-        for item in strings:
-            try:
-                item.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(f"{item!a} is not valid text at character {error.start}") from error
-        return tuple(dict.fromkeys(strings))
+        return None if value is None else stop_strings(value)
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -105,17 +102,40 @@ class GenerationParameters(GenerationFields):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Unpack[ParameterKeywords]) -> None: ...
+
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, values: Any) -> Any:
         if isinstance(values, Mapping):
+            check_known("parameter", values, names(ParameterKeywords))
             values = with_one_name(values)
-            check_known("parameter", values, PARAMETER_NAMES)
         return values
 
     def updated(self, changes: Mapping[str, Any]) -> "GenerationParameters":
         """These parameters with some replaced, validated again."""
         return GenerationParameters(**(self.given() | with_one_name(changes))) if changes else self
+
+
+def stop_strings(value: object) -> tuple[str, ...]:
+    """The stop strings in one string or a list of them, each once.
+
+    Raises:
+        ValueError: neither of these, or a string that is empty or not valid text.
+    """
+    strings = [value] if isinstance(value, str) else value
+    if not isinstance(strings, list | tuple) or not all(isinstance(item, str) for item in strings):
+        raise ValueError(f"stop: give a string or a list of strings, not {value!r}")
+    if "" in strings:
+        raise ValueError("stop: an empty stop string would end every answer before it begins")
+    for item in strings:
+        try:
+            item.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"stop: {item!a} is not valid text at character {error.start}") from error
+    return tuple(dict.fromkeys(strings))
 
 
 def with_one_name(values: Mapping[str, Any]) -> dict[str, Any]:

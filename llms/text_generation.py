@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from sagechain.prompts import OutputFormat, check_known, get_family, replace_half_characters
 
 from .capabilities import Capabilities
+from .checked_calls import check_request
 from .concurrency import ConcurrencyLimit, complete_all
 from .generation import Prompt, RunningGeneration
 from .parameters import GenerationFields, GenerationParameters, with_one_name
@@ -252,6 +253,7 @@ class TextGenerator(GenerationFields, ABC):
         return generation
 
     def _parameters(self, stop: Sequence[str] | None, changes: dict[str, Any]) -> GenerationParameters:
+        check_request(changes)
         given = {name: value for name, value in changes.items() if value is not None}
         return GenerationParameters(**self.given()).updated(given | ({} if stop is None else {"stop": stop}))
 

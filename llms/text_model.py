@@ -9,17 +9,20 @@ from contextlib import aclosing, closing
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import LangSmithParams
+from langchain_core.language_models import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
-from langchain_core.runnables import RunnableSerializable
+from langchain_core.prompt_values import PromptValue
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from langchain_core.runnables.config import get_config_list, merge_configs
 from langchain_core.runnables.utils import AnyConfigurableField
 
+from .checked_calls import CheckedCalls, check_request, prompt_value
 from .parameters import PARAMETER_NAMES, with_one_name
 from .text_generation import TextGenerator
 
 
-class TextModel(TextGenerator, LLM, ABC):
+class TextModel(CheckedCalls, TextGenerator, LLM, ABC):
     """A text model: the prompt is sent as it is, and text comes back. Usable from several threads and event loops."""
 
     @property
@@ -35,6 +38,45 @@ class TextModel(TextGenerator, LLM, ABC):
     def configurable_fields(self, **fields: AnyConfigurableField) -> RunnableSerializable[Any, Any]:
         """As LangChain's; `max_tokens` is `max_new_tokens` here too."""
         return super().configurable_fields(**with_one_name(fields))
+
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        return prompt_value(model_input)
+
+    def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, str]:
+        """As LangChain's. Raises ValueError on a name that no request has."""
+        check_request(kwargs)
+        return super().bind(**kwargs)
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[str]:
+        """As LangChain's; with `return_exceptions` each input is a generation of its own, so one failure is one item.
+
+        LangChain's own version returns the first exception for every input.
+        """
+        if not return_exceptions or not inputs:
+            return super().batch(inputs, config, **kwargs)
+        limit = RunnableConfig(max_concurrency=self.max_concurrency)
+        configs = [merge_configs(limit, each) for each in get_config_list(config, len(inputs))]
+        return Runnable.batch(self, inputs, configs, return_exceptions=True, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[str]:
+        """As `batch`."""
+        if not return_exceptions:
+            return await super().abatch(inputs, config, **kwargs)
+        return await Runnable.abatch(self, inputs, config, return_exceptions=True, **kwargs)
 
     def generate(self, prompts: list[str], stop: list[str] | None = None, *args: Any, **options: Any) -> LLMResult:
         """As LangChain's. A request's parameters become the model's, because LangChain's cache is keyed by the model."""

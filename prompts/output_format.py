@@ -194,6 +194,11 @@ def _openai_function(tool: AnyTool) -> Mapping[str, Any]:
             raise ValueError(f"tools: {tool} is not a class, function or tool; make it a field of a pydantic class")
         value_type = ValueType(tool)
         return {"name": value_type.name, "description": value_type.description, "parameters": value_type.schema}
+    if not callable(tool) and not isinstance(tool, Mapping | BaseTool):
+        raise ValueError(
+            f"tools: {tool!r:.80} is not a tool; give a function, a pydantic class, a TypedDict, a JSON schema or a "
+            "LangChain tool"
+        )
     try:
         converted = convert_to_openai_tool(tool)
     except RecursionError as error:

@@ -36,8 +36,8 @@ def test_every_model_hides_its_input_in_errors(folder: str) -> None:
     "refused",
     [
         lambda: PromptedChatModel(llm=FakeListLLM(responses=["x"]), family="nosuch", api_key=KEY),
-        lambda: PromptedChatModel(llm=FakeListLLM(responses=["x"]), api_key=[KEY]),
-        lambda: PromptedChatModel(llm=FakeListLLM(responses=["x"]), temperature=KEY),
+        lambda: PromptedChatModel(llm=FakeListLLM(responses=["x"]), api_key=[KEY]),  # type: ignore[arg-type]
+        lambda: PromptedChatModel(llm=FakeListLLM(responses=["x"]), temperature=KEY),  # type: ignore[arg-type]
         lambda: SageMakerLLM(
             endpoint_name="e", region_name="us-east-1", family="falcon", aws_secret_access_key=KEY, top_p=5
         ),

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -21,7 +21,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.prompt_values import ChatPromptValue, PromptValue
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableSerializable
 from langchain_core.runnables.utils import AnyConfigurableField
 from pydantic import ConfigDict, Field, SecretStr, model_validator
@@ -31,6 +31,7 @@ from sagechain.prompts import (
     Escaping,
     PromptFamily,
     ToolCallFormat,
+    check_known,
     convert_messages,
     get_family,
     parse_tool_choice,
@@ -39,13 +40,15 @@ from sagechain.prompts import (
 )
 from sagechain.prompts.families import COMMON_ESCAPING, to_role_messages
 
+from ..checked_calls import CheckedCalls, check_request, prompt_value
+from ..keywords import PromptedKeywords
 from ..model_defaults import ModelDefaults
-from ..parameters import GenerationFields, GenerationParameters, with_one_name
+from ..parameters import GenerationFields, GenerationParameters, stop_strings, with_one_name
 from ..text_model import TextModel
 from ..token_counting import load_tokenizer
 from .messages import MessageBuilder, MessageStream
 from .other_llm import OtherLLM
-from .request import ChatRequest, chat_request
+from .request import CHAT_OPTIONS, ChatRequest, chat_request
 from .settings import can_honour, check_settings
 from .structured_output import Method, structured_output
 
@@ -58,7 +61,7 @@ LAYOUT_TOKENS = 8
 LIMIT = {"max_new_tokens": "max_tokens"}
 
 
-class PromptedChatModel(GenerationFields, BaseChatModel):
+class PromptedChatModel(CheckedCalls, GenerationFields, BaseChatModel):
     """Messages in, a message out, over an LLM that continues text.
 
     Args:
@@ -92,9 +95,17 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
     defaults: ModelDefaults | None = None
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *, llm: BaseLLM, **keywords: Unpack[PromptedKeywords]) -> None: ...
+
     @model_validator(mode="before")
     @classmethod
     def _one_limit(cls, values: dict[str, Any]) -> dict[str, Any]:
+        check_known("parameter", values, cls.model_fields)
+        if not isinstance(llm := values.get("llm"), BaseLLM):
+            shown = "it is missing; give" if llm is None else f"{type(llm).__name__} does not continue text; give"
+            raise ValueError(f'llm: {shown} an LLM, such as load_llm("local:smollm2")')
         values = with_one_name(values)
         limit = values.pop("max_new_tokens", None)
         return values if limit is None else {**values, "max_tokens": limit}
@@ -188,9 +199,15 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
         return {**profile, "max_input_tokens": max(1, context - answer), "max_output_tokens": answer}
 
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
-        if isinstance(model_input, list | tuple):
-            return ChatPromptValue(messages=convert_messages(model_input))
-        return super()._convert_input(model_input)
+        return prompt_value(model_input)
+
+    if not TYPE_CHECKING:  # the type of what LangChain's own version returns is private
+
+        def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+            """As LangChain's. Raises ValueError on a name that no request has."""
+            if isinstance(self.llm, TextModel):
+                check_request({name: value for name, value in kwargs.items() if name not in CHAT_OPTIONS})
+            return super().bind(**kwargs)
 
     def get_num_tokens(self, text: str) -> int:
         """Number of tokens of a text, by the model's own tokenizer; without one an estimate (a third of the bytes)."""
@@ -236,6 +253,8 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
             ValueError: a tool without a valid schema, or the choice of an unknown one; when called: two different tools
                 with one name.
         """
+        if isinstance(tools, str) or not isinstance(tools, Sequence):
+            raise ValueError(f"tools: {type(tools).__name__} is not a list of tools; write [tool]")
         functions = [to_function(tool) for tool in tools]
         kwargs["tools"] = [{"type": "function", "function": function} for function in functions]
         if tool_choice is not None:
@@ -341,9 +360,9 @@ class PromptedChatModel(GenerationFields, BaseChatModel):
         given = self.given() | with_one_name({name: value for name, value in kwargs.items() if value is not None})
         options = self._default_parameters(given) | given
         own_stops = options.pop("stop", None)
-        stops = [stop] if isinstance(stop, str) else own_stops if stop is None else stop
+        stops = own_stops if stop is None else stop_strings(stop)
         if stops is None:
-            stops = list(getattr(self.llm, "stop", None) or ())
+            stops = getattr(self.llm, "stop", None) or ()
         native_tools = self._text_model.capabilities.native_tools
         return chat_request(self._with_system(messages), stops, options, self._layout, native_tools=native_tools)
 

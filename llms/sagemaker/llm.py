@@ -10,7 +10,7 @@ local runtime (`AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME`).
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler, SagemakerEndpoint
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
@@ -18,6 +18,7 @@ from sagechain.prompts import OutputFormat, check_known, get_family
 
 from ..capabilities import Capabilities
 from ..generation import Prompt, RunningGeneration
+from ..keywords import SageMakerKeywords
 from ..parameters import PARAMETER_NAMES, GenerationParameters, with_one_name
 from ..text_model import TextModel
 from ..token_counting import load_tokenizer, prompt_too_long
@@ -68,6 +69,10 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     aws_secret_access_key: SecretStr | None = None
     aws_session_token: SecretStr | None = None
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *, endpoint_name: str, **keywords: Unpack[SageMakerKeywords]) -> None: ...
+
     _wire: Wire = PrivateAttr()
     _owns_client: bool = PrivateAttr(default=False)
 
@@ -76,7 +81,10 @@ class SageMakerLLM(TextModel, SagemakerEndpoint):
     def _resolve_fields(cls, values: dict[str, Any]) -> dict[str, Any]:
         values = with_one_name(values)
         check_known("parameter", values, cls.model_fields)
-        model_kwargs = with_one_name(values.pop("model_kwargs", None) or {})
+        model_kwargs = values.pop("model_kwargs", None) or {}
+        if not isinstance(model_kwargs, Mapping):
+            raise ValueError(f"model_kwargs: {type(model_kwargs).__name__} is not a mapping of parameters to values")
+        model_kwargs = with_one_name(model_kwargs)
         check_known("model_kwargs", model_kwargs, PARAMETER_NAMES)
         values = {**model_kwargs, **values, **_place(values)}
         if not any(values.get(name) for name in ("family", "wire", "content_handler")):

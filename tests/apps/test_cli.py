@@ -93,7 +93,7 @@ def test_models_lists_and_pulls(smollm2: Path) -> None:
         (
             ["ask", "Hi", "-p", "temperature=-1"],
             2,
-            "sagechain: -p temperature: Input should be greater than or equal to 0",
+            "sagechain: -p temperature: -1 is not a number of at least 0",
         ),
         (["ask", "Hi", "-m", "local:/no/file"], 2, "the file '/no/file' does not exist"),
         (["ask", "Hi", "-m", "sagemaker:x?family=falcn"], 2, "Did you mean 'falcon'"),

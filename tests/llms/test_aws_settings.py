@@ -128,8 +128,9 @@ def test_a_name_that_sagemaker_cannot_have_is_refused_before_any_request(name: s
     with pytest.raises(ValueError, match=r"endpoint_name: .* is not a name"):
         SageMakerLLM(endpoint_name=name)
     for field in ("inference_component_name", "variant_name"):
+        given: dict[str, Any] = {field: name}
         with pytest.raises(ValueError, match=f"{field}: .* is not a name"):
-            SageMakerLLM(endpoint_name="ep", family="falcon", **{field: name})
+            SageMakerLLM(endpoint_name="ep", family="falcon", **given)
     with pytest.raises(ValueError, match=r"name: .* is not a name"):
         delete(name)
 

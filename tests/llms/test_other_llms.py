@@ -315,7 +315,8 @@ def test_langchains_hugging_face_pipeline_gets_settings_in_its_own_form(gpt2: Pa
     llm = HuggingFacePipeline.from_model_id(str(gpt2), task="text-generation", pipeline_kwargs={"max_new_tokens": 3})
     chat = PromptedChatModel(llm=llm, max_tokens=1)
     assert len(chat.invoke("the fox", max_tokens=9).text) > len(chat.invoke("the fox").text)
-    for setting in ({"seed": 1}, {"num_return_sequences": 2}):
+    settings: list[Any] = [{"seed": 1}, {"num_return_sequences": 2}]
+    for setting in settings:
         with pytest.raises(ValueError, match=f"{next(iter(setting))}: HuggingFacePipeline cannot be given it"):
             PromptedChatModel(llm=llm, **setting)
 

@@ -332,7 +332,11 @@ def test_keys_are_never_shown(runtime: LocalRuntime) -> None:
     assert "very-secret" not in f"{llm!r} {llm.asdict()} {llm._identifying_params}"
     with pytest.raises(ValueError, match="temperature") as caught:
         SageMakerLLM(
-            endpoint_name=FALCON, family="falcon", temperature=-1.0, aws_secret_access_key="very-secret", top_k="x"
+            endpoint_name=FALCON,
+            family="falcon",
+            temperature=-1.0,
+            aws_secret_access_key="very-secret",
+            top_k="x",  # type: ignore[arg-type]
         )
     assert "very-secret" not in str(caught.value)
     assert boto3.Session().get_credentials().access_key == "AKIDMADEUP"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, get_type_hints
 
 import pytest
+from langchain_aws.llms.sagemaker_endpoint import LLMContentHandler
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import Callbacks
 from langchain_core.language_models import ModelProfile
@@ -22,6 +23,8 @@ from sagechain.llms import (
     load_chat_model,
     load_llm,
 )
+from sagechain.llms.keywords import PromptedKeywords, SageMakerKeywords
+from sagechain.llms.model_defaults import ModelDefaults
 from sagechain.llms.wires.base import OnUnsupported
 
 ONLY_IN_LOAD = {"engine", "slots", "region", "component", "variant", "max_tokens"}
@@ -29,7 +32,7 @@ ONLY_IN_LOAD = {"engine", "slots", "region", "component", "variant", "max_tokens
 
 
 def types_of(keywords: Any) -> dict[str, Any]:
-    names: list[Any] = [BaseCache, ModelProfile, BaseRateLimiter, SecretStr]
+    names: list[Any] = [LLMContentHandler, ModelDefaults, BaseCache, ModelProfile, BaseRateLimiter, SecretStr]
     return get_type_hints(
         keywords,
         localns={each.__name__: each for each in names} | {"Callbacks": Callbacks, "OnUnsupported": OnUnsupported},
@@ -50,7 +53,11 @@ def test_the_typed_keywords_of_load_llm_are_the_fields_of_an_endpoint_and_the_se
 
 def test_the_typed_keywords_of_load_chat_model_are_those_of_load_llm_and_the_fields_of_the_chat_model() -> None:
     chat_only = set(types_of(ChatModelKeywords)) - set(types_of(ModelKeywords))
-    assert chat_only == set(PromptedChatModel.model_fields) - set(types_of(ModelKeywords)) - {"llm", "api_key"}
+    assert chat_only == set(PromptedChatModel.model_fields) - set(types_of(ModelKeywords)) - {
+        "llm",
+        "api_key",
+        "defaults",
+    }
 
 
 @pytest.mark.parametrize("load", [load_llm, load_chat_model])
@@ -72,3 +79,8 @@ def test_without_a_uri_the_environment_names_the_model_and_else_it_is_the_embedd
         local = load_llm()
         assert isinstance(local, LlamaCppLLM)
         assert local.path == load_llm(DEFAULT_MODEL).path  # type: ignore[attr-defined]
+
+
+def test_the_typed_keywords_of_the_classes_are_their_fields() -> None:
+    assert {*types_of(PromptedKeywords), "llm"} == set(PromptedChatModel.model_fields)
+    assert {*types_of(SageMakerKeywords), "endpoint_name"} == {*SageMakerLLM.model_fields, "max_tokens"}

@@ -11,7 +11,7 @@ from sagechain.llms import GenerationParameters, errors
 from sagechain.llms.wires import get_wire, list_wires
 from sagechain.llms.wires.wire_error import WireError
 
-FULL = {
+FULL: dict[str, Any] = {
     "max_new_tokens": 5,
     "repetition_penalty": 1.1,
     "temperature": 0.5,
@@ -70,7 +70,8 @@ def test_tgi_is_sent_no_more_stop_strings_than_it_accepts() -> None:
 
 @pytest.mark.parametrize("name", ["num_beams", "max_length", "min_length", "no_repeat_ngram_size"])
 def test_a_parameter_that_a_wire_does_not_carry_is_refused_or_dropped_with_a_warning(name: str) -> None:
-    parameters = GenerationParameters(**{name: 4})
+    given: dict[str, Any] = {name: 4}
+    parameters = GenerationParameters(**given)
     for wire in set(list_wires()) - {"hf"}:
         with pytest.raises(ValueError, match=rf"{name}: the {wire} wire does not carry it; it carries"):
             get_wire(wire).request("Hi", parameters, stream=False)
