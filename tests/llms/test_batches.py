@@ -78,6 +78,7 @@ def test_a_cache_answers_inputs_of_such_a_batch() -> None:
     from langchain_core.caches import InMemoryCache
 
     llm = Echo(cache=InMemoryCache())
+    llm.written.clear()
     assert llm.invoke("say a") == "a"
     assert shape(llm.batch(["say a", "broken"], return_exceptions=True)) == ["a", errors.ModelFailed]
     assert llm.written == ["say a", "broken"]
