@@ -48,8 +48,8 @@ def chain(model: "BaseLanguageModel[Any]", *, until: str = "block", candidates: 
     return code_completion(model, until=until, candidates=candidates)
 
 
-def show_completion(model: "BaseLanguageModel[Any]", prompt: str, *, until: str, candidates: int) -> None:
-    """Print a completion on standard output: one as it is generated, or the best of several.
+def show_completion(model: "BaseLanguageModel[Any]", prompt: str, *, until: str, candidates: int) -> str:
+    """Print a completion on standard output, and return it: one as it is generated, or the best of several.
 
     Raises:
         ValueError: as `chain`.
@@ -65,12 +65,14 @@ def show_completion(model: "BaseLanguageModel[Any]", prompt: str, *, until: str,
         warn_if_truncated(completions[0].finish_reason)
         parsing = sum(completion.parses for completion in completions)
         print_note(f"({parsing} of {len(completions)} candidates parse as Python.)")
-        return
-    finish_reason = FinishReason()
+        return completions[0].text
+    finish_reason, text = FinishReason(), ""
     for chunk in chain(model, until=until).stream(prompt, {"callbacks": [finish_reason]}):
+        text += chunk
         print_text(chunk, end="")
     print(flush=True)
     warn_if_truncated(finish_reason.value)
+    return text
 
 
 def script(

@@ -53,6 +53,8 @@ def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     for name in [name for name in os.environ if name.startswith(("AWS_", "SAGECHAIN_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SAGECHAIN_THREADS", str(tmp_path / "threads.sqlite"))
+    monkeypatch.setenv("SAGECHAIN_LOGS", str(tmp_path / "logs.sqlite"))
+    monkeypatch.setenv("SAGECHAIN_PROMPTS", str(tmp_path / "prompts"))
     monkeypatch.setenv("SAGECHAIN_SHOP", str(tmp_path / "shop.sqlite"))
     monkeypatch.setenv("SAGECHAIN_RUNTIME", str(tmp_path / "runtime"))
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it would keep the credentials of an earlier test

@@ -6,12 +6,14 @@ import typer
 from sagechain.command import (
     DEFAULT_MODEL,
     CandidatesOption,
+    EulaOption,
     ModelOption,
     ParameterOption,
     UntilOption,
-    parameters_by_name,
+    model_parameters,
 )
 
+from .log_option import NoLogOption
 from .standard_input import piped_text
 
 
@@ -20,6 +22,8 @@ def complete(
     model: ModelOption = DEFAULT_MODEL,
     until: UntilOption = "block",
     candidates: CandidatesOption = 1,
+    no_log: NoLogOption = False,
+    accept_eula: EulaOption = False,
     parameters: ParameterOption = None,
 ) -> None:
     """Complete code. Only the completion goes to standard output.
@@ -32,8 +36,14 @@ def complete(
     code = "\n".join(part for part in (prompt, piped_text(is_needed=not prompt)) if part)
     if not code:
         raise typer.BadParameter("give the start of some code, or text on standard input.")
-    model_parameters = parameters_by_name(parameters)
+    options = model_parameters(parameters, accept_eula)
     from sagechain.agents.codeparrot_completion import show_completion
     from sagechain.llms import load_llm
 
-    show_completion(load_llm(model, **model_parameters), code, until=until, candidates=candidates)
+    from ..logs.recording import loggable, recorded
+    from ..logs.store import Entry
+
+    llm = load_llm(model, **options)
+    entry = Entry("complete", model, code, parameters={"until": until, **loggable(options)})
+    with recorded(entry, enabled=not no_log):
+        entry.answer = show_completion(llm, code, until=until, candidates=candidates)

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 from sagechain.command import run_app
 
-from . import ask, chat, complete, demo, endpoints, local_aws, models, pretrain, prompts, solve, threads
+from . import ask, chat, complete, demo, endpoints, local_aws, logs, models, pretrain, prompts, solve, threads
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
@@ -24,6 +25,7 @@ app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(pretrain.app, name="pretrain")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(models.app, name="models")
+app.add_typer(logs.app, name="logs")
 
 
 def _print_version(requested: bool) -> None:

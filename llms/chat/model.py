@@ -11,6 +11,7 @@ prompt describes tools and schemas, unless the LLM accepts roles, tools or schem
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack, cast
@@ -355,6 +356,12 @@ class PromptedChatModel(CheckedCalls, GenerationFields, BaseChatModel):
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
+
+    def preview(self, model_input: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any) -> ChatRequest:
+        """What `invoke` with these arguments sends to the LLM: the prompt, the parameters, the format of the answer."""
+        request = self._request(self._convert_input(model_input).to_messages(), stop, kwargs)
+        own = self.llm.given() if isinstance(self.llm, TextModel) else {}
+        return replace(request, options={**own, **request.options})
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
         given = self.given() | with_one_name({name: value for name, value in kwargs.items() if value is not None})

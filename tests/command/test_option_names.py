@@ -31,7 +31,7 @@ DEPLOY = ("endpoints", "deploy", "parrot", "parrot/model", "--region", "us-east-
         (["threads", "list", "--kept-in", "."], "--kept-in: '.' is not a file"),
         (["threads", "show"], "NAME is missing. Help: sagechain threads show --help"),
         (["ask", "Hi", "-m"], "Option '-m' requires an argument. Help: sagechain ask --help"),
-        (["ask", "Hi", "--modl", "x"], "No such option: --modl. Did you mean --model? Help: sagechain ask --help"),
+        (["ask", "Hi", "--systm", "x"], "No such option: --systm. Did you mean --system? Help: sagechain ask --help"),
         (["aks"], "No such command 'aks'. Did you mean 'ask'? Help: sagechain --help"),
     ],
 )
