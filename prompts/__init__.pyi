@@ -25,6 +25,7 @@ from .output_format import to_function as to_function
 from .python_types import ValueType as ValueType
 from .python_types import is_python_type as is_python_type
 from .suggestions import check_known as check_known
+from .suggestions import did_you_mean as did_you_mean
 from .suggestions import unknown_name as unknown_name
 from .tool_prompt import RESULT_STARTS as RESULT_STARTS
 from .tool_prompt import TOOL_CALL_END as TOOL_CALL_END

@@ -16,7 +16,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.config import get_config
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
-from sagechain.chains.conversations import STREAM_CLOSED, Conversation, StreamClosed
+from sagechain.chains.conversations import STREAM_CLOSED, Conversation, StreamClosed, check_configuration
 
 from ..middleware.turns import current_turn, open_calls
 from .approvals import check_decisions
@@ -34,7 +34,9 @@ class ShopConversation(Conversation):
             ValueError: a resume value that does not decide the thread's orders; nothing is saved.
         """
         options["durability"] = options.get("durability") or "sync"
-        yield from super().stream(input, merge_configs(config, {"callbacks": [_EndGeneration()]}), **options)
+        yield from super().stream(
+            input, merge_configs(check_configuration(config), {"callbacks": [_EndGeneration()]}), **options
+        )
 
     async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` uses it."""

@@ -63,8 +63,10 @@ class CompletionModel:
     options: Mapping[str, Any]
     candidates: int
 
-    def check(self, prompt: str | PromptValue) -> str:
-        """The prompt's text. Raises ValueError if it is not text, empty, or refused by the model."""
+    def check(self, prompt: str | PromptValue, **options: Any) -> str:
+        """The prompt's text. Raises ValueError if it is not text, empty, or refused by the model; or on any option."""
+        for name in options:
+            raise ValueError(f"{name}: it is not given with a prompt; give it to code_completion")
         text = prompt.to_string() if isinstance(prompt, PromptValue) else prompt
         if not isinstance(text, str):
             raise ValueError(f"prompt: {text!r} is not text; give the beginning of some code")

@@ -21,6 +21,7 @@ from langgraph.graph import END, START, StateGraph
 from sagechain.llms import PromptedChatModel
 
 from ..stores.memory import PrunableInMemorySaver
+from ..stores.names import check_name
 from .node import AnswerNode
 from .threads import Conversation, ConversationState
 
@@ -63,8 +64,15 @@ def conversation(
     chat = PromptedChatModel(llm=model) if isinstance(model, BaseLLM) else model
     if not isinstance(chat, BaseChatModel):
         raise ValueError(f"model: give a chat model or an LLM, not {type(model).__name__}; set parameters on the model")
-    if history_tokens is not None and history_tokens < 1:
-        raise ValueError(f"history_tokens: {history_tokens} leaves no room for a turn; give 1 or more")
+    if system is not None and not isinstance(system, str):
+        raise ValueError(f"system: {type(system).__name__} is not text; give a string")
+    if history_tokens is not None and (not isinstance(history_tokens, int) or history_tokens < 1):
+        raise ValueError(f"history_tokens: {history_tokens!r} leaves no room for a turn; give 1 or more")
+    if checkpointer is not None and checkpointer is not False and not isinstance(checkpointer, BaseCheckpointSaver):
+        raise ValueError(
+            f"checkpointer: {type(checkpointer).__name__} stores no threads; give open_store(FILE), another LangGraph "
+            "checkpointer, or False for none"
+        )
     graph = StateGraph(ConversationState)
     graph.add_node("answer", AnswerNode(chat, system, _example_messages(examples), history_tokens, summarise))
     graph.add_edge(START, "answer")
@@ -79,14 +87,14 @@ def reset(graph: Conversation, thread_id: str) -> None:
     Raises:
         ValueError: the graph has no checkpointer.
     """
-    checkpointer = _checkpointer(graph)
+    checkpointer, thread_id = _checkpointer(graph), check_name(thread_id)
     with graph.thread_lock({"configurable": {"thread_id": thread_id}}):
         checkpointer.delete_thread(thread_id)
 
 
 async def areset(graph: Conversation, thread_id: str) -> None:
     """As `reset`, for an async checkpointer."""
-    checkpointer = _checkpointer(graph)
+    checkpointer, thread_id = _checkpointer(graph), check_name(thread_id)
     async with graph.athread_lock({"configurable": {"thread_id": thread_id}}):
         await checkpointer.adelete_thread(thread_id)
 

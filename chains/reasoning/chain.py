@@ -1,6 +1,7 @@
 """Run a strategy over a model: `chain_of_thought`."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
@@ -42,13 +43,15 @@ def chain_of_thought(
         raise ValueError(f"model: give a chat model or an LLM, not {type(model).__name__}; set parameters on the model")
     steps, exemplars = STRATEGIES[strategy], load_task(task)
 
-    def solve(inputs: Question, config: RunnableConfig) -> Reasoning:
+    def solve(inputs: Question, config: RunnableConfig, **options: Any) -> Reasoning:
+        _refuse(options)
         run = _Run(steps(exemplars, _question(inputs)))
         while run.prompts:
             run.advance(send(model, run.prompts, config))
         return run.reasoning()
 
-    async def asolve(inputs: Question, config: RunnableConfig) -> Reasoning:
+    async def asolve(inputs: Question, config: RunnableConfig, **options: Any) -> Reasoning:
+        _refuse(options)
         run = _Run(steps(exemplars, _question(inputs)))
         while run.prompts:
             run.advance(await asend(model, run.prompts, config))
@@ -90,6 +93,12 @@ class _Run:
             prompts=self._sent,
             usage=dict(self._usage),
         )
+
+
+def _refuse(options: Mapping[str, Any]) -> None:
+    for name in options:
+        where = "chain_of_thought" if name in ("strategy", "task") else "the model"
+        raise ValueError(f"{name}: it is not given with a question; give it to {where}")
 
 
 def _question(inputs: Question) -> str:

@@ -13,7 +13,7 @@ transcript (`transcripts.py`); the turns of a thread run one after another acros
 import asyncio
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, ClassVar, Self
 
 from langchain_core.messages import BaseMessage
@@ -31,7 +31,7 @@ from sagechain.prompts import unknown_name
 from ..turns import finished_turns
 from .async_in_threads import AsyncInThreads
 from .buffered_turns import BufferedTurns
-from .errors import store_errors
+from .errors import closed_store, store_errors
 from .names import check_name, with_checked_name
 from .transcripts import COLUMNS, SETTINGS_TABLE, TABLE, Entry, ThreadInfo, Transcript
 from .turn_buffer import RESUME, SavedCheckpoint, SavedWrites
@@ -55,6 +55,7 @@ class Store(BufferedTurns, AsyncInThreads):
     """The exceptions of the database's library."""
     writes_table: ClassVar[str]
     """The table of pending writes."""
+    _closed = False
 
     def threads(self) -> list[ThreadInfo]:
         """All threads, the most recent turn first; also those that a plain checkpointer wrote."""
@@ -98,13 +99,34 @@ class Store(BufferedTurns, AsyncInThreads):
 
     @abstractmethod
     def close(self) -> None:
-        """Close the database."""
+        """Close the database; a second time changes nothing. Every later use is a StoreFailed."""
 
     def __enter__(self) -> Self:
+        self._check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    def turn(self, thread: str) -> AbstractContextManager[None]:
+        """As for every checkpointer with turns. Raises StoreFailed if the store is closed."""
+        self._check_open()
+        return super().turn(thread)
+
+    def aturn(self, thread: str) -> AbstractAsyncContextManager[None]:
+        """As `turn`."""
+        self._check_open()
+        return super().aturn(thread)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed_store(self.place)
 
     @abstractmethod
     def _run(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -133,6 +155,7 @@ class Store(BufferedTurns, AsyncInThreads):
                 ) from error
 
     def _errors(self) -> AbstractContextManager[None]:
+        self._check_open()
         return store_errors(self.place, self.failures)
 
     def _save(

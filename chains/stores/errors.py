@@ -12,6 +12,13 @@ class StoreFailed(ConnectionFailed):
     advice = "Check its address, that it can be reached, and that you may write there."
 
 
+def closed_store(place: str) -> StoreFailed:
+    """The error of a store that is used after it was closed."""
+    error = StoreFailed(place, "the store is closed.")
+    error.advice = "Open it again with open_store, and use it inside its `with` block."
+    return error
+
+
 @contextmanager
 def store_errors(place: str, raised: tuple[type[Exception], ...]) -> Iterator[None]:
     """Raise a `StoreFailed` with a one-line message for what a database's library raises."""

@@ -1,9 +1,14 @@
 """Names of threads: one rule for every store, graph and command."""
 
+import json
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
+from sagechain.prompts import visible_line
 
 LONGEST_NAME = 255  # characters: PostgreSQL has an index on the name
 NOT_IN_NAMES = re.compile("[\x00\ud800-\udfff]")
@@ -27,6 +32,34 @@ def check_name(thread: object) -> str:
 
 
 def with_checked_name(config: RunnableConfig) -> RunnableConfig:
-    """The configuration with a valid name of a thread."""
-    configurable = config["configurable"]
-    return {**config, "configurable": {**configurable, "thread_id": check_name(configurable.get("thread_id"))}}
+    """The configuration with a valid name of a thread. Raises ValueError without one, and says how to pass it."""
+    name = thread_of(config)
+    if name is None:
+        raise no_thread(config)
+    return {**config, "configurable": {**config["configurable"], "thread_id": name}}
+
+
+def thread_of(config: RunnableConfig) -> str | None:
+    """The name of the thread in a configuration; None if it has none. Raises ValueError on one that is not valid."""
+    configurable = config.get("configurable")
+    name = configurable.get("thread_id") if isinstance(configurable, Mapping) else None
+    return None if name is None else check_name(name)
+
+
+def no_thread(config: object) -> ValueError:
+    """The error for a configuration that names no thread, or names it in the wrong place, with the one to pass."""
+    given: Mapping[Any, Any] = config if isinstance(config, Mapping) else {}
+    inside = given.get("configurable")
+    names = [str(each) for each in inside if each != "thread_id"] if isinstance(inside, Mapping) else []
+    problem, name = "the configuration names no thread, and the conversation is stored by its thread", None
+    if config is not None and not isinstance(config, Mapping):
+        problem, name = f"the configuration is a dict, not {type(config).__name__}", config
+    elif "thread_id" in given:
+        problem, name = "it stands outside of 'configurable'", given["thread_id"]
+    elif near := get_close_matches("thread_id", names, n=1):
+        problem, name = f"the configuration has {near[0]!r} instead", (inside or {}).get(near[0])
+    shown = json.dumps(name if isinstance(name, str) and name == visible_line(name)[:40] else "NAME")
+    return ValueError(
+        f'thread_id: {problem}. The configuration to pass is {{"configurable": {{"thread_id": {shown}}}}}, as in '
+        "graph.invoke(input, configuration) and graph.get_state(configuration)"
+    )

@@ -14,7 +14,7 @@ SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # one letter before the colon 
 
 
 def open_store(place: str | Path, *, create: bool = True) -> Store:
-    """The store at a place; close it, or use it as a context manager.
+    """The store at a place; close it, or use it as a context manager: `with open_store(…)` or `async with open_store(…)`.
 
     Args:
         place: a SQLite file, also as `sqlite:///FILE`, or a PostgreSQL database, `postgresql://USER:PASSWORD@HOST:PORT/NAME`
