@@ -29,7 +29,7 @@ class ModelDefaults(BaseModel):
         ValueError: an unknown parameter, or a value out of range.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     system: str | None = None
     parameters: GenerationParameters = GenerationParameters()
