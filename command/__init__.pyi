@@ -17,6 +17,12 @@ from .options import parse_parameter as parse_parameter
 from .options import variables_by_name as variables_by_name
 from .runner import run as run
 from .runner import run_app as run_app
+from .settings import check_setting as check_setting
+from .settings import config_path as config_path
+from .settings import known_settings as known_settings
+from .settings import read_settings as read_settings
+from .settings import remove_setting as remove_setting
+from .settings import write_setting as write_setting
 from .terminal import announced as announced
 from .terminal import print_answer as print_answer
 from .terminal import print_note as print_note

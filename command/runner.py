@@ -19,6 +19,7 @@ from sagechain.llms.local.llama_cpp import ctrl_c_ends_loading
 
 from .exit_codes import BROKEN_PIPE, FAILURE, INTERRUPTED
 from .library_messages import hide_library_messages
+from .settings import apply_settings
 from .terminal import print_note
 from .visible_text import show_log_visibly
 
@@ -60,6 +61,7 @@ def _run(app: Callable[..., Any], program: str) -> tuple[int, str | None]:
     """The exit code, and the message of the error that ended the app."""
     try:
         try:
+            apply_settings()
             code = app(prog_name=program, standalone_mode=False)
         finally:
             sys.stdout.flush()

@@ -52,6 +52,7 @@ def made_up_credentials(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         return
     for name in [name for name in os.environ if name.startswith(("AWS_", "SAGECHAIN_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("SAGECHAIN_CONFIG", str(tmp_path / "config.yaml"))
     monkeypatch.setenv("SAGECHAIN_THREADS", str(tmp_path / "threads.sqlite"))
     monkeypatch.setenv("SAGECHAIN_LOGS", str(tmp_path / "logs.sqlite"))
     monkeypatch.setenv("SAGECHAIN_PROMPTS", str(tmp_path / "prompts"))

@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 from sagechain.command import run_app
 
-from . import ask, chat, complete, demo, endpoints, local_aws, logs, models, pretrain, prompts, solve, threads
+from . import (
+    agents,
+    ask,
+    chat,
+    complete,
+    config,
+    demo,
+    endpoints,
+    local_aws,
+    logs,
+    models,
+    pretrain,
+    prompts,
+    solve,
+    threads,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +41,8 @@ app.add_typer(pretrain.app, name="pretrain")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(models.app, name="models")
 app.add_typer(logs.app, name="logs")
+app.add_typer(agents.app, name="agents")
+app.add_typer(config.app, name="config")
 
 
 def _print_version(requested: bool) -> None:

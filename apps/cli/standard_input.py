@@ -7,7 +7,7 @@ import sys
 import typer
 from sagechain.command import print_note
 
-PATIENCE = 3.0  # seconds for the first byte of a pipe, where a question is given
+PATIENCE = 1.0  # seconds of silence of a pipe: then it is left out if a question is given, else mentioned
 
 
 def piped_text(*, is_needed: bool) -> str:
@@ -29,7 +29,7 @@ def piped_text(*, is_needed: bool) -> str:
             )
             return ""
         print_note("(Waiting for standard input …)")
-    data, encoding = sys.stdin.buffer.read(), sys.stdin.encoding
+    data, encoding = _read_to_end(), sys.stdin.encoding
     try:
         return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -46,6 +46,19 @@ def read_question(argument: str | None) -> str:
     if not text:
         raise typer.BadParameter("give a question, or text on standard input.")
     return text
+
+
+def _read_to_end() -> bytes:
+    """All bytes of standard input; a pipe that falls silent and stays open is mentioned once."""
+    parts, is_mentioned = [], False
+    while True:
+        if not is_mentioned and parts and not _has_data():
+            print_note("(Standard input is still open; waiting for its end …)")
+            is_mentioned = True
+        part = os.read(sys.stdin.fileno(), 1 << 16)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
 
 
 def _has_data() -> bool:

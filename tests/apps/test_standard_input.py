@@ -10,7 +10,7 @@ def test_a_silent_pipe_does_not_hold_a_question_that_is_given(command: str, smol
     with start(SAGECHAIN, command, "def f(x):", "-p", "max_new_tokens=2") as process:
         assert process.wait(timeout=60) in (0, 1)
         assert process.stderr.readline() == (
-            "(Standard input sent nothing for 3 s, and is left out. `< /dev/null` avoids the wait.)\n"
+            "(Standard input sent nothing for 1 s, and is left out. `< /dev/null` avoids the wait.)\n"
         )
 
 
@@ -19,6 +19,17 @@ def test_a_pipe_that_is_the_question_is_waited_for() -> None:
         assert process.stderr.readline() == "(Waiting for standard input …)\n"
         output, errors = process.communicate("Hi")
     assert (process.returncode, output) == (2, "")
+    assert "'nosuch:x' is unknown" in errors
+
+
+def test_a_pipe_that_stays_open_after_its_text_is_mentioned() -> None:
+    with start(SAGECHAIN, "ask", "Sum up:", "-m", "nosuch:x") as process:
+        assert process.stdin is not None
+        process.stdin.write("Some text.")
+        process.stdin.flush()
+        assert process.stderr.readline() == "(Standard input is still open; waiting for its end …)\n"
+        _, errors = process.communicate(" The rest.")
+    assert process.returncode == 2
     assert "'nosuch:x' is unknown" in errors
 
 

@@ -34,9 +34,9 @@ def test_an_exit_or_an_error_is_its_code_and_its_message(body: str, code: int, e
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("torch.nn", "-c: torch.nn: this needs an extra: "),
-        ("xllamacpp", "-c: xllamacpp: this needs an extra: "),
-        ("huggingface_hub", "-c: huggingface_hub: this needs an extra: "),
+        ("torch.nn", "-c: torch.nn: this needs the extra `transformers`, "),
+        ("xllamacpp", "-c: xllamacpp: this needs the extra `local`, "),
+        ("huggingface_hub", "-c: huggingface_hub: this needs the extra `local`, "),
         ("nosuch_package", "-c: the module 'nosuch_package' is not installed. `sagechain doctor` shows what is."),
     ],
 )
