@@ -50,7 +50,8 @@ def read_question(argument: str | None) -> str:
 
 def _read_to_end() -> bytes:
     """All bytes of standard input; a pipe that falls silent and stays open is mentioned once."""
-    parts, is_mentioned = [], False
+    parts: list[bytes] = []
+    is_mentioned = False
     while True:
         if not is_mentioned and parts and not _has_data():
             print_note("(Standard input is still open; waiting for its end …)")
