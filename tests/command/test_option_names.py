@@ -11,7 +11,7 @@ DEPLOY = ("endpoints", "deploy", "parrot", "parrot/model", "--region", "us-east-
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["ask", "Hi", "-p", "max_new_tokens=0"], "-p max_new_tokens: Input should be greater than or equal to 1"),
+        (["ask", "Hi", "-p", "max_new_tokens=0"], "-p max_new_tokens: 0 is not a whole number of at least 1"),
         (["ask", "Hi", "-p", "temprature=1"], "-p: 'temprature' is unknown. Did you mean 'temperature'?"),
         (["ask", "Hi", "-m", "local:README.md"], "--model: 'README.md' is not a GGUF file"),
         (["solve", "Hi", "--strategy", "gues"], "--strategy: 'gues' is unknown. Known: direct, few-shot"),
