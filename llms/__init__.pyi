@@ -18,6 +18,7 @@ from .load import load_llm as load_llm
 from .local.llama_cpp.llm import LlamaCppLLM as LlamaCppLLM
 from .local.transformers.llm import HuggingFaceLLM as HuggingFaceLLM
 from .model_defaults import ModelDefaults as ModelDefaults
+from .model_defaults import is_system as is_system
 from .parameters import PARAMETER_NAMES as PARAMETER_NAMES
 from .parameters import GenerationParameters as GenerationParameters
 from .parameters import with_one_name as with_one_name

@@ -23,7 +23,7 @@ from langchain_core.messages import (
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.constants import TAG_NOSTREAM
-from sagechain.llms import PromptedChatModel
+from sagechain.llms import PromptedChatModel, is_system
 from sagechain.prompts import check_characters
 
 from ..turns import open_turn
@@ -89,7 +89,7 @@ class AnswerNode(Runnable[ConversationState, ConversationState]):
 
     def _prefix(self, summary: str, window: list[BaseMessage]) -> list[BaseMessage]:
         """The messages before the turns: system text with the summary, and examples."""
-        has_own = any(isinstance(message, SystemMessage) for message in window)
+        has_own = any(map(is_system, window))
         given = ("" if has_own else self._default_system) if self._system is None else self._system
         texts = [given, self._summaries.system_text(summary) if summary and self._summaries else ""]
         system = "\n\n".join(text for text in texts if text)
