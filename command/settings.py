@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sagechain.prompts import check_known, read_yaml, unknown_name
+from sagechain.prompts import check_known, read_yaml
 
 FILE_VARIABLE = "SAGECHAIN_CONFIG"
 """The environment variable that names another file."""
@@ -103,8 +103,7 @@ def remove_setting(name: str) -> bool:
 
 def check_setting(name: str) -> None:
     """Raise ValueError, with the nearest name, if there is no such setting."""
-    if name not in known_settings():
-        raise unknown_name("setting", name, known_settings())
+    check_known("setting", [name], known_settings())
 
 
 def apply_settings() -> None:

@@ -32,8 +32,6 @@ same request may succeed later. Errors pickle. The original exception is the `__
 from copy import copy
 from typing import ClassVar, Self
 
-from .installation import install_command
-
 
 class LLMError(Exception):
     """A language model did not answer, or a deployment failed.
@@ -218,6 +216,9 @@ class MissingExtra(LLMError, ImportError):
     """A part of sagechain that is not installed is needed."""
 
     def __init__(self, endpoint: str, extra: str) -> None:
+        # Here, because what reads packages' metadata takes four times as long to import as this module.
+        from .installation import install_command
+
         super().__init__(endpoint, f"this needs the extra `{extra}`, which is not installed.")
         self.args = (endpoint, extra)
         self.advice = f"Run: {install_command(extra)}"

@@ -5,6 +5,7 @@ fields of `GenerationParameters`, from which their meaning, their ranges and the
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -137,6 +138,7 @@ class SageMakerKeywords(ParameterKeywords, RequestKeywords, EndpointKeywords, La
     model_kwargs: Mapping[str, Any] | None
 
 
+@cache
 def names(keywords: Any) -> tuple[str, ...]:
     """The names in one of these, inherited ones included."""
     return tuple(keywords.__annotations__)

@@ -11,6 +11,8 @@ from typing import Any
 from sagechain.prompts import check_known
 from sagechain.prompts.json_text import checked_schema
 
+from .prompt_files import is_file
+
 TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 MAX_FILE_BYTES = 1_000_000
 _NAME = re.compile(r"\w[\w-]*+")
@@ -30,7 +32,7 @@ def read_schema(text: str, *, several: bool = False) -> dict[str, Any]:
     text = text.strip()
     if text.startswith("{"):
         schema = _parsed(text, "--schema")
-    elif "\n" not in text and _is_file(text):
+    elif "\n" not in text and is_file(Path(text).expanduser()):
         schema = _parsed(_file_text(Path(text).expanduser()), f"--schema {text}")
     elif text.endswith(".json"):
         raise ValueError(f"--schema: the file {text!r} does not exist")
@@ -49,13 +51,6 @@ def _list_of(schema: dict[str, Any]) -> dict[str, Any]:
         "properties": {"items": {"type": "array", "items": item}},
         "required": ["items"],
     }
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).expanduser().is_file()
-    except (OSError, ValueError):  # too long for a path, or with a NUL
-        return False
 
 
 def _file_text(path: Path) -> str:

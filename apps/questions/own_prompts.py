@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .prompt_files import YAML_SUFFIXES, as_yaml, load_file, read_bytes, read_prompt
+from .prompt_files import YAML_SUFFIXES, as_yaml, is_file, load_file, read_bytes, read_prompt
 
 if TYPE_CHECKING:
     from sagechain.prompts.library import LibraryPrompt
@@ -56,7 +56,7 @@ def find_prompt(name: str) -> "LibraryPrompt":
     if name in list_prompts():
         return load_prompt(name)
     path = Path(name).expanduser()
-    if _is_file(path):
+    if is_file(path):
         return load_file(path)
     if os.sep in name or path.suffix.lower() in (*YAML_SUFFIXES, ".txt", ".md"):
         raise ValueError(f"prompt: the file {name!r} does not exist")
@@ -110,10 +110,3 @@ def remove_prompt(name: str) -> Path:
         raise unknown_name("prompt", name, own) if own else ValueError("prompt: you have no prompts of your own yet")
     own[name].unlink()
     return own[name]
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

@@ -85,6 +85,14 @@ def read_bytes(path: Path) -> tuple[bytes, bool]:
         raise ValueError(f"prompt: the file {str(path)!r} cannot be read: {reason}") from None
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a text that cannot be a path names none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for a path, or with a NUL
+        return False
+
+
 def looks_like_yaml(data: bytes) -> bool:
     """Whether the text of a pipe, which has no suffix, is a prompt in YAML: a mapping with a `text`."""
     return re.search(rb"^text:", data, re.MULTILINE) is not None
@@ -143,9 +151,7 @@ def _template(name: str, file: PromptFile) -> "LibraryPrompt":
     try:
         GenerationParameters(**file.parameters)
     except ValueError as error:
-        detail = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" if detail else error
-        raise ValueError(f"prompt {name!r}: parameters: {reason}") from None
+        raise ValueError(f"prompt {name!r}: parameters: {error}") from None
     described = {each: file.variables.get(each, Variable()).model_dump() for each in found}
     metadata = {**file.model_dump(exclude={"kind", "text"}), "variables": described}
     return LibraryPrompt(name=name, template=text, input_variables=found, metadata=metadata)
