@@ -12,7 +12,7 @@ answers are in `falcon_chain_of_thought.yaml`.
 
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 from sagechain.command import (
@@ -28,16 +28,17 @@ from sagechain.prompts import read_yaml
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseLanguageModel
     from langchain_core.runnables import Runnable
-    from sagechain.chains import Reasoning
+    from sagechain.chains import Reasoning, TaskName
     from sagechain.prompts import Task
 
     from .side_by_side import View
 
-DIRECT, STEPS = "direct", "few-shot-cot"
+DIRECT: Final = "direct"
+STEPS: Final = "few-shot-cot"
 
 
 def chain(
-    model: "BaseLanguageModel[Any]", task: str = "arithmetic"
+    model: "BaseLanguageModel[Any]", task: "TaskName" = "arithmetic"
 ) -> "Runnable[dict[str, str], dict[str, Reasoning]]":
     """Both strategies together: a Runnable from `{"question": …}` to a `Reasoning` for `direct` and for `few-shot-cot`.
 
@@ -96,7 +97,7 @@ def _correct_answers(llm: "BaseLanguageModel[Any]", task: "Task", problems: int,
     """The number of problems that each strategy solves."""
     from sagechain.chains import same_answer
 
-    both, correct = chain(llm, task.name), Counter[str]()
+    both, correct = chain(llm, cast("TaskName", task.name)), Counter[str]()
     view.begin(task.name)
     for problem in read_yaml(__package__, "falcon_chain_of_thought.yaml")[task.name][:problems]:
         with view.problem(problem["question"], problem["answer"]) as display:

@@ -9,9 +9,11 @@ from .conversations.undo import last_turn as last_turn
 from .conversations.undo import undo as undo
 from .reasoning.answers import extract_answer as extract_answer
 from .reasoning.answers import same_answer as same_answer
+from .reasoning.chain import TaskName as TaskName
 from .reasoning.chain import chain_of_thought as chain_of_thought
 from .reasoning.chain import list_strategies as list_strategies
 from .reasoning.result import Reasoning as Reasoning
+from .reasoning.strategies import StrategyName as StrategyName
 from .stores.base import Store as Store
 from .stores.errors import StoreFailed as StoreFailed
 from .stores.open import open_store as open_store

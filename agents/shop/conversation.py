@@ -16,7 +16,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.config import get_config
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
-from sagechain.chains.conversations import STREAM_CLOSED, Conversation, StreamClosed, check_configuration
+from sagechain.chains.conversations import STREAM_CLOSED, Conversation, StreamClosed, Turn, check_configuration
 
 from ..middleware.turns import current_turn, open_calls
 from .approvals import check_decisions
@@ -27,7 +27,7 @@ RESUME = "__resume__"  # langgraph 1.2: the channel of a person's decisions
 class ShopConversation(Conversation):
     """A conversation with the shop, over threads of `{"configurable": {"thread_id": …}}`."""
 
-    def stream(self, input: Any, config: Any = None, **options: Any) -> Iterator[Any]:
+    def stream(self, input: Turn, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """As LangGraph's; `invoke` uses it too. A new turn first places an order that was approved before.
 
         Raises:
@@ -38,7 +38,7 @@ class ShopConversation(Conversation):
             input, merge_configs(check_configuration(config), {"callbacks": [_EndGeneration()]}), **options
         )
 
-    async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
+    async def astream(self, input: Turn, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` uses it."""
         options["durability"] = options.get("durability") or "sync"
         async with aclosing(cast(Any, super().astream(input, config, **options))) as parts:

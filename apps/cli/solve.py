@@ -1,6 +1,6 @@
 """`sagechain solve`: a question with one correct answer, by a chain-of-thought strategy."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sagechain.command import (
@@ -49,8 +49,9 @@ def solve(
     from ..logs.store import Entry
 
     options = model_parameters(parameters, accept_eula)
-    solver = chain_of_thought(load_llm(model, **options), strategy=strategy, task=task)
-    entry = Entry("solve", model, text, parameters={"strategy": strategy, "task": task, **loggable(options)})
+    names: dict[str, Any] = {"strategy": strategy, "task": task}
+    solver = chain_of_thought(load_llm(model, **options), **names)
+    entry = Entry("solve", model, text, parameters={**names, **loggable(options)})
     with recorded(entry, enabled=not no_log):
         reasoning = solver.invoke({"question": text})
         entry.answer = reasoning.text if reasoning.answer is None else f"{reasoning.text}\n\n{reasoning.answer}"

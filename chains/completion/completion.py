@@ -10,7 +10,7 @@ token, so after "return " the model has no good continuation; end with "return".
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal, Unpack
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.llms import BaseLLM
@@ -18,6 +18,7 @@ from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from sagechain.llms import (
     PARAMETER_NAMES,
     GenerationParameters,
+    ParameterKeywords,
     PromptedChatModel,
     StopCutter,
     TextModel,
@@ -28,6 +29,7 @@ from sagechain.prompts import check_known, unknown_name
 
 from .candidates import Completion, CompletionModel, RankedCompletions, by_parse_and_likelihood, returns_several
 
+Until = Literal["block", "line", "end"]
 UNTIL: dict[str, tuple[str, ...]] = {
     # The start of the next block at the left margin. Source: the Hugging Face course, "Training a causal language model".
     "block": ("\ndef", "\nclass", "\n#", "\nif", "\nprint"),
@@ -44,10 +46,10 @@ SAMPLING_PARAMETERS = ("do_sample", "temperature", "top_k", "top_p")
 def code_completion(
     model: BaseLanguageModel[Any],
     *,
-    until: str | Sequence[str] = "block",
+    until: Until | Sequence[str] = "block",
     candidates: int = 1,
     rank: Callable[[Completion], Any] = by_parse_and_likelihood,
-    **parameters: Any,
+    **parameters: Unpack[ParameterKeywords],
 ) -> Runnable[Any, str]:
     """A Runnable from a prompt (text, or the value of a prompt template) to its completion, without the prompt.
 
@@ -82,10 +84,10 @@ def code_completion(
 def ranked_completions(
     model: BaseLanguageModel[Any],
     *,
-    until: str | Sequence[str] = "block",
+    until: Until | Sequence[str] = "block",
     candidates: int = 1,
     rank: Callable[[Completion], Any] = by_parse_and_likelihood,
-    **parameters: Any,
+    **parameters: Unpack[ParameterKeywords],
 ) -> Runnable[Any, list[Completion]]:
     """As `code_completion`, but returns all candidates of a prompt, the best first."""
     prepared = _prepare(model, until, candidates, parameters, ranked=True)

@@ -23,6 +23,10 @@ class ConversationInput(TypedDict):
     messages: Sequence[MessageLikeRepresentation] | MessageLikeRepresentation
 
 
+Turn = ConversationInput | Command[Any] | None
+"""A new turn; or a decision, or nothing, to continue a stopped one."""
+
+
 def check_input(turn: Any) -> None:
     """Refuse what is not the input of a turn. None and a `Command` continue a stopped one.
 

@@ -26,7 +26,7 @@ from typing_extensions import TypedDict
 from ..stores.buffered_turns import BufferedTurns
 from ..stores.names import no_thread, thread_of
 from ..turns import finished_turns
-from .run_input import ConversationInput, check_configuration, check_input, nothing_to_continue
+from .run_input import ConversationInput, Turn, check_configuration, check_input, nothing_to_continue
 
 STREAM_CLOSED = "__stream_closed"  # in a run's configuration: the event that is set when the reader has left
 
@@ -66,7 +66,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationInput,
         # LangGraph's own `copy` builds a graph from its attributes in the same way.
         return cls(**{name: value for name, value in vars(graph).items() if name != "__orig_class__"})
 
-    def stream(self, input: Any, config: Any = None, **options: Any) -> Iterator[Any]:
+    def stream(self, input: Turn, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """As LangGraph's; `invoke` uses it too. Closing it while tokens arrive ends the generation."""
         check_input(input)
         config, stream_closed = self._run_config(config, options), threading.Event()
@@ -88,7 +88,7 @@ class Conversation(CompiledStateGraph[ConversationState, Any, ConversationInput,
                 stream_closed.set()
                 parts.close()
 
-    async def astream(self, input: Any, config: Any = None, **options: Any) -> AsyncIterator[Any]:
+    async def astream(self, input: Turn, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """As `stream`; `ainvoke` uses it."""
         check_input(input)
         config = self._run_config(config, options)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -12,18 +12,20 @@ from sagechain.prompts import load_task, unknown_name
 
 from .prompting import Answer, asend, send
 from .result import Reasoning
-from .strategies import STRATEGIES, Conclusion, Steps
+from .strategies import STRATEGIES, Conclusion, Steps, StrategyName
 
 Question = dict[str, str]
+TaskName = Literal["arithmetic", "last-letters", "reverse-list", "coin-flip"]
+"""The names of `sagechain.prompts.list_tasks()`, for type checkers."""
 
 
-def list_strategies() -> list[str]:
+def list_strategies() -> list[StrategyName]:
     """The names that `chain_of_thought` knows."""
     return list(STRATEGIES)
 
 
 def chain_of_thought(
-    model: BaseLanguageModel[Any], *, strategy: str, task: str = "arithmetic"
+    model: BaseLanguageModel[Any], *, strategy: StrategyName, task: TaskName = "arithmetic"
 ) -> Runnable[Question, Reasoning]:
     """A Runnable from `{"question": …}` to a `Reasoning`.
 

@@ -9,6 +9,7 @@ chain of thought in arXiv 2205.11916.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Literal
 
 from sagechain.prompts import Exemplar, Task
 
@@ -63,7 +64,8 @@ def few_shot_cot(task: Task, question: str) -> Steps:
     return _conclusion(task, answer)
 
 
-STRATEGIES: dict[str, Strategy] = {
+StrategyName = Literal["direct", "few-shot", "zero-shot-cot", "few-shot-cot"]
+STRATEGIES: dict[StrategyName, Strategy] = {
     "direct": direct,
     "few-shot": few_shot,
     "zero-shot-cot": zero_shot_cot,

@@ -84,7 +84,7 @@ def test_over_a_wire_with_roles_the_prompt_is_one_turn(runtime: LocalRuntime) ->
 
 def test_an_llm_of_another_library_gets_stop_strings_and_parameters_as_arguments() -> None:
     model = Likely(answers=[(BODY, {})])
-    code_completion(model, candidates=2, best_of=7, stop="zz").invoke(PROMPT)
+    code_completion(model, candidates=2, best_of=7, stop="zz").invoke(PROMPT)  # type: ignore[call-arg]
     ranked_completions(model, until="end").invoke(PROMPT)
     code_completion(model, until="line").invoke(PROMPT)
     assert model.seen == [

@@ -2,12 +2,20 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from sagechain.chains import Reasoning, chain_of_thought, conversation, list_strategies, same_answer
+from sagechain.chains import (
+    Reasoning,
+    StrategyName,
+    TaskName,
+    chain_of_thought,
+    conversation,
+    list_strategies,
+    same_answer,
+)
 from sagechain.llms import LlamaCppLLM, PromptedChatModel, load_llm
 from sagechain.local_aws import LocalRuntime
 from sagechain.prompts import list_tasks, load_task
@@ -18,7 +26,7 @@ QUESTION = "A pen costs 3 dollars. Max buys 5 pens. How many dollars does he pay
 STEPS = "There are 5 pens. 5 * 3 = 15 dollars. The answer is 15."
 
 
-def solved(strategy: str, *responses: str, task: str = "arithmetic") -> Reasoning:
+def solved(strategy: StrategyName, *responses: str, task: TaskName = "arithmetic") -> Reasoning:
     chain = chain_of_thought(FakeListLLM(responses=list(responses)), strategy=strategy, task=task)
     return chain.invoke({"question": QUESTION})
 
@@ -58,14 +66,14 @@ def test_zero_shot_cot_requests_steps_then_the_answer() -> None:
 
 @pytest.mark.parametrize("strategy", ["direct", "few-shot", "zero-shot-cot", "few-shot-cot"])
 @pytest.mark.parametrize("task", list_tasks())
-def test_without_an_answer_the_result_is_none(strategy: str, task: str) -> None:
+def test_without_an_answer_the_result_is_none(strategy: StrategyName, task: TaskName) -> None:
     answer = "I can't say." if task in ("arithmetic", "coin-flip") else " "
     got = solved(strategy, answer, task=task)
     assert (got.answer, got.votes) == (None, {})
 
 
 @pytest.mark.parametrize("strategy", list_strategies())
-def test_a_chat_model_gets_messages_and_sync_and_async_agree(strategy: str) -> None:
+def test_a_chat_model_gets_messages_and_sync_and_async_agree(strategy: StrategyName) -> None:
     def chain() -> Any:
         return chain_of_thought(FakeListChatModel(responses=[STEPS, "15"]), strategy=strategy)
 
@@ -75,7 +83,7 @@ def test_a_chat_model_gets_messages_and_sync_and_async_agree(strategy: str) -> N
 
 
 @pytest.mark.parametrize("strategy", list_strategies())
-def test_every_strategy_runs_over_the_falcon_wire_sync_and_async(runtime: LocalRuntime, strategy: str) -> None:
+def test_every_strategy_runs_over_the_falcon_wire_sync_and_async(runtime: LocalRuntime, strategy: StrategyName) -> None:
     chain = chain_of_thought(load_llm(FALCON_URI, max_new_tokens=8), strategy=strategy)
     before = len(runtime.requests)
     got = chain.invoke({"question": QUESTION})
@@ -105,7 +113,7 @@ def test_chain_of_thought_helps_a_real_small_model(llm: LlamaCppLLM) -> None:
         ("Sara buys 4 boxes of eggs with 6 eggs in each box. How many eggs does she have?", "24"),
     ]
 
-    def right(strategy: str) -> int:
+    def right(strategy: StrategyName) -> int:
         found = chain_of_thought(llm, strategy=strategy).batch([{"question": question} for question, _ in problems])
         return sum(same_answer(r.answer, truth, "number") for r, (_, truth) in zip(found, problems, strict=True))
 
@@ -119,7 +127,7 @@ def test_chain_of_thought_helps_a_real_small_model(llm: LlamaCppLLM) -> None:
         ({"strategy": "direct", "task": "arithmetics"}, "Did you mean 'arithmetic'"),
     ],
 )
-def test_an_unknown_strategy_or_task_is_a_value_error(options: dict[str, str], message: str) -> None:
+def test_an_unknown_strategy_or_task_is_a_value_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         chain_of_thought(FakeListLLM(responses=["x"]), **options)
 
@@ -141,3 +149,8 @@ def test_a_truncated_answer_is_not_guessed(llm: LlamaCppLLM) -> None:
 def test_a_missing_question_is_a_value_error(inputs: Any) -> None:
     with pytest.raises(ValueError, match="question: give"):
         chain_of_thought(FakeListLLM(responses=["x"]), strategy="direct").invoke(inputs)
+
+
+def test_type_checkers_know_exactly_the_strategies_and_tasks_that_exist() -> None:
+    assert list(get_args(StrategyName)) == list_strategies()
+    assert sorted(get_args(TaskName)) == sorted(list_tasks())
