@@ -27,7 +27,7 @@ class CheckedCalls(Runnable[Any, Any]):
         return super().with_config(config, **kwargs)
 
     def configurable_fields(self, **fields: AnyConfigurableField) -> RunnableSerializable[Any, Any]:
-        """As LangChain's. Raises ValueError on a name that is no field of the model."""
+        """As LangChain's. Raises ValueError on a name that is not a field of the model."""
         check_known("configurable_fields", fields, type(self).model_fields)  # type: ignore[attr-defined]
         configurable: RunnableSerializable[Any, Any] = super().configurable_fields(**fields)  # type: ignore[misc]
         return configurable
@@ -37,12 +37,12 @@ def check_request(options: Mapping[str, Any]) -> None:
     """Refuse options of a request that are not inference parameters; None is an option that is not given.
 
     Raises:
-        ValueError: a name that is unknown, or one that is given where the model is made.
+        ValueError: a name that is unknown, or one that is given when the model is loaded.
     """
     for name in (name for name, value in options.items() if value is not None):
         if name in names(ModelKeywords) and name not in names(ParameterKeywords):
             raise ValueError(
-                f"{name}: it belongs to the model, not to one request; give it where the model is made, "
+                f"{name}: it belongs to the model, not to one request; give it when the model is loaded, "
                 f"as load_llm or load_chat_model(…, {name}=…)"
             )
         check_known("parameter", [name], names(ParameterKeywords))

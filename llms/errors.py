@@ -222,3 +222,7 @@ class MissingExtra(LLMError, ImportError):
         super().__init__(endpoint, f"this needs the extra `{extra}`, which is not installed.")
         self.args = (endpoint, extra)
         self.advice = f"Run: {install_command(extra)}"
+
+
+RETRYABLE = (Throttled, ModelNotReady, ModelFailed, ServiceFailed, ConnectionFailed)
+"""Those that are `retryable`, for LangChain's `with_retry(retry_if_exception_type=RETRYABLE)`."""

@@ -1,4 +1,4 @@
-"""Errors of fields in one line: pydantic's report has several, with the address of a web page and words of its own.
+"""Errors of fields in one line, in place of pydantic's report, which has several lines and the address of a web page.
 
 A value is shown only if it is a number: any other may be a key that was given in the wrong place.
 """

@@ -46,6 +46,7 @@ ENDPOINT_FIELDS = {
     "tokenizer": "tokenizer",
 }
 """The settings of an endpoint, and the fields of `SageMakerLLM` for them."""
+SCHEMES = ("local:", "sagemaker:")
 CHAT_PARAMETERS = (
     *(name for name in names(LangChainKeywords) if name != "custom_get_token_ids"),
     *(name for name in names(ChatModelKeywords) if name not in names(ModelKeywords)),
@@ -71,7 +72,7 @@ def load_llm(model: "str | SDKEndpoint | None" = None, /, **parameters: Unpack[M
     """
     check_known("parameter", parameters, names(ModelKeywords))
     given = {name: value for name, value in with_one_name(parameters).items() if value is not None}
-    scheme, place, settings = _parse(_uri(model))
+    scheme, place, settings = _parse(_uri(model, given))
     keywords = {name: given.pop(name) for name in names(UriKeywords) if name in given}
     if scheme == "sagemaker":
         return _endpoint(place, settings, keywords, given)
@@ -95,7 +96,7 @@ def load_chat_model(
     given: dict[str, Any] = dict(parameters)
     chat = {name: given.pop(name) for name in CHAT_PARAMETERS if name in given}
     chat = {name: value for name, value in chat.items() if value is not None}
-    uri = _uri(model)
+    uri = _uri(model, given)
     return PromptedChatModel(llm=load_llm(uri if model is None else model, **given), defaults=_defaults(uri), **chat)
 
 
@@ -109,9 +110,11 @@ def _defaults(uri: str) -> "ModelDefaults | None":
     return ModelDefaults(**entry.defaults) if entry and entry.defaults else None
 
 
-def _uri(model: "str | SDKEndpoint | None") -> str:
-    """The URI of what was given; of the default model for nothing."""
+def _uri(model: "str | SDKEndpoint | None", keywords: Mapping[str, Any]) -> str:
+    """The URI of what was given; of the default model for nothing. Raises ValueError on a URI as the keyword `model`."""
     if model is None:
+        if isinstance(name := keywords.get("model"), str) and name.startswith(SCHEMES):
+            raise ValueError(f"model: the URI is the first argument, without a keyword: load_chat_model({name!r})")
         return default_model()
     return model if isinstance(model, str) else uri_of(model)
 
@@ -127,7 +130,7 @@ def _united(settings: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[st
 def _parse(uri: str) -> tuple[str, str, dict[str, str]]:
     """Scheme, place and settings of a URI."""
     scheme, colon, rest = uri.partition(":")
-    if not colon or scheme not in ("local", "sagemaker"):
+    if not colon or f"{scheme}:" not in SCHEMES:
         raise unknown_name("model", uri, ("local:smollm2", "local:FILE.gguf", "local:FOLDER", "sagemaker:ENDPOINT"))
     place, _, query = rest.partition("?")
     if not place:

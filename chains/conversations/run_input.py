@@ -45,7 +45,7 @@ def check_input(turn: Any) -> None:
     else:
         raise ValueError(f"input: {type(turn).__name__} is not the input of a turn; give {TURN}")
     if messages is None or (isinstance(messages, Sequence) and not messages):
-        raise ValueError(f"messages: there are none; give at least one, as in {TURN}")
+        raise ValueError(f"messages: the list is empty; give at least one message, as in {TURN}")
 
 
 def nothing_to_continue() -> ValueError:

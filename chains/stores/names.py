@@ -32,7 +32,7 @@ def check_name(thread: object) -> str:
 
 
 def with_checked_name(config: RunnableConfig) -> RunnableConfig:
-    """The configuration with a valid name of a thread. Raises ValueError without one, and says how to pass it."""
+    """The configuration with a valid name of a thread. Raises ValueError without one, with the configuration to pass."""
     name = thread_of(config)
     if name is None:
         raise no_thread(config)

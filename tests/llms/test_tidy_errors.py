@@ -97,7 +97,7 @@ def test_a_wrong_value_is_named_with_what_it_may_be(
 @pytest.mark.parametrize("name", ["timeout", "max_retries", "tokenizer"])
 def test_what_belongs_to_the_model_is_not_an_unknown_name_of_a_request(use: Callable[..., Any], name: str) -> None:
     message = refusal(lambda: use(**{name: 3}))
-    assert message.startswith(f"{name}: it belongs to the model, not to one request; give it where the model is made")
+    assert message.startswith(f"{name}: it belongs to the model, not to one request; give it when the model is loaded")
 
 
 @pytest.mark.parametrize("model", [text(), chat()])
