@@ -143,5 +143,5 @@ def test_invalid_settings_are_refused(llm: LlamaCppLLM, settings: dict[str, Any]
 
 def test_a_call_without_a_new_turn_is_refused(llm: LlamaCppLLM) -> None:
     graph = conversation(PromptedChatModel(llm=llm, max_tokens=2))
-    with pytest.raises(ValueError, match="nothing is left to answer"):
+    with pytest.raises(ValueError, match="messages: the list is empty"):
         graph.invoke({"messages": []}, THREAD)
