@@ -208,13 +208,12 @@ def _text(question: str, files: list[str], prompt: "LibraryPrompt | None", value
 
 def _last_conversation() -> "list[Entry]":
     """The turns of the last conversation with `ask`. Raises ValueError if the log has none."""
-    from ..logs.recording import is_on, log_file
-    from ..logs.store import open_log
+    from ..logs.recording import is_on, log_file, read_log
 
     advice = "`sagechain logs on` stores conversations from now on; `sagechain chat` stores its own"
     if not is_on() or not log_file().exists():
         raise ValueError(f"--continue: no conversation is stored; {advice}")
-    with open_log(log_file()) as log:
+    with read_log() as log:
         turns = log.last_conversation("ask")
     if not turns:
         raise ValueError(f"--continue: the log has no conversation yet; {advice}")

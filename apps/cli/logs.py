@@ -2,20 +2,19 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sagechain.command import FAILURE, print_note, print_text
+from sagechain.command import print_note, print_text
 from sagechain.prompts import visible_line
 
-from ..logs.recording import is_on, log_file, switch
+from ..logs.recording import is_on, log_file, read_log, switch
 from .confirmation import confirm
 from .default_command import default_command
 
 if TYPE_CHECKING:
-    from ..logs.store import Entry, Log
+    from ..logs.store import Entry
 
 app = typer.Typer(
     cls=default_command("list"),
@@ -47,7 +46,7 @@ def list_entries(
 
     Example: sagechain logs list -n 20
     """
-    with _open() as log:
+    with read_log() as log:
         _print(log.latest(count or None, model=model, query=query), as_json)
 
 
@@ -62,7 +61,7 @@ def search(
 
     Example: sagechain logs search capital France
     """
-    with _open() as log:
+    with read_log() as log:
         _print(log.latest(count or None, model=model, query=" ".join(words)), as_json)
 
 
@@ -81,7 +80,7 @@ def show(
 
     Example: sagechain logs show 3
     """
-    with _open() as log:
+    with read_log() as log:
         entry = next(iter(log.latest(1)), None) if number is None else log.find(number)
     if entry is None:
         raise ValueError("log: it is empty" if number is None else f"log: it has no entry {number}")
@@ -131,7 +130,7 @@ def status() -> None:
     if not file.exists():
         print(f"Nothing is recorded yet; the file will be {file}")
         return
-    with _open() as log:
+    with read_log() as log:
         print(f"{log.count():,} entries, {file.stat().st_size / 1e6:.1f} MB, in {file}")
 
 
@@ -159,21 +158,6 @@ def clear(yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confir
     for each in (file, file.with_name(f"{file.name}-journal")):
         each.unlink(missing_ok=True)
     print_note(f"{file} is deleted.")
-
-
-@contextmanager
-def _open() -> "Iterator[Log]":
-    """The log for reading; SQLite's errors are one line and exit code 1."""
-    import sqlite3
-
-    from ..logs.store import open_log
-
-    try:
-        with open_log(log_file(), create=False) as log:
-            yield log
-    except sqlite3.Error as error:
-        print_note(f"sagechain: the log {log_file()} cannot be read: {error}")
-        raise typer.Exit(FAILURE) from error
 
 
 def _print(entries: "Sequence[Entry]", as_json: bool) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sagechain.command import print_note
 
 if TYPE_CHECKING:
-    from .store import Entry
+    from .store import Entry, Log
 
 
 def log_file() -> Path:
@@ -62,6 +62,29 @@ def recorded(entry: "Entry", *, enabled: bool = True) -> Iterator[None]:
             _record(entry)
         raise
     _record(entry)
+
+
+@contextmanager
+def read_log() -> "Iterator[Log]":
+    """The log, to be read.
+
+    Raises:
+        ValueError: nothing is recorded yet, or the file is not a log.
+        LLMError: the file cannot be read, or is damaged.
+    """
+    import sqlite3
+
+    from sagechain.llms.errors import LLMError
+
+    from .store import open_log
+
+    try:
+        with open_log(log_file(), create=False) as log:
+            yield log
+    except sqlite3.Error as error:
+        failure = LLMError("log", f"{log_file()} cannot be read: {error}.")
+        failure.advice = "`sagechain logs clear` deletes it."
+        raise failure from error
 
 
 def loggable(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,26 @@ def test_a_log_that_cannot_be_written_costs_one_note_and_no_answer(log: Path, sp
     listed = run("logs")
     assert (listed.returncode in (1, 2), listed.stderr.count("\n")) == (True, 1)
     assert "Traceback" not in listed.stderr
+
+
+def test_a_locked_log_costs_one_note_and_no_answer(log: Path) -> None:
+    run("ask", "Hi.", *SHORT)
+    expected = run("ask", "Hi.", "--no-log", *SHORT).stdout
+    with closing(sqlite3.connect(log)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        done = run("ask", "Hi.", *SHORT)
+    assert (done.returncode, done.stdout) == (0, expected)
+    assert "(Not logged: database is locked; " in done.stderr
+
+
+def test_a_log_without_its_table_is_one_line(log: Path) -> None:
+    run("ask", "Hi.", *SHORT)
+    with closing(sqlite3.connect(log)) as other, other:
+        other.execute("DROP TABLE entries")
+    for arguments in (["logs"], ["logs", "status"], ["ask", "-c", "Hi.", *SHORT]):
+        done = run(*arguments)
+        assert done.returncode in (1, 2)
+        assert done.stderr.count("\n") == 1, done.stderr
 
 
 def test_a_conversation_is_continued_with_its_model_and_system_text(log: Path, runtime: LocalRuntime) -> None:
