@@ -14,6 +14,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.runnables import RunnableConfig
 from sagechain.agents.shop.database import ShopDatabase
 from sagechain.agents.shop.matching_products import matching_products
+from sagechain.apps.logs.store import match_expression
+from sagechain.apps.questions.answer_schema import read_schema
+from sagechain.apps.questions.code_blocks import extract_code
+from sagechain.apps.questions.fragments import Fragment
+from sagechain.apps.questions.prompt_files import read_prompt
 from sagechain.chains import chain_of_thought, code_completion, conversation, extract_answer, same_answer
 from sagechain.llms import PromptedChatModel, load_chat_model
 from sagechain.llms.sagemaker.content_handlers import WireContentHandler
@@ -148,6 +153,11 @@ ENTRY_POINTS: dict[str, Read] = {
     "a model's address": load_chat_model,
     "an endpoint's name": lambda text: load_chat_model(ADDRESS.format(text)),
     "a prompt's variable": lambda text: load_prompt("sentiment").format(text=text),
+    "a prompt's file": lambda text: read_prompt("p", text.encode(errors="replace"), is_yaml=False),
+    "a file of a question": lambda text: str(Fragment("a", text)),
+    "the code of an answer": extract_code,
+    "the fields of a schema": read_schema,
+    "a search of the log": match_expression,
     "a product": _shop_search,
     "text on a terminal": visible,
 }
